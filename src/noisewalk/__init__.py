@@ -1,0 +1,45 @@
+"""noisewalk: samples from p(x | y) by Markov chains in the noise space of a generative prior.
+
+The package is lazy: a name is imported when it is first used, and `noisewalk --help` imports no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "load_prior": "priors.load",
+    "list_priors": "priors.load",
+    "NoisePosterior": "targets",
+    "Langevin": "samplers.langevin",
+    "Adam": "warmstart",
+    "DualAveraging": "adapt",
+    "sample": "run",
+    "open_run": "run",
+    "Run": "run",
+}
+_MODULES = ("maps", "operators", "likelihoods", "metrics", "diagnostics", "noise", "errors", "types", "priors", "inputs", "report")
+
+__all__ = ["__version__", *_EXPORTS, *_MODULES]
+
+if TYPE_CHECKING:
+    from . import diagnostics, errors, inputs, likelihoods, maps, metrics, noise, operators, priors, report, types
+    from .adapt import DualAveraging
+    from .priors.load import list_priors, load_prior
+    from .run import Run, open_run, sample
+    from .samplers.langevin import Langevin
+    from .targets import NoisePosterior
+    from .warmstart import Adam
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

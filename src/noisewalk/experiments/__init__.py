@@ -1,0 +1,1 @@
+"""Problems built, solved and scored."""

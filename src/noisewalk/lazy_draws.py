@@ -1,0 +1,136 @@
+"""Stored draws that index like a tensor: an index is narrowed to the draws and the corner of them that it needs, and only those
+bytes of the mapped segments (`segments.py`) are read; what remains of the index is applied by torch, with torch's meaning.
+"""
+
+from collections.abc import Iterator
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import StoreError
+from .segments import DRAW, Segmented
+
+Item = int | slice | Tensor | None
+
+
+class LazyDraws:
+    """Stored draws that index like a `torch.Tensor` and read only what is asked for.
+
+    Arguments:
+        array: where from.
+        num_draws: committed draws; later ones are not seen.
+    """
+
+    def __init__(self, array: Segmented, num_draws: int) -> None:
+        self._array = array
+        self.name = array.folder.name
+        self.shape = torch.Size((array.images, array.chains, num_draws, *array.shape))
+        self.dtype: torch.dtype = getattr(torch, array.dtype)
+        self.ndim = len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"LazyDraws({self.name!r}, shape={tuple(self.shape)}, dtype={self.dtype})"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Tensor:
+        spans: list[range | list[int]] = []
+        rest: list[Item] = []
+        for item in _expand(index, self.shape):
+            if item is not None:
+                span, item = _narrow(item, self.shape[len(spans)], len(spans))
+                spans.append(span)
+            rest.append(item)
+        return self._read(spans)[tuple(rest)]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("stored draws cannot be an array without a copy")
+        return self[...].numpy().astype(dtype or self._array.dtype, copy=False)
+
+    def blocks(self, max_bytes: int = 1 << 26) -> Iterator[Tensor]:
+        """All draws in order, in blocks (image, chain, some draws, *shape) of at most `max_bytes`, but at least one draw."""
+        step = max(1, max_bytes // self._array.slab)
+        for start in range(0, self.shape[DRAW], step):
+            yield self[:, :, start : start + step]
+
+    def _read(self, spans: list[range | list[int]]) -> Tensor:
+        array = self._array
+        out = torch.empty([len(s) for s in spans], dtype=self.dtype)
+        draws = np.asarray(spans[DRAW], dtype=np.int64)
+        cuts = np.flatnonzero(np.diff(draws // array.length)) + 1
+        others = [slice(s.start, s.stop, s.step) if isinstance(s, range) else s for s in spans]
+        for places in np.split(np.arange(len(draws)), cuts):
+            if not out.numel():
+                break
+            segment, first = divmod(int(draws[places[0]]), array.length)
+            local = draws[places] - segment * array.length
+            others[DRAW] = slice(first, first + len(local)) if local[-1] - first == len(local) - 1 else local.tolist()
+            try:
+                chunk = np.memmap(array.path(segment), array.numpy_dtype, "r", shape=(array.length, array.images, array.chains, *array.shape))
+            except (OSError, ValueError) as error:
+                raise StoreError(f"cannot read {array.path(segment)}: {error}") from error
+            out.numpy()[:, :, places[0] : places[-1] + 1] = np.moveaxis(chunk, 0, DRAW)[tuple(others)]
+        return out
+
+
+def _expand(index: Any, shape: torch.Size) -> list[Item]:
+    """One item per axis (None: a new axis); masks become index tensors, the ellipsis slices."""
+    items = [_item(i) for i in (index if isinstance(index, tuple) else (index,))]
+    width = [i.ndim if isinstance(i, Tensor) and i.dtype == torch.bool else 0 if i is None or i is Ellipsis else 1 for i in items]
+    missing = len(shape) - sum(width)
+    gaps = sum(i is Ellipsis for i in items)
+    if missing < 0 or gaps > 1:
+        raise IndexError(f"too many indices for shape {tuple(shape)}: got {sum(width)} and {gaps} ellipses")
+    out: list[Item] = []
+    axis = 0
+    for item, used in zip([*items, *([] if gaps else [Ellipsis])], [*width, 0], strict=False):
+        if isinstance(item, EllipsisType):
+            out.extend([slice(None)] * missing)
+            used = missing
+        elif isinstance(item, Tensor) and item.dtype == torch.bool:
+            if tuple(item.shape) != tuple(shape[axis : axis + used]):
+                raise IndexError(f"a mask of shape {tuple(item.shape)} does not fit axis {axis} of shape {tuple(shape)}")
+            out.extend(item.nonzero(as_tuple=True))
+        else:
+            out.append(item)
+        axis += used
+    return out
+
+
+def _item(item: Any) -> Item | EllipsisType:
+    if item is None or item is Ellipsis or isinstance(item, slice):
+        return item
+    values = torch.as_tensor(item).cpu()
+    wrong = values.dtype.is_floating_point or values.dtype.is_complex or (values.dtype == torch.bool and values.ndim == 0)
+    if wrong and values.numel():
+        raise IndexError(f"indices are integers, slices, masks, ... or None; got {item!r}")
+    if values.dtype == torch.bool:
+        return values
+    return values.long() if values.ndim else int(values)
+
+
+def _narrow(item: int | slice | Tensor, size: int, axis: int) -> tuple[range | list[int], Item]:
+    """What to read along an axis, and the index that remains for what was read."""
+    if isinstance(item, slice):
+        span = range(*item.indices(size))
+        if span.step < 0:
+            raise ValueError("step must be greater than zero")
+        return span, slice(None)
+    values = torch.as_tensor(item)
+    if ((values < -size) | (values >= size)).any():
+        raise IndexError(f"index {item} is out of bounds for axis {axis} of size {size}")
+    values = values % max(size, 1)
+    if isinstance(item, int):
+        return range(int(values), int(values) + 1), 0
+    if axis != DRAW:
+        return range(size), values
+    unique, inverse = torch.unique(values, return_inverse=True)
+    return unique.tolist(), inverse

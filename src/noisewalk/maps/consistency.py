@@ -1,0 +1,72 @@
+r"""The consistency model as a map from noise to data.
+
+One step: $\Phi(z) = f(\sigma_{max} z, \sigma_{max})$. Each further step renoises to a lower level t and denoises again,
+$$\Phi(z) = f\big(f(\sigma_{max} z, \sigma_{max}) + \sqrt{t^2 - \sigma_{min}^2}\; n, t\big),$$
+with n drawn once from its own seed and frozen, so that Phi is deterministic (Appendix B.1 of the paper). Never clamped: a clamp has no gradient.
+
+Reference: Song et al., Consistency Models, 2023, Algorithm 1.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .. import noise
+from ..errors import ConfigError
+from ..repr import readable
+from ..types import Denoiser
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class Consistency:
+    """Phi(z) of a consistency model in 1 + len(midpoints) network calls.
+
+    Arguments:
+        denoiser: f(x_t, sigma) with f(x, sigma_min) = x.
+        midpoints: noise levels t of the further steps, descending, between sigma_min and sigma_max.
+        seed: of the frozen noise.
+    """
+
+    denoiser: Denoiser
+    midpoints: tuple[float, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
+        levels = (high, *self.midpoints, low)
+        if any(not a > b for a, b in zip(levels, levels[1:], strict=False)):
+            raise ConfigError(f"midpoints must fall from below {high} to above {low}, got {self.midpoints}")
+        frozen = [noise.rows(self.seed, 1).at(k).normal(self.shape, noise.FROZEN)[0] for k in range(len(self.midpoints))]
+        object.__setattr__(self, "_frozen", tuple(frozen))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one z."""
+        return tuple(self.denoiser.shape)
+
+    @property
+    def data_shape(self) -> tuple[int, ...]:
+        """Shape of one x."""
+        return tuple(self.denoiser.shape)
+
+    @property
+    def nfe(self) -> int:
+        """Network calls per evaluation."""
+        return 1 + len(self.midpoints)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Map.
+
+        Arguments:
+            z: (B, C, H, W).
+
+        Returns:
+            (B, C, H, W).
+        """
+        f = self.denoiser
+        x = f(f.sigma_max * z, torch.tensor(f.sigma_max, device=z.device))
+        for t, n in zip(self.midpoints, self._frozen, strict=True):  # type: ignore[attr-defined]
+            x = f(x + (t**2 - f.sigma_min**2) ** 0.5 * n.to(x), torch.tensor(t, device=z.device))
+        return x

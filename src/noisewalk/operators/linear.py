@@ -1,0 +1,168 @@
+r"""Linear operators: average pooling, and blur by a Gaussian or by any kernel.
+
+They act on the last two axes of x, (B, C, H, W) or (B, H, W), each channel alone. Blurs read beyond the border by reflection without
+repeating the edge, $x_{-i} = x_i$. The adjoint, $\langle A x, y \rangle = \langle x, A^T y \rangle$, is `adjoint`, for masks too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..repr import readable
+from .checks import floating, positive, real_array, sides, whole_number
+
+
+def adjoint(operator: Callable[[Tensor], Tensor], y: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A^T y of a linear operator, exact: the vector-Jacobian product of A.
+
+    Arguments:
+        operator: a linear operator.
+        y: (B, *y).
+        shape: of one x.
+
+    Returns:
+        (B, *x).
+    """
+    with torch.enable_grad():
+        x = y.new_zeros(y.shape[0], *shape).requires_grad_()
+        return torch.autograd.grad(operator(x), x, y)[0]
+
+
+@dataclass(frozen=True)
+class AveragePool:
+    """Downsampling: each entry of y is the mean of a factor x factor square of pixels.
+
+    Arguments:
+        factor: the square's side; it must divide H and W.
+
+    Raises:
+        ConfigError: if the factor is not a whole number of at least 1.
+    """
+
+    factor: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", whole_number("AveragePool", "factor", self.factor, 1))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H / factor, W / factor)."""
+        shape = self.output_shape(x.shape[1:])
+        return F.avg_pool2d(x.reshape(x.shape[0], -1, *x.shape[-2:]), self.factor).reshape(x.shape[0], *shape)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one y; ConfigError if the factor does not divide H and W."""
+        height, width = sides("AveragePool", shape)
+        if height % self.factor or width % self.factor:
+            raise ConfigError(f"AveragePool's factor {self.factor} must divide the image's sides, got {height} x {width}")
+        return (*shape[:-2], height // self.factor, width // self.factor)
+
+
+@dataclass(frozen=True)
+class GaussianBlur:
+    r"""Blur by a sampled Gaussian, $y = M_H x M_W^T$ with a banded matrix M for each axis; reflection at the border.
+
+    The weights are $w_k \propto \exp(-k^2 / 2 s^2)$, $|k| \le r = \lfloor 4 s + 1/2 \rfloor$, of sum 1: a delta in the middle of a
+    kernel_size x kernel_size array after scipy's `gaussian_filter(std)`. Where r exceeds half that array, the weights are folded back at its edge, as there.
+
+    Arguments:
+        kernel_size: side of the array, odd.
+        std: s in pixels, positive and at most kernel_size.
+
+    Raises:
+        ConfigError: if a value is outside these ranges.
+    """
+
+    kernel_size: int = 61
+    std: float = 3.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kernel_size", whole_number("GaussianBlur", "kernel_size", self.kernel_size, 1))
+        if self.kernel_size % 2 == 0:
+            raise ConfigError(f"GaussianBlur's kernel_size must be odd, got {self.kernel_size}")
+        object.__setattr__(self, "std", positive("GaussianBlur", "std", self.std, self.kernel_size, " (kernel_size)"))
+
+    @property
+    def radius(self) -> int:
+        """Pixels beyond the border that are read: half the side of the kernel's part that is not zero."""
+        return min(int(4 * self.std + 0.5), self.kernel_size // 2)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, *x) -> (B, *x)."""
+        floating("GaussianBlur", x)
+        self.output_shape(x.shape[1:])
+        height, width = (self._matrix(side).to(x) for side in x.shape[-2:])
+        return height @ x @ width.mT
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one y, that of x; ConfigError if the image is too small for the kernel."""
+        height, width = sides("GaussianBlur", shape)
+        if self.radius >= min(height, width):
+            raise ConfigError(
+                f"GaussianBlur's kernel reaches {self.radius} pixels (kernel_size {self.kernel_size}, std {self.std}), "
+                f"which must be below the image's sides, got {height} x {width}: use a smaller std or kernel_size"
+            )
+        return tuple(shape)
+
+    def _taps(self) -> Tensor:
+        reach, middle, size = int(4 * self.std + 0.5), self.kernel_size // 2, self.kernel_size
+        offset = torch.arange(-reach, reach + 1)
+        weights = torch.exp(-0.5 * (offset.to(torch.float64) / self.std) ** 2)
+        weights = weights / weights.sum()
+        if reach <= middle:
+            return weights
+        place = (middle + offset) % (2 * size)
+        place = torch.where(place < size, place, 2 * size - 1 - place)
+        return weights.new_zeros(size).index_add_(0, place, weights)
+
+    def _matrix(self, side: int) -> Tensor:
+        column = (torch.arange(side)[:, None] + torch.arange(-self.radius, self.radius + 1)).abs()
+        column = torch.where(column < side, column, 2 * (side - 1) - column)
+        return torch.zeros(side, side, dtype=torch.float64).scatter_add_(1, column, self._taps().expand(side, -1))
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class Convolution:
+    r"""Convolution with a kernel of one's own, such as a measured point-spread function; reflection at the border.
+
+    $y_i = \sum_u k_u x_{i + c - u}$, c = size // 2: a bright pixel becomes the kernel, unflipped, with its entry c on the pixel
+    (scipy's `ndimage.convolve(mode="mirror")`). The kernel is used as given: scale it to sum 1 to keep brightness.
+
+    Arguments:
+        kernel: 2-D array or tensor with sides of any parity, finite, of sum other than 0.
+
+    Raises:
+        ConfigError: if the kernel is not such an array.
+    """
+
+    kernel: Tensor
+
+    def __post_init__(self) -> None:
+        kernel = real_array("Convolution", "kernel", self.kernel, (2,)).astype(np.float64)
+        if not np.isfinite(kernel).all():
+            raise ConfigError(f"Convolution's kernel must be finite, got {int((~np.isfinite(kernel)).sum())} entries that are NaN or infinite")
+        if abs(kernel.sum()) <= 1e-12 * np.abs(kernel).sum():
+            raise ConfigError("Convolution's kernel must not sum to 0: a point-spread function keeps some of the light")
+        object.__setattr__(self, "kernel", torch.from_numpy(kernel))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, *x) -> (B, *x)."""
+        floating("Convolution", x)
+        self.output_shape(x.shape[1:])
+        high, wide = self.kernel.shape
+        planes = x.reshape(-1, 1, *x.shape[-2:])
+        padded = F.pad(planes, ((wide - 1) // 2, wide // 2, (high - 1) // 2, high // 2), mode="reflect")
+        return F.conv2d(padded, self.kernel.flip(0, 1).to(x)[None, None]).reshape(x.shape)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one y, that of x; ConfigError if the image is too small for the kernel."""
+        height, width = sides("Convolution", shape)
+        high, wide = self.kernel.shape
+        if high // 2 >= height or wide // 2 >= width:
+            raise ConfigError(f"Convolution's kernel ({high} x {wide}) must reach less far than the image's sides, got {height} x {width}: crop the kernel")
+        return tuple(shape)

@@ -1,0 +1,133 @@
+"""Operators from text, as the command line takes them.
+
+One step is NAME, NAME:key=value,key=value or NAME:FILE; steps are joined by "+", the first one is applied first:
+
+    avgpool:factor=4          blur:kernel_size=61,std=3      conv:FILE.npy        hdr:factor=2
+    inpaint:keep=0.2,seed=0   box:top=16,left=16,height=32,width=32               mask:FILE.npy  mask:FILE.png
+
+A file name is everything after the first ":" of its step, so it may hold ":", "=", "," and spaces inside. A "+" starts a new step only where a letter
+follows: "a+1.npy" is one name, "a+b.npy" is not (rename such a file).
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..inputs import load_mask
+from ..readers import read_array
+from .checks import whole_number
+from .compose import Compose
+from .linear import AveragePool, Convolution, GaussianBlur
+from .masks import BoxInpainting, MaskInpainting, RandomInpainting
+from .nonlinear import HDR
+from .observed import output_shape_of
+
+Operator = Callable[[Tensor], Tensor]
+
+_CLASSES: dict[str, Callable[..., Operator]] = {
+    "avgpool": AveragePool,
+    "blur": GaussianBlur,
+    "box": BoxInpainting,
+    "conv": Convolution,
+    "hdr": HDR,
+    "inpaint": RandomInpainting,
+}
+# The keys of each, their types, and what is taken where a key is left out (None: it is required).
+_KEYS: dict[str, dict[str, tuple[type, float | None]]] = {
+    "avgpool": {"factor": (int, None)},
+    "blur": {"kernel_size": (int, 61), "std": (float, 3.0)},
+    "inpaint": {"keep": (float, None), "seed": (int, 0)},
+    "box": {"top": (int, None), "left": (int, None), "height": (int, None), "width": (int, None)},
+    "hdr": {"factor": (float, 2.0)},
+}
+_FILES = ("conv", "mask")
+NAMES = (*_KEYS, *_FILES)
+
+
+def parse(text: str, shape: tuple[int, ...]) -> Operator:
+    """The operator that a text describes, checked against the shape of the images.
+
+    Arguments:
+        text: steps joined by "+", such as "avgpool:factor=4" or "blur:std=2+inpaint:keep=0.2".
+        shape: of one x, (C, H, W) or (H, W).
+
+    Returns:
+        The operator; a `Compose` if there are several steps.
+
+    Raises:
+        ConfigError: naming the step and what is wrong with it: an unknown name or key, a value that is missing, ill-formed or out of range, a file
+            that cannot be read, an operator that does not fit the images.
+    """
+    if len(shape) not in (2, 3):
+        raise ConfigError(f"shape must be (C, H, W) or (H, W), got {tuple(shape)}")
+    shape = tuple(whole_number("parse", "shape", side, 1) for side in shape)
+    steps: list[Operator] = []
+    for part in re.split(r"\+(?=\s*[A-Za-z])", text):
+        try:
+            step = _step(part.strip(), shape)
+            shape = output_shape_of(step, shape)
+        except ConfigError as error:
+            raise ConfigError(f"operator {part.strip()!r}: {error}") from error
+        steps.append(step)
+    return steps[0] if len(steps) == 1 else Compose(steps)
+
+
+def _step(text: str, shape: tuple[int, ...]) -> Operator:
+    name, _, rest = (piece.strip() for piece in text.partition(":"))
+    if name not in NAMES:
+        raise ConfigError(f"unknown name {name!r}{_closest(name, NAMES)}; known: {', '.join(NAMES)}")
+    if name in _FILES:
+        return _file(name, rest, shape)
+    values = _values(name, rest)
+    if name == "inpaint":
+        values["shape"] = shape
+    return _CLASSES[name](**values)
+
+
+def _values(name: str, text: str) -> dict[str, Any]:
+    keys = _KEYS[name]
+    given: dict[str, Any] = {}
+    for item in text.split(",") if text else ():
+        key, equals, value = (piece.strip() for piece in item.partition("="))
+        if not equals:
+            raise ConfigError(f"expected key=value, got {item.strip()!r}; keys of {name}: {', '.join(keys)}")
+        if key not in keys:
+            raise ConfigError(f"unknown key {key!r}{_closest(key, keys)}; keys of {name}: {', '.join(keys)}")
+        if key in given:
+            raise ConfigError(f"{key} is given twice")
+        given[key] = _number(key, value, keys[key][0])
+    missing = [key for key, (_, default) in keys.items() if default is None and key not in given]
+    if missing:
+        example = ",".join(f"{key}=..." for key in missing)
+        raise ConfigError(f"{', '.join(missing)} must be given, as in {name}:{example}")
+    return {key: given.get(key, default) for key, (_, default) in keys.items()}
+
+
+def _number(key: str, text: str, kind: type) -> int | float:
+    if kind is int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            raise ConfigError(f"{key} must be a whole number, got {text!r}")
+        return int(text)
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        raise ConfigError(f"{key} must be a finite number, got {text!r}")
+    return float(text)
+
+
+def _closest(word: str, words: Iterable[str]) -> str:
+    match = difflib.get_close_matches(word.lower(), list(words), n=1)
+    return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def _file(name: str, text: str, shape: tuple[int, ...]) -> Operator:
+    if not text:
+        raise ConfigError(f"a file must be given, as in {name}:FILE.npy")
+    if name == "mask":
+        return MaskInpainting(load_mask(text, shape))
+    if not text.lower().endswith(".npy"):
+        raise ConfigError(f"conv reads .npy files, got {text!r}: save the kernel with numpy.save")
+    values = read_array(text).values
+    return _CLASSES["conv"](values[0] if values.ndim == 3 and len(values) == 1 else values)

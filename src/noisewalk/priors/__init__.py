@@ -1,0 +1,1 @@
+"""Pretrained networks and where they come from."""

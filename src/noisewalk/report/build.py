@@ -1,0 +1,131 @@
+"""From a run folder to what a person looks at: report.html, summary.json and the three pictures."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..metrics import psnr, ssim
+from ..run import Run, open_run
+from ..store import open_store
+from .data import ReportData
+from .html import render
+from .images import write_images
+
+SHOWN = 8
+"""Draws shown per chain."""
+
+
+def build_report(folder: str | Path) -> Path:
+    """Write report.html, summary.json, samples.png, mean.png and std.png into a run's folder.
+
+    Arguments:
+        folder: of the run, finished or not.
+
+    Returns:
+        Path of report.html.
+
+    Raises:
+        StoreError: there is no run with a draw.
+    """
+    folder = Path(folder)
+    data, summary = read_report_data(folder)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_images(data[0], folder)
+    path = folder / "report.html"
+    path.write_text(render(data), encoding="utf-8")
+    return path
+
+
+def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
+    """What the report shows, one entry per image.
+
+    Arguments:
+        folder: of the run.
+
+    Returns:
+        The entries, and the run's summary with scores where the truth is known; numbers that do not exist are None.
+    """
+    from ..errors import StoreError
+
+    run, arrays = open_run(folder), open_store(folder).arrays
+    if run.draws.shape[2] == 0:
+        raise StoreError(f"{folder} has no draw yet: go on with --resume")
+    truth = arrays["truth"][...] if "truth" in arrays else None
+    summary = {**run.summary(), **(_scores(run, truth) if truth is not None else {})}
+    summary = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
+    return [_entry(run, arrays, summary, truth, i) for i in range(run.draws.shape[0])], summary
+
+
+def _scores(run: Run, truth: Tensor) -> dict[str, float]:
+    """PSNR and SSIM of the mean and, averaged, of single draws."""
+    mean, draws = run.mean, _shown(run.draws, 25)
+    if mean.ndim != 4 or min(mean.shape[2:]) < 11:
+        return {}
+    singles = draws.flatten(0, 2)
+    truths = truth.repeat_interleave(draws.shape[1] * draws.shape[2], 0)
+    return {
+        "psnr": float(psnr(mean, truth).mean()),
+        "ssim": float(ssim(mean, truth).mean()),
+        "psnr_draws": float(psnr(singles, truths).mean()),
+        "ssim_draws": float(ssim(singles, truths).mean()),
+    }
+
+
+def _shown(draws: Any, count: int) -> Tensor:
+    total = draws.shape[2]
+    index = sorted({round(i) for i in np.linspace(0, total - 1, min(count, total))})
+    return torch.stack([draws[:, :, k] for k in index], 2)
+
+
+def _entry(run: Run, arrays: Mapping[str, Any], summary: dict[str, Any], truth: Tensor | None, i: int) -> ReportData:
+    problem = run.spec.get("problem", {})
+    low, high = problem.get("value_range", (-1.0, 1.0))
+    observed = arrays["observed"][i].numpy() if "observed" in arrays else None
+    title = problem.get("title", "noisewalk run")
+    return ReportData(
+        title=title if run.draws.shape[0] == 1 else f"{title} (image {i})",
+        truth=None if truth is None else truth[i].numpy(),
+        measurement=arrays["y"][i].numpy(),
+        observed=observed,
+        mean=run.mean[i].numpy(),
+        std=run.std[i].numpy(),
+        samples=_shown(run.draws, SHOWN)[i].numpy(),
+        nll=run.nll[i].numpy(),
+        log_posterior=run.lp[i].numpy(),
+        acceptance_rate=run.arrays["acceptance_rate"][i].numpy(),
+        summary=summary,
+        settings=_settings(run, problem),
+        value_range=(float(low), float(high), ""),
+        notes=_notes(run, summary),
+    )
+
+
+def _settings(run: Run, problem: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    groups = [("problem", [(k, v) for k, v in problem.items() if k != "command"])] if problem else []
+    groups.append(("run", [(k, v) for k, v in run.spec.items() if k != "problem"]))
+    if "command" in problem:
+        groups.append(("reproduce", [("command", problem["command"])]))
+    return groups
+
+
+def _notes(run: Run, summary: Mapping[str, Any]) -> list[str]:
+    """What a person must know before believing the pictures."""
+    notes = []
+    if not run.complete:
+        notes.append(f"The run is not finished: {summary['num_draws']} draws a chain so far. Go on with --resume.")
+    r_hat = summary["r_hat_max"]
+    if r_hat is None:
+        notes.append("Too few draws to tell whether the chains agree: treat the uncertainty map as a lower bound.")
+    elif r_hat > 1.05:
+        notes.append(f"The chains have not mixed yet (largest R-hat {r_hat:.2f}, aim 1.05): the uncertainty map is too narrow. Draw longer chains.")
+    if summary["divergences"]:
+        notes.append(f"{summary['divergences']} proposals were not finite and were refused: use a smaller step size.")
+    if "adjust=False" in str(run.spec.get("kernel", "")):
+        notes.append("The kernel is unadjusted: its draws carry a bias of the order of the step size, which R-hat cannot see.")
+    return notes

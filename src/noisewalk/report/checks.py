@@ -1,0 +1,204 @@
+"""The key numbers of a run: what each says in plain words, and a mark by a stated threshold.
+
+For a Gaussian likelihood with known sigma_y the truth's misfit m chi2 = sum((y - A(x))^2) / sigma_y^2 over m observed entries follows chi-square(m), and so does
+that of a draw from the exact posterior (y and a draw are then distributed as y and the truth): mean 1 and standard deviation sqrt(2 / m) for chi2. The mean
+over draws spreads less, so the band below is on the safe side.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .data import ReportData
+
+TRUST, TRUTH, COST, OTHER = "Can it be trusted?", "How close to the truth?", "What did it cost?", "Other numbers"
+GROUPS = (TRUST, TRUTH, COST, OTHER)
+R_HAT_GOOD, R_HAT_BAD = 1.05, 1.2
+ESS_GOOD, ESS_BAD = 400.0, 50.0
+ACCEPTANCE_GOOD, ACCEPTANCE_BAD = 0.4, 0.1
+
+Value = float | int | str | None
+Verdict = tuple[str, str]
+"""A mark ("good", "warn", "bad" or "" for none) and a sentence in plain words."""
+Row = tuple[str, str, str, Callable[[float], Verdict]]
+"""Key, name, the reason if it is missing ("": then not shown), verdict."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number with its meaning.
+
+    Arguments:
+        key: name in the summary.
+        group: one of `GROUPS`.
+        name: as shown.
+        value: the number; None: missing.
+        text: what it says, or why it is missing.
+        mark: "good", "warn", "bad", or "" where no threshold applies.
+    """
+
+    key: str
+    group: str
+    name: str
+    value: Value
+    text: str
+    mark: str = ""
+
+
+def checks(data: ReportData) -> list[Check]:
+    """Read the summary.
+
+    Arguments:
+        data: the report's content.
+
+    Returns:
+        The known numbers in the order of `GROUPS`, missing ones with the reason, and then every other entry of the summary.
+    """
+    summary: dict[str, Value] = {key: value.item() if isinstance(value, np.generic) else value for key, value in data.summary.items()}
+    num_observed = int(data.measured.sum())
+    if "chi2_p_value" not in summary:
+        chi2 = summary.get("chi2")
+        usable = isinstance(chi2, int | float) and math.isfinite(chi2) and chi2 >= 0 and num_observed > 0
+        summary["chi2_p_value"] = p_value(float(chi2), num_observed) if usable else None  # type: ignore[arg-type]
+    rows = [(TRUST, *row) for row in _trust(data, num_observed)] + [(TRUTH, *row) for row in _truth(data, summary)] + [(COST, *row) for row in _COST]
+    out = [_check(group, key, name, why, judge, summary.get(key)) for group, key, name, why, judge in rows if key in summary or why]
+    known = {c.key for c in out}
+    return out + [_check(OTHER, key, key.replace("_", " "), "not given", _said(""), value) for key, value in summary.items() if key not in known]
+
+
+def p_value(chi2: float, num_observed: int) -> float:
+    """Two-sided p-value of a misfit per observed entry: 2 min(P, 1 - P) with P = Prob(chi-square(m) <= m chi2).
+
+    Arguments:
+        chi2: sum of squared residuals over sigma_y^2, divided by m.
+        num_observed: m.
+
+    Returns:
+        The p-value in [0, 1].
+    """
+    import torch
+
+    a = torch.tensor(num_observed / 2, dtype=torch.float64)
+    x = torch.tensor(num_observed * chi2 / 2, dtype=torch.float64)
+    return min(1.0, 2.0 * min(float(torch.special.gammainc(a, x)), float(torch.special.gammaincc(a, x))))
+
+
+def worst(found: list[Check]) -> str:
+    """The worst mark among checks.
+
+    Arguments:
+        found: checks.
+
+    Returns:
+        "bad", "warn" or "good"; "" if none carries a mark.
+    """
+    return next((mark for mark in ("bad", "warn", "good") if any(c.mark == mark for c in found)), "")
+
+
+def _r_hat(value: float) -> Verdict:
+    text = f"Spread between chains against spread within them, at the worst pixel; 1 when they agree. Good up to {R_HAT_GOOD}. "
+    if value <= R_HAT_GOOD:
+        return "good", text + "The chains tell the same story."
+    mark = "warn" if value <= R_HAT_BAD else "bad"
+    return mark, text + "The chains have not mixed: means and uncertainties still depend on where they started. Run longer."
+
+
+def _ess(value: float) -> Verdict:
+    mark = "good" if value >= ESS_GOOD else "warn" if value >= ESS_BAD else "bad"
+    text = f"Effective sample size: independent draws that the chains are worth at the worst pixel. Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}. "
+    return mark, text + (f"The mean map is known to {_digits(100 / math.sqrt(value))}\u00a0% of the uncertainty shown." if value > 0 else "")
+
+
+def _acceptance(value: float) -> Verdict:
+    mark = "good" if value >= ACCEPTANCE_GOOD else "warn" if value >= ACCEPTANCE_BAD else "bad"
+    text = "Share of proposals that a Metropolis test accepts; for an unadjusted kernel, how nearly exact its steps are. "
+    text += f"Good from {ACCEPTANCE_GOOD}, bad below {ACCEPTANCE_BAD}. "
+    return mark, text + ("" if mark == "good" else "The step is too large for this problem.")
+
+
+def _diverging(value: float) -> Verdict:
+    return ("good" if value == 0 else "bad"), "Proposals that were not finite. Good: none."
+
+
+def _chi2(num_observed: int) -> Callable[[float], Verdict]:
+    def judge(value: float) -> Verdict:
+        band = 2.0 * math.sqrt(2.0 / max(num_observed, 1))
+        mark = "good" if abs(value - 1.0) <= band else "warn" if abs(value - 1.0) <= 2.0 * band else "bad"
+        text = (
+            f"Squared residual y − A(x) per entry, in units of the noise; 1 when the draws explain the measurement up to noise. With {num_observed} observed "
+        )
+        text += f"entries, 95\u00a0% of exact posteriors lie in {max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f}. "
+        above = "Too large: the draws miss the measurement, or sigma_y is set too small."
+        below = "Too small: the draws follow the noise, or sigma_y is set too large."
+        return mark, text + ("" if mark == "good" else above if value > 1 else below)
+
+    return judge
+
+
+def _p_value(value: float) -> Verdict:
+    mark = "good" if value >= 0.05 else "warn" if value >= 0.0001 else "bad"
+    return mark, "Chance of a misfit at least this far from expectation if model and noise level are right (two-sided). Good from 0.05."
+
+
+def _said(text: str) -> Callable[[float], Verdict]:
+    return lambda _: ("", text)
+
+
+def _trust(data: ReportData, num_observed: int) -> list[Row]:
+    draws = _SEVERAL if data.nll.shape[1] > 1 else _SEVERAL + "; here each chain is one particle"
+    return [
+        ("r_hat_max", "R-hat", draws, _r_hat),
+        ("ess_bulk_min", "ESS, bulk", draws, _ess),
+        ("acceptance_rate", "Acceptance", "this run has no accept step to report", _acceptance),
+        ("diverging", "Diverging proposals", "", _diverging),
+        ("chi2", "Residual χ²", _GAUSSIAN, _chi2(num_observed)),
+        ("chi2_p_value", "χ² p-value", _GAUSSIAN, _p_value),
+    ]
+
+
+def _truth(data: ReportData, summary: dict[str, Value]) -> list[Row]:
+    why = "the truth is not known" if data.truth is None else "not computed for this run"
+    rows = []
+    for metric, (name, text) in _METRICS.items():
+        there = [of for of in _OF if metric + of in summary]
+        for of in there or ([""] if metric != "lpips" else []):
+            rows.append((metric + of, name + _OF[of][0], why, _said(text + _OF[of][1])))
+    return rows
+
+
+_SEVERAL = "needs several draws in each chain"
+_GAUSSIAN = "needs a Gaussian likelihood with a known sigma_y"
+_METRICS = {
+    "psnr": ("PSNR", "Peak signal-to-noise ratio in decibels: pixelwise closeness, higher is better."),
+    "ssim": ("SSIM", "Structural similarity: local structure, 1 is identical."),
+    "lpips": ("LPIPS", "Distance as a network sees it: lower is better."),
+}
+_OF = {
+    "_mean": (" of the mean", " The mean is the best point estimate in this sense."),
+    "_draws": (" of the draws", " Averaged over single draws, which keep texture and therefore score below their mean."),
+    "": ("", ""),
+}
+_COST: tuple[Row, ...] = (
+    ("nfe", "Network calls", "not counted", _said("All network evaluations, warm start and rejected moves included.")),
+    ("nfe_per_draw", "Network calls per kept draw", "not counted", _said("The price of one more draw.")),
+    ("seconds", "Time", "not measured", _said("Wall-clock time of the run.")),
+    ("jump", "Jump", _SEVERAL, _said("How far consecutive draws move: 1 as far as independent draws, near 0 when the chain crawls.")),
+    ("langevin_time", "Langevin time", "this kernel has no step size", _said("Steps times step size, Nτ. The prior relaxes in a time of about 1.")),
+)
+
+
+def _check(group: str, key: str, name: str, why: str, judge: Callable[[float], Verdict], value: Value) -> Check:
+    if value is None:
+        return Check(key, group, name, None, why[:1].upper() + why[1:] + ".")
+    if isinstance(value, str):
+        return Check(key, group, name, value, "")
+    if not math.isfinite(value):
+        return Check(key, group, name, None, f"Not a finite number ({value}): too few draws, or draws that do not vary.")
+    mark, text = judge(float(value))
+    return Check(key, group, name, value, text.strip(), mark)
+
+
+def _digits(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"

@@ -1,0 +1,109 @@
+"""Curves as inline SVG: traces over draws, one line per chain, and measurements that are vectors.
+
+The SVG holds only lines and stretches to the page; tick labels are HTML beside it, so that they keep their size on a phone and in print.
+"""
+
+import math
+from html import escape
+
+import numpy as np
+
+from .text import number
+
+MAX_POINTS = 600
+COLOURS = 8
+
+
+def trace(values: np.ndarray, name: str, horizontal: str = "kept draw", limits: tuple[float, float] | None = None) -> str:
+    """Lines over the last axis.
+
+    Arguments:
+        values: (line, position); entries that are not finite break the line.
+        name: what is plotted, for the alternative text.
+        horizontal: what the position counts.
+        limits: of the vertical axis; None: the range of the values.
+
+    Returns:
+        An HTML fragment.
+    """
+    lines, length = values.shape
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return f'<p class="missing">– {escape(name)}: no finite value.</p>'
+    low, high = limits or _padded(float(finite.min()), float(finite.max()))
+    marks = ticks(low, high)
+    labels = "".join(f'<span style="bottom:{100 * (t - low) / (high - low):.2f}%">{_tick(t, marks)}</span>' for t in marks)
+    grid = "".join(f'<path class="grid" d="M0 {_y(t, low, high)}H1000"/>' for t in marks)
+    paths = "".join(f'<path class="line c{i % COLOURS}" d="{_path(row, low, high)}"/>' for i, row in enumerate(values))
+    what = f"{name}: {lines} lines over {length} values ({horizontal}), from {number(finite.min())} to {number(finite.max())}"
+    return (
+        f'<div class="plot"><div class="ylabels" aria-hidden="true">{labels}</div>'
+        f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" aria-label="{escape(what)}">{grid}{paths}</svg>'
+        f'<div class="xlabels" aria-hidden="true"><span>1</span><span>{escape(horizontal)}</span><span>{length}</span></div></div>'
+    )
+
+
+def ticks(low: float, high: float, most: int = 4) -> list[float]:
+    """Round numbers inside an interval.
+
+    Arguments:
+        low: its lower end.
+        high: its upper end, larger.
+        most: how many at most, about.
+
+    Returns:
+        Multiples of 1, 2 or 5 times a power of ten.
+    """
+    raw = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= raw * (1 - 1e-9))
+    return [k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean over a sliding window, shorter at the ends.
+
+    Arguments:
+        values: (line, position).
+        window: positions, odd.
+
+    Returns:
+        The same shape.
+    """
+    ones = np.ones(window)
+    weight = np.convolve(np.ones(values.shape[1]), ones)
+    full = np.stack([np.convolve(row, ones) / weight for row in values])
+    return full[:, window // 2 : window // 2 + values.shape[1]]
+
+
+def _tick(value: float, marks: list[float]) -> str:
+    """A label with just the decimals that tell neighbours apart."""
+    step = marks[1] - marks[0] if len(marks) > 1 else abs(value) or 1.0
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return number(value) if decimals > 6 else f"{value + 0.0:.{decimals}f}".replace("-", "−")
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    pad = 0.05 * (high - low) or 0.5 * max(abs(low), 1.0) * 1e-2
+    return low - pad, high + pad
+
+
+def _y(value: float, low: float, high: float) -> str:
+    return f"{1000 * (high - value) / (high - low):.4g}"
+
+
+def _path(row: np.ndarray, low: float, high: float) -> str:
+    """One line; a long one keeps the smallest and largest value of each stretch, so that no excursion is lost."""
+    index = np.arange(len(row))
+    if len(row) > MAX_POINTS:
+        parts = np.array_split(index, MAX_POINTS // 2)
+        filled = np.where(np.isfinite(row), row, np.inf), np.where(np.isfinite(row), row, -np.inf)
+        index = np.unique(np.concatenate([[p[0] + filled[0][p].argmin(), p[0] + filled[1][p].argmax()] for p in parts]))
+    last, out, pen = max(len(row) - 1, 1), [], "M"
+    for i in index:
+        if math.isfinite(row[i]):
+            out.append(f"{pen}{1000 * i / last:.4g} {_y(float(row[i]), low, high)}")
+            pen = "L"
+        else:
+            pen = "M"
+    return "".join(out)

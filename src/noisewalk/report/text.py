@@ -1,0 +1,78 @@
+"""Numbers as a person reads them."""
+
+import math
+
+from .checks import Value
+
+DASH = "–"
+
+
+def number(value: float | int, digits: int = 4) -> str:
+    """A number in few digits, with a true minus sign.
+
+    Arguments:
+        value: finite; whole numbers are written out.
+        digits: significant ones, for what is not whole.
+
+    Returns:
+        The text.
+    """
+    if isinstance(value, bool):
+        return str(value)
+    text = str(value) if isinstance(value, int) else f"{float(value):.{digits}g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        text = f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    return text.replace("-", "−")
+
+
+def with_unit(value: float, unit: str, digits: int = 3) -> str:
+    """A number and its unit.
+
+    Arguments:
+        value: finite.
+        unit: may be empty.
+        digits: significant ones.
+
+    Returns:
+        The text.
+    """
+    return f"{number(value, digits)} {unit}".strip()
+
+
+def duration(seconds: float) -> str:
+    """A time span in the two largest units.
+
+    Arguments:
+        seconds: finite, not negative.
+
+    Returns:
+        The text, such as "2 h 5 min".
+    """
+    if seconds < 100:
+        return f"{number(seconds, 3)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def shown(key: str, value: Value) -> str:
+    """A summary's value.
+
+    Arguments:
+        key: its name.
+        value: number, text, or None.
+
+    Returns:
+        The text, a dash for None.
+    """
+    if value is None:
+        return DASH
+    if isinstance(value, str):
+        return value
+    if key == "seconds" and math.isfinite(value) and value >= 0:
+        return duration(value)
+    return number(value, 3 if key == "chi2_p_value" else 4)
+
+
+_SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")

@@ -1,0 +1,380 @@
+"""`sample`: the posterior's draws as a `Run`; `open_run` reads one back, finished or not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .adapt import DualAveraging
+from .errors import ConfigError
+from .loop import Plan, run_loop
+from .repr import describe
+from .samplers.langevin import Langevin
+from .types import Info, Kernel, State
+from .warmstart import Adam
+
+DEFAULT_WARMUP = 300
+"""Transitions of the default kernel's warm-up."""
+DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Draws and what they cost; the leading axes of every array are (image, chain, draw).
+
+    Arguments:
+        arrays: by name, tensors or lazy arrays: x, z, nll, acceptance_rate, accepted, diverging, step_size, chi2.
+        nfe: network calls of all rows, warm start, warm-up and rejected moves included.
+        seconds: wall time.
+        thin: transitions per kept draw.
+        complete: whether every requested draw is there.
+        spec: how the run was made.
+        y: (image, *y) measurement.
+        num_observed: (image,) observed entries of each measurement.
+        log_evidence: (image,) for tempered SMC, else None.
+    """
+
+    arrays: Mapping[str, Any]
+    nfe: int
+    seconds: float
+    thin: int = 1
+    complete: bool = True
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    y: Tensor | None = None
+    num_observed: Tensor | None = None
+    log_evidence: Tensor | None = None
+
+    @property
+    def draws(self) -> Any:
+        """(image, chain, draw, *x) tensor, or for a stored run a lazy array that indexes like one."""
+        return self.arrays["x"]
+
+    @property
+    def z(self) -> Tensor:
+        """(image, chain, draw, *shape) positions in noise space."""
+        return self.arrays["z"][...]
+
+    @property
+    def nll(self) -> Tensor:
+        """(image, chain, draw) L_y(x), every constant included."""
+        return self.arrays["nll"][...]
+
+    @property
+    def lp(self) -> Tensor:
+        """(image, chain, draw) log posterior density in noise space up to a constant, -nll - |z|^2 / 2."""
+        return -self.nll - 0.5 * self.z.to(torch.float64).flatten(3).square().sum(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """(image, *x) posterior mean over chains and draws."""
+        return self._moments()[0]
+
+    @property
+    def std(self) -> Tensor:
+        """(image, *x) posterior standard deviation over chains and draws."""
+        return self._moments()[1]
+
+    def summary(self) -> dict[str, Any]:
+        """Cost and diagnostics, worst image where there are several.
+
+        Returns:
+            A dict of plain numbers; NaN where too few draws say nothing.
+        """
+        from .diagnostics.chains import image_diagnostics
+
+        num_images, num_chains, num_draws = self.draws.shape[:3]
+        per_image = [image_diagnostics(self.draws[i]) for i in range(num_images)] if num_draws else []
+
+        def worst(key: str, pick: Any) -> float:
+            return float(pick([d[key] for d in per_image])) if per_image else float("nan")
+
+        def average(key: str) -> float:
+            return float(self.arrays[key][...].to(torch.float64).mean()) if num_draws else float("nan")
+
+        step = average("step_size")
+        return {
+            "num_images": num_images,
+            "num_chains": num_chains,
+            "num_draws": num_draws,
+            "complete": self.complete,
+            "nfe": self.nfe,
+            "nfe_per_draw": self.nfe / max(1, num_images * num_chains * num_draws),
+            "seconds": self.seconds,
+            "acceptance_rate": average("acceptance_rate"),
+            "divergences": int(self.arrays["diverging"][...].sum()) if num_draws else 0,
+            "r_hat_max": worst("r_hat_max", max),
+            "r_hat_median": worst("r_hat_median", max),
+            "ess_bulk_min": worst("ess_bulk_min", min),
+            "ess_bulk_median": worst("ess_bulk_median", min),
+            "jump": worst("jump", min),
+            "step_size": step,
+            "langevin_time": num_draws * self.thin * step,
+            "chi2": average("chi2"),
+            "z_norm2_per_dim": float(self.z.to(torch.float64).square().mean()) if num_draws else float("nan"),
+        }
+
+    def to_arviz(self) -> Any:
+        """The run as ArviZ sees it.
+
+        Returns:
+            xarray.DataTree with posterior (x, z with dims chain, draw, image, ...), sample_stats and observed_data.
+
+        Raises:
+            MissingExtraError: arviz-base is not installed.
+        """
+        from .errors import MissingExtraError
+
+        try:
+            import arviz_base
+        except ImportError as error:
+            raise MissingExtraError("arviz-base", "arviz") from error
+
+        def chains_first(name: str) -> Any:
+            return self.arrays[name][...].movedim(0, 2).numpy()
+
+        stats = {k: chains_first(k) for k in ("acceptance_rate", "accepted", "diverging", "step_size")}
+        stats["lp"] = self.lp.movedim(0, 2).numpy()
+        data: dict[str, Any] = {"posterior": {"x": chains_first("x"), "z": chains_first("z")}, "sample_stats": stats}
+        if self.y is not None:
+            data["observed_data"] = {"y": self.y.numpy()}
+        dims = {name: ["image"] for name in stats}
+        for name in ("x", "z"):
+            dims[name] = ["image", *(f"{name}_{i}" for i in range(self.arrays[name].ndim - 3))]
+        return arviz_base.from_dict(data, dims=dims)
+
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        draws = self.draws
+        count = draws.shape[1] * draws.shape[2]
+        if count == 0:
+            raise ConfigError("the run has no draws yet: there is no mean and no standard deviation")
+        total, centre = 0.0, draws[:, :1, 0].to(torch.float64)
+        square: Any = 0.0
+        for k in range(draws.shape[2]):  # one draw at a time: a stored run may be larger than memory
+            x = draws[:, :, k].to(torch.float64) - centre
+            total, square = total + x.sum(1), square + x.square().sum(1)
+        mean: Any = total / count
+        variance = (square - count * mean**2).clamp(min=0) / max(1, count - 1)
+        return (centre[:, 0] + mean).to(torch.float32), variance.sqrt().to(torch.float32)
+
+
+class MemoryStore:
+    """Draws in memory, with the interface of `RunStore`."""
+
+    def __init__(self, num_images: int, num_chains: int) -> None:
+        self._rows = (num_images, num_chains)
+        self._draws: list[dict[str, Tensor]] = []
+        self.sampler: dict[str, Any] | None = None
+
+    def append(self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, Tensor]) -> None:
+        """Keep one draw."""
+        values = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict(), **extras}
+        self._draws.append({k: v.reshape(*self._rows, *v.shape[1:]) for k, v in values.items()})
+        self.sampler = sampler
+
+    def checkpoint(self, sampler: dict[str, Any]) -> None:
+        """Keep the loop's state."""
+        self.sampler = sampler
+
+    def cursor(self) -> tuple[int, dict[str, Any] | None]:
+        """Draws kept, and the loop's state."""
+        return len(self._draws), self.sampler
+
+    def arrays(self) -> dict[str, Tensor]:
+        """(image, chain, draw, ...) by name."""
+        return {k: torch.stack([d[k] for d in self._draws], 2) for k in self._draws[0]}
+
+
+def sample(
+    target: Any,
+    kernel: Kernel | None = None,
+    num_draws: int = 100,
+    num_chains: int = 4,
+    num_warmup: int | str = "auto",
+    thin: int = 1,
+    warm_start: Adam | str | None = "auto",
+    adapt: DualAveraging | str | None = "auto",
+    seed: int = 0,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> Run:
+    """Draw from the posterior in noise space and map the draws to data.
+
+    With a kernel, "auto" means no adaptation and no warm-up: it runs as given. Without one, the kernel is MALA with its step
+    adapted per image over a warm-up. Cost in network calls: (1 + K + num_warmup + thin num_draws) x rows x phi.nfe, K the
+    warm start's steps.
+
+    Arguments:
+        target: the posterior, usually a `NoisePosterior`.
+        kernel: a transition; None is the sound default.
+        num_draws: draws kept per chain.
+        num_chains: chains per image.
+        num_warmup: transitions discarded first.
+        thin: transitions per kept draw.
+        warm_start: Adam's settings; "auto" is `Adam()`; None starts at z ~ N(0, I).
+        adapt: step-size adaptation during the warm-up.
+        seed: of all noise, 0 to 2^56 - 1.
+        store: folder of a run on disk; if it holds this very run, sampling goes on where it stopped.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The run. If interrupted by the keyboard, a run in memory returns the draws so far.
+
+    Raises:
+        ConfigError: a value out of range.
+        DivergedError: every chain has diverged.
+        StoreError: the folder holds something else.
+    """
+    plan = resolve(target, kernel, num_draws, num_chains, num_warmup, thin, warm_start, adapt, seed)
+    if store is not None:
+        return sample_stored(target, plan, store, progress)
+    memory = MemoryStore(target.num_images, num_chains)
+    try:
+        _drive(target, plan, memory, progress)
+    except KeyboardInterrupt:
+        if memory.cursor()[0] == 0:
+            raise
+    done, state = memory.cursor()
+    cost = state or {"nfe": 0, "seconds": 0.0}
+    return Run(memory.arrays(), cost["nfe"], cost["seconds"], thin, done == num_draws, spec_of(target, plan), target.y, target.num_observed)
+
+
+def sample_stored(
+    target: Any,
+    plan: Plan,
+    folder: str | Path,
+    progress: bool = True,
+    problem: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Tensor] | None = None,
+    resume: bool = True,
+) -> Run:
+    """Run the loop into a folder.
+
+    Arguments:
+        target: the posterior.
+        plan: what the loop does.
+        folder: of the run.
+        progress: show a progress bar on a terminal.
+        problem: what else defines the run, kept in spec.json.
+        arrays: (image, ...) arrays to keep beside the draws, such as the truth.
+        resume: go on with an existing run; False makes one an error.
+
+    Returns:
+        The run, read back from the folder.
+
+    Raises:
+        StoreError: the folder holds something else.
+    """
+    from .store import RunStore
+
+    spec = {**spec_of(target, plan), "problem": dict(problem or {})}
+    shapes = (target.num_images, plan.num_chains, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
+    with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), resume=resume) as store:
+        fixed = {"y": target.y, "num_observed": target.num_observed, **(arrays or {})}
+        if target.observed is not None:
+            fixed["observed"] = target.observed
+        for name, array in fixed.items():
+            store.put(name, array, ("image", *(f"{name}_{i}" for i in range(array.ndim - 1))))
+        _drive(target, plan, store, progress)
+        store.mark_complete()
+    return open_run(folder)
+
+
+def open_run(folder: str | Path) -> Run:
+    """Read a stored run, finished or not, also while it is being written.
+
+    Arguments:
+        folder: the run's folder.
+
+    Returns:
+        The run; its draws are read when they are indexed.
+
+    Raises:
+        StoreError: no run there, or a corrupt one.
+    """
+    from .store import open_store
+
+    stored = open_store(folder)
+    sampler = stored.sampler or {}
+    arrays = {k: stored.arrays[k] for k in DRAW_ARRAYS}
+    y, observed = (stored.arrays[k][...] if k in stored.arrays else None for k in ("y", "num_observed"))
+    spec = stored.spec
+    return Run(arrays, sampler.get("nfe", 0), sampler.get("seconds", 0.0), int(spec.get("thin", 1)), stored.complete, spec, y, observed)
+
+
+def resolve(
+    target: Any,
+    kernel: Kernel | None,
+    num_draws: int,
+    num_chains: int,
+    num_warmup: int | str,
+    thin: int,
+    warm_start: Adam | str | None,
+    adapt: DualAveraging | str | None,
+    seed: int,
+) -> Plan:
+    """Check the arguments of `sample` and settle what is on "auto".
+
+    Arguments:
+        target: the posterior.
+        kernel: a transition or None.
+        num_draws: draws kept per chain.
+        num_chains: chains per image.
+        num_warmup: transitions discarded first, or "auto".
+        thin: transitions per kept draw.
+        warm_start: Adam's settings, "auto" or None.
+        adapt: adaptation, "auto" or None.
+        seed: of all noise.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+    for name, value, least in (("num_draws", num_draws, 1), ("num_chains", num_chains, 1), ("thin", thin, 1)):
+        if not isinstance(value, int) or value < least:
+            raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if num_warmup != "auto" and (not isinstance(num_warmup, int) or num_warmup < 0):
+        raise ConfigError(f"num_warmup must be 'auto' or an integer of at least 0, got {num_warmup!r}")
+    if getattr(kernel, "needs_gradient", True) and not getattr(target, "differentiable", True):
+        raise ConfigError(f"{type(kernel).__name__ if kernel else 'the default kernel'} needs gradients, but the target is not differentiable")
+    if kernel is None:
+        kernel, defaults = Langevin(1e-3, "em", adjust=True), (DualAveraging(), DEFAULT_WARMUP)
+    else:
+        defaults = (None, 0)
+    chosen = defaults[0] if adapt == "auto" else adapt
+    warmup = defaults[1] if num_warmup == "auto" else num_warmup
+    if chosen is not None and warmup == 0:
+        raise ConfigError("adapt needs a warm-up to adapt in: set num_warmup to a few hundred transitions")
+    start = Adam() if warm_start == "auto" else warm_start
+    return Plan(kernel, num_draws, num_chains, int(warmup), thin, start, chosen, seed)  # type: ignore[arg-type]
+
+
+def spec_of(target: Any, plan: Plan) -> dict[str, Any]:
+    """What a run is, as text and numbers: two runs of one specification have equal draws.
+
+    Arguments:
+        target: the posterior.
+        plan: what the loop does.
+
+    Returns:
+        JSON-ready dict.
+    """
+    return {
+        "target": repr(target),
+        "microbatch": target.microbatch,
+        "dtype": str(target.y.dtype),
+        "device": str(target.y.device),
+        "num_threads": torch.get_num_threads(),
+        **{k: v if isinstance(v, int) else describe(v) for k, v in vars(plan).items()},
+    }
+
+
+def _drive(target: Any, plan: Plan, sink: Any, progress: bool) -> None:
+    from .progress import show
+
+    for _ in show(run_loop(target, plan, sink), progress):
+        pass

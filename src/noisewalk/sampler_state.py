@@ -1,0 +1,115 @@
+"""A sampler's state as bytes: nested dicts, lists and tuples of tensors, numbers, strings and None, bit by bit and without pickle.
+
+Tensors go into a safetensors file, the rest is JSON in its metadata. JSON has no faithful floats, so a float is written as the
+hexadecimal digits of its 64 bits. The file is put together here: the safetensors package would copy every tensor twice, or write
+under a temporary name of its own and hide that the disk is full. It is read at once, since a writer may remove it at any moment.
+"""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import ConfigError, StoreError
+from .segments import to_bytes
+
+_KINDS = {
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.complex64: "C64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+def encode(state: dict[str, Any]) -> list[bytes | memoryview]:
+    """The bytes of a state.
+
+    Arguments:
+        state: keys are strings; values are tensors, int, float, str, bool, None, and dicts, lists and tuples of such.
+
+    Returns:
+        The parts of a safetensors file, to be written one after the other; they show the tensors' own memory.
+
+    Raises:
+        ConfigError: a value of another type.
+    """
+    tensors: list[Tensor] = []
+    header: dict[str, Any] = {"__metadata__": {"state": json.dumps(_pack(state, "state", tensors))}}
+    parts: list[bytes | memoryview] = []
+    end = 0
+    for name, tensor in sorted(enumerate(tensors), key=lambda item: -item[1].itemsize):  # so each lies at a multiple of its item size
+        data = to_bytes(tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor)
+        header[str(name)] = {"dtype": _KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [end, end + len(data)]}
+        parts, end = [*parts, data], end + len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return [struct.pack("<Q", len(text)), text, *parts]
+
+
+def decode(path: Path) -> dict[str, Any]:
+    """The inverse of `encode`; tensors come back on the CPU.
+
+    Arguments:
+        path: of the file.
+
+    Returns:
+        The state.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StoreError: it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    raw = path.read_bytes()
+    try:
+        (size,) = struct.unpack_from("<Q", raw)
+        return _unpack(json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["state"]), load(raw))
+    except (SafetensorError, struct.error, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged ({error}): restore it from a copy or start another run") from error
+
+
+def _pack(value: Any, where: str, tensors: list[Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        if value.dtype not in _KINDS or value.layout != torch.strided:
+            raise ConfigError(f"{where} is a {value.dtype} tensor; a state holds dense tensors of {', '.join(_KINDS.values())}")
+        tensors.append(value.detach())
+        return {"tensor": str(len(tensors) - 1)}
+    if isinstance(value, float):
+        return {"float": struct.pack(">d", value).hex()}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _pack(item, f"{where}[{key!r}]", tensors) for key, item in value.items()}}
+    if isinstance(value, list | tuple):
+        items = [_pack(item, f"{where}[{i}]", tensors) for i, item in enumerate(value)]
+        return items if isinstance(value, list) else {"tuple": items}
+    raise ConfigError(f"{where} is {value!r}; a state holds tensors, int, float, str, bool, None and dicts (with str keys), lists and tuples of such")
+
+
+def _unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_unpack(item, tensors) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "float":
+        return struct.unpack(">d", bytes.fromhex(content))[0]
+    if kind == "tuple":
+        return tuple(_unpack(item, tensors) for item in content)
+    if kind == "dict":
+        return {key: _unpack(item, tensors) for key, item in content.items()}
+    raise ValueError(f"unknown kind {kind!r}")

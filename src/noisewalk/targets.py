@@ -1,0 +1,192 @@
+r"""The posterior in noise space,
+$$p(z \mid y) \propto \exp(-L_y(\Phi(z)))\, N(z; 0, I), \qquad L_y(x) = -\log p(y \mid A(x)),$$
+as one object: map + operator + likelihood + measurement (equation 7 of the paper).
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from .errors import ConfigError
+from .operators import observed_of
+from .repr import describe
+from .types import Likelihood, NoiseMap, Operator, Product, State
+
+
+class NoisePosterior:
+    """Evaluates L_y(Phi(z)) and its gradient in z, for many images and chains in one batch.
+
+    One evaluation of B rows costs `B * phi.nfe` network calls, counted in `nfe`.
+
+    Arguments:
+        phi: map from noise to data.
+        operator: A, any callable (B, *x) -> (B, *y).
+        likelihood: p(y | A(x)).
+        y: (N, *y), one measurement per image; what is unobserved is never read and may be NaN.
+        observed: bool, broadcastable to y, on top of the operator's own: False where a measurement is missing.
+        microbatch: rows per network call; None is all at once.
+        differentiable: False for a map or operator without gradients; `State.grad` is then 0.
+
+    Raises:
+        ConfigError: y's shape is not A's, an observed entry is not finite, or nothing is observed.
+    """
+
+    def __init__(
+        self,
+        phi: NoiseMap,
+        operator: Operator,
+        likelihood: Likelihood,
+        y: Tensor,
+        observed: Tensor | None = None,
+        microbatch: int | None = None,
+        differentiable: bool = True,
+    ) -> None:
+        if microbatch is not None and microbatch < 1:
+            raise ConfigError(f"microbatch must be a positive number of rows or None, got {microbatch}")
+        self.phi, self.operator, self.likelihood = phi, operator, likelihood
+        self.microbatch, self.differentiable = microbatch, differentiable
+        self.nfe = 0
+        data_shape, y_shape = self._shapes(y)
+        if y.ndim == 0 or tuple(y.shape[1:]) != y_shape:
+            raise ConfigError(f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {y_shape}: y must be (images, {', '.join(map(str, y_shape))})")
+        self.data_shape = data_shape
+        self.observed = _combine(observed_of(operator, data_shape), observed, y)
+        self.y = y if self.observed is None else torch.where(self.observed, y, torch.zeros_like(y))
+        bad = int((~torch.isfinite(self.y)).sum())
+        if bad:
+            raise ConfigError(f"y has {bad} entries that are not finite: mark them as missing with `observed` (False where missing)")
+
+    @property
+    def num_images(self) -> int:
+        """N."""
+        return self.y.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one z."""
+        return self.phi.shape
+
+    @property
+    def num_observed(self) -> Tensor:
+        """(N,) observed entries m of each measurement."""
+        if self.observed is None:
+            return torch.full((self.num_images,), self.y[0].numel(), device=self.y.device)
+        return self.observed.flatten(1).sum(1)
+
+    def __repr__(self) -> str:
+        parts = {k: describe(getattr(self, k)) for k in ("phi", "operator", "likelihood", "y", "observed")}
+        return f"NoisePosterior({', '.join(f'{k}={v}' for k, v in parts.items())})"
+
+    def __call__(self, z: Tensor) -> State:
+        """Evaluate.
+
+        Arguments:
+            z: (N * chains, *phi.shape), image-major.
+
+        Returns:
+            The state at z: z, x, nll and the gradient of nll in z, all detached.
+        """
+        states = [self._evaluate(z[rows], image) for rows, image in self._blocks(z)]
+        return states[0] if len(states) == 1 else State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+
+    def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
+        """A(Phi(z)) with the products of its Jacobian J at z; each product costs one network call a row.
+
+        Arguments:
+            z: (B, *phi.shape).
+
+        Returns:
+            mean: (B, *y); jvp: v (B, *shape) -> J v (B, *y); vjp: w (B, *y) -> J^T w (B, *shape).
+        """
+        with torch.no_grad():
+            mean = torch.cat([self._forward(z[rows]) for rows, _ in self._blocks(z)])
+
+        def jvp(v: Tensor) -> Tensor:
+            return torch.cat([self._jvp(z[rows], v[rows]) for rows, _ in self._blocks(z)])
+
+        def vjp(w: Tensor) -> Tensor:
+            return torch.cat([self._vjp(z[rows], w[rows]) for rows, _ in self._blocks(z)])
+
+        return mean, jvp, vjp
+
+    def chi2(self, x: Tensor) -> Tensor:
+        """Chi-square of the residual per observed entry, sum((y - A(x))^2 / variance) / m.
+
+        Arguments:
+            x: (B, *data), image-major.
+
+        Returns:
+            (B,) float64; NaN for a likelihood that does not define it.
+        """
+        chi2 = getattr(self.likelihood, "residual_chi2", None)
+        if chi2 is None:
+            return torch.full((x.shape[0],), torch.nan, dtype=torch.float64, device=x.device)
+        image = torch.arange(x.shape[0], device=x.device) // (x.shape[0] // self.num_images)
+        with torch.no_grad():
+            return chi2(self.operator(x), *self._rows(image))
+
+    def _shapes(self, y: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        with torch.no_grad():
+            data_shape = getattr(self.phi, "data_shape", None)
+            x = self.phi(torch.zeros(1, *self.phi.shape, device=y.device)) if data_shape is None else torch.zeros(1, *data_shape, device=y.device)
+            return tuple(x.shape[1:]), tuple(self.operator(x).shape[1:])
+
+    def _blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        total = z.shape[0]
+        if total == 0 or total % self.num_images:
+            raise ConfigError(f"z has {total} rows, which is no multiple of the {self.num_images} images")
+        image = torch.arange(total, device=z.device) // (total // self.num_images)
+        size = self.microbatch or total
+        for start in range(0, total, size):
+            rows = slice(start, start + size)
+            yield rows, image[rows]
+
+    def _rows(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.num_images == 1:  # a view: no copy per chain
+            y = self.y.expand(len(image), *self.y.shape[1:])
+            return y, None if self.observed is None else self.observed.expand(len(image), *self.observed.shape[1:])
+        return self.y[image], None if self.observed is None else self.observed[image]
+
+    def _forward(self, z: Tensor) -> Tensor:
+        self.nfe += z.shape[0] * self.phi.nfe
+        return self.operator(self.phi(z))
+
+    def _evaluate(self, z: Tensor, image: Tensor) -> State:
+        self.nfe += z.shape[0] * self.phi.nfe
+        y, observed = self._rows(image)
+        z = z.detach()
+        with torch.set_grad_enabled(self.differentiable):
+            leaf = z.clone().requires_grad_(self.differentiable)
+            x = self.phi(leaf)
+            nll = self.likelihood.nll(self.operator(x), y, observed)
+        grad = torch.autograd.grad(nll.sum(), leaf)[0] if self.differentiable else torch.zeros_like(z)
+        return State(z, x.detach(), nll.detach(), grad)
+
+    def _jvp(self, z: Tensor, v: Tensor) -> Tensor:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward-mode derivative on CPU
+            return torch.func.jvp(self._forward, (z,), (v,))[1].detach()
+
+    def _vjp(self, z: Tensor, w: Tensor) -> Tensor:
+        leaf = z.detach().requires_grad_()
+        return torch.autograd.grad(self._forward(leaf), leaf, w)[0]
+
+
+def _combine(own: Tensor | None, given: Tensor | None, y: Tensor) -> Tensor | None:
+    masks = [m.to(y.device) for m in (own, given) if m is not None]
+    if not masks:
+        return None
+    for mask in masks:
+        if mask.dtype != torch.bool:
+            raise ConfigError(f"observed must be a bool tensor (True = measured), got {mask.dtype}")
+    try:
+        full = torch.ones_like(y, dtype=torch.bool)
+        for mask in masks:
+            full = full & mask.expand(y.shape)
+    except RuntimeError as error:
+        raise ConfigError(f"observed of shape {[tuple(m.shape) for m in masks]} does not broadcast to y of shape {tuple(y.shape)}") from error
+    if not full.flatten(1).any(1).all():
+        raise ConfigError("nothing is observed in at least one image: `observed` and the operator's mask leave no entry of y")
+    return full

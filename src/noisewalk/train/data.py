@@ -1,0 +1,99 @@
+"""Training images: an IDX file, an npz file or a folder of images as one uint8 tensor (N, C, H, W)."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+
+
+def load_images(path: str | Path, size: int, channels: int) -> Tensor:
+    """Read images and pad them with black to size x size.
+
+    Arguments:
+        path: IDX (`*-ubyte` or `*-ubyte.gz`), `.npz` with an array `images` (N, H, W[, C]) uint8, or a folder of images.
+        size: side of the square result; images smaller than it are padded evenly, larger ones are an error.
+        channels: 1 or 3.
+
+    Returns:
+        (N, channels, size, size) uint8.
+
+    Raises:
+        ConfigError: missing, unreadable or unsuitable images.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ConfigError(f"no such file or folder: {path}. Give an IDX file, an .npz file or a folder of images")
+    if path.is_dir():
+        images = _read_folder(path)
+    elif path.suffix == ".npz":
+        images = _read_npz(path)
+    else:
+        images = _read_idx(path)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.shape[-1] != channels:
+        raise ConfigError(f"{path} holds images of {images.shape[-1]} channels, --channels says {channels}")
+    height, width = images.shape[1:3]
+    if height > size or width > size:
+        raise ConfigError(f"{path} holds images of {height}x{width}, larger than --size {size}; resize them first")
+    top, left = (size - height) // 2, (size - width) // 2
+    pad = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
+    return torch.from_numpy(np.ascontiguousarray(np.pad(images, pad).transpose(0, 3, 1, 2)))
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Map uint8 pixels to [-1, 1].
+
+    Arguments:
+        images: uint8, any shape.
+
+    Returns:
+        float32 of the same shape: 0 becomes -1, 255 becomes 1.
+    """
+    return images.to(torch.float32) / 127.5 - 1.0
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    if len(raw) < 16 or raw[:4] != b"\x00\x00\x08\x03":
+        raise ConfigError(f"{path} is no IDX file of unsigned bytes with three axes, and no .npz file or folder either")
+    count, height, width = np.frombuffer(raw, ">u4", 3, 4).tolist()
+    if len(raw) != 16 + count * height * width:
+        raise ConfigError(f"{path} is truncated: {len(raw)} bytes for {count} images of {height}x{width}")
+    return np.frombuffer(raw, np.uint8, offset=16).reshape(count, height, width)
+
+
+def _read_npz(path: Path) -> np.ndarray:
+    try:
+        images = np.load(path, allow_pickle=False)["images"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"cannot read an array `images` from {path}: {error}") from error
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ConfigError(f"{path}: images must be uint8 (N, H, W) or (N, H, W, C), got {images.dtype} {images.shape}")
+    return images
+
+
+def _read_folder(path: Path) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise ConfigError(f"no {', '.join(sorted(_SUFFIXES))} files under {path}")
+    arrays = []
+    for file in files:
+        try:
+            arrays.append(np.asarray(Image.open(file)))
+        except (OSError, UnidentifiedImageError) as error:
+            raise ConfigError(f"cannot read {file}: {error}") from error
+        if arrays[-1].shape != arrays[0].shape or arrays[-1].dtype != np.uint8:
+            raise ConfigError(f"{file} is {arrays[-1].dtype} {arrays[-1].shape}, {files[0]} is uint8 {arrays[0].shape}: make them one size and 8 bit")
+    return np.stack(arrays)

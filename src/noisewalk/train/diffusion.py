@@ -1,0 +1,48 @@
+r"""EDM's denoising loss for the teacher.
+
+$$\mathbb{E}\; \lambda(\sigma) \| D(x + \sigma n, \sigma) - x \|^2, \qquad \ln \sigma \sim N(P_{mean}, P_{std}^2),
+\qquad \lambda = (\sigma^2 + \sigma_d^2) / (\sigma \sigma_d)^2$$
+
+Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, equation 8 and Table 1.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ..priors.denoiser import NetworkDenoiser
+
+
+@dataclass(frozen=True)
+class DiffusionLoss:
+    """EDM's loss of a batch.
+
+    Arguments:
+        denoiser: the scaling around the network that is trained, kind "edm".
+        p_mean: mean of ln(sigma).
+        p_std: standard deviation of ln(sigma).
+    """
+
+    denoiser: NetworkDenoiser
+    p_mean: float = -1.2
+    p_std: float = 1.2
+
+    def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+        """Loss per image.
+
+        Arguments:
+            network: the module under training.
+            x: (B, C, H, W) clean images in [-1, 1].
+            generator: source of the noise.
+            done: share of the training done; unused here.
+
+        Returns:
+            (B,) loss per image, averaged over pixels.
+        """
+        denoise = replace(self.denoiser, network=network)
+        sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(x), generator=generator))
+        noise = torch.randn(x.shape, generator=generator)
+        weight = (sigma**2 + denoise.sigma_data**2) / (sigma * denoise.sigma_data) ** 2
+        error = denoise(x + sigma.view(-1, 1, 1, 1) * noise, sigma) - x
+        return weight * error.float().square().flatten(1).mean(1)

@@ -1,0 +1,97 @@
+r"""Losses that turn a teacher $D(x, \sigma)$ into a consistency model $f(x, \sigma)$, initialised at the teacher's weights.
+
+Both compare the student at a noise level t with itself, without gradient, at a lower level r on the same trajectory,
+$$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t = x + t n, \qquad d(a, b) = \sqrt{\|a - b\|^2 + c^2} - c.$$
+
+- "cd", consistency distillation: t and r are neighbours on the teacher's own grid, and $x_r$ is the teacher's Heun step from $x_t$. Six network
+  calls' worth a step, but the target has no noise beyond x_t's own.
+- "ct", consistency tuning: $x_r = x + r n$ with the same n, no teacher; $1 - r/t$ halves over the training. Four calls' worth a step.
+
+References: Song et al., Consistency Models, 2023, Algorithm 2; Geng et al., Consistency Models Made Easy, 2024, section 3;
+Song and Dhariwal, Improved Techniques for Training Consistency Models, 2023, section 3.3 (the distance d).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+from ..maps.ode import karras_sigmas
+from ..priors.denoiser import NetworkDenoiser
+
+RECIPES = ("cd", "ct")
+
+
+@dataclass(frozen=True)
+class DistillLoss:
+    """The consistency loss of a batch.
+
+    Arguments:
+        denoiser: the student's scaling, kind "consistency".
+        teacher: the frozen teacher, kind "edm"; used by "cd".
+        recipe: "cd" or "ct".
+        num_levels: levels of the teacher's grid ("cd").
+        p_mean: mean of ln(t) ("ct").
+        p_std: standard deviation of ln(t) ("ct").
+        halvings: how often 1 - r/t halves over the training ("ct").
+        huber: c per square root of the number of pixels.
+    """
+
+    denoiser: NetworkDenoiser
+    teacher: NetworkDenoiser
+    recipe: str = "cd"
+    num_levels: int = 18
+    p_mean: float = -0.8
+    p_std: float = 1.8
+    halvings: int = 8
+    huber: float = 0.00054
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise ConfigError(f"unknown recipe {self.recipe!r}: choose one of {', '.join(RECIPES)}")
+
+    def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+        """Loss per image.
+
+        Arguments:
+            network: the student's module under training.
+            x: (B, C, H, W) clean images in [-1, 1].
+            generator: source of the noise.
+            done: share of the training done, which sets r/t of "ct".
+
+        Returns:
+            (B,) loss per image.
+        """
+        f = replace(self.denoiser, network=network)
+        noise = torch.randn(x.shape, generator=generator)
+        t, r = self._levels(len(x), generator, done)
+        x_t = x + _column(t) * noise
+        with torch.no_grad():
+            x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + _column(r) * noise
+            goal = f(x_r, r.clamp(min=f.sigma_min))
+            goal = torch.where(_column(r) > f.sigma_min, goal, x_r).float()
+        distance = (f(x_t, t).float() - goal).square().flatten(1).sum(1)
+        c = self.huber * x[0].numel() ** 0.5
+        weight = 1.0 if self.recipe == "cd" else t / (t - r)
+        return weight * (torch.sqrt(distance + c**2) - c)
+
+    def _levels(self, count: int, generator: torch.Generator, done: float) -> tuple[Tensor, Tensor]:
+        low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
+        if self.recipe == "cd":
+            sigmas = karras_sigmas(self.num_levels, low, high).to(torch.float32)
+            index = torch.randint(self.num_levels - 1, (count,), generator=generator)
+            return sigmas[index], sigmas[index + 1]
+        t = torch.exp(self.p_mean + self.p_std * torch.randn(count, generator=generator)).clamp(2 * low, high)
+        share = 2.0 ** -(1 + int(done * self.halvings)) * (1.0 + 8.0 * torch.sigmoid(-t))
+        return t, t * (1.0 - share).clamp(min=0.0)
+
+    def _teacher_step(self, x: Tensor, t: Tensor, r: Tensor) -> Tensor:
+        slope = (x - self.teacher(x, t)) / _column(t)
+        moved = x + _column(r - t) * slope
+        corrected = (moved - self.teacher(moved, r)) / _column(r)
+        return x + _column(r - t) * 0.5 * (slope + corrected)
+
+
+def _column(t: Tensor) -> Tensor:
+    return t.view(-1, 1, 1, 1)

@@ -1,0 +1,129 @@
+"""One small instance of every public map, operator, likelihood and kernel: what is listed here is tested by every law that fits it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import noisewalk as nw
+from noisewalk import noise
+from noisewalk.repr import readable
+
+
+class Case(NamedTuple):
+    """How to make an instance in a precision, and the shape of one row that goes in."""
+
+    name: str
+    build: Callable[[torch.dtype], Any]
+    shape: tuple[int, ...]
+
+
+def draw(shape: tuple[int, ...], rows: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(rows, *shape) standard normal numbers."""
+    return noise.rows(seed, rows).normal(shape, noise.PROBE, dtype)
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class Linear:
+    """x -> matrix x on flat x."""
+
+    matrix: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.matrix.to(x.dtype).T
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class Bent:
+    """x -> h / 2 + tanh h with h = matrix x, a nonlinear operator on flat x that does not saturate."""
+
+    matrix: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        h = x @ self.matrix.to(x.dtype).T
+        return h / 2 + torch.tanh(h)
+
+
+def posterior(dtype: torch.dtype, images: tuple[int, ...] = (0, 1)) -> Any:
+    """A nonlinear target of two images, of which `images` are kept."""
+    y = draw((3,), 2, seed=4, dtype=dtype)[list(images)]
+    return nw.NoisePosterior(nw.maps.Warp((4,), 0.7), Bent(draw((3, 4), seed=5, dtype=dtype)[0]), nw.likelihoods.Gaussian(0.3), y)
+
+
+def gappy_posterior(dtype: torch.dtype, images: tuple[int, ...] = (0, 1)) -> Any:
+    """An image-shaped target whose second image lacks an entry, held in y as NaN."""
+    y, observed = draw((1, 2, 2), 2, seed=6, dtype=dtype), torch.ones(2, 1, 2, 2, dtype=torch.bool)
+    observed[1, 0, 0, 1] = False
+    y = torch.where(observed, y, torch.nan)
+    return nw.NoisePosterior(
+        nw.maps.Warp((1, 4, 4), -0.5), nw.operators.AveragePool(2), nw.likelihoods.Gaussian(0.2), y[list(images)], observed=observed[list(images)], microbatch=3
+    )
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """A smooth stand-in for a denoiser: the posterior mean under N(0, I), bent."""
+
+    shape: tuple[int, ...] = (1, 2, 3)
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+    def __call__(self, x_t: Tensor, sigma: Tensor) -> Tensor:
+        variance = (1 + sigma.to(x_t) ** 2).reshape(-1, *[1] * (x_t.ndim - 1))
+        return x_t / variance + 0.3 * torch.tanh(x_t / variance.sqrt())
+
+
+MASK = torch.tensor([[1, 0, 1, 1], [0, 1, 1, 0], [1, 1, 0, 1], [0, 0, 1, 1]], dtype=torch.bool)
+KERNEL = torch.tensor([[0.0, 0.2, 0.0], [0.1, 0.5, 0.1], [0.0, 0.0, 0.1]])
+
+MAPS = [
+    Case("affine", lambda dtype: nw.maps.Affine(draw((3, 4), seed=1, dtype=dtype)[0], draw((3,), seed=2, dtype=dtype)[0]), (4,)),
+    Case("affine, no offset", lambda dtype: nw.maps.Affine(draw((3, 4), seed=1, dtype=dtype)[0]), (4,)),
+    Case("warp", lambda dtype: nw.maps.Warp((2, 3), 0.8), (2, 3)),
+    Case("consistency, one step", lambda dtype: nw.maps.Consistency(Shrink()), (1, 2, 3)),
+    Case("consistency, two steps", lambda dtype: nw.maps.Consistency(Shrink(), (2.0,), seed=3), (1, 2, 3)),
+    Case("flow, heun", lambda dtype: nw.maps.ProbabilityFlow(Shrink(), num_steps=3), (1, 2, 3)),
+    Case("flow, euler", lambda dtype: nw.maps.ProbabilityFlow(Shrink(), num_steps=4, solver="euler", gradient="direct"), (1, 2, 3)),
+]
+
+OPERATORS = [
+    Case("average pool", lambda dtype: nw.operators.AveragePool(2), (2, 4, 4)),
+    Case("gaussian blur", lambda dtype: nw.operators.GaussianBlur(kernel_size=5, std=1.0), (2, 6, 5)),
+    Case("convolution", lambda dtype: nw.operators.Convolution(KERNEL), (2, 4, 5)),
+    Case("random inpainting", lambda dtype: nw.operators.RandomInpainting(0.4, (2, 4, 4), seed=1), (2, 4, 4)),
+    Case("box inpainting", lambda dtype: nw.operators.BoxInpainting(top=1, left=0, height=2, width=3), (2, 4, 4)),
+    Case("mask inpainting", lambda dtype: nw.operators.MaskInpainting(MASK), (2, 4, 4)),
+    Case("hdr", lambda dtype: nw.operators.HDR(factor=2.0), (2, 3, 3)),
+    Case("compose", lambda dtype: nw.operators.Compose([nw.operators.AveragePool(2), nw.operators.HDR()]), (2, 4, 4)),
+    Case("compose, masked", lambda dtype: nw.operators.Compose([nw.operators.HDR(), nw.operators.MaskInpainting(MASK)]), (2, 4, 4)),
+]
+
+LIKELIHOODS = [
+    Case("gaussian", lambda dtype: nw.likelihoods.Gaussian(0.3), (2, 3)),
+    Case("gaussian, per entry", lambda dtype: nw.likelihoods.Gaussian(0.2 + draw((2, 3), seed=7, dtype=dtype)[0].abs()), (2, 3)),
+]
+
+KERNELS = [
+    Case("em", lambda dtype: nw.Langevin(0.1), (4,)),
+    Case("ei", lambda dtype: nw.Langevin(0.1, scheme="ei"), (4,)),
+    Case("mala", lambda dtype: nw.Langevin(0.1, adjust=True), (4,)),
+    Case("pcnl", lambda dtype: nw.Langevin(0.1, scheme="ei", adjust=True), (4,)),
+    Case("mala, step per image", lambda dtype: nw.Langevin(torch.tensor([0.1, 0.05], dtype=torch.float64), adjust=True), (4,)),
+]
+
+TARGETS = [
+    Case("nonlinear", posterior, (4,)),
+    Case("gaps", gappy_posterior, (1, 4, 4)),
+]
+
+EXEMPT: dict[str, str] = {}
+"""Public classes that no case can make, with the reason."""
+
+
+def ids(case: Case) -> str:
+    """The test's name."""
+    return case.name

@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from noisewalk.errors import ConfigError
+from noisewalk.operators import HDR, AveragePool, BoxInpainting, Compose, GaussianBlur, RandomInpainting, observed_of, parse
+
+SHAPE = (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("text", "operator"),
+    [
+        ("avgpool:factor=4", AveragePool(4)),
+        ("blur", GaussianBlur(61, 3.0)),
+        ("blur:kernel_size=9,std=1.5", GaussianBlur(9, 1.5)),
+        ("blur:std=1e+0", GaussianBlur(61, 1.0)),
+        ("inpaint:keep=0.2", RandomInpainting(0.2, SHAPE, 0)),
+        ("inpaint:seed=7,keep=.2", RandomInpainting(0.2, SHAPE, 7)),
+        ("box:top=1,left=2,height=3,width=4", BoxInpainting(1, 2, 3, 4)),
+        ("hdr", HDR(2.0)),
+        ("hdr:", HDR(2.0)),
+        (" hdr : factor = 1.5 ", HDR(1.5)),
+        ("hdr+avgpool:factor=2", Compose([HDR(2.0), AveragePool(2)])),
+        ("blur:std=1 + avgpool:factor=4+inpaint:keep=0.5", Compose([GaussianBlur(61, 1.0), AveragePool(4), RandomInpainting(0.5, (3, 8, 8))])),
+    ],
+)
+def test_text_makes_the_operator_it_says(text, operator):
+    assert parse(text, SHAPE) == operator
+    assert repr(parse(text, SHAPE)) == repr(operator)
+
+
+def test_gray_images_without_a_channel_axis_are_fine():
+    assert parse("inpaint:keep=0.5", (8, 8)).shape == (8, 8)
+
+
+@pytest.mark.parametrize("name", ["k.npy", "a:b=c,d e.npy", "a+1.NPY", "+.npy"])
+def test_a_kernel_is_read_whatever_its_name(tmp_path, name):
+    kernel = np.arange(1.0, 7.0).reshape(2, 3)
+    with (tmp_path / name).open("wb") as file:
+        np.save(file, kernel)
+    assert torch.equal(parse(f"conv:{tmp_path / name}", SHAPE).kernel, torch.from_numpy(kernel))
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (1, 32, 32), (3, 32, 32)])
+def test_a_mask_is_read_from_an_array(tmp_path, shape):
+    mask = np.arange(np.prod(shape)).reshape(shape) % 3 == 0
+    np.save(tmp_path / "m.npy", mask)
+    operator = parse(f"avgpool:factor=1+mask:{tmp_path / 'm.npy'}", SHAPE)
+    observed = observed_of(operator, SHAPE)
+    assert torch.equal(observed.expand(SHAPE), torch.from_numpy(mask).expand(SHAPE))
+
+
+def test_white_of_an_image_is_observed(tmp_path):
+    mask = np.arange(64).reshape(8, 8) % 3 == 0
+    Image.fromarray(np.uint8(255 * mask)).save(tmp_path / "m.png")
+    operator = parse(f"avgpool:factor=4+mask:{tmp_path / 'm.png'}", SHAPE)
+    assert torch.equal(observed_of(operator, SHAPE).expand(3, 8, 8), torch.from_numpy(mask).expand(3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "unknown name ''; known: avgpool, blur, inpaint, box, hdr, conv, mask"),
+        ("avgpol:factor=2", "unknown name 'avgpol' .did you mean 'avgpool'"),
+        ("HDR", "did you mean 'hdr'"),
+        ("phase:oversample=1", "unknown name 'phase'"),
+        ("motion:length=9", "unknown name 'motion'"),
+        ("neuralblur:weights=w.pth", "unknown name 'neuralblur'"),
+        ("hdr+blurr", "operator 'blurr': unknown name"),
+        ("hdr+", "unknown name 'hdr\\+'"),
+        ("avgpool", "factor must be given, as in avgpool:factor=..."),
+        ("box:top=1,left=2", "height, width must be given"),
+        ("inpaint:seed=1", "keep must be given"),
+        ("blur:sdt=2", "unknown key 'sdt' .did you mean 'std'.*; keys of blur: kernel_size, std"),
+        ("hdr:2", "expected key=value, got '2'; keys of hdr: factor"),
+        ("hdr:factor=2,", "expected key=value, got ''"),
+        ("hdr:factor=2,factor=3", "factor is given twice"),
+        ("avgpool:factor=2.0", "factor must be a whole number, got '2.0'"),
+        ("avgpool:factor=two", "got 'two'"),
+        ("avgpool:factor=", "got ''"),
+        ("avgpool:factor=" + "9" * 5000, "whole number"),
+        ("hdr:factor=nan", "must be a finite number, got 'nan'"),
+        ("hdr:factor=inf", "must be a finite number, got 'inf'"),
+        ("hdr:factor=1e999", "got inf"),
+        ("hdr:factor=1_0", "got '1_0'"),
+        ("hdr:factor=-2", "above 0"),
+        ("avgpool:factor=0", "at least 1, got 0"),
+        ("avgpool:factor=5", "factor 5 must divide the image's sides, got 32 x 32"),
+        ("avgpool:factor=2+avgpool:factor=3", "operator 'avgpool:factor=3'.*16 x 16"),
+        ("avgpool:factor=4+blur", "operator 'blur'.*12 pixels.*8 x 8"),
+        ("blur:kernel_size=4", "odd"),
+        ("inpaint:keep=20", "at most 1"),
+        ("inpaint:keep=0.2,seed=-1", "seed.*-1"),
+        ("inpaint:keep=0.00001", "keeps none of 1024"),
+        ("box:top=30,left=0,height=3,width=3", "inside the image, got 32 x 32"),
+        ("box:top=0,left=0,height=32,width=32", "whole image"),
+        ("conv", "a file must be given, as in conv:FILE.npy"),
+        ("mask:", "a file must be given, as in mask:FILE.npy"),
+        ("conv:psf.png", "conv reads .npy files, got 'psf.png'"),
+        ("conv:absent.npy", "absent.npy does not exist"),
+        ("mask:absent.png", "absent.png does not exist"),
+        ("mask:mask.jpg", "neither .npy .* nor .png"),
+    ],
+)
+def test_bad_text_is_refused_in_one_clear_line(text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse(text, SHAPE)
+    assert str(caught.value).startswith("operator '")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("conv", np.ones((3, 3, 3)), "2-D array"),
+        ("conv", np.ones(5), "2-D array"),
+        ("conv", np.array([[1.0, np.nan]]), "must be finite"),
+        ("conv", np.array([[1.0, -1.0]]), "must not sum to 0"),
+        ("conv", np.ones((70, 3)), "kernel .70 x 3. must reach less far"),
+        ("conv", np.ones((2, 2), complex), "complex"),
+        ("conv", np.ones((0, 2)), "no values"),
+        ("mask", np.ones((16, 16)), r"shape \(1, 16, 16\)"),
+        ("mask", np.full((32, 32), 0.5), "values other than 0"),
+        ("mask", np.zeros((32, 32)), "hides every pixel"),
+    ],
+)
+def test_files_with_other_content_are_refused(tmp_path, name, values, message):
+    np.save(tmp_path / "f.npy", values)
+    with pytest.raises(ConfigError, match=message):
+        parse(f"{name}:{tmp_path / 'f.npy'}", SHAPE)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".png"])
+@pytest.mark.parametrize("damage", ["empty", "noise", "truncated", "folder"])
+def test_damaged_files_are_refused(tmp_path, suffix, damage):
+    path, whole = tmp_path / f"f{suffix}", tmp_path / f"whole{suffix}"
+    if suffix == ".npy":
+        np.save(whole, np.ones((32, 32)))
+    else:
+        Image.fromarray(np.full((32, 32), 255, np.uint8)).save(whole)
+    if damage == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes({"empty": b"", "noise": b"\x00\x01" * 99, "truncated": whole.read_bytes()[:-30]}[damage])
+    with pytest.raises(ConfigError, match=r"f\.(npy|png)"):
+        parse(f"mask:{path}", SHAPE)
+
+
+@pytest.mark.parametrize("shape", [(), (32,), (1, 3, 32, 32), (3, 32, 0), (3, 32, 32.0)])
+def test_only_the_shape_of_an_image_is_taken(shape):
+    with pytest.raises(ConfigError, match="shape"):
+        parse("hdr", shape)

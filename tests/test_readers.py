@@ -1,0 +1,264 @@
+"""Files into arrays: exact values for every format, one clear error for everything else."""
+
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from noisewalk.errors import ConfigError, MissingExtraError
+from noisewalk.readers import read_array
+
+tifffile = pytest.importorskip("tifffile")
+fits = pytest.importorskip("astropy.io.fits")
+
+INTS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
+FLOATS = ["float32", "float64"]
+
+
+def example(dtype: str, shape: tuple[int, ...] = (3, 5, 7)) -> np.ndarray:
+    rng = np.random.default_rng(sum(map(ord, dtype)))
+    kind = np.dtype(dtype)
+    if kind.kind == "b":
+        return rng.random(shape) < 0.5
+    if kind.kind == "f":
+        return rng.uniform(-1, 1, shape).astype(kind)
+    return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, dtype=kind, endpoint=True)
+
+
+def png(path: Path, values: np.ndarray, **options: object) -> Path:
+    Image.fromarray(values).save(path, **options)
+    return path
+
+
+def npy(path: Path, values: object) -> Path:
+    np.save(path, np.asarray(values), allow_pickle=False)
+    return path
+
+
+def check_exact(path: Path, values: np.ndarray) -> None:
+    got = read_array(path).values
+    assert got.dtype == values.dtype
+    assert got.dtype.isnative
+    np.testing.assert_array_equal(got, values)
+
+
+@pytest.mark.parametrize("dtype", ["bool", *INTS, "int64", "uint64", "float16", *FLOATS])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_numpy_files_come_back_exactly(tmp_path: Path, dtype: str, suffix: str) -> None:
+    values = example(dtype)
+    path = tmp_path / f"a{suffix}"
+    np.save(path, values) if suffix == ".npy" else np.savez(path, anything=values)
+    check_exact(path, values)
+
+
+@pytest.mark.parametrize("dtype", [*INTS, *FLOATS])
+def test_tiff_files_come_back_exactly_in_every_layout(tmp_path: Path, dtype: str) -> None:
+    values, path = example(dtype), tmp_path / "a.tif"
+    tifffile.imwrite(path, np.moveaxis(values, 0, -1), photometric="rgb")
+    check_exact(path, values)
+    tifffile.imwrite(path, values, photometric="rgb", planarconfig="separate", compression="zlib")
+    check_exact(path, values)
+    tifffile.imwrite(path, values, photometric="minisblack")  # three pages
+    check_exact(path, values)
+    tifffile.imwrite(path, values[0], photometric="minisblack", byteorder=">")
+    check_exact(path, values[:1])
+    bands = example(dtype, (5, 4, 6))
+    tifffile.imwrite(path.with_suffix(".tiff"), np.moveaxis(bands, 0, -1), photometric="minisblack", planarconfig="contig")
+    check_exact(path.with_suffix(".tiff"), bands)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", *FLOATS])
+def test_fits_files_come_back_exactly_and_in_native_byte_order(tmp_path: Path, dtype: str) -> None:
+    values = example(dtype)
+    fits.PrimaryHDU(values).writeto(tmp_path / "a.fits")
+    check_exact(tmp_path / "a.fits", values)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(values[0])]).writeto(tmp_path / "b.fits")
+    check_exact(tmp_path / "b.fits", values[:1])
+
+
+def test_big_endian_numpy_files_become_native(tmp_path: Path) -> None:
+    values = example("float32")
+    check_exact(npy(tmp_path / "a.npy", values.astype(">f4")), values)
+
+
+def test_png_modes_come_back_exactly(tmp_path: Path) -> None:
+    rgb, grey, deep = example("uint8"), example("uint8", (5, 7)), example("uint16", (5, 7))
+    last = np.moveaxis(rgb, 0, -1)
+    check_exact(png(tmp_path / "rgb.PNG", last, format="PNG"), rgb)
+    check_exact(png(tmp_path / "grey.png", grey), grey[None])
+    check_exact(png(tmp_path / "deep.png", deep), deep[None])
+    check_exact(png(tmp_path / "bits.png", grey > 100), np.where(grey > 100, 255, 0).astype(np.uint8)[None])
+    opaque = np.full((5, 7), 255, np.uint8)
+    check_exact(png(tmp_path / "rgba.png", np.dstack([last, opaque])), rgb)
+    check_exact(png(tmp_path / "la.png", np.dstack([grey, opaque])), grey[None])
+    palette = Image.fromarray(grey % 4)
+    palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
+    palette.save(tmp_path / "palette.png")
+    check_exact(tmp_path / "palette.png", np.stack([10 + 30 * (grey % 4) + k for k in (0, 10, 20)]).astype(np.uint8))
+
+
+def test_jpeg_is_read_as_decoded_and_turned_upright(tmp_path: Path) -> None:
+    values = np.zeros((16, 32, 3), np.uint8)
+    values[:, 16:] = (200, 100, 50)
+    upright = np.asarray(Image.open(png(tmp_path / "a.jpg", values, quality=95)))
+    check_exact(tmp_path / "a.jpg", np.moveaxis(upright, -1, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    turned = read_array(png(tmp_path / "b.jpeg", values, quality=95, exif=exif)).values
+    np.testing.assert_array_equal(turned, np.moveaxis(np.rot90(upright, -1), -1, 0))
+
+
+def test_tiff_palette_inverted_grey_and_opaque_alpha(tmp_path: Path) -> None:
+    grey, colours, path = example("uint8", (5, 7)), example("uint16", (3, 256)), tmp_path / "a.tif"
+    tifffile.imwrite(path, grey, photometric="palette", colormap=colours)
+    check_exact(path, colours[:, grey])
+    tifffile.imwrite(path, grey, photometric="miniswhite")
+    check_exact(path, 255 - grey[None])
+    tifffile.imwrite(path, np.dstack([grey, grey, grey, np.full_like(grey, 255)]), photometric="rgb", extrasamples=["unassalpha"])
+    check_exact(path, np.stack([grey] * 3))
+
+
+def test_npz_gives_y_among_several_and_else_lists_the_names(tmp_path: Path) -> None:
+    y = example("float32")
+    np.savez(tmp_path / "a.npz", y=y, truth=2 * y)
+    check_exact(tmp_path / "a.npz", y)
+    np.savez(tmp_path / "b.npz", first=y, second=y)
+    with pytest.raises(ConfigError, match="first, second"):
+        read_array(tmp_path / "b.npz")
+
+
+def written(folder: Path, suffix: str) -> Path:
+    path, values = folder / f"a{suffix}", example("uint8", (24, 24))
+    if suffix in (".png", ".jpg"):
+        return png(path, values)
+    if suffix == ".tif":
+        tifffile.imwrite(path, values, photometric="minisblack")
+    elif suffix == ".fits":
+        fits.PrimaryHDU(values).writeto(path)
+    else:
+        np.save(path, values) if suffix == ".npy" else np.savez(path, values)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".npy", ".npz", ".fits"])
+def test_damaged_files_are_one_clear_error(tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, suffix)
+    whole = path.read_bytes()
+    length = {".fits": 2880 + 24 * 24}.get(suffix, len(whole))  # the rest of a FITS file is padding
+    for keep in (1, 8, 30, 200, length // 2, length - 30):
+        path.write_bytes(whole[:keep])
+        with pytest.raises(ConfigError, match=r"a\.") as caught:
+            read_array(path)
+        assert "\n" not in str(caught.value)
+    for rubbish in (b"not an image at all " * 20, bytes(500)):
+        path.write_bytes(rubbish)
+        with pytest.raises(ConfigError, match=r"a\."):
+            read_array(path)
+    path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="is empty"):
+        read_array(path)
+    assert not [r for r in caplog.records if r.levelname == "ERROR"]
+    assert capfd.readouterr().err == ""
+
+
+def test_parts_that_are_missing_altogether_are_noticed(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", example("uint8", (64, 64)), photometric="minisblack", tile=(16, 16))
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[: -2 * 16 * 16])  # tifffile fills absent tiles with zeros
+    with pytest.raises(ConfigError, match="truncated"):
+        read_array(tmp_path / "a.tif")
+    fits.HDUList([fits.PrimaryHDU(example("uint8")), fits.ImageHDU(example("uint8"))]).writeto(tmp_path / "a.fits")
+    (tmp_path / "a.fits").write_bytes((tmp_path / "a.fits").read_bytes()[: 2 * 2880 + 200])  # astropy leaves the second image out
+    with pytest.raises(ConfigError, match="damaged"):
+        read_array(tmp_path / "a.fits")
+
+
+def test_the_decoders_own_error_is_chained(tmp_path: Path) -> None:
+    path = written(tmp_path, ".png")
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ConfigError) as caught:
+        read_array(path)
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_what_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "a.gif").write_bytes(b"GIF89a")
+    (tmp_path / "b.png").write_bytes(b"x")
+    (tmp_path / "pickle.npy").write_bytes(b"\x80\x04]\x94.")
+    for name, message in {
+        "absent.png": "does not exist",
+        "folder.png": "is a folder",
+        "a.gif": r"'\.gif'; allowed are \.png",
+        "b.png/c.png": "cannot be opened",
+        "nul\0.png": "cannot be opened",
+        "pickle.npy": "never loaded",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            read_array(tmp_path / name)
+
+
+def test_objects_complex_text_and_empty_arrays_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ConfigError, match="allow_pickle=False"):
+        read_array(tmp_path / "o.npy")
+    for values, message in (([1j], "complex128"), (["a"], "<U1"), (np.zeros((0, 3)), "no values")):
+        with pytest.raises(ConfigError, match=message):
+            read_array(npy(tmp_path / "a.npy", values))
+
+
+def test_transparency_is_refused(tmp_path: Path) -> None:
+    rgba = example("uint8", (5, 7, 4))
+    deep = example("uint16", (5, 7))
+    paths = [
+        png(tmp_path / "rgba.png", rgba),
+        png(tmp_path / "la.png", rgba[..., 2:]),
+        png(tmp_path / "key.png", rgba[..., :3], transparency=tuple(int(v) for v in rgba[2, 3, :3])),
+        png(tmp_path / "deep.png", deep, transparency=int(deep[2, 3])),
+        tmp_path / "rgba.tif",
+    ]
+    tifffile.imwrite(paths[-1], rgba, photometric="rgb", extrasamples=["unassalpha"])
+    for path in paths:
+        with pytest.raises(ConfigError, match="transparent"):
+            read_array(path)
+
+
+def test_what_a_decoder_would_change_in_silence_is_refused(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    deep = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(13))) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + deep)
+    Image.new("CMYK", (8, 8)).save(tmp_path / "cmyk.jpg")
+    grey = example("uint8", (5, 7))
+    tifffile.imwrite(tmp_path / "turned.tif", grey, photometric="minisblack", extratags=[(274, 3, 1, 6, True)])
+    tifffile.imwrite(tmp_path / "stack.tif", example("uint8", (2, 3, 5, 7)), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "cmyk.tif", example("uint8", (5, 7, 4)), photometric="separated")
+    with tifffile.TiffWriter(tmp_path / "two.tif") as file:
+        file.write(grey, photometric="minisblack")
+        file.write(grey[:3], photometric="minisblack")
+    fits.HDUList([fits.PrimaryHDU(grey), fits.ImageHDU(grey, name="ERR")]).writeto(tmp_path / "two.fits")
+    fits.PrimaryHDU().writeto(tmp_path / "none.fits")
+    for name, message in {
+        "deep.png": "16-bit PNG",
+        "cmyk.jpg": "mode CMYK",
+        "turned.tif": "orientation 6",
+        "stack.tif": r"\(2, 3, 5, 7\)",
+        "cmyk.tif": "SEPARATED",
+        "two.tif": "2 images",
+        "two.fits": "0:PRIMARY, 1:ERR",
+        "none.fits": "0 images",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            read_array(tmp_path / name)
+
+
+@pytest.mark.parametrize(("suffix", "module", "line"), [(".tif", "tifffile", r"noisewalk\[tiff\]"), (".fits", "astropy.io.fits", r"noisewalk\[fits\]")])
+def test_a_missing_extra_prints_its_pip_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, line: str) -> None:
+    path = written(tmp_path, suffix)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=line):
+        read_array(path)
