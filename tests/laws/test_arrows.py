@@ -18,20 +18,20 @@ LAYERS = [
     {"types", "noise", "errors", "repr"},
     {"metrics", "diagnostics"},
     {"maps", "operators", "likelihoods", "inputs", "readers", "data"},
-    {"targets", "priors"},
+    {"targets", "priors", "problem"},
     {"samplers", "baselines", "adapt", "warmstart"},
     {"store", "run_folder", "segments", "lazy_draws", "sampler_state"},
     {"run", "loop", "progress"},
     {"engines"},
     {"experiments", "train"},
-    {"report", "app", "cli"},
+    {"report", "restore", "demo", "app", "cli", "cli_train"},
 ]
 """What a layer imports lies in it or above it in this list; within a layer there are no circles."""
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 EAGER = {"torch", "numpy", "PIL"}
 """Packages that a module may import at its top: the rest, which is heavier, is imported inside the function that needs it."""
-ENTRY_POINTS = {"cli": {"typer", "rich"}, "app": {"gradio"}}
+ENTRY_POINTS = {"cli": {"typer", "rich"}, "cli_train": {"typer", "rich"}, "app": {"gradio"}}
 
 
 class Import(NamedTuple):
@@ -151,6 +151,10 @@ def loaded(code: str) -> set[str]:
 @pytest.mark.parametrize("module", ["", ".maps", ".operators", ".samplers", ".priors", ".diagnostics", ".metrics", ".errors"])
 def test_importing_a_package_pulls_no_other(module: str) -> None:
     assert loaded(f"import noisewalk{module}") == {"noisewalk"}
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    assert not loaded("import noisewalk.cli") & {"torch", "diffusers", "zarr", "matplotlib"}
 
 
 def test_using_the_core_pulls_no_extra() -> None:

@@ -7,6 +7,7 @@ on the grid $\sigma_i = (\sigma_{max}^{1/\rho} + \tfrac{i}{n-1} (\sigma_{min}^{1
 Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, Algorithm 1 and equation 5.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -83,14 +84,27 @@ class ProbabilityFlow:
         Returns:
             (B, C, H, W).
         """
+        *_, x = self.path(z)
+        return x
+
+    def path(self, z: Tensor) -> Iterator[Tensor]:
+        """The solver's states.
+
+        Arguments:
+            z: (B, C, H, W).
+
+        Yields:
+            num_steps + 1 tensors (B, C, H, W), from sigma_max z to Phi(z).
+        """
         sigmas = [*karras_sigmas(self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max).tolist(), 0.0]
         x = self.denoiser.sigma_max * z
+        yield x
         for sigma, after in zip(sigmas, sigmas[1:], strict=False):
             if self.gradient == "checkpoint" and torch.is_grad_enabled():
                 x = checkpoint(self._step, x, sigma, after, use_reentrant=False)
             else:
                 x = self._step(x, sigma, after)
-        return x
+            yield x
 
     def _step(self, x: Tensor, sigma: float, after: float) -> Tensor:
         slope = (x - self.denoiser(x, torch.tensor(sigma, device=x.device))) / sigma

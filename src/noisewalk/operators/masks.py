@@ -90,7 +90,6 @@ class BoxInpainting:
     left: int
     height: int
     width: int
-    _last: Tensor | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, lowest in (("top", 0), ("left", 0), ("height", 1), ("width", 1)):
@@ -98,16 +97,7 @@ class BoxInpainting:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *x) -> (B, *x), 0 inside the box."""
-        observed = self.observed_for(x.shape[1:])
-        object.__setattr__(self, "_last", observed)
-        return _keep(x, observed)
-
-    @property
-    def observed(self) -> Tensor:
-        """(H, W) bool for images of the last call's size; `observed_for` needs no call before."""
-        if self._last is None:
-            raise ConfigError("BoxInpainting does not know the image's size before its first call: use observed_for(shape) or observed_of(operator, shape)")
-        return self._last
+        return _keep(x, self.observed_for(x.shape[1:]))
 
     def observed_for(self, shape: tuple[int, ...]) -> Tensor:
         """(H, W) bool, False inside the box; ConfigError if the box does not fit into x of this shape."""

@@ -1,0 +1,232 @@
+"""The command line: parse, call, print. Heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from .loop import Plan
+    from .problem import Problem
+    from .run import Run
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Samples from p(x | y) with generative priors.")
+priors_app = typer.Typer(help="List and show priors.", no_args_is_help=False, invoke_without_command=True)
+train_app = typer.Typer(help="Train priors.", no_args_is_help=True)
+app.add_typer(priors_app, name="priors")
+app.add_typer(train_app, name="train")
+
+KERNELS = {"em": ("em", False), "ei": ("ei", False), "mala": ("em", True), "pcnl": ("ei", True)}
+
+
+def main() -> None:
+    """Run the command line: bad input ends in one line and exit status 2."""
+    from .errors import NoisewalkError
+
+    try:
+        code = app(standalone_mode=False)
+    except NoisewalkError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; the draws so far are safe: the same command with --resume goes on", file=sys.stderr)
+        raise SystemExit(130) from None
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of the command-line parser
+            _fail(error.format_message())
+        if type(error).__name__ == "Abort":
+            raise SystemExit(130) from None
+        raise
+    raise SystemExit(code or 0)
+
+
+def _fail(message: str) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help="Folder for the two runs.")] = Path("demo")) -> None:
+    """Restore a real held-out image twice, with its uncertainty, in about two minutes on two cores."""
+    from .demo import TASKS, combined_report, demo_plan, demo_problem
+    from .restore import restore
+
+    for task in TASKS:
+        problem = demo_problem(task)
+        plan = demo_plan(problem)
+        _announce(problem, plan, out / task)
+        _conclude(restore(problem, plan, out / task, f"noisewalk demo --out {shlex.quote(str(out))}", resume=True), out / task)
+    combined_report([out / task for task in TASKS], out / "report.html")
+    print(f"open {out / 'report.html'}")
+
+
+@app.command()
+def sample(
+    input: Annotated[Path, typer.Argument(help="Image (with --simulate) or measurement: .png .jpg .tif .npy .npz .fits")],
+    prior: Annotated[str, typer.Option(help="Bundled prior or folder.")],
+    operator: Annotated[str, typer.Option(help="Such as avgpool:factor=4 or inpaint:keep=0.2,seed=0; steps joined by +.")],
+    sigma_y: Annotated[float | None, typer.Option(help="Noise standard deviation, in the unit of the file.")] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="INPUT is a clean image: degrade, restore and score it.")] = False,
+    num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
+    kernel: Annotated[str | None, typer.Option(help="em, ei, mala or pcnl; without it the sound default.")] = None,
+    step_size: Annotated[float | None, typer.Option(help="Langevin step; without it mala and pcnl adapt theirs.")] = None,
+    thin: Annotated[int | None, typer.Option(help="Transitions per kept draw; 10 for adapted kernels, else 1.")] = None,
+    num_draws: Annotated[int, typer.Option(help="Draws kept per chain.")] = 100,
+    num_warmup: Annotated[int | None, typer.Option(help="Transitions discarded first.")] = None,
+    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    warm_start: Annotated[int, typer.Option(help="Adam steps before the chain.")] = 200,
+    lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 0.01,
+    range: Annotated[tuple[float, float] | None, typer.Option(metavar="LO HI", help="Values that stand for -1 and 1.")] = None,
+    fit: Annotated[str | None, typer.Option(help="crop, resize or pad a clean image of another size.")] = None,
+    missing: Annotated[str | None, typer.Option(help="nan, or a mask file (nonzero = observed).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/INPUT-OPERATOR.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an existing run.")] = False,
+    seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    microbatch: Annotated[int | None, typer.Option(help="Rows per network call.")] = None,
+) -> None:
+    """Draw posterior samples for one image or measurement into a run folder."""
+    from .errors import ConfigError
+    from .inputs import ValueRange
+    from .priors.load import load_prior
+    from .problem import from_image, from_measurement
+    from .restore import restore
+
+    if fit not in (None, "crop", "resize", "pad"):
+        raise ConfigError(f"unknown --fit {fit!r}: choose crop, resize or pad")
+    if simulate and missing:
+        raise ConfigError("--missing belongs to a measurement: leave out --simulate, or use a mask operator")
+    if fit and not simulate:
+        raise ConfigError("--fit belongs to a clean image: a measurement must have the shape that the operator produces")
+    network = load_prior(prior, _device(device))
+    phi = network.map(num_steps)
+    bounds = None if range is None else ValueRange(*range)
+    problem = (
+        from_image(input, network, phi, operator, sigma_y, bounds, fit, seed, device)  # type: ignore[arg-type]
+        if simulate
+        else from_measurement(input, network, phi, operator, sigma_y, bounds, missing, device)
+    )
+    plan = _plan(problem, kernel, step_size, thin, num_draws, num_warmup, chains, warm_start, lr, seed)
+    folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
+    _announce(problem, plan, folder)
+    command = shlex.join(["noisewalk", *(a for a in sys.argv[1:] if a != "--resume")])
+    _conclude(restore(problem, plan, folder, command, resume, microbatch), folder)
+    print(f"open {folder / 'report.html'}")
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Rebuild report.html, summary.json and the pictures from a run."""
+    from .report.build import build_report
+
+    print(build_report(run))
+
+
+@priors_app.callback()
+def _priors(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_()
+
+
+@priors_app.command("list")
+def list_() -> None:
+    """Every known prior."""
+    from .priors.load import list_priors
+
+    for name, card in list_priors().items():
+        print(f"{name:16} {card['kind']:12} {'x'.join(map(str, card['shape'])):10} {card.get('licence', ''):6} {card.get('data', '')}")
+
+
+@priors_app.command()
+def show(name: Annotated[str, typer.Argument(help="Of the prior.")]) -> None:
+    """A prior's card."""
+    import json
+
+    from .errors import ConfigError
+    from .priors.load import list_priors
+
+    cards = list_priors()
+    if name not in cards:
+        raise ConfigError(f"unknown prior {name!r}: choose one of {', '.join(cards)}")
+    print(json.dumps(cards[name], indent=2))
+
+
+def _device(name: str) -> str:
+    import torch
+
+    from .errors import ConfigError
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return name
+
+
+def _plan(
+    problem: Problem,
+    kernel: str | None,
+    step_size: float | None,
+    thin: int | None,
+    num_draws: int,
+    num_warmup: int | None,
+    chains: int,
+    warm_start: int,
+    lr: float,
+    seed: int,
+) -> Plan:
+    from .adapt import DualAveraging
+    from .errors import ConfigError
+    from .run import DEFAULT_WARMUP, resolve
+    from .samplers.langevin import Langevin
+    from .warmstart import Adam
+
+    chosen, adapt = None, None
+    if kernel is not None or step_size is not None:
+        if kernel not in (None, *KERNELS):
+            raise ConfigError(f"unknown kernel {kernel!r}: choose one of {', '.join(KERNELS)}")
+        scheme, adjust = KERNELS[kernel or "mala"]
+        if step_size is None and not adjust:
+            raise ConfigError(f"the unadjusted kernel {kernel} needs --step-size, for instance 1e-5 as in the paper")
+        chosen = Langevin(step_size if step_size is not None else 1e-3, scheme, adjust)
+    if step_size is None:
+        adapt = DualAveraging()
+    warmup = num_warmup if num_warmup is not None else DEFAULT_WARMUP if adapt else 0
+    start = Adam(warm_start, lr) if warm_start else None
+    each = thin if thin is not None else 10 if adapt else 1
+    default = Langevin(1e-3, "em", adjust=True)
+    return resolve(problem.target(), chosen or default, num_draws, chains, warmup, each, start, adapt, seed)
+
+
+def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
+    rows = plan.num_chains * len(problem.y)
+    steps = plan.warm_start.num_steps if plan.warm_start else 0
+    nfe = rows * problem.phi.nfe * (1 + steps + plan.num_warmup + plan.num_draws * plan.thin)
+    print(f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])  value range {problem.value_range.low:g} {problem.value_range.high:g}")
+    print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE {nfe:,}")
+    print(f"  into {folder}", flush=True)
+
+
+def _conclude(run: Run, folder: Path) -> None:
+    import json
+
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    keys = ("psnr", "ssim", "chi2", "r_hat_max", "ess_bulk_min", "acceptance_rate", "nfe", "seconds")
+    print("  " + "  ".join(f"{k} {summary[k]:.4g}" for k in keys if summary.get(k) is not None), flush=True)
+
+
+from . import cli_train  # noqa: E402
+
+cli_train.register(train_app)

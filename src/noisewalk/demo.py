@@ -1,0 +1,58 @@
+"""The main job: a held-out image, most of it hidden, restored twice with its uncertainty."""
+
+from pathlib import Path
+
+import torch
+
+from .data import test_images
+from .inputs import ValueRange
+from .loop import Plan
+from .priors.load import load_prior
+from .problem import Problem, simulated
+
+PRIOR = "fashion32"
+IMAGE = 23
+"""Number of the image in Fashion-MNIST's test set: an ankle boot."""
+SIGMA_Y = 0.1
+TASKS = {"inpainting": "inpaint:keep=0.2,seed=0", "super-resolution": "avgpool:factor=4"}
+
+
+def demo_problem(task: str) -> Problem:
+    """One of the demo's problems.
+
+    Arguments:
+        task: a key of `TASKS`.
+
+    Returns:
+        The problem, simulated from a test image that no prior was trained on.
+    """
+    prior = load_prior(PRIOR)
+    image = torch.from_numpy(test_images()[IMAGE]).to(torch.float32)[None, None] / 127.5 - 1.0
+    return simulated(prior, prior.map(), TASKS[task], SIGMA_Y, image, ValueRange(0.0, 255.0), f"Fashion-MNIST test image {IMAGE}")
+
+
+def demo_plan(problem: Problem) -> Plan:
+    """How the demo samples: the default kernel, four chains, eight transitions a draw.
+
+    Arguments:
+        problem: from `demo_problem`.
+
+    Returns:
+        The plan.
+    """
+    from .run import resolve
+
+    return resolve(problem.target(), None, 80, 4, "auto", 8, "auto", "auto", 0)
+
+
+def combined_report(folders: list[Path], path: Path) -> None:
+    """One page for several runs.
+
+    Arguments:
+        folders: of the runs.
+        path: of the page.
+    """
+    from .report import render
+    from .report.build import read_report_data
+
+    path.write_text(render([entry for folder in folders for entry in read_report_data(folder)[0]]), encoding="utf-8")
