@@ -214,7 +214,9 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     rows = plan.num_chains * len(problem.y)
     steps = plan.warm_start.num_steps if plan.warm_start else 0
     nfe = rows * problem.phi.nfe * (1 + steps + plan.num_warmup + plan.num_draws * plan.thin)
-    print(f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])  value range {problem.value_range.low:g} {problem.value_range.high:g}")
+    print(
+        f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])  value range {problem.value_range.low:g} {problem.value_range.high:g}"
+    )
     print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE {nfe:,}")
     print(f"  into {folder}", flush=True)
 

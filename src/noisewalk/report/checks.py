@@ -1,8 +1,8 @@
 """The key numbers of a run: what each says in plain words, and a mark by a stated threshold.
 
-For a Gaussian likelihood with known sigma_y the truth's misfit m chi2 = sum((y - A(x))^2) / sigma_y^2 over m observed entries follows chi-square(m), and so does
-that of a draw from the exact posterior (y and a draw are then distributed as y and the truth): mean 1 and standard deviation sqrt(2 / m) for chi2. The mean
-over draws spreads less, so the band below is on the safe side.
+For a Gaussian likelihood with known sigma_y the truth's misfit m chi2 = sum((y - A(x))^2) / sigma_y^2 over m observed entries follows
+chi-square(m), and so does that of a draw from the exact posterior (y and a draw are then distributed as y and the truth): mean 1 and
+standard deviation sqrt(2 / m) for chi2. The mean over draws spreads less, so the band below is on the safe side.
 """
 
 import math
@@ -57,32 +57,13 @@ def checks(data: ReportData) -> list[Check]:
         The known numbers in the order of `GROUPS`, missing ones with the reason, and then every other entry of the summary.
     """
     summary: dict[str, Value] = {key: value.item() if isinstance(value, np.generic) else value for key, value in data.summary.items()}
-    num_observed = int(data.measured.sum())
-    if "chi2_p_value" not in summary:
-        chi2 = summary.get("chi2")
-        usable = isinstance(chi2, int | float) and math.isfinite(chi2) and chi2 >= 0 and num_observed > 0
-        summary["chi2_p_value"] = p_value(float(chi2), num_observed) if usable else None  # type: ignore[arg-type]
+    images = summary.get("num_images")
+    num_observed = int(data.measured.sum()) * (images if isinstance(images, int) else 1)
+    summary.setdefault("chi2_p_value", _p_value_of(summary.get("chi2"), num_observed))
     rows = [(TRUST, *row) for row in _trust(data, num_observed)] + [(TRUTH, *row) for row in _truth(data, summary)] + [(COST, *row) for row in _COST]
     out = [_check(group, key, name, why, judge, summary.get(key)) for group, key, name, why, judge in rows if key in summary or why]
     known = {c.key for c in out}
-    return out + [_check(OTHER, key, key.replace("_", " "), "not given", _said(""), value) for key, value in summary.items() if key not in known]
-
-
-def p_value(chi2: float, num_observed: int) -> float:
-    """Two-sided p-value of a misfit per observed entry: 2 min(P, 1 - P) with P = Prob(chi-square(m) <= m chi2).
-
-    Arguments:
-        chi2: sum of squared residuals over sigma_y^2, divided by m.
-        num_observed: m.
-
-    Returns:
-        The p-value in [0, 1].
-    """
-    import torch
-
-    a = torch.tensor(num_observed / 2, dtype=torch.float64)
-    x = torch.tensor(num_observed * chi2 / 2, dtype=torch.float64)
-    return min(1.0, 2.0 * min(float(torch.special.gammainc(a, x)), float(torch.special.gammaincc(a, x))))
+    return out + [_check(OTHER, key, _OTHER.get(key, key.replace("_", " ")), "not given", _said(""), summary[key]) for key in summary if key not in known]
 
 
 def worst(found: list[Check]) -> str:
@@ -129,7 +110,7 @@ def _chi2(num_observed: int) -> Callable[[float], Verdict]:
         text = (
             f"Squared residual y − A(x) per entry, in units of the noise; 1 when the draws explain the measurement up to noise. With {num_observed} observed "
         )
-        text += f"entries, 95\u00a0% of exact posteriors lie in {max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f}. "
+        text += f"entries, 95\u00a0% of the time an exact posterior lies in {max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f}. "
         above = "Too large: the draws miss the measurement, or sigma_y is set too small."
         below = "Too small: the draws follow the noise, or sigma_y is set too large."
         return mark, text + ("" if mark == "good" else above if value > 1 else below)
@@ -138,8 +119,23 @@ def _chi2(num_observed: int) -> Callable[[float], Verdict]:
 
 
 def _p_value(value: float) -> Verdict:
-    mark = "good" if value >= 0.05 else "warn" if value >= 0.0001 else "bad"
-    return mark, "Chance of a misfit at least this far from expectation if model and noise level are right (two-sided). Good from 0.05."
+    tail = 2.0 * min(value, 1.0 - value)
+    mark = "good" if tail >= 0.05 else "warn" if tail >= 0.0001 else "bad"
+    return (
+        mark,
+        "Chance that pure noise leaves a larger residual. Good from 0.025 to 0.975; near 0 the draws miss the measurement, near 1 they follow its noise.",
+    )
+
+
+def _p_value_of(chi2: Value, num_observed: int) -> float | None:
+    """The p-value at the mean of chi2 over the draws."""
+    import torch
+
+    from ..diagnostics.predictive import chi2_p_value
+
+    if not isinstance(chi2, int | float) or not (math.isfinite(chi2) and chi2 >= 0 and num_observed > 0):
+        return None
+    return float(chi2_p_value(torch.tensor([chi2], dtype=torch.float64), num_observed))
 
 
 def _said(text: str) -> Callable[[float], Verdict]:
@@ -152,7 +148,7 @@ def _trust(data: ReportData, num_observed: int) -> list[Row]:
         ("r_hat_max", "R-hat", draws, _r_hat),
         ("ess_bulk_min", "ESS, bulk", draws, _ess),
         ("acceptance_rate", "Acceptance", "this run has no accept step to report", _acceptance),
-        ("diverging", "Diverging proposals", "", _diverging),
+        ("divergences", "Diverging proposals", "", _diverging),
         ("chi2", "Residual χ²", _GAUSSIAN, _chi2(num_observed)),
         ("chi2_p_value", "χ² p-value", _GAUSSIAN, _p_value),
     ]
@@ -164,12 +160,24 @@ def _truth(data: ReportData, summary: dict[str, Value]) -> list[Row]:
     for metric, (name, text) in _METRICS.items():
         there = [of for of in _OF if metric + of in summary]
         for of in there or ([""] if metric != "lpips" else []):
-            rows.append((metric + of, name + _OF[of][0], why, _said(text + _OF[of][1])))
+            meant = "_mean" if of == "" and metric + "_draws" in summary else of
+            rows.append((metric + of, name + _OF[meant][0], why, _said(text + _OF[meant][1])))
     return rows
 
 
-_SEVERAL = "needs several draws in each chain"
+_SEVERAL = "needs at least four draws in each chain"
 _GAUSSIAN = "needs a Gaussian likelihood with a known sigma_y"
+_OTHER = {
+    "complete": "All draws taken",
+    "num_images": "Images",
+    "num_chains": "Chains",
+    "num_draws": "Draws per chain",
+    "r_hat_median": "R-hat, median",
+    "ess_bulk_median": "ESS, median",
+    "step_size": "Step size",
+    "z_norm2_per_dim": "|z|² per dimension",
+    "log_evidence": "Log evidence",
+}
 _METRICS = {
     "psnr": ("PSNR", "Peak signal-to-noise ratio in decibels: pixelwise closeness, higher is better."),
     "ssim": ("SSIM", "Structural similarity: local structure, 1 is identical."),

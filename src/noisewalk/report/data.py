@@ -24,8 +24,8 @@ class ReportData:
         std: (C, H, W) standard deviation over the draws.
         samples: (chain, sample, C, H, W) a selection of the draws.
         nll: (chain, draw) trace of -log p(y | x).
-        summary: the run's numbers by name, None where there is none; a name "chi2_p_value" replaces the p-value that is computed from "chi2", and metrics
-            may be of the mean ("psnr_mean"), over the draws ("psnr_draws") or unspecified ("psnr").
+        summary: the run's numbers by name, None where there is none. "chi2" with "num_images" is the mean over so many images; "psnr" is that of the mean
+            where "psnr_draws" is given too.
         truth: (C, H, W) clean image; None: not known.
         observed: bool, broadcastable to y, True where measured; None: everywhere.
         residual: (y - A(x)) / sigma_y averaged over the draws, shape of y; None: not shown.
@@ -100,3 +100,21 @@ class ReportData:
         """Where y was measured: bool of y's shape, False where it is NaN."""
         observed = True if self.observed is None else np.asarray(self.observed, dtype=bool)
         return np.isfinite(self.measurement) & observed
+
+
+def as_list(data: ReportData | Sequence[ReportData]) -> list[ReportData]:
+    """One report or several, as a list.
+
+    Arguments:
+        data: one, or a sequence.
+
+    Returns:
+        At least one.
+
+    Raises:
+        ConfigError: the sequence is empty.
+    """
+    several = [data] if isinstance(data, ReportData) else list(data)
+    if not several:
+        raise ConfigError("a report of no images was asked for; give at least one ReportData")
+    return several

@@ -1,7 +1,8 @@
 """The report page: one file with every picture, style and script inside, readable without a script and in print."""
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from . import images, panels, plots
 from .checks import GROUPS, Check, checks, worst
-from .data import ReportData
+from .data import ReportData, as_list
 from .text import number, shown
 
 MARKS = {"good": "good", "warn": "check", "bad": "bad"}
@@ -26,8 +27,11 @@ def render(data: ReportData | Sequence[ReportData]) -> str:
 
     Returns:
         A self-contained HTML document.
+
+    Raises:
+        ConfigError: the sequence is empty.
     """
-    several = [data] if isinstance(data, ReportData) else list(data)
+    several = as_list(data)
     found = [checks(one) for one in several]
     title = several[0].title if len(several) == 1 else f"{len(several)} images"
     index = _index(several, found) if len(several) > 1 else ""
@@ -37,7 +41,8 @@ def render(data: ReportData | Sequence[ReportData]) -> str:
     style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="color-scheme" content="light dark">\n<title>{escape(title)} · noisewalk</title>\n<style>\n{style}</style>\n</head>\n<body style="--page:{page}px">\n'
+        f'<meta name="color-scheme" content="light dark">\n<title>{escape(title)} · noisewalk</title>\n'
+        f'<style>\n{style}</style>\n</head>\n<body style="--page:{page}px">\n'
         f'<main>\n{index}{articles}</main>\n<div id="readout" hidden></div>\n<script>\n{script}</script>\n</body>\n</html>\n'
     )
 
@@ -45,16 +50,19 @@ def render(data: ReportData | Sequence[ReportData]) -> str:
 def _index(several: list[ReportData], found: list[list[Check]]) -> str:
     items = ""
     for i, (one, its) in enumerate(zip(several, found, strict=True)):
-        thumb = images.data_uri(images.picture(images.tile(one.mean)))
-        items += f'<li><a href="#image-{i + 1}"><img src="{thumb}" alt="" width="64" height="64"><span>{escape(one.title)}<br>{_mark(_overall(one, its))}</span></a></li>'
-    return f'<header class="top"><p class="brand">noisewalk · run report</p><h1>{len(several)} images</h1></header>\n<nav aria-label="Images"><ol>{items}</ol></nav>\n'
+        thumb = images.data_uri(images.thumbnail(images.picture(images.tile(one.mean))))
+        said = f"<span>{escape(one.title)}<br>{_mark(_overall(one, its))}</span>"
+        items += f'<li><a href="#image-{i + 1}"><img src="{thumb}" alt="" width="64" height="64">{said}</a></li>'
+    top = f'<header class="top"><p class="brand">noisewalk · run report</p><h1>{len(several)} images</h1></header>'
+    return f'{top}\n<nav aria-label="Images"><ol>{items}</ol></nav>\n'
 
 
 def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) -> str:
     level = 2 if numbered else 1
     brand = f"Image {anchor.rpartition('-')[2]}" if numbered else "noisewalk · run report"
+    heading = f'<p class="brand">{brand}</p><h{level}>{escape(data.title)}</h{level}>{_verdict(found, anchor)}'
     parts = [
-        f'<article class="report" id="{anchor}">\n<header class="top"><p class="brand">{brand}</p><h{level}>{escape(data.title)}</h{level}>{_verdict(found, anchor)}</header>',
+        f'<article class="report" id="{anchor}">\n<header class="top">{heading}</header>',
         _notes(data),
         _section("Result", _result(data), anchor, "result", level),
         _section("Compare", _viewer(), anchor, "compare", level, "viewer"),
@@ -93,10 +101,14 @@ def _mark(mark: str) -> str:
     return f'<span class="mark {mark}">{MARKS[mark]}</span>' if mark else ""
 
 
+def _id(anchor: str, key: str) -> str:
+    return f"{anchor}-{re.sub(r'[^A-Za-z0-9_-]', '-', key)}"
+
+
 def _verdict(found: list[Check], anchor: str) -> str:
     judged = [c for c in found if c.mark]
     chips = "".join(
-        f'<li><a class="chip {c.mark}" href="#{anchor}-{escape(c.key)}">{escape(c.name)} <b>{escape(shown(c.key, c.value))}</b> {_mark(c.mark)}</a></li>'
+        f'<li><a class="chip {c.mark}" href="#{_id(anchor, c.key)}">{escape(c.name)} <b>{escape(shown(c.key, c.value))}</b> {_mark(c.mark)}</a></li>'
         for c in judged
     )
     return f'<ul class="chips" aria-label="Checks">{chips}</ul>' if judged else ""
@@ -118,12 +130,12 @@ def _result(data: ReportData) -> str:
 def _draw(x: np.ndarray, name: str, width: int, listed: bool) -> str:
     """One draw; those that are listed are what the script plays."""
     pixels = images.picture(images.tile(x))
+    height, across = pixels.shape[:2]
     attribute = f' data-draw="{escape(name)}"' if listed else ""
     linked = " linked" if x.shape[0] in (1, 3) else ""
-    return (
-        f'<figure class="panel draw" style="--w:{width}px"><div class="pane{linked}"><img src="{images.data_uri(pixels)}" alt="{escape(name)}" class="{panels.grain(pixels)}" '
-        f'width="{pixels.shape[1]}" height="{pixels.shape[0]}"{attribute}></div><figcaption>{escape(name.rpartition(", ")[2] if listed else name)}</figcaption></figure>'
-    )
+    image = f'<img src="{images.data_uri(pixels)}" alt="{escape(name)}" class="{panels.grain(pixels)}" width="{across}" height="{height}"{attribute}>'
+    caption = escape(name.rpartition(", ")[2] if listed else name)
+    return f'<figure class="panel draw" style="--w:{width}px"><div class="pane{linked}">{image}</div><figcaption>{caption}</figcaption></figure>'
 
 
 def _viewer() -> str:
@@ -142,7 +154,7 @@ def _numbers(found: list[Check], anchor: str) -> str:
         for c in (c for c in found if c.group == group):
             exact = f'<data value="{escape(str(c.value))}">{escape(shown(c.key, c.value))}</data>' if c.value is not None else shown(c.key, None)
             rows += (
-                f'<tr id="{anchor}-{escape(c.key)}"><th scope="row">{escape(c.name)}</th><td class="value">{exact}</td><td class="verdict">{_mark(c.mark)}</td>'
+                f'<tr id="{_id(anchor, c.key)}"><th scope="row">{escape(c.name)}</th><td class="value">{exact}</td><td class="verdict">{_mark(c.mark)}</td>'
                 f"<td>{escape(c.text)}</td></tr>"
             )
         if rows:
@@ -234,4 +246,6 @@ def _settings(data: ReportData) -> str:
 def _setting(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return '– <span class="note">not set</span>'
+    if isinstance(value, Mapping):
+        return "<br>".join(f"{escape(str(name))}: {_setting(one)}" for name, one in value.items()) or "none"
     return escape(str(value))

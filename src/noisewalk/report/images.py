@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .data import ReportData
+from .data import ReportData, as_list
 
 UNCERTAINTY = "magma"
 DIVERGING = "RdBu_r"
@@ -141,7 +141,7 @@ def enlarge(pixels: np.ndarray, side: int = 192) -> np.ndarray:
     Returns:
         The picture, each pixel a square of the smallest sufficient integer size.
     """
-    factor = magnification(*pixels.shape[:2], side=side)
+    factor = magnification(pixels.shape[0], pixels.shape[1], side)
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
@@ -157,6 +157,23 @@ def magnification(height: int, width: int, side: int = 192) -> int:
         The factor, at least 1.
     """
     return max(1, math.ceil(side / max(height, width)))
+
+
+def thumbnail(pixels: np.ndarray, side: int = 128) -> np.ndarray:
+    """Shrink a large picture for an index.
+
+    Arguments:
+        pixels: uint8 picture.
+        side: most pixels of its longer side.
+
+    Returns:
+        The picture itself if it is small enough, else its box average.
+    """
+    ratio = side / max(pixels.shape[:2])
+    if ratio >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * ratio)), max(1, round(pixels.shape[0] * ratio))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 
 def sheet(images: Sequence[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:
@@ -212,8 +229,11 @@ def write_images(data: ReportData | Sequence[ReportData], folder: str | Path) ->
     Arguments:
         data: one image's report, or several of one shape.
         folder: an existing folder.
+
+    Raises:
+        ConfigError: nothing to write.
     """
-    several = [data] if isinstance(data, ReportData) else list(data)
+    several = as_list(data)
     draws, columns = [], 0
     for one in several:
         flat = one.samples if len(several) == 1 else one.samples.swapaxes(0, 1).reshape(1, -1, *one.mean.shape)

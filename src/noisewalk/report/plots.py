@@ -61,7 +61,7 @@ def ticks(low: float, high: float, most: int = 4) -> list[float]:
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean over a sliding window, shorter at the ends.
+    """Mean over a sliding window, shorter at the ends; entries that are not finite are skipped.
 
     Arguments:
         values: (line, position).
@@ -70,10 +70,12 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     Returns:
         The same shape.
     """
-    ones = np.ones(window)
-    weight = np.convolve(np.ones(values.shape[1]), ones)
-    full = np.stack([np.convolve(row, ones) / weight for row in values])
-    return full[:, window // 2 : window // 2 + values.shape[1]]
+    seen = np.isfinite(values)
+    kernel = np.ones(window)
+    total = np.stack([np.convolve(row, kernel) for row in np.where(seen, values, 0.0)])
+    count = np.stack([np.convolve(row, kernel) for row in seen.astype(np.float64)])
+    middle = slice(window // 2, window // 2 + values.shape[1])
+    return np.where(count > 0.5, total / np.maximum(count, 1.0), np.nan)[:, middle]
 
 
 def _tick(value: float, marks: list[float]) -> str:

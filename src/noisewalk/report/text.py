@@ -1,6 +1,9 @@
 """Numbers as a person reads them."""
 
 import math
+from numbers import Integral
+
+import numpy as np
 
 from .checks import Value
 
@@ -11,15 +14,18 @@ def number(value: float | int, digits: int = 4) -> str:
     """A number in few digits, with a true minus sign.
 
     Arguments:
-        value: finite; whole numbers are written out.
+        value: finite; whole numbers are written out, truth values become yes and no.
         digits: significant ones, for what is not whole.
 
     Returns:
         The text.
     """
-    if isinstance(value, bool):
-        return str(value)
-    text = str(value) if isinstance(value, int) else f"{float(value):.{digits}g}"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, Integral) or (float(value).is_integer() and abs(value) < 1e9):
+        text = str(int(value))
+    else:
+        text = f"{float(value):.0f}" if 10.0**digits <= abs(value) < 1e9 else f"{float(value):.{digits}g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
         text = f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"

@@ -1,0 +1,48 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from noisewalk.data import test_images as images
+
+
+def run(*args, cwd=None):
+    code = "from noisewalk.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=200)
+
+
+def test_a_degraded_image_becomes_a_run_folder(tmp_path):
+    Image.fromarray(images(1)[0]).save(tmp_path / "boot.png")
+    common = ["sample", tmp_path / "boot.png", "--simulate", "--prior", "fashion32", "--operator", "inpaint:keep=0.2", "--sigma-y", "12.75"]
+    sizes = ["--num-draws", "4", "--chains", "2", "--thin", "1", "--num-warmup", "3", "--warm-start", "5", "--out", tmp_path / "run"]
+    done = run(*common, *sizes)
+    assert done.returncode == 0, done.stderr
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"spec.json", "run.zarr", "summary.json", "samples.png", "mean.png", "std.png", "report.html"} <= names
+    again = run(*common, *sizes)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    assert run(*common, *sizes, "--resume").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"--operator": "blurr"}, "blur"),
+        ({"--operator": "avgpool:factor=5"}, "5"),
+        ({"--sigma-y": "0"}, "positive"),
+        ({"--sigma-y": "nan"}, "positive"),
+        ({"--prior": "nothing"}, "fashion32"),
+        ({"--kernel": "walk"}, "mala"),
+        ({"--num-draws": "0"}, "num_draws"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path, change, says):
+    np.save(tmp_path / "y.npy", np.zeros((1, 32, 32), np.float32))
+    options = {"--prior": "fashion32", "--operator": "inpaint:keep=0.2", "--sigma-y": "0.1", "--out": tmp_path / "run", **change}
+    failed = run("sample", tmp_path / "y.npy", *(part for pair in options.items() for part in pair))
+    assert failed.returncode == 2
+    assert len(failed.stderr.strip().splitlines()) == 1
+    assert says in failed.stderr

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+import noisewalk as nw
+from noisewalk.errors import ConfigError, StoreError
+
+
+def target(y=None):
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    y = torch.tensor([[0.3, -0.2, 0.5, 0.1], [1.0, 0.2, -0.4, 0.0]], dtype=torch.float64) if y is None else y
+    return nw.NoisePosterior(nw.maps.Affine(matrix), torch.nn.Identity(), nw.likelihoods.Gaussian(0.3), y)
+
+
+def settings(**change):
+    return {"num_draws": 6, "num_chains": 3, "num_warmup": 5, "thin": 2, "warm_start": nw.Adam(4), "adapt": nw.DualAveraging(), "progress": False, **change}
+
+
+KERNEL = nw.Langevin(0.01, "em", adjust=True)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("evaluations", [1, 3, 5, 8, 10, 12, 17, 20])
+def test_a_killed_run_resumes_to_the_bitwise_same_draws(tmp_path, evaluations, monkeypatch):
+    monkeypatch.setattr("noisewalk.loop.CHECKPOINT_SECONDS", -1.0)
+    whole = nw.sample(target(), KERNEL, **settings())
+    victim, calls = target(), 0
+    evaluate = victim._evaluate
+
+    def dying(*args):
+        nonlocal calls
+        calls += 1
+        if calls > evaluations:
+            raise Killed
+        return evaluate(*args)
+
+    monkeypatch.setattr(victim, "_evaluate", dying)
+    with pytest.raises(Killed):
+        nw.sample(victim, KERNEL, **settings(), store=tmp_path / "run")
+    resumed = nw.sample(target(), KERNEL, **settings(), store=tmp_path / "run")
+    assert torch.equal(resumed.draws[...], whole.draws)
+    assert torch.equal(resumed.nll, whole.nll)
+
+
+def test_five_draws_and_five_more_are_ten(tmp_path):
+    nw.sample(target(), KERNEL, **settings(num_draws=5), store=tmp_path / "run")
+    more = nw.sample(target(), KERNEL, **settings(num_draws=10), store=tmp_path / "run")
+    assert torch.equal(more.draws[...], nw.sample(target(), KERNEL, **settings(num_draws=10)).draws)
+
+
+def test_another_specification_is_refused(tmp_path):
+    nw.sample(target(), KERNEL, **settings(), store=tmp_path / "run")
+    with pytest.raises(StoreError, match="seed"):
+        nw.sample(target(), KERNEL, **settings(), seed=1, store=tmp_path / "run")
+
+
+def test_every_network_call_is_counted():
+    run = nw.sample(target(), KERNEL, **settings())
+    assert run.nfe == 6 * (1 + 4 + 5 + 6 * 2)
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_draws", 0), ("num_chains", 0), ("thin", 0), ("num_warmup", -1), ("num_warmup", 0)])
+def test_counts_out_of_range_are_refused(name, value):
+    with pytest.raises(ConfigError):
+        nw.sample(target(), KERNEL, **settings(**{name: value}))
+
+
+def test_the_posterior_is_the_closed_form_one():
+    problem = target()
+    matrix = problem.phi.matrix
+    precision = torch.eye(6, dtype=torch.float64) + matrix.T @ matrix / 0.09
+    mean = torch.linalg.solve(precision, matrix.T @ problem.y.T / 0.09).T
+    run = nw.sample(problem, nw.Langevin(0.03, "em", adjust=True), num_draws=50, num_chains=400, num_warmup=300, thin=4, progress=False)
+    z = run.z.flatten(1, 2)
+    error = run.z.mean(2).std(1) / 400**0.5  # chains are independent
+    assert (((z.mean(1) - mean) / error).abs() < 5).all()
