@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install lint soak bench clean
+.PHONY: demo test install lint soak clean
 
 demo: install
 	$(BIN)/noisewalk demo --out demo
@@ -27,10 +27,6 @@ lint: install
 
 soak: install
 	$(BIN)/python -m pytest -m slow
-
-bench: install
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/quality.py
 
 clean:
 	rm -rf $(VENV)

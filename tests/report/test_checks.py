@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from noisewalk.report.checks import OTHER, checks, worst
+
+
+def found(data):
+    return {c.key: c for c in checks(data)}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "mark"),
+    [
+        ("r_hat_max", 1.05, "good"),
+        ("r_hat_max", 1.06, "warn"),
+        ("r_hat_max", 1.9, "bad"),
+        ("ess_bulk_min", 400.0, "good"),
+        ("ess_bulk_min", 399.0, "warn"),
+        ("ess_bulk_min", 49.0, "bad"),
+        ("acceptance_rate", 0.6, "good"),
+        ("acceptance_rate", 0.3, "warn"),
+        ("acceptance_rate", 0.05, "bad"),
+        ("divergences", 0, "good"),
+        ("divergences", 1, "bad"),
+        ("nfe", 5, ""),
+    ],
+)
+def test_marks_follow_the_stated_thresholds(make, key, value, mark):
+    assert found(make(summary={key: value}))[key].mark == mark
+
+
+@pytest.mark.parametrize(("sigmas", "mark"), [(0.0, "good"), (1.9, "good"), (-1.9, "good"), (2.1, "warn"), (-3.9, "warn"), (4.1, "bad"), (-4.1, "bad")])
+def test_chi2_is_judged_by_its_sampling_band_over_the_observed_entries(make, sigmas, mark):
+    observed = np.zeros((1, 20, 20), bool)
+    observed[0, :10] = True
+    value = 1 + sigmas * np.sqrt(2 / 200)
+    assert found(make(shape=(1, 20, 20), observed=observed, summary={"chi2": value}))["chi2"].mark == mark
+
+
+def test_gaps_in_the_measurement_are_not_counted(make):
+    y = np.zeros((1, 8, 8))
+    y[0, 0] = np.nan
+    assert "56 observed" in found(make(measurement=y, summary={"chi2": 1.0}))["chi2"].text
+
+
+def test_a_mean_over_images_counts_the_entries_of_all(make):
+    assert "192 observed" in found(make(summary={"chi2": 1.0, "num_images": 3}))["chi2"].text
+
+
+@pytest.mark.parametrize("chi2", [0.5, 1.0, 1.7])
+def test_the_p_value_is_that_of_chi_square(make, chi2):
+    assert found(make(summary={"chi2": chi2}))["chi2_p_value"].value == pytest.approx(stats.chi2.sf(64 * chi2, 64), rel=1e-9)
+
+
+@pytest.mark.parametrize(("value", "mark"), [(0.5, "good"), (0.03, "good"), (0.97, "good"), (0.02, "warn"), (0.98, "warn"), (1e-6, "bad"), (1.0, "bad")])
+def test_a_given_p_value_is_kept_and_both_tails_count(make, value, mark):
+    check = found(make(summary={"chi2_p_value": value}))["chi2_p_value"]
+    assert (check.value, check.mark) == (value, mark)
+
+
+def test_no_entry_is_lost_and_none_appears_twice(make):
+    data = make()
+    keys = [c.key for c in checks(data)]
+    assert len(keys) == len(set(keys))
+    assert set(data.summary) <= set(keys)
+    assert found(data)["anything_else"].group == OTHER
+
+
+def test_a_plain_score_is_of_the_mean_where_the_draws_are_scored_too(make):
+    assert found(make())["psnr"].name == "PSNR of the mean"
+    assert found(make(summary={"psnr": 20.0}))["psnr"].name == "PSNR"
+
+
+def test_missing_numbers_carry_no_mark(make):
+    for value in (None, float("nan"), np.float32("nan"), float("inf")):
+        check = found(make(summary={"r_hat_max": value}))["r_hat_max"]
+        assert (check.value, check.mark) == (None, "")
+        assert check.text
+
+
+def test_numpy_numbers_are_numbers(make):
+    check = found(make(summary={"nfe": np.int64(7), "r_hat_max": np.float32(1.5)}))
+    assert check["nfe"].value == 7
+    assert check["r_hat_max"].mark == "bad"
+
+
+def test_the_worst_mark_wins(make):
+    assert worst(checks(make(summary={"r_hat_max": 1.0, "acceptance_rate": 0.01}))) == "bad"
+    assert worst(checks(make(summary={"r_hat_max": 1.0, "acceptance_rate": 0.2}))) == "warn"
+    assert worst(checks(make(summary={"r_hat_max": 1.0}))) == "good"
+    assert worst(checks(make(summary={}))) == ""
