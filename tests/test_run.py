@@ -77,3 +77,10 @@ def test_the_posterior_is_the_closed_form_one():
     z = run.z.flatten(1, 2)
     error = run.z.mean(2).std(1) / 400**0.5  # chains are independent
     assert (((z.mean(1) - mean) / error).abs() < 5).all()
+
+
+def test_a_plain_float64_operator_is_probed_in_its_dtype():
+    matrix = torch.eye(4, dtype=torch.float64)
+    y = torch.zeros(1, 4, dtype=torch.float64)
+    made = nw.NoisePosterior(nw.maps.Affine(matrix), lambda x: x @ matrix, nw.likelihoods.Gaussian(0.3), y)
+    assert made(torch.zeros(2, 4, dtype=torch.float64)).nll.shape == (2,)
