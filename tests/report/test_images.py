@@ -109,5 +109,6 @@ def test_written_files_hold_the_arrays(make, tmp_path):
 
 def test_written_files_of_several_images_have_a_row_each(make, tmp_path):
     write_images([make(shape=(3, 256, 256), shown=1), make(shape=(3, 256, 256), shown=1)], tmp_path)
-    assert Image.open(tmp_path / "samples.png").size == (3 * 256 + 2 * 4, 2 * 256 + 4)
-    assert Image.open(tmp_path / "mean.png").size == (2 * 256 + 4, 256)
+    for name, size in (("samples.png", (3 * 256 + 2 * 4, 2 * 256 + 4)), ("mean.png", (2 * 256 + 4, 256))):
+        with Image.open(tmp_path / name) as image:
+            assert image.size == size

@@ -36,7 +36,7 @@ def build_report(folder: str | Path) -> Path:
     folder = Path(folder)
     data, summary = read_report_data(folder)
     (folder / "summary.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    write_images(data[0], folder)
+    write_images(data, folder)
     path = folder / "report.html"
     path.write_text(render(data), encoding="utf-8")
     return path
