@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisewalk.data import test_images as images
+from noisewalk.data import held_out_images as images
 
 
 def run(*args, cwd=None):

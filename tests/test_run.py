@@ -19,7 +19,7 @@ def settings(**change):
 KERNEL = nw.Langevin(0.01, "em", adjust=True)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -34,11 +34,11 @@ def test_a_killed_run_resumes_to_the_bitwise_same_draws(tmp_path, evaluations, m
         nonlocal calls
         calls += 1
         if calls > evaluations:
-            raise Killed
+            raise KilledError
         return evaluate(*args)
 
     monkeypatch.setattr(victim, "_evaluate", dying)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         nw.sample(victim, KERNEL, **settings(), store=tmp_path / "run")
     resumed = nw.sample(target(), KERNEL, **settings(), store=tmp_path / "run")
     assert torch.equal(resumed.draws[...], whole.draws)

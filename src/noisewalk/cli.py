@@ -14,7 +14,6 @@ from . import __version__
 if TYPE_CHECKING:
     from .loop import Plan
     from .problem import Problem
-    from .run import Run
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Samples from p(x | y) with generative priors.")
 priors_app = typer.Typer(help="List and show priors.", no_args_is_help=False, invoke_without_command=True)
@@ -67,7 +66,8 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for the two runs.")] = P
         problem = demo_problem(task)
         plan = demo_plan(problem)
         _announce(problem, plan, out / task)
-        _conclude(restore(problem, plan, out / task, f"noisewalk demo --out {shlex.quote(str(out))}", resume=True), out / task)
+        restore(problem, plan, out / task, f"noisewalk demo --out {shlex.quote(str(out))}", resume=True)
+        _conclude(out / task)
     combined_report([out / task for task in TASKS], out / "report.html")
     print(f"open {out / 'report.html'}")
 
@@ -122,7 +122,8 @@ def sample(
     folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
     _announce(problem, plan, folder)
     command = shlex.join(["noisewalk", *(a for a in sys.argv[1:] if a != "--resume")])
-    _conclude(restore(problem, plan, folder, command, resume, microbatch), folder)
+    restore(problem, plan, folder, command, resume, microbatch)
+    _conclude(folder)
     print(f"open {folder / 'report.html'}")
 
 
@@ -189,7 +190,7 @@ def _plan(
 ) -> Plan:
     from .adapt import DualAveraging
     from .errors import ConfigError
-    from .run import DEFAULT_WARMUP, resolve
+    from .run import DEFAULT_WARMUP, default_kernel, resolve
     from .samplers.langevin import Langevin
     from .warmstart import Adam
 
@@ -206,22 +207,20 @@ def _plan(
     warmup = num_warmup if num_warmup is not None else DEFAULT_WARMUP if adapt else 0
     start = Adam(warm_start, lr) if warm_start else None
     each = thin if thin is not None else 10 if adapt else 1
-    default = Langevin(1e-3, "em", adjust=True)
-    return resolve(problem.target(), chosen or default, num_draws, chains, warmup, each, start, adapt, seed)
+    return resolve(problem.target(), chosen or default_kernel(), num_draws, chains, warmup, each, start, adapt, seed)
 
 
 def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     rows = plan.num_chains * len(problem.y)
     steps = plan.warm_start.num_steps if plan.warm_start else 0
+    low, high = problem.value_range.low, problem.value_range.high
     nfe = rows * problem.phi.nfe * (1 + steps + plan.num_warmup + plan.num_draws * plan.thin)
-    print(
-        f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])  value range {problem.value_range.low:g} {problem.value_range.high:g}"
-    )
+    print(f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])  value range {low:g} {high:g}")
     print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE {nfe:,}")
     print(f"  into {folder}", flush=True)
 
 
-def _conclude(run: Run, folder: Path) -> None:
+def _conclude(folder: Path) -> None:
     import json
 
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import torch
-
-from .data import test_images
+from .data import held_out_images
 from .inputs import ValueRange
 from .loop import Plan
 from .priors.load import load_prior
@@ -12,7 +10,7 @@ from .problem import Problem, simulated
 
 PRIOR = "fashion32"
 IMAGE = 23
-"""Number of the image in Fashion-MNIST's test set: an ankle boot."""
+"""Number of the image in Fashion-MNIST's test set."""
 SIGMA_Y = 0.1
 TASKS = {"inpainting": "inpaint:keep=0.2,seed=0", "super-resolution": "avgpool:factor=4"}
 
@@ -27,8 +25,10 @@ def demo_problem(task: str) -> Problem:
         The problem, simulated from a test image that no prior was trained on.
     """
     prior = load_prior(PRIOR)
-    image = torch.from_numpy(test_images()[IMAGE]).to(torch.float32)[None, None] / 127.5 - 1.0
-    return simulated(prior, prior.map(), TASKS[task], SIGMA_Y, image, ValueRange(0.0, 255.0), f"Fashion-MNIST test image {IMAGE}")
+    pixels = held_out_images()[IMAGE]
+    value_range = ValueRange.of(pixels.dtype)
+    image = value_range.to_unit(pixels)[None, None]
+    return simulated(prior, prior.map(), TASKS[task], SIGMA_Y, image, value_range, f"Fashion-MNIST test image {IMAGE}")
 
 
 def demo_plan(problem: Problem) -> Plan:

@@ -304,6 +304,11 @@ def open_run(folder: str | Path) -> Run:
     return Run(arrays, sampler.get("nfe", 0), sampler.get("seconds", 0.0), int(spec.get("thin", 1)), stored.complete, spec, y, observed)
 
 
+def default_kernel() -> Langevin:
+    """What `sample` uses without a kernel: MALA, its step meant to be adapted."""
+    return Langevin(1e-3, "em", adjust=True)
+
+
 def resolve(
     target: Any,
     kernel: Kernel | None,
@@ -341,16 +346,13 @@ def resolve(
         raise ConfigError(f"num_warmup must be 'auto' or an integer of at least 0, got {num_warmup!r}")
     if getattr(kernel, "needs_gradient", True) and not getattr(target, "differentiable", True):
         raise ConfigError(f"{type(kernel).__name__ if kernel else 'the default kernel'} needs gradients, but the target is not differentiable")
-    if kernel is None:
-        kernel, defaults = Langevin(1e-3, "em", adjust=True), (DualAveraging(), DEFAULT_WARMUP)
-    else:
-        defaults = (None, 0)
-    chosen = defaults[0] if adapt == "auto" else adapt
-    warmup = defaults[1] if num_warmup == "auto" else num_warmup
+    sound = kernel is None
+    chosen = (DualAveraging() if sound else None) if adapt == "auto" else adapt
+    warmup = (DEFAULT_WARMUP if sound else 0) if num_warmup == "auto" else num_warmup
     if chosen is not None and warmup == 0:
         raise ConfigError("adapt needs a warm-up to adapt in: set num_warmup to a few hundred transitions")
     start = Adam() if warm_start == "auto" else warm_start
-    return Plan(kernel, num_draws, num_chains, int(warmup), thin, start, chosen, seed)  # type: ignore[arg-type]
+    return Plan(kernel or default_kernel(), num_draws, num_chains, int(warmup), thin, start, chosen, seed)  # type: ignore[arg-type]
 
 
 def spec_of(target: Any, plan: Plan) -> dict[str, Any]:

@@ -127,10 +127,10 @@ class NoisePosterior:
             return chi2(self.operator(x), *self._rows(image))
 
     def _shapes(self, y: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        like = {"device": y.device, "dtype": y.dtype if y.dtype.is_floating_point else torch.float32}
+        like = torch.zeros((), device=y.device, dtype=y.dtype if y.dtype.is_floating_point else torch.float32)
         with torch.no_grad():
             data_shape = getattr(self.phi, "data_shape", None)
-            x = self.phi(torch.zeros(1, *self.phi.shape, **like)) if data_shape is None else torch.zeros(1, *data_shape, **like)
+            x = self.phi(like.new_zeros(1, *self.phi.shape)) if data_shape is None else like.new_zeros(1, *data_shape)
             return tuple(x.shape[1:]), tuple(self.operator(x).shape[1:])
 
     def _blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:

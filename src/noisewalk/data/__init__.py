@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 
-def test_images(count: int = 100) -> np.ndarray:
+def held_out_images(count: int = 100) -> np.ndarray:
     """Held-out Fashion-MNIST images.
 
     Arguments:

@@ -8,6 +8,7 @@ Reference: Song et al., Consistency Models, 2023, Algorithm 1.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class Consistency:
     def __post_init__(self) -> None:
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
         levels = (high, *self.midpoints, low)
-        if any(not a > b for a, b in zip(levels, levels[1:], strict=False)):
+        if any(not a > b for a, b in pairwise(levels)):
             raise ConfigError(f"midpoints must fall from below {high} to above {low}, got {self.midpoints}")
         frozen = [noise.rows(self.seed, 1).at(k).normal(self.shape, noise.FROZEN)[0] for k in range(len(self.midpoints))]
         object.__setattr__(self, "_frozen", tuple(frozen))

@@ -9,6 +9,7 @@ Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Genera
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ class ProbabilityFlow:
         sigmas = [*karras_sigmas(self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max).tolist(), 0.0]
         x = self.denoiser.sigma_max * z
         yield x
-        for sigma, after in zip(sigmas, sigmas[1:], strict=False):
+        for sigma, after in pairwise(sigmas):
             if self.gradient == "checkpoint" and torch.is_grad_enabled():
                 x = checkpoint(self._step, x, sigma, after, use_reentrant=False)
             else:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ def build_unet(
     from diffusers import UNet2DModel
 
     levels = range(len(widths))
-    return UNet2DModel(
+    network: Any = UNet2DModel(
         sample_size=size // unshuffle,
         in_channels=channels * unshuffle**2,
         out_channels=channels * unshuffle**2,
@@ -45,6 +46,7 @@ def build_unet(
         norm_num_groups=32,
         resnet_time_scale_shift="scale_shift",
     )
+    return network
 
 
 def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:

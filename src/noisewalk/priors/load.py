@@ -50,7 +50,7 @@ def load_prior(source: str | Path, device: str | torch.device = "cpu", dtype: to
         raise WeightsError(f"{folder / 'card.json'}: kind is {card['kind']!r}, allowed are {', '.join(KINDS)}")
     network = torch.nn.Module.to(read_unet(folder / "unet", card["sha256"]), device=device, dtype=dtype)
     scaling = {k: float(card[k]) for k in ("sigma_min", "sigma_max", "sigma_data")}
-    denoiser = NetworkDenoiser(network, card["kind"], tuple(card["shape"]), unshuffle=int(card["unshuffle"]), **scaling)
+    denoiser = NetworkDenoiser(network, card["kind"], tuple(card["shape"]), **scaling, unshuffle=int(card["unshuffle"]))  # type: ignore[arg-type]
     return Prior(str(source), card, denoiser)
 
 

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -59,7 +59,18 @@ def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
     truth = arrays["truth"][...] if "truth" in arrays else None
     summary = {**run.summary(), **(_scores(run, truth) if truth is not None else {})}
     summary = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
-    return [_entry(run, arrays, summary, truth, i) for i in range(run.draws.shape[0])], summary
+    shared = _Shared(run.mean, run.std, run.nll, run.lp, _shown(run.draws, SHOWN))
+    return [_entry(run, shared, arrays, summary, truth, i) for i in range(run.draws.shape[0])], summary
+
+
+class _Shared(NamedTuple):
+    """What is read from the draws once for all images."""
+
+    mean: Tensor
+    std: Tensor
+    nll: Tensor
+    lp: Tensor
+    shown: Tensor
 
 
 def _scores(run: Run, truth: Tensor) -> dict[str, float]:
@@ -83,7 +94,7 @@ def _shown(draws: Any, count: int) -> Tensor:
     return torch.stack([draws[:, :, k] for k in index], 2)
 
 
-def _entry(run: Run, arrays: Mapping[str, Any], summary: dict[str, Any], truth: Tensor | None, i: int) -> ReportData:
+def _entry(run: Run, shared: _Shared, arrays: Mapping[str, Any], summary: dict[str, Any], truth: Tensor | None, i: int) -> ReportData:
     problem = run.spec.get("problem", {})
     low, high = problem.get("value_range", (-1.0, 1.0))
     observed = arrays["observed"][i].numpy() if "observed" in arrays else None
@@ -93,11 +104,11 @@ def _entry(run: Run, arrays: Mapping[str, Any], summary: dict[str, Any], truth: 
         truth=None if truth is None else truth[i].numpy(),
         measurement=arrays["y"][i].numpy(),
         observed=observed,
-        mean=run.mean[i].numpy(),
-        std=run.std[i].numpy(),
-        samples=_shown(run.draws, SHOWN)[i].numpy(),
-        nll=run.nll[i].numpy(),
-        log_posterior=run.lp[i].numpy(),
+        mean=shared.mean[i].numpy(),
+        std=shared.std[i].numpy(),
+        samples=shared.shown[i].numpy(),
+        nll=shared.nll[i].numpy(),
+        log_posterior=shared.lp[i].numpy(),
         acceptance_rate=run.arrays["acceptance_rate"][i].numpy(),
         summary=summary,
         settings=_settings(run, problem),

@@ -85,7 +85,7 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
     Raises:
         ConfigError: the checkpoint belongs to other settings.
     """
-    network.to(memory_format=torch.channels_last).train()
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
     ema = PowerEMA(network, settings.ema_gamma)
     done = _resume(checkpoint, network, optimizer, ema, settings) if checkpoint.exists() else 0
