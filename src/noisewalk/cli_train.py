@@ -84,7 +84,7 @@ def distill(
     settings = TrainSettings(num_images, batch_size, lr, lr_hold=600, seed=seed, bfloat16=bfloat16)
     loss: Any = DistillLoss(denoiser, source.denoiser, recipe) if recipe != "trajectory" else None
     if loss is None:
-        paths = teacher_trajectories(source.denoiser, num_trajectories, 9, out / "trajectories.safetensors", seed)
+        paths = teacher_trajectories(source.denoiser, num_trajectories, 9, out / "trajectories.safetensors", seed, bfloat16=bfloat16)
         loss = TrajectoryLoss(denoiser, paths)
     run_training(Recipe(denoiser, loss, settings, data.name, _command()), images, out)
 

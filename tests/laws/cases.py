@@ -77,6 +77,22 @@ class Shrink:
         return x_t / variance + 0.3 * torch.tanh(x_t / variance.sqrt())
 
 
+def swirl(v: Tensor, t: Tensor) -> Tensor:
+    """A smooth velocity field."""
+    return torch.tanh(v.flip(-1)) - 0.5 * t.reshape(-1, *[1] * (v.ndim - 1)) * v
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class Decoder:
+    """A smooth generator of (2, 2) from 3 numbers."""
+
+    matrix: Tensor
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.tanh(z @ self.matrix.to(z.dtype).T).reshape(-1, 2, 2)
+
+
 MASK = torch.tensor([[1, 0, 1, 1], [0, 1, 1, 0], [1, 1, 0, 1], [0, 0, 1, 1]], dtype=torch.bool)
 KERNEL = torch.tensor([[0.0, 0.2, 0.0], [0.1, 0.5, 0.1], [0.0, 0.0, 0.1]])
 
@@ -88,6 +104,8 @@ MAPS = [
     Case("consistency, two steps", lambda dtype: nw.maps.Consistency(Shrink(), (2.0,), seed=3), (1, 2, 3)),
     Case("flow, heun", lambda dtype: nw.maps.ProbabilityFlow(Shrink(), num_steps=3), (1, 2, 3)),
     Case("flow, euler", lambda dtype: nw.maps.ProbabilityFlow(Shrink(), num_steps=4, solver="euler", gradient="direct"), (1, 2, 3)),
+    Case("velocity flow, rk4", lambda dtype: nw.maps.Flow(swirl, (2, 3), num_steps=3, solver="rk4"), (2, 3)),
+    Case("generator", lambda dtype: nw.maps.Generator(Decoder(draw((4, 3), seed=8)[0]), (3,), (2, 2)), (3,)),
 ]
 
 OPERATORS = [

@@ -3,12 +3,14 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_EXPORTS = {"Affine": "analytic", "Warp": "analytic", "Consistency": "consistency", "ProbabilityFlow": "ode"}
+_EXPORTS = {"Affine": "analytic", "Warp": "analytic", "Consistency": "consistency", "Flow": "flow", "Generator": "generator", "ProbabilityFlow": "ode"}
 __all__ = list(_EXPORTS)
 
 if TYPE_CHECKING:
     from .analytic import Affine, Warp
     from .consistency import Consistency
+    from .flow import Flow
+    from .generator import Generator
     from .ode import ProbabilityFlow
 
 

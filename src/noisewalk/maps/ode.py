@@ -2,22 +2,21 @@ r"""The probability-flow ODE of a denoiser as a deterministic map from noise to 
 
 $$\frac{dx}{d\sigma} = \frac{x - D(x, \sigma)}{\sigma}, \qquad x(\sigma_{max}) = \sigma_{max} z, \qquad \Phi(z) = x(0),$$
 on the grid $\sigma_i = (\sigma_{max}^{1/\rho} + \tfrac{i}{n-1} (\sigma_{min}^{1/\rho} - \sigma_{max}^{1/\rho}))^\rho$, $\rho = 7$, and a final 0.
-"euler" is DDIM; "heun" corrects each step by the trapezoidal rule, except the last one to 0.
+"euler" is DDIM; "heun" corrects each step by the trapezoidal rule, except the last one to 0, where the slope has no limit. The gradient can be had in
+the ways of `flow.py`; its "adjoint" covers sigma_max to sigma_min, and the last step is always differentiated directly.
 
 Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, Algorithm 1 and equation 5.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from ..errors import ConfigError
 from ..repr import readable
 from ..types import Denoiser
+from .flow import CALLS, check_integration, integrate
 
 
 def karras_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
@@ -45,7 +44,12 @@ class ProbabilityFlow:
         denoiser: D(x, sigma).
         num_steps: steps n, the last one to 0.
         solver: "heun" (2n - 1 network calls) or "euler" (n calls).
-        gradient: "direct" keeps every activation, "checkpoint" recomputes each step in the backward pass.
+        gradient: "direct" keeps every activation; "checkpoint" recomputes each step in the backward pass; "adjoint" (needs the extra `ode`) solves
+            the adjoint equation, whose gradient is that of Phi up to the solver's order.
+
+    Raises:
+        ConfigError: a value that is not allowed.
+        MissingExtraError: gradient "adjoint" without torchdiffeq.
     """
 
     denoiser: Denoiser
@@ -54,12 +58,7 @@ class ProbabilityFlow:
     gradient: str = "checkpoint"
 
     def __post_init__(self) -> None:
-        if self.solver not in ("heun", "euler"):
-            raise ConfigError(f"unknown solver {self.solver!r}: choose 'heun' or 'euler'")
-        if self.gradient not in ("direct", "checkpoint"):
-            raise ConfigError(f"unknown gradient {self.gradient!r}: choose 'direct' or 'checkpoint'")
-        if self.num_steps < 2:
-            raise ConfigError(f"num_steps must be at least 2, got {self.num_steps}")
+        check_integration(self.solver, self.gradient, self.num_steps, solvers=("heun", "euler"), fewest=2)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,7 +73,7 @@ class ProbabilityFlow:
     @property
     def nfe(self) -> int:
         """Network calls per evaluation."""
-        return 2 * self.num_steps - 1 if self.solver == "heun" else self.num_steps
+        return CALLS[self.solver] * (self.num_steps - 1) + 1
 
     def __call__(self, z: Tensor) -> Tensor:
         """Map.
@@ -97,20 +96,12 @@ class ProbabilityFlow:
         Yields:
             num_steps + 1 tensors (B, C, H, W), from sigma_max z to Phi(z).
         """
-        sigmas = [*karras_sigmas(self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max).tolist(), 0.0]
-        x = self.denoiser.sigma_max * z
-        yield x
-        for sigma, after in pairwise(sigmas):
-            if self.gradient == "checkpoint" and torch.is_grad_enabled():
-                x = checkpoint(self._step, x, sigma, after, use_reentrant=False)
-            else:
-                x = self._step(x, sigma, after)
+        sigmas = karras_sigmas(self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max).tolist()
+        start = self.denoiser.sigma_max * z
+        yield start
+        for x in integrate(self._slope, start, sigmas, self.solver, self.gradient):
             yield x
+        yield from integrate(self._slope, x, [sigmas[-1], 0.0], "euler", "direct" if self.gradient == "adjoint" else self.gradient)
 
-    def _step(self, x: Tensor, sigma: float, after: float) -> Tensor:
-        slope = (x - self.denoiser(x, torch.tensor(sigma, device=x.device))) / sigma
-        moved = x + (after - sigma) * slope
-        if self.solver == "euler" or after == 0.0:
-            return moved
-        corrected = (moved - self.denoiser(moved, torch.tensor(after, device=x.device))) / after
-        return x + (after - sigma) * 0.5 * (slope + corrected)
+    def _slope(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return (x - self.denoiser(x, sigma)) / sigma

@@ -65,7 +65,7 @@ class Prior:
         Arguments:
             num_steps: solver steps.
             solver: "heun" or "euler".
-            gradient: "direct" or "checkpoint".
+            gradient: "direct", "checkpoint" or "adjoint".
 
         Returns:
             A NoiseMap.

@@ -18,7 +18,9 @@ from ..maps.ode import ProbabilityFlow, karras_sigmas
 from ..priors.denoiser import NetworkDenoiser
 
 
-def teacher_trajectories(teacher: NetworkDenoiser, count: int, num_steps: int, cache: Path, seed: int = 0, batch_size: int = 128) -> Tensor:
+def teacher_trajectories(
+    teacher: NetworkDenoiser, count: int, num_steps: int, cache: Path, seed: int = 0, batch_size: int = 128, bfloat16: bool = False
+) -> Tensor:
     """Trajectories of the teacher, made once and kept in a file.
 
     Arguments:
@@ -28,6 +30,7 @@ def teacher_trajectories(teacher: NetworkDenoiser, count: int, num_steps: int, c
         cache: safetensors file, read if it holds as many.
         seed: of the noise they start from.
         batch_size: trajectories at a time.
+        bfloat16: compute the network under bfloat16 autocast.
 
     Returns:
         (count, n + 1, C, H, W) float16, from sigma_max z to x_0.
@@ -43,7 +46,7 @@ def teacher_trajectories(teacher: NetworkDenoiser, count: int, num_steps: int, c
     for k in range(-(-count // batch_size)):
         generator = torch.Generator().manual_seed((seed << 32) + k)
         z = torch.randn(batch_size, *teacher.shape, generator=generator)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             parts.append(torch.stack(list(flow.path(z)), 1).to(torch.float16))
     x = torch.cat(parts)[:count].contiguous()
     cache.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,173 @@
+"""The network's folder: written and read back to the same numbers, and everything that does not fit is named."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from noisewalk.errors import WeightsError
+from noisewalk.priors.diffusers import build_unet, read_unet, write_unet
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, str]:
+    """A small network's folder, the network, and the sha256 that writing returned."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_unet(8, 1, (32,))
+    folder = tmp_path_factory.mktemp("unet")
+    return folder, network, write_unet(network, network.state_dict(), folder)
+
+
+@pytest.fixture
+def unet(original: tuple[Path, Any, str], tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(original[0], tmp_path / "unet"))
+
+
+def refused(folder: Path, *says: str, sha256: str | None = None) -> str:
+    with pytest.raises(WeightsError) as error:
+        read_unet(folder, sha256)
+    message = str(error.value)
+    assert "\n" not in message
+    for text in (str(folder), *says):
+        assert text in message
+    return message
+
+
+def edit_config(folder: Path, **values: Any) -> None:
+    config = json.loads((folder / "config.json").read_text()) | values
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not Ellipsis}))
+
+
+def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    state = load_file(folder / WEIGHTS)
+    change(state)
+    save_file(state, folder / WEIGHTS)
+
+
+def test_the_layout_is_that_of_the_published_checkpoints() -> None:
+    config = build_unet(16, 3, (32, 64), num_blocks=2, attention=(1,), head_channels=16, unshuffle=2).config
+    expected = {
+        "sample_size": 8,
+        "in_channels": 12,
+        "out_channels": 12,
+        "block_out_channels": (32, 64),
+        "layers_per_block": 2,
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        "attention_head_dim": 16,
+        "attn_norm_num_groups": 32,
+        "norm_num_groups": 32,
+        "norm_eps": 1e-5,
+        "act_fn": "silu",
+        "resnet_time_scale_shift": "scale_shift",
+        "time_embedding_type": "positional",
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+    }
+    assert {k: config[k] for k in expected} == expected
+
+
+def test_the_middle_attention_keeps_its_norm(original: tuple[Path, Any, str]) -> None:
+    assert isinstance(original[1].mid_block.attentions[0].group_norm, torch.nn.GroupNorm)
+    assert read_unet(original[0]).mid_block.attentions[0].group_norm.num_groups == 32
+
+
+def test_a_network_comes_back_as_it_was_rounded_to_float16(original: tuple[Path, Any, str]) -> None:
+    folder, network, sha256 = original
+    read = read_unet(folder, sha256)
+    assert not read.training
+    for key, value in network.state_dict().items():
+        got = read.state_dict()[key]
+        assert got.dtype == torch.float32
+        assert torch.equal(got, value.half().float()), key
+    assert not any(p.requires_grad for p in read.parameters())
+
+
+def test_the_network_computes_with_the_written_weights(original: tuple[Path, Any, str]) -> None:
+    folder, network, sha256 = original
+    x, t = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([-100.0, 700.0])
+    with torch.no_grad():
+        read, exact = read_unet(folder, sha256)(x, t).sample, network.eval()(x, t).sample
+    # each weight is off by 2^-11 of its size at most; through some ten layers that is far below 2^-11 * 100
+    assert float((read - exact).abs().max()) < 0.05 * float(exact.abs().max())
+    assert float(exact.std()) > 0
+
+
+def test_weights_are_float16_on_disk_and_the_returned_sha256_is_the_files(original: tuple[Path, Any, str]) -> None:
+    folder, _, sha256 = original
+    assert {v.dtype for v in load_file(folder / WEIGHTS).values()} == {torch.float16}
+    assert sha256 == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+
+
+def test_the_given_state_is_written_and_not_the_networks(original: tuple[Path, Any, str], tmp_path: Path) -> None:
+    state = {k: torch.zeros_like(v) for k, v in original[1].state_dict().items()}
+    write_unet(original[1], state, tmp_path / "deep" / "unet")
+    assert all(not bool(v.any()) for v in read_unet(tmp_path / "deep" / "unet").state_dict().values())
+
+
+@pytest.mark.parametrize("name", ["config.json", WEIGHTS])
+def test_a_missing_file_is_named(unet: Path, name: str) -> None:
+    (unet / name).unlink()
+    refused(unet, str(unet / name), "missing")
+
+
+def test_a_missing_folder_names_its_file(tmp_path: Path) -> None:
+    refused(tmp_path / "nothing", "config.json", "missing")
+
+
+def test_one_flipped_bit_is_found_by_the_sha256(original: tuple[Path, Any, str], unet: Path) -> None:
+    content = bytearray((unet / WEIGHTS).read_bytes())
+    content[-5] ^= 1
+    (unet / WEIGHTS).write_bytes(content)
+    found = hashlib.sha256(content).hexdigest()
+    refused(unet, WEIGHTS, "sha256", found[:8], original[2][:8], "damaged", sha256=original[2])
+
+
+@pytest.mark.parametrize("keep", [0, 5, 1000, -1])
+def test_a_cut_file_without_a_sha256_is_told(unet: Path, keep: int) -> None:
+    content = (unet / WEIGHTS).read_bytes()
+    (unet / WEIGHTS).write_bytes(content[:keep])
+    refused(unet, "cannot read")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}"], ids=repr)
+def test_a_config_that_is_no_json_is_told(unet: Path, content: bytes) -> None:
+    (unet / "config.json").write_bytes(content)
+    refused(unet, "cannot read")
+
+
+def test_a_missing_key_is_named(unet: Path) -> None:
+    edit_weights(unet, lambda state: state.pop("conv_in.bias"))
+    refused(unet, "config.json", "missing conv_in.bias")
+
+
+def test_an_unexpected_key_is_named(unet: Path) -> None:
+    edit_weights(unet, lambda state: state.update(extra=torch.zeros(1)))
+    refused(unet, "unexpected extra")
+
+
+def test_a_wrong_shape_is_named_with_both_shapes(unet: Path) -> None:
+    edit_weights(unet, lambda state: state.update({"conv_in.weight": torch.zeros(32, 2, 3, 3)}))
+    refused(unet, "conv_in.weight", "(32, 2, 3, 3)", "(32, 1, 3, 3)")
+
+
+def test_weights_of_another_network_are_told_in_one_short_line(unet: Path) -> None:
+    edit_config(unet, block_out_channels=[64])
+    assert "more" in (message := refused(unet, "shape"))
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("value", [None, ...], ids=["null", "absent"])
+def test_a_config_that_would_drop_the_attention_norm_is_refused(unet: Path, value: Any) -> None:
+    edit_config(unet, attn_norm_num_groups=value)
+    refused(unet, "config.json", "attn_norm_num_groups", "32")

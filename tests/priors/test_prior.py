@@ -1,0 +1,108 @@
+"""From a prior to its maps: what each kind offers, and what it refuses."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from noisewalk.errors import ConfigError
+from noisewalk.priors.denoiser import NetworkDenoiser
+from noisewalk.priors.prior import Prior
+from noisewalk.types import NoiseMap
+
+
+class Count(nn.Module):
+    """A smooth network that counts its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.7), requires_grad=False)
+        self.levels: list[float] = []
+
+    def forward(self, h: Tensor, t: Tensor, class_labels: Tensor | None = None) -> SimpleNamespace:
+        self.levels.append(float(torch.exp(t[0] / 250)))
+        return SimpleNamespace(sample=torch.tanh(self.weight * h))
+
+
+def prior(kind: str, **card: Any) -> Prior:
+    return Prior("toy", {"kind": kind, **card}, NetworkDenoiser(Count(), kind, (1, 2, 3)))
+
+
+def z(rows: int = 2) -> Tensor:
+    return torch.randn(rows, 1, 2, 3, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_prior_names_its_kind_and_shape() -> None:
+    made = prior("consistency")
+    assert made.shape == (1, 2, 3)
+    for part in ("'toy'", "consistency", "(1, 2, 3)"):
+        assert part in repr(made)
+
+
+def test_the_one_step_map_is_the_denoiser_at_sigma_max() -> None:
+    made = prior("consistency")
+    phi = made.map()
+    assert isinstance(phi, NoiseMap)
+    assert (phi.shape, phi.nfe) == ((1, 2, 3), 1)
+    assert torch.equal(phi(z()), made.denoiser(80.0 * z(), torch.tensor(80.0)))
+
+
+def test_the_two_step_map_renoises_to_the_midpoint_with_frozen_noise() -> None:
+    made = prior("consistency", midpoint=1.5)
+    phi = made.map(num_steps=2)
+    assert phi.nfe == 2
+    x = phi(z())
+    assert torch.equal(x, phi(z()))
+    assert made.denoiser.network.levels == pytest.approx([80.0, 1.5] * 2, rel=1e-6)
+    assert not torch.equal(x, made.map(num_steps=2, seed=1)(z()))
+    assert torch.equal(x, made.map(num_steps=2, seed=0)(z()))
+    assert torch.equal(x[1:], phi(z()[1:]))  # one noise for every row
+
+
+def test_a_given_midpoint_wins_over_the_cards() -> None:
+    made = prior("consistency", midpoint=1.5)
+    made.map(num_steps=2, midpoint=0.4)(z())
+    assert made.denoiser.network.levels == pytest.approx([80.0, 0.4], rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["heun", "euler"])
+def test_the_ode_map_costs_what_it_says(solver: str) -> None:
+    made = prior("edm")
+    phi = made.ode_map(num_steps=5, solver=solver)
+    assert isinstance(phi, NoiseMap)
+    assert phi.shape == (1, 2, 3)
+    x = phi(z())
+    assert x.shape == (2, 1, 2, 3)
+    assert len(made.denoiser.network.levels) == phi.nfe == (9 if solver == "heun" else 5)
+
+
+def test_the_ode_map_has_18_heun_steps_unless_told() -> None:
+    assert prior("edm").ode_map().nfe == 35
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: prior("edm").map(), ("toy", "diffusion model", "ode_map")),
+        (lambda: prior("edm").map(num_steps=2, midpoint=1.0), ("toy", "diffusion model", "ode_map")),
+        (lambda: prior("consistency").ode_map(), ("toy", "consistency model", "prior.map()")),
+        (lambda: prior("consistency").map(num_steps=0), ("num_steps", "1 or 2", "0")),
+        (lambda: prior("consistency").map(num_steps=3), ("num_steps", "1 or 2", "3")),
+        (lambda: prior("consistency").map(num_steps=1, midpoint=1.0), ("midpoint", "num_steps=2")),
+        (lambda: prior("consistency").map(num_steps=2), ("toy", "midpoint")),
+        (lambda: prior("consistency").map(num_steps=2, midpoint=0.001), ("midpoint", "0.002", "0.001")),
+        (lambda: prior("consistency").map(num_steps=2, midpoint=80.0), ("midpoint", "80.0")),
+        (lambda: prior("consistency").map(num_steps=2, midpoint=float("nan")), ("midpoint", "nan")),
+        (lambda: prior("edm").ode_map(solver="rk45"), ("rk45", "heun", "euler")),
+        (lambda: prior("edm").ode_map(gradient="none"), ("none", "direct", "checkpoint")),
+        (lambda: prior("edm").ode_map(num_steps=1), ("num_steps", "2", "1")),
+    ],
+)
+def test_what_a_prior_cannot_do_is_told_in_one_line(make: Any, says: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError) as error:
+        make()
+    assert "\n" not in str(error.value)
+    for text in says:
+        assert text in str(error.value)

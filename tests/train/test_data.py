@@ -1,0 +1,168 @@
+"""Training images: every format gives the same pixels, and each unsuitable input has its own clear error."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from noisewalk.errors import ConfigError
+from noisewalk.train.data import load_images, to_unit
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
+
+
+def idx(images: np.ndarray) -> bytes:
+    return b"\x00\x00\x08\x03" + np.array(images.shape, ">u4").tobytes() + images.tobytes()
+
+
+def write(path: Path, images: np.ndarray) -> Path:
+    """Write images in the format that the name asks for; without a suffix, a folder of PNG."""
+    if path.suffix == ".npz":
+        np.savez(path, images=images)
+    elif path.suffix == ".gz":
+        path.write_bytes(gzip.compress(idx(images)))
+    elif path.name.endswith("ubyte"):
+        path.write_bytes(idx(images))
+    else:
+        (path / "sub").mkdir(parents=True)
+        for k, image in enumerate(images):
+            Image.fromarray(image).save((path / "sub" if k % 2 else path) / f"{'sub' if k % 2 else 'a'}{k:02}.png")
+    return path
+
+
+FORMATS = ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz", "images.npz"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_grey_images_come_back_exactly_and_in_order(tmp_path: Path, name: str) -> None:
+    images = pixels(5, 6, 6)
+    got = load_images(write(tmp_path / name, images), 6, 1)
+    assert got.dtype == torch.uint8
+    assert torch.equal(got, torch.from_numpy(images)[:, None])
+
+
+def test_a_path_may_be_a_string(tmp_path: Path) -> None:
+    images = pixels(2, 4, 4)
+    assert load_images(str(write(tmp_path / "a.npz", images)), 4, 1).shape == (2, 1, 4, 4)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_folder_of_png_is_read_with_its_subfolders(tmp_path: Path, channels: int) -> None:
+    images = pixels(4, 5, 5) if channels == 1 else pixels(4, 5, 5, 3)
+    folder = write(tmp_path / "photos", images)
+    (folder / "notes.txt").write_text("not an image")
+    got = load_images(folder, 5, channels)
+    expected = torch.from_numpy(images.reshape(4, 5, 5, channels)).permute(0, 3, 1, 2)
+    assert got.shape == (4, channels, 5, 5)
+    assert sorted(map(bytes, got.numpy())) == sorted(map(bytes, expected.contiguous().numpy()))
+
+
+def test_colour_arrays_become_channels_first(tmp_path: Path) -> None:
+    images = pixels(3, 4, 4, 3)
+    assert torch.equal(load_images(write(tmp_path / "a.npz", images), 4, 3), torch.from_numpy(images).permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "folder"])
+def test_smaller_images_are_padded_evenly_with_black(tmp_path: Path, name: str) -> None:
+    images = pixels(3, 5, 6) | 1
+    got = load_images(write(tmp_path / name, images), 8, 1)
+    assert got.shape == (3, 1, 8, 8)
+    inside = got[:, 0] > 0
+    rows, columns = inside[0].any(1).nonzero().flatten().tolist(), inside[0].any(0).nonzero().flatten().tolist()
+    assert columns == [1, 2, 3, 4, 5, 6]
+    assert rows in ([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
+    assert torch.equal(got[:, 0, rows[0] : rows[-1] + 1, 1:7].sort(0).values, torch.from_numpy(images).sort(0).values)
+    assert int(got.sum()) == int(images.sum(dtype=np.int64))
+
+
+def test_to_unit_maps_0_to_minus_1_and_255_to_1_linearly() -> None:
+    x = to_unit(torch.tensor([0, 51, 127, 128, 255], dtype=torch.uint8))
+    assert x.dtype == torch.float32
+    assert x[0] == -1
+    assert x[-1] == 1
+    torch.testing.assert_close(x[1:4], torch.tensor([-0.6, -1 / 255, 1 / 255]))
+
+
+def refused(path: Path, *says: str, size: int = 6, channels: int = 1) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_images(path, size, channels)
+    message = str(error.value)
+    assert "\n" not in message
+    for text in (path.name, *says):
+        assert text in message
+
+
+def test_a_missing_path_is_named_with_what_is_allowed(tmp_path: Path) -> None:
+    refused(tmp_path / "nothing", "no such file or folder", "IDX", ".npz", "folder")
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "folder"])
+def test_another_number_of_channels_is_told(tmp_path: Path, name: str) -> None:
+    refused(write(tmp_path / name, pixels(2, 4, 4)), "1 channels", "3", channels=3)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "folder"])
+def test_larger_images_are_told_with_their_size(tmp_path: Path, name: str) -> None:
+    refused(write(tmp_path / name, pixels(2, 4, 7)), "4x7", "6", "resize")
+
+
+def test_colours_where_grey_is_asked_are_told(tmp_path: Path) -> None:
+    refused(write(tmp_path / "a.npz", pixels(2, 4, 4, 3)), "3 channels")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\x00\x00\x08\x01" + bytes(12), b"\x00\x00\x0d\x03" + bytes(12)], ids=repr
+)
+def test_a_file_that_is_no_image_idx_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "some-ubyte").write_bytes(content)
+    refused(tmp_path / "some-ubyte", "IDX")
+
+
+def test_an_idx_file_that_is_cut_or_too_long_is_told(tmp_path: Path) -> None:
+    whole = idx(pixels(3, 4, 4))
+    for content in (whole[:-1], whole + b"\x00", whole[:20]):
+        (tmp_path / "cut-ubyte").write_bytes(content)
+        refused(tmp_path / "cut-ubyte", "truncated", "3 images of 4x4", str(len(content)))
+
+
+def test_a_gzip_file_that_is_cut_or_none_is_told(tmp_path: Path) -> None:
+    for content in (gzip.compress(idx(pixels(3, 4, 4)))[:-9], b"hello", idx(pixels(3, 4, 4))):
+        (tmp_path / "a-ubyte.gz").write_bytes(content)
+        refused(tmp_path / "a-ubyte.gz", "cannot read")
+
+
+def test_a_file_that_only_has_the_suffix_of_an_npz_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"hello")
+    refused(tmp_path / "a.npz", "`images`")
+
+
+@pytest.mark.parametrize("images", [pixels(2, 4, 4).astype(np.float32), pixels(4, 4), pixels(1, 2, 2, 2, 1), pixels(2, 4, 4).astype(np.uint16)])
+def test_arrays_of_another_type_or_rank_are_told(tmp_path: Path, images: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", images=images)
+    refused(tmp_path / "a.npz", "uint8", str(images.dtype), str(images.shape))
+
+
+def test_a_folder_without_images_is_told_with_the_suffixes(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("x")
+    refused(tmp_path / "empty", ".png", ".jpg", ".tif")
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "photos", pixels(2, 5, 5))
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(30))
+    with pytest.raises(ConfigError, match=r"cannot read .*broken\.png"):
+        load_images(folder, 6, 1)
+
+
+@pytest.mark.parametrize("odd", [pixels(5, 4), pixels(5, 5, 3), pixels(5, 5).astype(np.uint16)], ids=["size", "colour", "16 bit"])
+def test_an_image_unlike_the_first_is_named_with_both(tmp_path: Path, odd: np.ndarray) -> None:
+    folder = write(tmp_path / "photos", pixels(3, 5, 5))
+    Image.fromarray(odd).save(folder / "zz.png")
+    with pytest.raises(ConfigError, match=r"zz\.png is .*a00\.png is uint8 \(5, 5\)"):
+        load_images(folder, 6, 1)

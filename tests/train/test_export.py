@@ -1,0 +1,128 @@
+"""A finished training becomes a prior that loads to the same function, with a card that says what it is."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from noisewalk.priors.denoiser import NetworkDenoiser
+from noisewalk.priors.load import load_prior
+from noisewalk.train.diffusion import DiffusionLoss
+from noisewalk.train.export import Recipe, new_network, run_training, write_prior
+from noisewalk.train.loop import TrainSettings
+
+CONFIG: dict[str, Any] = {"widths": (32,), "attention": (), "unshuffle": 1}
+
+
+def recipe(kind: str = "edm", shape: tuple[int, ...] = (1, 8, 8), unshuffle: int = 1, seed: int = 0) -> Recipe:
+    network = new_network(shape[1], shape[0], {**CONFIG, "unshuffle": unshuffle}, seed)
+    denoiser = NetworkDenoiser(network, kind, shape, sigma_min=0.003, sigma_max=60.0, sigma_data=0.4, unshuffle=unshuffle)
+    chosen = TrainSettings(12, batch_size=4, checkpoint_seconds=0.0)
+    return Recipe(denoiser, DiffusionLoss(denoiser), chosen, "sixteen random images", "noisewalk train diffusion --data x --out y")
+
+
+class Written(NamedTuple):
+    """A prior that was written, and what it was written from."""
+
+    made: Recipe
+    average: dict[str, torch.Tensor]
+    folder: Path
+
+
+@pytest.fixture(scope="module", params=[("edm", (1, 8, 8), 1), ("consistency", (3, 8, 8), 2)], ids=["edm grey", "consistency colour unshuffled"])
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    made, folder = recipe(*request.param), tmp_path_factory.mktemp("prior")
+    average = {k: 1.01 * v.detach() for k, v in made.denoiser.network.state_dict().items()}  # other weights than the network's, as an average is
+    write_prior(made, average, 640, folder)
+    return Written(made, average, folder)
+
+
+def test_a_written_prior_loads_to_the_same_denoiser_up_to_float16(written: Written) -> None:
+    prior, trained = load_prior(written.folder), written.made.denoiser
+    loaded, (channels, size, _) = prior.denoiser, trained.shape
+    assert (prior.shape, loaded.kind, loaded.unshuffle) == (trained.shape, trained.kind, trained.unshuffle)
+    assert (loaded.sigma_min, loaded.sigma_max, loaded.sigma_data) == (0.003, 60.0, 0.4)
+    for key, value in loaded.network.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, written.average[key].half().float()), key
+    rounded = new_network(size, channels, {**CONFIG, "unshuffle": trained.unshuffle}, 1).eval()
+    rounded.load_state_dict({k: v.half().float() for k, v in written.average.items()})
+    x, sigma = torch.randn(2, *prior.shape, generator=torch.Generator().manual_seed(0)), torch.tensor([0.3, 60.0])
+    with torch.no_grad():
+        assert torch.equal(loaded(x, sigma), dataclasses.replace(trained, network=rounded)(x, sigma))
+        phi = prior.map(num_steps=2) if loaded.kind == "consistency" else prior.ode_map(num_steps=2)
+        assert phi(x).shape == x.shape
+
+
+def test_the_card_says_what_was_trained_and_how(written: Written) -> None:
+    made, card = written.made, json.loads((written.folder / "card.json").read_text())
+    scaling = {k: getattr(made.denoiser, k) for k in ("kind", "sigma_min", "sigma_max", "sigma_data", "unshuffle")}
+    origin = {"data": made.data, "images_seen": 640, "settings": dataclasses.asdict(made.settings), "command": made.command}
+    digest = hashlib.sha256((written.folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
+    expected = scaling | origin | {"shape": list(made.denoiser.shape), "sha256": digest}
+    assert {k: card.get(k) for k in expected} == expected
+    assert ("midpoint" in card) == (made.denoiser.kind == "consistency")
+    assert load_prior(written.folder).card == card
+
+
+def test_the_sheet_shows_64_different_samples(written: Written) -> None:
+    with Image.open(written.folder / "samples.png") as image:
+        sheet = np.asarray(image)
+    channels = written.made.denoiser.shape[0]
+    assert sheet.shape == ((64, 64) if channels == 1 else (64, 64, 3))
+    tiles = sheet.reshape(8, 8, 8, 8, channels).transpose(0, 2, 1, 3, 4).reshape(64, -1)
+    assert len(np.unique(tiles, axis=0)) == 64
+
+
+def test_new_networks_are_a_function_of_the_seed_and_leave_the_global_generator() -> None:
+    state = torch.get_rng_state()
+    a, b, c = (new_network(8, 1, CONFIG, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not torch.equal(a["conv_in.weight"], c["conv_in.weight"])
+
+
+def test_a_new_network_has_the_size_it_was_asked_for() -> None:
+    config = new_network(16, 3, {"widths": (32, 64), "attention": (1,), "unshuffle": 2}, 0).config
+    assert (config["sample_size"], config["in_channels"], config["out_channels"]) == (8, 12, 12)
+    assert config["down_block_types"] == ("DownBlock2D", "AttnDownBlock2D")
+    assert config["up_block_types"] == ("AttnUpBlock2D", "UpBlock2D")
+
+
+IMAGES = torch.randint(0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Killed:
+    """A loss that is interrupted at its second call."""
+
+    loss: Any
+    calls: list[int] = dataclasses.field(default_factory=list)
+
+    def __call__(self, *args: Any) -> torch.Tensor:
+        self.calls.append(1)
+        if len(self.calls) == 2:
+            raise KeyboardInterrupt
+        return self.loss(*args)
+
+
+def test_a_training_that_is_killed_and_run_again_writes_the_same_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_training(recipe("consistency"), IMAGES, tmp_path / "whole")
+    killed = recipe("consistency")
+    with pytest.raises(KeyboardInterrupt):
+        run_training(dataclasses.replace(killed, loss=Killed(killed.loss)), IMAGES, tmp_path / "killed")
+    assert not (tmp_path / "killed" / "card.json").exists()
+    run_training(recipe("consistency", seed=5), IMAGES, tmp_path / "killed")
+    cards = [load_prior(tmp_path / name).card for name in ("whole", "killed")]
+    assert cards[0] == cards[1]
+    assert cards[0]["images_seen"] == 12
+    assert str(tmp_path / "killed") in capsys.readouterr().out.replace("\n", "")
+    (tmp_path / "whole" / "card.json").unlink()
+    run_training(recipe("consistency", seed=5), IMAGES, tmp_path / "whole")  # the training was complete: only the prior is written again
+    assert load_prior(tmp_path / "whole").card == cards[0]

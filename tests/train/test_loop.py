@@ -1,0 +1,246 @@
+"""The training loop: its rate, its steps, and that a training killed at any step and resumed is the uninterrupted one, bit for bit."""
+
+import dataclasses
+import math
+import shutil
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from noisewalk.errors import ConfigError
+from noisewalk.priors.denoiser import NetworkDenoiser
+from noisewalk.train.diffusion import DiffusionLoss
+from noisewalk.train.export import new_network
+from noisewalk.train.loop import TrainProgress, TrainSettings, train
+
+IMAGES = torch.randint(0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+ALWAYS = 0.0
+"""checkpoint_seconds that write one after each step."""
+
+
+def tiny(seed: int) -> nn.Module:
+    return new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 1}, seed)
+
+
+def settings(steps: int = 6, **others: Any) -> TrainSettings:
+    return TrainSettings(**{"num_images": 4 * steps, "batch_size": 4, "lr_warmup": 2, "lr_hold": 4, "checkpoint_seconds": ALWAYS, **others})
+
+
+def training(network: nn.Module, folder: Path, chosen: TrainSettings):
+    return train(network, DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8))), IMAGES, chosen, folder / "checkpoint.pt")
+
+
+class Weight(nn.Module):
+    """One number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+
+def descend(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+    return network.value.expand(len(x))
+
+
+class Uninterrupted:
+    """A whole training of six steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.network = tiny(1)
+        self.progress: list[TrainProgress] = list(training(self.network, folder, settings()))
+        self.losses = [p.loss for p in self.progress]
+        self.average = self.progress[-1].ema.weights
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
+    return Uninterrupted(tmp_path_factory.mktemp("whole"))
+
+
+def check_same(whole: Uninterrupted, network: nn.Module, rest: list[TrainProgress]) -> None:
+    assert [p.loss for p in rest] == whole.losses[-len(rest) :]
+    for key, value in whole.network.state_dict().items():
+        assert torch.equal(network.state_dict()[key], value), key
+        assert torch.equal(rest[-1].ema.weights[key], whole.average[key]), key
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_a_killed_training_resumes_to_the_same_bits(whole: Uninterrupted, tmp_path: Path, steps: int) -> None:
+    killed = training(tiny(1), tmp_path, settings())
+    assert [p.step for p in islice(killed, steps)] == list(range(1, steps + 1))
+    killed.close()
+    network = tiny(2)  # what it starts from does not matter: the checkpoint decides
+    rest = list(training(network, tmp_path, settings()))
+    assert [p.step for p in rest] == list(range(steps + 1, 7))
+    check_same(whole, network, rest)
+
+
+def test_a_training_killed_long_after_its_checkpoint_repeats_the_lost_steps(whole: Uninterrupted, tmp_path: Path) -> None:
+    killed = training(tiny(1), tmp_path, settings())
+    next(killed)
+    next(killed)
+    shutil.copy(tmp_path / "checkpoint.pt", tmp_path / "old.pt")
+    next(killed)
+    killed.close()
+    shutil.copy(tmp_path / "old.pt", tmp_path / "checkpoint.pt")
+    network = tiny(1)
+    check_same(whole, network, list(training(network, tmp_path, settings())))
+
+
+def test_a_kill_while_the_checkpoint_is_written_costs_one_checkpoint(whole: Uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = training(tiny(1), tmp_path, settings())
+    next(killed)
+    next(killed)
+
+    def cut(state: Any, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", cut)
+        with pytest.raises(KeyboardInterrupt):
+            next(killed)
+    network = tiny(1)
+    rest = list(training(network, tmp_path, settings()))
+    assert [p.step for p in rest] == [3, 4, 5, 6]
+    check_same(whole, network, rest)
+
+
+def test_a_finished_training_may_be_made_longer_and_checkpointed_otherwise(whole: Uninterrupted, tmp_path: Path) -> None:
+    network = tiny(1)
+    assert len(list(training(network, tmp_path, settings(steps=4, checkpoint_seconds=1e9)))) == 4
+    check_same(whole, network, list(training(network, tmp_path, settings())))
+
+
+def test_a_finished_training_does_nothing_but_load(whole: Uninterrupted, tmp_path: Path) -> None:
+    list(training(tiny(1), tmp_path, settings()))
+    network = tiny(2)
+    assert list(training(network, tmp_path, settings())) == []
+    for key, value in whole.network.state_dict().items():
+        assert torch.equal(network.state_dict()[key], value)
+
+
+def test_checkpoints_come_at_intervals_and_at_the_end(tmp_path: Path) -> None:
+    for progress in train(Weight(), descend, IMAGES, settings(checkpoint_seconds=1e9), tmp_path / "rare" / "c.pt"):
+        assert (tmp_path / "rare" / "c.pt").exists() == (progress.step == 6)
+    for _ in train(Weight(), descend, IMAGES, settings(), tmp_path / "often" / "c.pt"):
+        assert (tmp_path / "often" / "c.pt").exists()
+
+
+OTHERS = {"batch_size": 2, "lr": 2e-3, "lr_hold": 5, "lr_warmup": 3, "ema_gamma": 6.94, "seed": 1, "bfloat16": True}
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(TrainSettings) if f.name not in ("num_images", "checkpoint_seconds")])
+def test_resuming_with_another_setting_is_refused_with_both_values(tmp_path: Path, name: str) -> None:
+    chosen, checkpoint = settings(), tmp_path / "checkpoint.pt"
+    next(train(Weight(), descend, IMAGES, chosen, checkpoint))
+    content = checkpoint.read_bytes()
+    with pytest.raises(ConfigError) as error:
+        next(train(Weight(), descend, IMAGES, dataclasses.replace(chosen, **{name: OTHERS[name]}), checkpoint))
+    for text in (str(checkpoint), f"{name}={getattr(chosen, name)}", f"{name}={OTHERS[name]}", "--out"):
+        assert text in str(error.value)
+    assert "\n" not in str(error.value)
+    assert checkpoint.read_bytes() == content
+
+
+def test_the_rate_rises_linearly_holds_and_falls_as_one_over_the_root() -> None:
+    chosen = TrainSettings(1, lr=0.02, lr_warmup=10, lr_hold=100)
+    expected = {1: 0.002, 5: 0.01, 10: 0.02, 11: 0.02, 100: 0.02, 400: 0.01, 2500: 0.004}
+    assert {k: chosen.learning_rate(k) for k in expected} == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_rate_without_warm_up_starts_full() -> None:
+    assert TrainSettings(1, lr=0.02, lr_warmup=0).learning_rate(1) == 0.02
+
+
+def test_each_step_uses_its_rate(tmp_path: Path) -> None:
+    # Under a constant gradient of 1 Adam's step is the rate itself, up to its epsilon of 1e-8.
+    chosen, network, sum_of_rates = settings(12, lr=0.01), Weight(), 0.0
+    for progress in train(network, descend, IMAGES, chosen, tmp_path / "c.pt"):
+        sum_of_rates += chosen.learning_rate(progress.step)
+        assert float(network.value.detach()) == pytest.approx(-sum_of_rates, rel=1e-5)
+
+
+def test_the_average_covers_every_step(tmp_path: Path) -> None:
+    network, values = Weight(), []
+    for progress in train(network, descend, IMAGES, settings(ema_gamma=2.0), tmp_path / "c.pt"):
+        values.append(float(network.value.detach()))
+        expected = sum(v * (t**3 - (t - 1) ** 3) for t, v in enumerate(values, 1)) / progress.step**3
+        assert float(progress.ema.weights["value"]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_loss_sees_clean_batches_and_the_share_done(tmp_path: Path) -> None:
+    shares, seen = [], []
+
+    def watch(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+        assert x.shape == (4, 1, 8, 8)
+        assert x.dtype == torch.float32
+        seen.append(x)
+        shares.append(done)
+        return descend(network, x, generator, done)
+
+    progress = list(train(Weight(), watch, IMAGES, settings(num_images=22), tmp_path / "c.pt"))
+    assert [p.step for p in progress] == [1, 2, 3, 4, 5, 6]  # 22 images in batches of 4, the last one whole
+    assert [p.images for p in progress] == [4, 8, 12, 16, 20, 24]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= 1 / 6
+    assert 5 / 6 <= shares[-1] <= 1
+    known = {(image.double() / 255 * 2 - 1).float().numpy().round(5).tobytes() for image in IMAGES}
+    rows = [row.numpy().round(5).tobytes() for x in seen for row in x]
+    assert set(rows) <= known
+    assert len(set(rows)) > 8  # 24 draws of 16 images: 12.6 on average, standard deviation 1.2
+
+
+def test_the_noise_of_each_step_is_new_and_a_function_of_the_step(tmp_path: Path) -> None:
+    def watch(kept: list[Tensor]):
+        def loss(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+            kept.append(torch.randn(8, generator=generator))
+            return descend(network, x, generator, done)
+
+        return loss
+
+    first, second = [], []
+    state = torch.get_rng_state()
+    list(train(Weight(), watch(first), IMAGES, settings(), tmp_path / "a.pt"))
+    torch.manual_seed(99)
+    assert not torch.equal(torch.get_rng_state(), state)
+    moved = torch.get_rng_state()
+    list(train(Weight(), watch(second), IMAGES, settings(), tmp_path / "b.pt"))
+    assert torch.equal(torch.get_rng_state(), moved)
+    torch.set_rng_state(state)
+    assert torch.equal(torch.stack(first), torch.stack(second))
+    assert len(torch.unique(torch.stack(first))) == 48
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_bfloat16_is_the_networks_arithmetic_alone(tmp_path: Path, bfloat16: bool) -> None:
+    def watch(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+        assert torch.is_autocast_enabled("cpu") == bfloat16
+        assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+        return descend(network, x, generator, done)
+
+    list(train(Weight(), watch, IMAGES, settings(1, bfloat16=bfloat16), tmp_path / "c.pt"))
+    network = tiny(0)
+    (progress,) = training(network, tmp_path / "unet", settings(1, bfloat16=bfloat16))
+    assert math.isfinite(progress.loss)
+    assert {p.dtype for p in network.parameters()} == {v.dtype for v in progress.ema.weights.values()} == {torch.float32}
+
+
+def test_the_loss_falls_on_a_toy_set(tmp_path: Path) -> None:
+    network = tiny(0)
+    loss = DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8)))
+    toy = torch.full((1, 1, 8, 8), 200, dtype=torch.uint8)
+    toy[..., 4:] = 20
+
+    def measured() -> float:
+        with torch.no_grad():  # the same noise before and after
+            return float(loss(network, (toy / 127.5 - 1).expand(64, 1, 8, 8), torch.Generator().manual_seed(7), 0.0).mean())
+
+    before = measured()
+    progress = list(train(network, loss, toy, TrainSettings(40 * 8, 8, lr=2e-3, lr_warmup=5), tmp_path / "c.pt"))
+    assert len(progress) == 40
+    assert measured() < 0.5 * before

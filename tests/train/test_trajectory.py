@@ -1,0 +1,143 @@
+"""Distillation on trajectories: they are the teacher's own, kept in a file, and a student that knows their ends costs nothing."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from noisewalk.train.trajectory import TrajectoryLoss, teacher_trajectories
+
+MEAN, VARIANCE = -0.3, 0.2
+LOW, HIGH = 0.002, 80.0
+FLOAT16 = 2.0**-10
+"""Twice the rounding of one float16."""
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def gaussian_teacher(x: Tensor, s: Tensor) -> Tensor:
+    return MEAN + (x - MEAN) * VARIANCE / (VARIANCE + s**2)
+
+
+def ode_end(x: Tensor, s: Tensor) -> Tensor:
+    """The probability flow of N(MEAN, VARIANCE) down to sigma_min, in closed form: the perfect student."""
+    return MEAN + (x - MEAN) * torch.sqrt((VARIANCE + LOW**2) / (VARIANCE + s**2))
+
+
+def levels(num_steps: int) -> Tensor:
+    ramp = torch.arange(num_steps, dtype=torch.float64) / (num_steps - 1)
+    return (HIGH ** (1 / 7) + ramp * (LOW ** (1 / 7) - HIGH ** (1 / 7))) ** 7
+
+
+def exact_trajectories(count: int, num_steps: int) -> Tensor:
+    """(count, num_steps + 1, 1, 2, 2): exact, with their point at sigma_min as the end."""
+    start = MEAN + torch.sqrt(torch.tensor(VARIANCE + HIGH**2)) * torch.randn(count, 1, 1, 2, 2, generator=seeded(5)).double()
+    s = levels(num_steps).view(1, -1, 1, 1, 1)
+    points = MEAN + (start - MEAN) * torch.sqrt((VARIANCE + s**2) / (VARIANCE + HIGH**2))
+    return torch.cat([points, points[:, -1:]], 1).float()
+
+
+def error_of_the_end(x: Tensor) -> float:
+    """Relative error of the whole flow's factor, which on Gaussian data is sqrt(v / (v + sigma_max^2)), fitted over the trajectories."""
+    start, end = x[:, 0].double() - MEAN, x[:, -1].double() - MEAN
+    return abs(float((start * end).sum() / (start**2).sum()) / math.sqrt(VARIANCE / (VARIANCE + HIGH**2)) - 1)
+
+
+def test_trajectories_start_at_sigma_max_z_and_end_where_the_flow_leads(play, tmp_path: Path) -> None:
+    x = teacher_trajectories(play("edm", gaussian_teacher), 300, 24, tmp_path / "sub" / "t.safetensors", batch_size=128)
+    assert x.shape == (300, 25, 1, 2, 2)
+    assert x.dtype == torch.float16
+    z = x[:, 0].double() / HIGH
+    assert abs(float(z.mean())) < 5 / math.sqrt(z.numel())
+    assert abs(float(z.var()) - 1) < 5 * math.sqrt(2 / z.numel())
+    assert len(torch.unique(z)) > 0.9 * z.numel()  # no batch repeats another's noise
+    far = [error_of_the_end(teacher_trajectories(play("edm", gaussian_teacher), 100, n, tmp_path / f"{n}")) for n in (24, 48)]
+    assert far[1] < 0.01
+    assert 3 < far[0] / far[1] < 6  # second order: 4 in the limit
+
+
+def test_each_point_is_one_heun_step_from_the_one_before(play, tmp_path: Path) -> None:
+    x = teacher_trajectories(play("edm", gaussian_teacher), 5, 6, tmp_path / "t").double()
+    t = levels(6)
+    for i in range(6):
+        a_t = t[i] / (VARIANCE + t[i] ** 2)
+        if i < 5:
+            gap, a_r = t[i + 1] - t[i], t[i + 1] / (VARIANCE + t[i + 1] ** 2)
+            factor = 1 + gap / 2 * (a_t + a_r * (1 + gap * a_t))
+        else:
+            factor = 1 - t[i] * a_t  # the last step, to 0, is Euler's
+        torch.testing.assert_close(x[:, i + 1], MEAN + (x[:, i] - MEAN) * factor, rtol=FLOAT16, atol=FLOAT16)
+
+
+def test_kept_trajectories_come_back_without_a_call_of_the_teacher(play, tmp_path: Path) -> None:
+    teacher, cache = play("edm", gaussian_teacher), tmp_path / "t.safetensors"
+    first = teacher_trajectories(teacher, 6, 4, cache)
+    calls = len(teacher.network.calls)
+    assert calls == 7  # 2 n - 1, once
+    assert torch.equal(teacher_trajectories(teacher, 6, 4, cache), first)
+    assert len(teacher.network.calls) == calls
+
+
+def test_another_count_or_number_of_steps_makes_them_anew(play, tmp_path: Path) -> None:
+    teacher, cache = play("edm", gaussian_teacher), tmp_path / "t.safetensors"
+    for count, num_steps in ((6, 4), (3, 4), (3, 5), (8, 5)):
+        calls = len(teacher.network.calls)
+        assert teacher_trajectories(teacher, count, num_steps, cache, batch_size=4).shape == (count, num_steps + 1, 1, 2, 2)
+        assert len(teacher.network.calls) > calls
+        calls = len(teacher.network.calls)
+        teacher_trajectories(teacher, count, num_steps, cache, batch_size=4)
+        assert len(teacher.network.calls) == calls
+
+
+def test_trajectories_are_made_alike_again_without_the_global_generator(play, tmp_path: Path) -> None:
+    teacher = play("edm", gaussian_teacher)
+    state = torch.get_rng_state()
+    first, second = (teacher_trajectories(teacher, 5, 3, tmp_path / name, seed=1, batch_size=2) for name in "ab")
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_loss_is_zero_for_the_perfect_student_at_every_level(play) -> None:
+    student = play("consistency", ode_end)
+    loss = TrajectoryLoss(student, exact_trajectories(7, 9))(student.network, torch.zeros(300, 1, 2, 2), seeded(), 0.0)
+    assert loss.shape == (300,)
+    assert float(loss.detach().max()) < 1e-6  # float32: off by e = 1e-5 per image, and the loss is e^2 / (2 c) with c = 1e-3
+    assert len(torch.unique(student.network.calls[0].sigma)) == 9
+    worse = play("consistency", lambda x, s: ode_end(x, 1.02 * s))
+    value = TrajectoryLoss(worse, exact_trajectories(7, 9))(worse.network, torch.zeros(300, 1, 2, 2), seeded(), 0.0).detach()
+    assert float(value[worse.network.calls[0].sigma > 1].min()) > 1e-4
+
+
+def test_points_are_trajectory_points_at_their_level_a_share_of_them_the_first(play) -> None:
+    student, paths, count = play("consistency", ode_end), exact_trajectories(3, 5), 4000
+    TrajectoryLoss(student, paths, first=0.25)(student.network, torch.zeros(count, 1, 2, 2), seeded(), 0.0)
+    (call,) = student.network.calls
+    index = (torch.log(levels(5)) - torch.log(call.sigma)[:, None]).abs().argmin(1)
+    torch.testing.assert_close(call.sigma, levels(5)[index], rtol=2e-6, atol=0)
+    share = torch.bincount(index, minlength=5) / count
+    for found, expected in zip(share.tolist(), [0.25] + 4 * [0.75 / 4], strict=True):
+        assert abs(found - expected) < 5 * math.sqrt(expected * (1 - expected) / count)
+    gap = (paths[:, :-1][:, index].double() - call.x).abs().flatten(2).amax(2) / (1e-6 + call.sigma)  # (trajectory, point)
+    row = gap.argmin(0)
+    assert float(gap.amin(0).max()) < 1e-3
+    assert float((torch.bincount(row, minlength=3) / count - 1 / 3).abs().max()) < 5 * math.sqrt(2 / 9 / count)
+
+
+def test_the_loss_is_the_pseudo_huber_distance_to_the_trajectorys_end(play) -> None:
+    paths = torch.zeros(1, 4, 1, 2, 2)
+    paths[0, -1] = torch.tensor([[0.1, -0.2], [0.3, 0.4]])
+    student = play("consistency", lambda x, s: 0 * x)
+    loss = TrajectoryLoss(student, paths, first=1.0, huber=0.1)(student.network, torch.zeros(2, 1, 2, 2), seeded(), 0.0)
+    expected = math.sqrt(0.3 + (0.1 * 2) ** 2) - 0.1 * 2
+    torch.testing.assert_close(loss, torch.full((2,), expected), rtol=1e-5, atol=0)
+
+
+def test_the_network_under_training_is_the_one_that_learns(play) -> None:
+    frozen, trained = play("consistency", ode_end), play("consistency", torch.mul).network
+    TrajectoryLoss(replace(frozen, sigma_min=LOW), exact_trajectories(3, 5))(trained, torch.zeros(4, 1, 2, 2), seeded(), 0.0).sum().backward()
+    assert trained.shift.grad is not None
+    assert frozen.network.calls == []
