@@ -21,6 +21,7 @@ train_app = typer.Typer(help="Train priors.", no_args_is_help=True)
 app.add_typer(priors_app, name="priors")
 app.add_typer(train_app, name="train")
 
+DTYPES = ("float32", "float64", "bfloat16", "float16")
 KERNELS = {"em": ("em", False), "ei": ("ei", False), "mala": ("em", True), "pcnl": ("ei", True)}
 
 
@@ -75,10 +76,14 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for the two runs.")] = P
 @app.command()
 def sample(
     input: Annotated[Path, typer.Argument(help="Image (with --simulate) or measurement: .png .jpg .tif .npy .npz .fits")],
-    prior: Annotated[str, typer.Option(help="Bundled prior or folder.")],
+    prior: Annotated[str, typer.Option(help="Name (noisewalk priors), Hub repository, folder or .pt file.")],
     operator: Annotated[str, typer.Option(help="Such as avgpool:factor=4 or inpaint:keep=0.2,seed=0; steps joined by +.")],
     sigma_y: Annotated[float | None, typer.Option(help="Noise standard deviation, in the unit of the file.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="INPUT is a clean image: degrade, restore and score it.")] = False,
+    label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
+    kind: Annotated[str | None, typer.Option(help="consistency or edm, for weights without a card.")] = None,
+    size: Annotated[int | None, typer.Option(help="Image side, for a .pt file without a card.")] = None,
+    head_channels: Annotated[int | None, typer.Option(help="Channels per attention head, for a .pt file without a card.")] = None,
     num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
     kernel: Annotated[str | None, typer.Option(help="em, ei, mala or pcnl; without it the sound default.")] = None,
     step_size: Annotated[float | None, typer.Option(help="Langevin step; without it mala and pcnl adapt theirs.")] = None,
@@ -95,6 +100,7 @@ def sample(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an existing run.")] = False,
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16.")] = "float32",
     microbatch: Annotated[int | None, typer.Option(help="Rows per network call.")] = None,
 ) -> None:
     """Draw posterior samples for one image or measurement into a run folder."""
@@ -110,14 +116,15 @@ def sample(
         raise ConfigError("--missing belongs to a measurement: leave out --simulate, or use a mask operator")
     if fit and not simulate:
         raise ConfigError("--fit belongs to a clean image: a measurement must have the shape that the operator produces")
-    network = load_prior(prior, _device(device))
-    phi = network.map(num_steps)
+    network = load_prior(prior, label, device, _dtype(dtype), kind, size, head_channels)
+    phi = network.ode_map() if getattr(network.denoiser, "kind", None) == "edm" else network.map(num_steps)
     bounds = None if range is None else ValueRange(*range)
     problem = (
         from_image(input, network, phi, operator, sigma_y, bounds, fit, seed, device)  # type: ignore[arg-type]
         if simulate
         else from_measurement(input, network, phi, operator, sigma_y, bounds, missing, device)
     )
+    problem = problem.to(_dtype(dtype)) if dtype == "float64" else problem
     plan = _plan(problem, kernel, step_size, thin, num_draws, num_warmup, chains, warm_start, lr, seed)
     folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
     _announce(problem, plan, folder)
@@ -135,45 +142,14 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     print(build_report(run))
 
 
-@priors_app.callback()
-def _priors(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        list_()
-
-
-@priors_app.command("list")
-def list_() -> None:
-    """Every known prior."""
-    from .priors.load import list_priors
-
-    for name, card in list_priors().items():
-        print(f"{name:16} {card['kind']:12} {'x'.join(map(str, card['shape'])):10} {card.get('licence', ''):6} {card.get('data', '')}")
-
-
-@priors_app.command()
-def show(name: Annotated[str, typer.Argument(help="Of the prior.")]) -> None:
-    """A prior's card."""
-    import json
-
-    from .errors import ConfigError
-    from .priors.load import list_priors
-
-    cards = list_priors()
-    if name not in cards:
-        raise ConfigError(f"unknown prior {name!r}: choose one of {', '.join(cards)}")
-    print(json.dumps(cards[name], indent=2))
-
-
-def _device(name: str) -> str:
+def _dtype(name: str) -> Any:
     import torch
 
     from .errors import ConfigError
 
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return name
+    if name not in DTYPES:
+        raise ConfigError(f"unknown --dtype {name!r}: choose one of {', '.join(DTYPES)}")
+    return getattr(torch, name)
 
 
 def _plan(
@@ -190,7 +166,7 @@ def _plan(
 ) -> Plan:
     from .adapt import DualAveraging
     from .errors import ConfigError
-    from .run import DEFAULT_WARMUP, default_kernel, resolve
+    from .plan import DEFAULT_WARMUP, default_kernel, resolve
     from .samplers.langevin import Langevin
     from .warmstart import Adam
 
@@ -228,6 +204,7 @@ def _conclude(folder: Path) -> None:
     print("  " + "  ".join(f"{k} {summary[k]:.4g}" for k in keys if summary.get(k) is not None), flush=True)
 
 
-from . import cli_train  # noqa: E402
+from . import cli_priors, cli_train  # noqa: E402
 
+cli_priors.register(priors_app)
 cli_train.register(train_app)

@@ -57,7 +57,8 @@ def distill(
     out: Annotated[Path, typer.Option(help="Folder of the prior; an existing training goes on.")],
     recipe: Annotated[str, typer.Option(help="trajectory, cd or ct.")] = "trajectory",
     num_images: Annotated[int, typer.Option(help="Training length in images seen.")] = 500_000,
-    num_trajectories: Annotated[int, typer.Option(help="Teacher trajectories of the recipe `trajectory`.")] = 8192,
+    num_trajectories: Annotated[int, typer.Option(help="Teacher trajectories of the recipe `trajectory`.")] = 20_000,
+    start: Annotated[str | None, typer.Option(help="Consistency prior whose weights the student starts from; by default the teacher's.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 64,
     lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Autocast the network.")] = False,
@@ -76,15 +77,19 @@ def distill(
     from .train.trajectory import TrajectoryLoss, teacher_trajectories
 
     source = load_prior(teacher)
-    if source.denoiser.kind != "edm":
+    guide = source.denoiser
+    if guide is None or guide.kind != "edm":
         raise ConfigError(f"{teacher} is no diffusion model: a student needs a teacher of kind edm")
     images = load_images(data, source.shape[1], source.shape[0])
-    network = copy.deepcopy(source.denoiser.network).requires_grad_(True)
-    denoiser = replace(source.denoiser, network=network, kind="consistency")
+    first = guide if start is None else load_prior(start).denoiser
+    if first is None or first.shape != guide.shape:
+        raise ConfigError(f"{start} makes no images of shape {source.shape}: start from a student of this teacher")
+    network = copy.deepcopy(first.network).requires_grad_(True)
+    denoiser = replace(guide, network=network, kind="consistency")
     settings = TrainSettings(num_images, batch_size, lr, lr_hold=600, seed=seed, bfloat16=bfloat16)
-    loss: Any = DistillLoss(denoiser, source.denoiser, recipe) if recipe != "trajectory" else None
+    loss: Any = DistillLoss(denoiser, guide, recipe) if recipe != "trajectory" else None
     if loss is None:
-        paths = teacher_trajectories(source.denoiser, num_trajectories, 9, out / "trajectories.safetensors", seed, bfloat16=bfloat16)
+        paths = teacher_trajectories(guide, num_trajectories, 9, out / "trajectories.safetensors", seed, bfloat16=bfloat16)
         loss = TrajectoryLoss(denoiser, paths)
     run_training(Recipe(denoiser, loss, settings, data.name, _command()), images, out)
 

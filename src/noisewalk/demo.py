@@ -40,7 +40,7 @@ def demo_plan(problem: Problem) -> Plan:
     Returns:
         The plan.
     """
-    from .run import resolve
+    from .plan import resolve
 
     return resolve(problem.target(), None, 80, 4, "auto", 8, "auto", "auto", 0)
 

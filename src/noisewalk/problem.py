@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,17 @@ class Problem:
         """
         shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
         return NoisePosterior(self.phi, parse(self.operator_text, shape), Gaussian(self.sigma_y), self.y, self.observed, microbatch)
+
+    def to(self, dtype: torch.dtype) -> Problem:
+        """The problem in another precision.
+
+        Arguments:
+            dtype: of y, of the truth and so of the whole run.
+
+        Returns:
+            A copy.
+        """
+        return replace(self, y=self.y.to(dtype), truth=None if self.truth is None else self.truth.to(dtype))
 
     def facts(self) -> dict[str, Any]:
         """What the report needs beside the draws, JSON-ready."""

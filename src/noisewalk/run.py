@@ -11,13 +11,10 @@ from torch import Tensor
 from .adapt import DualAveraging
 from .errors import ConfigError
 from .loop import Plan, run_loop
-from .repr import describe
-from .samplers.langevin import Langevin
+from .plan import resolve, spec_of
 from .types import Info, Kernel, State
 from .warmstart import Adam
 
-DEFAULT_WARMUP = 300
-"""Transitions of the default kernel's warm-up."""
 DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
 
 
@@ -302,77 +299,6 @@ def open_run(folder: str | Path) -> Run:
     y, observed = (stored.arrays[k][...] if k in stored.arrays else None for k in ("y", "num_observed"))
     spec = stored.spec
     return Run(arrays, sampler.get("nfe", 0), sampler.get("seconds", 0.0), int(spec.get("thin", 1)), stored.complete, spec, y, observed)
-
-
-def default_kernel() -> Langevin:
-    """What `sample` uses without a kernel: MALA, its step meant to be adapted."""
-    return Langevin(1e-3, "em", adjust=True)
-
-
-def resolve(
-    target: Any,
-    kernel: Kernel | None,
-    num_draws: int,
-    num_chains: int,
-    num_warmup: int | str,
-    thin: int,
-    warm_start: Adam | str | None,
-    adapt: DualAveraging | str | None,
-    seed: int,
-) -> Plan:
-    """Check the arguments of `sample` and settle what is on "auto".
-
-    Arguments:
-        target: the posterior.
-        kernel: a transition or None.
-        num_draws: draws kept per chain.
-        num_chains: chains per image.
-        num_warmup: transitions discarded first, or "auto".
-        thin: transitions per kept draw.
-        warm_start: Adam's settings, "auto" or None.
-        adapt: adaptation, "auto" or None.
-        seed: of all noise.
-
-    Returns:
-        The plan.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-    for name, value, least in (("num_draws", num_draws, 1), ("num_chains", num_chains, 1), ("thin", thin, 1)):
-        if not isinstance(value, int) or value < least:
-            raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
-    if num_warmup != "auto" and (not isinstance(num_warmup, int) or num_warmup < 0):
-        raise ConfigError(f"num_warmup must be 'auto' or an integer of at least 0, got {num_warmup!r}")
-    if getattr(kernel, "needs_gradient", True) and not getattr(target, "differentiable", True):
-        raise ConfigError(f"{type(kernel).__name__ if kernel else 'the default kernel'} needs gradients, but the target is not differentiable")
-    sound = kernel is None
-    chosen = (DualAveraging() if sound else None) if adapt == "auto" else adapt
-    warmup = (DEFAULT_WARMUP if sound else 0) if num_warmup == "auto" else num_warmup
-    if chosen is not None and warmup == 0:
-        raise ConfigError("adapt needs a warm-up to adapt in: set num_warmup to a few hundred transitions")
-    start = Adam() if warm_start == "auto" else warm_start
-    return Plan(kernel or default_kernel(), num_draws, num_chains, int(warmup), thin, start, chosen, seed)  # type: ignore[arg-type]
-
-
-def spec_of(target: Any, plan: Plan) -> dict[str, Any]:
-    """What a run is, as text and numbers: two runs of one specification have equal draws.
-
-    Arguments:
-        target: the posterior.
-        plan: what the loop does.
-
-    Returns:
-        JSON-ready dict.
-    """
-    return {
-        "target": repr(target),
-        "microbatch": target.microbatch,
-        "dtype": str(target.y.dtype),
-        "device": str(target.y.device),
-        "num_threads": torch.get_num_threads(),
-        **{k: v if isinstance(v, int) else describe(v) for k, v in vars(plan).items()},
-    }
 
 
 def _drive(target: Any, plan: Plan, sink: Any, progress: bool) -> None:

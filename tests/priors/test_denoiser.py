@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from noisewalk.errors import ConfigError
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.types import Denoiser
 
@@ -117,6 +118,11 @@ def test_the_network_computes_in_its_dtype_and_the_result_has_the_images(weights
     got = NetworkDenoiser(network, "edm", (1, 2, 2))(noise(2, 1, 2, 2, dtype=torch.float32), torch.tensor(1.5))
     ((h, t, _),) = network.given
     assert (h.dtype, t.dtype, got.dtype) == (weights, weights, torch.float32)
+
+
+def test_an_unknown_kind_is_refused_with_the_choices() -> None:
+    with pytest.raises(ConfigError, match="unknown kind 'consistancy' of denoiser: choose one of edm, consistency"):
+        NetworkDenoiser(Wave(), "consistancy", (1, 2, 2))
 
 
 def test_gradients_reach_the_image_through_the_network() -> None:

@@ -171,3 +171,31 @@ def test_weights_of_another_network_are_told_in_one_short_line(unet: Path) -> No
 def test_a_config_that_would_drop_the_attention_norm_is_refused(unet: Path, value: Any) -> None:
     edit_config(unet, attn_norm_num_groups=value)
     refused(unet, "config.json", "attn_norm_num_groups", "32")
+
+
+BAD = [
+    {"down_block_types": ["Nope"]},
+    {"block_out_channels": [33]},
+    {"block_out_channels": "x"},
+    {"block_out_channels": [32, 64]},
+    {"block_out_channels": []},
+    {"norm_num_groups": 0},
+    {"time_embedding_type": "x"},
+]
+
+
+@pytest.mark.parametrize("change", BAD, ids=str)
+def test_a_config_that_makes_no_network_is_named(unet: Path, change: dict[str, Any]) -> None:
+    edit_config(unet, **change)
+    refused(unet, "config.json", "makes no UNet2DModel")
+
+
+def test_a_config_that_is_no_table_is_named(unet: Path) -> None:
+    (unet / "config.json").write_text("[]")
+    refused(unet, "config.json", "list")
+
+
+def test_reading_leaves_the_global_generator(original: tuple[Path, Any, str]) -> None:
+    state = torch.get_rng_state()
+    read_unet(original[0])
+    assert torch.equal(torch.get_rng_state(), state)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from noisewalk.errors import ConfigError
 from noisewalk.train.diffusion import DiffusionLoss
 
 
@@ -93,6 +94,17 @@ def test_the_optimum_on_gaussian_data_is_the_closed_form_denoiser(play, directio
 @pytest.mark.parametrize("direction", ["linear", "cubic", "at high noise", "at low noise"])
 def test_the_denoiser_of_another_variance_is_no_optimum(play, direction: str) -> None:
     assert significance(slope(play, 2 * VARIANCE, direction)) > 4.5
+
+
+@pytest.mark.parametrize("bad", [{"p_mean": math.inf}, {"p_std": 0.0}, {"p_std": -1.0}, {"p_std": math.nan}], ids=str)
+def test_values_that_are_not_allowed_are_refused(play, bad) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        DiffusionLoss(play("edm", torch.mul), **bad)
+
+
+def test_the_scaling_of_a_consistency_model_is_refused(play) -> None:
+    with pytest.raises(ConfigError, match="kind 'edm', got one of kind 'consistency'"):
+        DiffusionLoss(play("consistency", torch.mul))
 
 
 def test_an_images_loss_does_not_depend_on_the_other_images(play) -> None:

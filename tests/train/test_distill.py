@@ -106,6 +106,16 @@ def test_ct_is_zero_for_the_perfect_student_of_a_single_image(play) -> None:
     assert float(loss(worse.network, torch.full((200, 1, 2, 2), MEAN), seeded(), 0.3).detach().min()) > 1e-3
 
 
+def test_ct_is_zero_for_the_perfect_student_at_the_lowest_levels_too(play) -> None:
+    student = play("consistency", towards_the_point)
+    loss = DistillLoss(student, student, "ct", p_mean=-4.0, p_std=0.5)
+    value = loss(student.network, torch.full((200, 1, 2, 2), MEAN), seeded(), 0.0)
+    upper, lower = asked(student.network)
+    torch.testing.assert_close(lower.sigma, torch.full_like(lower.sigma, LOW), rtol=2e-6, atol=0)  # the first gaps reach below sigma_min
+    assert float(upper.sigma.max()) < 0.2
+    assert float(value.detach().abs().max()) < TINY
+
+
 def test_ct_compares_two_levels_of_the_same_image_and_noise_without_a_teacher(play) -> None:
     student, teacher, x = play("consistency", torch.mul), play("edm", torch.mul), images(500)
     DistillLoss(student, teacher, "ct")(student.network, x, seeded(), 0.6)
@@ -193,3 +203,19 @@ def test_an_unknown_recipe_is_refused_with_the_choices(play) -> None:
     student = play("consistency", torch.mul)
     with pytest.raises(ConfigError, match="unknown recipe 'cdd': choose one of cd, ct"):
         DistillLoss(student, student, "cdd")
+
+
+@pytest.mark.parametrize(
+    "bad", [{"num_levels": 1}, {"halvings": -1}, {"halvings": 0.5}, {"huber": 0.0}, {"huber": -1.0}, {"p_std": 0.0}, {"p_mean": math.nan}], ids=str
+)
+def test_values_that_are_not_allowed_are_refused(play, bad) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        DistillLoss(play("consistency", torch.mul), play("edm", torch.mul), **bad)
+
+
+def test_students_are_consistency_models_and_the_teacher_of_cd_a_diffusion_model(play) -> None:
+    student, teacher = play("consistency", torch.mul), play("edm", torch.mul)
+    with pytest.raises(ConfigError, match="denoiser must be a denoiser of kind 'consistency'"):
+        DistillLoss(teacher, teacher, "ct")
+    with pytest.raises(ConfigError, match="teacher must be a denoiser of kind 'edm'"):
+        DistillLoss(student, student, "cd")

@@ -63,6 +63,16 @@ def test_the_average_is_a_copy_and_leaves_the_module_alone() -> None:
     assert float(ema.weights["weight"]) < 2.0
 
 
+def test_a_counter_is_taken_over_and_not_averaged() -> None:
+    module = nn.BatchNorm1d(2)
+    ema = PowerEMA(module)
+    for step in (1, 2, 3):
+        module(torch.tensor([[0.0, 1.0], [2.0, 5.0]]))
+        ema.update(module, step)
+    assert int(ema.weights["num_batches_tracked"]) == 3
+    assert not torch.equal(ema.weights["running_mean"], module.running_mean)
+
+
 def test_a_loaded_average_goes_on_as_the_saved_one_and_shares_nothing_with_it() -> None:
     module = Scalar(1.0)
     ema = PowerEMA(module)

@@ -14,6 +14,7 @@ from PIL import Image
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.load import load_prior
 from noisewalk.train.diffusion import DiffusionLoss
+from noisewalk.train.distill import DistillLoss
 from noisewalk.train.export import Recipe, new_network, run_training, write_prior
 from noisewalk.train.loop import TrainSettings
 
@@ -24,7 +25,8 @@ def recipe(kind: str = "edm", shape: tuple[int, ...] = (1, 8, 8), unshuffle: int
     network = new_network(shape[1], shape[0], {**CONFIG, "unshuffle": unshuffle}, seed)
     denoiser = NetworkDenoiser(network, kind, shape, sigma_min=0.003, sigma_max=60.0, sigma_data=0.4, unshuffle=unshuffle)
     chosen = TrainSettings(12, batch_size=4, checkpoint_seconds=0.0)
-    return Recipe(denoiser, DiffusionLoss(denoiser), chosen, "sixteen random images", "noisewalk train diffusion --data x --out y")
+    loss = DiffusionLoss(denoiser) if kind == "edm" else DistillLoss(denoiser, denoiser, "ct")
+    return Recipe(denoiser, loss, chosen, "sixteen random images", "noisewalk train diffusion --data x --out y")
 
 
 class Written(NamedTuple):
@@ -98,25 +100,22 @@ def test_a_new_network_has_the_size_it_was_asked_for() -> None:
 IMAGES = torch.randint(0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-@dataclasses.dataclass(frozen=True)
-class Killed:
-    """A loss that is interrupted at its second call."""
-
-    loss: Any
-    calls: list[int] = dataclasses.field(default_factory=list)
-
-    def __call__(self, *args: Any) -> torch.Tensor:
-        self.calls.append(1)
-        if len(self.calls) == 2:
-            raise KeyboardInterrupt
-        return self.loss(*args)
-
-
-def test_a_training_that_is_killed_and_run_again_writes_the_same_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_that_is_killed_and_run_again_writes_the_same_prior(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_training(recipe("consistency"), IMAGES, tmp_path / "whole")
-    killed = recipe("consistency")
-    with pytest.raises(KeyboardInterrupt):
-        run_training(dataclasses.replace(killed, loss=Killed(killed.loss)), IMAGES, tmp_path / "killed")
+    evaluate, calls = DistillLoss.__call__, []
+
+    def killed(*args: Any) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DistillLoss, "__call__", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(recipe("consistency"), IMAGES, tmp_path / "killed")
     assert not (tmp_path / "killed" / "card.json").exists()
     run_training(recipe("consistency", seed=5), IMAGES, tmp_path / "killed")
     cards = [load_prior(tmp_path / name).card for name in ("whole", "killed")]

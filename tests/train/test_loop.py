@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noisewalk.errors import ConfigError
+from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.train.diffusion import DiffusionLoss
+from noisewalk.train.distill import DistillLoss
 from noisewalk.train.export import new_network
-from noisewalk.train.loop import TrainProgress, TrainSettings, train
+from noisewalk.train.loop import TrainProgress, TrainSettings, generator_of, train
 
 IMAGES = torch.randint(0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 ALWAYS = 0.0
@@ -145,6 +146,114 @@ def test_resuming_with_another_setting_is_refused_with_both_values(tmp_path: Pat
         assert text in str(error.value)
     assert "\n" not in str(error.value)
     assert checkpoint.read_bytes() == content
+
+
+def kept_losses(play) -> dict[str, Any]:
+    """Losses around one network under training; each but the first differs from it in what its name says."""
+    student, teacher, other = play("consistency", torch.mul, (1, 8, 8)), play("edm", torch.mul, (1, 8, 8)), play("edm", torch.mul, (1, 8, 8))
+    other.network.shift.data.fill_(0.1)
+    first = DistillLoss(student, teacher, "ct")
+    changes = {
+        "recipe": {"recipe": "cd"},
+        "p_mean": {"p_mean": 1.0},
+        "teacher": {"teacher": other},
+        "denoiser": {"denoiser": dataclasses.replace(student, sigma_max=70.0)},
+    }
+    return {"": first, "loss": DiffusionLoss(dataclasses.replace(student, kind="edm")), **{k: dataclasses.replace(first, **v) for k, v in changes.items()}}
+
+
+@pytest.mark.parametrize("name", ["loss", "recipe", "p_mean", "teacher", "denoiser"])
+def test_resuming_with_another_loss_is_refused_with_what_differs(play, tmp_path: Path, name: str) -> None:
+    losses = kept_losses(play)
+    network = losses[""].denoiser.network
+    list(train(network, losses[""], IMAGES, settings(1), tmp_path / "c.pt"))
+    with pytest.raises(ConfigError, match=rf"c\.pt was made with {name}=.*, now {name}=.*--out") as error:
+        list(train(network, losses[name], IMAGES, settings(2), tmp_path / "c.pt"))
+    assert "\n" not in str(error.value)
+    assert len(list(train(network, losses[""], IMAGES, settings(2), tmp_path / "c.pt"))) == 1  # its own weights moved, and may
+
+
+def test_resuming_with_other_images_is_refused(tmp_path: Path) -> None:
+    list(train(Weight(), descend, IMAGES, settings(1), tmp_path / "c.pt"))
+    for images in (IMAGES[:-1], IMAGES.flip(0)):
+        with pytest.raises(ConfigError, match=r"c\.pt was made with images=Tensor\[16, 1, 8, 8\]#"):
+            list(train(Weight(), descend, images, settings(2), tmp_path / "c.pt"))
+
+
+def test_a_checkpoint_from_before_the_record_is_resumed_to_the_same_bits(whole: Uninterrupted, tmp_path: Path) -> None:
+    list(training(tiny(1), tmp_path, settings(2)))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["record"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    network = tiny(2)
+    check_same(whole, network, list(training(network, tmp_path, settings())))
+    assert "record" in torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"half", bytes(100), b"\x80\x02}h\x07", "cut", "foreign", "part"])
+def test_a_checkpoint_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path, content: bytes | str) -> None:
+    path = tmp_path / "c.pt"
+    list(train(Weight(), descend, IMAGES, settings(1), path))
+    if content == "cut":
+        path.write_bytes(path.read_bytes()[:500])
+    elif isinstance(content, str):
+        state = torch.load(path, weights_only=True)
+        torch.save({"a": 1} if content == "foreign" else {**state, "settings": None}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"c\.pt.*remove it to start anew") as error:
+        list(train(Weight(), descend, IMAGES, settings(2), path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_network_is_told_in_one_line(tmp_path: Path) -> None:
+    list(train(Weight(), descend, IMAGES, settings(1), tmp_path / "c.pt"))
+    network = Weight()
+    network.value = nn.Parameter(torch.zeros(2))
+    with pytest.raises(ConfigError, match=r"c\.pt holds another network.*--out.*value") as error:
+        list(train(network, descend, IMAGES, settings(2), tmp_path / "c.pt"))
+    assert "\n" not in str(error.value)
+
+
+def test_no_images_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no images"):
+        list(train(Weight(), descend, IMAGES[:0], settings(), tmp_path / "c.pt"))
+
+
+NOT_ALLOWED: list[dict[str, Any]] = [
+    *({name: value} for name in ("num_images", "batch_size", "lr_hold") for value in (0, -1, 1.5, True)),
+    *({"lr": value} for value in (0.0, -1.0, math.nan, math.inf)),
+    *({"seed": value} for value in (-1, 2**32)),
+    {"lr_warmup": -5},
+    {"ema_gamma": -1.0},
+    {"checkpoint_seconds": -1.0},
+    {"checkpoint_seconds": math.nan},
+]
+
+
+@pytest.mark.parametrize("bad", NOT_ALLOWED, ids=str)
+def test_settings_that_are_not_allowed_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        settings(**{"steps": 1, **bad})
+
+
+def test_the_generators_of_different_seeds_and_steps_differ_and_of_seed_0_are_the_steps() -> None:
+    first = [torch.randint(2**62, (), generator=generator_of(seed, k)).item() for seed in (0, 1, 2, 3, 2**32 - 1) for k in range(40)]
+    assert len(set(first)) == 200
+    assert first[:40] == [torch.randint(2**62, (), generator=torch.Generator().manual_seed(k)).item() for k in range(40)]
+
+
+def test_the_seed_sets_noise_and_order(tmp_path: Path) -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def watch(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+        seen.append((x, torch.randn(8, generator=generator)))
+        return descend(network, x, generator, done)
+
+    for seed in (0, 1):
+        list(train(Weight(), watch, IMAGES, settings(1, seed=seed), tmp_path / f"{seed}.pt"))
+    assert not torch.equal(seen[0][0], seen[1][0])
+    assert not torch.equal(seen[0][1], seen[1][1])
 
 
 def test_the_rate_rises_linearly_holds_and_falls_as_one_over_the_root() -> None:

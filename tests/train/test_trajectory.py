@@ -4,9 +4,12 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.train.trajectory import TrajectoryLoss, teacher_trajectories
 
 MEAN, VARIANCE = -0.3, 0.2
@@ -101,6 +104,69 @@ def test_trajectories_are_made_alike_again_without_the_global_generator(play, tm
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_seed_sets_their_noise(play, tmp_path: Path) -> None:
+    starts = [teacher_trajectories(play("edm", gaussian_teacher), 5, 3, tmp_path / f"{seed}", seed, batch_size=2)[:, 0] for seed in (0, 1, 2)]
+    assert len(torch.unique(torch.cat(starts))) > 0.9 * 60  # 60 numbers, of which two may round to one float16
+
+
+def test_kept_trajectories_are_used_for_what_they_were_made_from_alone(play, tmp_path: Path) -> None:
+    cache, kept = tmp_path / "t.safetensors", play("edm", gaussian_teacher)
+    trained, wider = play("edm", gaussian_teacher), play("edm", gaussian_teacher, (1, 4, 4))
+    trained.network.shift.data.fill_(0.1)
+    for teacher, options in (
+        (trained, {}),
+        (wider, {}),
+        (replace(kept, sigma_max=70.0), {}),
+        (kept, {"seed": 1}),
+        (kept, {"batch_size": 2}),
+        (kept, {"bfloat16": True}),
+    ):
+        teacher_trajectories(kept, 5, 3, cache)
+        calls = len(teacher.network.calls)
+        got = teacher_trajectories(teacher, 5, 3, cache, **options)
+        assert len(teacher.network.calls) > calls
+        assert torch.equal(got, teacher_trajectories(teacher, 5, 3, tmp_path / "fresh", **options))
+        assert torch.equal(load_file(cache)["x"], got)
+
+
+def test_a_cache_that_does_not_say_what_it_was_made_from_is_made_anew(play, tmp_path: Path) -> None:
+    cache = tmp_path / "t.safetensors"
+    save_file({"x": torch.zeros(5, 4, 1, 2, 2, dtype=torch.float16)}, cache)
+    assert bool(teacher_trajectories(play("edm", gaussian_teacher), 5, 3, cache).any())
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_a_cut_cache_is_named_with_what_to_do(play, tmp_path: Path, keep: int) -> None:
+    cache = tmp_path / "t.safetensors"
+    teacher_trajectories(play("edm", gaussian_teacher), 5, 3, cache)
+    cache.write_bytes(cache.read_bytes()[:keep])
+    with pytest.raises(WeightsError, match=r"t\.safetensors.*remove the file") as error:
+        teacher_trajectories(play("edm", gaussian_teacher), 5, 3, cache)
+    assert "\n" not in str(error.value)
+
+
+def test_a_kill_while_they_are_written_leaves_no_half_cache(play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(tensors, path, metadata) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("safetensors.torch.save_file", cut)
+    with pytest.raises(KeyboardInterrupt):
+        teacher_trajectories(play("edm", gaussian_teacher), 5, 3, tmp_path / "t.safetensors")
+    assert not (tmp_path / "t.safetensors").exists()
+
+
+@pytest.mark.parametrize("bad", [{"count": 0}, {"num_steps": 1}, {"batch_size": 0}, {"seed": -1}, {"seed": 2**32}], ids=str)
+def test_arguments_that_are_not_allowed_are_refused(play, tmp_path: Path, bad: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        teacher_trajectories(play("edm", gaussian_teacher), **{"count": 5, "num_steps": 3, "cache": tmp_path / "t", **bad})
+
+
+def test_a_consistency_model_is_no_teacher(play, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="teacher must be a denoiser of kind 'edm'"):
+        teacher_trajectories(play("consistency", ode_end), 5, 3, tmp_path / "t")
+
+
 def test_the_loss_is_zero_for_the_perfect_student_at_every_level(play) -> None:
     student = play("consistency", ode_end)
     loss = TrajectoryLoss(student, exact_trajectories(7, 9))(student.network, torch.zeros(300, 1, 2, 2), seeded(), 0.0)
@@ -141,3 +207,27 @@ def test_the_network_under_training_is_the_one_that_learns(play) -> None:
     TrajectoryLoss(replace(frozen, sigma_min=LOW), exact_trajectories(3, 5))(trained, torch.zeros(4, 1, 2, 2), seeded(), 0.0).sum().backward()
     assert trained.shift.grad is not None
     assert frozen.network.calls == []
+
+
+@pytest.mark.parametrize("bad", [{"first": -0.1}, {"first": 1.1}, {"first": math.nan}, {"huber": 0.0}], ids=str)
+def test_values_that_are_not_allowed_are_refused(play, bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        TrajectoryLoss(play("consistency", ode_end), exact_trajectories(3, 5), **bad)
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 4, 1, 2, 2), (3, 2, 1, 2, 2), (3, 4, 1, 4, 4), (3, 4, 2, 2)], ids=str)
+def test_trajectories_that_the_student_cannot_follow_are_refused(play, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="trajectories"):
+        TrajectoryLoss(play("consistency", ode_end), torch.zeros(shape))
+
+
+def test_a_student_is_a_consistency_model(play) -> None:
+    with pytest.raises(ConfigError, match="denoiser must be a denoiser of kind 'consistency'"):
+        TrajectoryLoss(play("edm", ode_end), exact_trajectories(3, 5))
+
+
+def test_it_prints_its_trajectories_by_their_hash(play) -> None:
+    a, b = (repr(TrajectoryLoss(play("consistency", ode_end), k + exact_trajectories(3, 5))) for k in (0, 1))
+    assert "trajectories=Tensor[3, 6, 1, 2, 2]#" in a
+    assert "\n" not in a
+    assert a != b

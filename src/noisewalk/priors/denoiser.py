@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..repr import readable
 
 KINDS = ("edm", "consistency")
@@ -34,6 +35,9 @@ class NetworkDenoiser:
         sigma_data: standard deviation of the data in the scaling.
         unshuffle: pixel-unshuffle factor around the network; 1 means none.
         label: class index given to a class-conditional network, else None.
+
+    Raises:
+        ConfigError: an unknown kind.
     """
 
     network: nn.Module
@@ -44,6 +48,10 @@ class NetworkDenoiser:
     sigma_data: float = 0.5
     unshuffle: int = 1
     label: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"unknown kind {self.kind!r} of denoiser: choose one of {', '.join(KINDS)}")
 
     def __call__(self, x_t: Tensor, sigma: Tensor) -> Tensor:
         """Denoise.

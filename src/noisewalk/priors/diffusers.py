@@ -57,10 +57,10 @@ def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:
         sha256: what the weight file must hash to; None skips the check.
 
     Returns:
-        The network in evaluation mode, float32, without gradients.
+        The network in evaluation mode, float32, without gradients; the global generator is left as it was.
 
     Raises:
-        WeightsError: missing, corrupt or mismatching files, keys or shapes.
+        WeightsError: missing, corrupt or mismatching files, keys or shapes, or a configuration that makes no network.
     """
     from diffusers import UNet2DModel
     from safetensors import SafetensorError
@@ -79,11 +79,18 @@ def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:
         state = load(content)
     except (ValueError, SafetensorError) as error:
         raise WeightsError(f"cannot read the network in {folder}: {error}") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{folder / 'config.json'} holds no table of settings but a {type(config).__name__}")
     if config.get("add_attention", True) and config.get("attn_norm_num_groups") is None:
         raise WeightsError(
             f"{folder / 'config.json'}: attn_norm_num_groups is missing; without it the attention norm is dropped and samples are wrong: set it to 32"
         )
-    network = UNet2DModel.from_config(config)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = UNet2DModel.from_config(config)
+    except Exception as error:  # diffusers meets bad values with errors of any kind
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise WeightsError(f"{folder / 'config.json'} makes no UNet2DModel: {reason}") from error
     _check_keys(network, state, weights)
     network.load_state_dict({k: v.float() for k, v in state.items()})
     return network.eval().requires_grad_(False)

@@ -51,7 +51,7 @@ def locate(package: str, version: str, sha256: str, member: str, member_sha256: 
     Raises:
         WeightsError: the file is missing or damaged.
     """
-    path = _place(package, version, member)
+    path = place(package, version, member)
     fault = _fault(path, member_sha256)
     if fault is not None:
         raise WeightsError(f"{path} {fault}: run `noisewalk priors get`, or {_by_hand(package, version, member, path)}")
@@ -74,7 +74,7 @@ def fetch(package: str, version: str, sha256: str, member: str, member_sha256: s
     Raises:
         WeightsError: no connection, another archive or file than the pinned one, or a cache that cannot be written.
     """
-    path = _place(package, version, member)
+    path = place(package, version, member)
     fault = _fault(path, member_sha256)
     if fault is None:
         return path
@@ -92,7 +92,17 @@ def fetch(package: str, version: str, sha256: str, member: str, member_sha256: s
     return path
 
 
-def _place(package: str, version: str, member: str) -> Path:
+def place(package: str, version: str, member: str) -> Path:
+    """Where a package's file belongs in the cache.
+
+    Arguments:
+        package: name on the package index.
+        version: exact version.
+        member: path of the file inside the archive.
+
+    Returns:
+        The path, whether or not the file is there.
+    """
     return cache_folder() / f"{package}-{version}" / PurePosixPath(member).name
 
 

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from ..errors import ConfigError
 from ..maps.consistency import Consistency
+from ..maps.generator import Generator
 from ..maps.ode import ProbabilityFlow
 from .denoiser import NetworkDenoiser
 
@@ -17,23 +20,25 @@ class Prior:
     Arguments:
         name: as given to `load_prior`.
         card: licence, data, sha256, noise range, how it was made, measured quality.
-        denoiser: f(x_t, sigma) -> x_0.
+        denoiser: f(x_t, sigma) -> x_0; None for a plain generator.
+        module: a plain generator's network z -> x, else None.
     """
 
     name: str
     card: Mapping[str, Any]
-    denoiser: NetworkDenoiser
+    denoiser: NetworkDenoiser | None
+    module: nn.Module | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one x, (C, H, W)."""
-        return tuple(self.denoiser.shape)
+        return tuple(self.card["shape"] if self.denoiser is None else self.denoiser.shape)
 
     def __repr__(self) -> str:
-        return f"Prior({self.name!r}, kind={self.denoiser.kind!r}, shape={self.shape})"
+        return f"Prior({self.name!r}, kind={'generator' if self.denoiser is None else self.denoiser.kind!r}, shape={self.shape})"
 
-    def map(self, num_steps: int = 1, midpoint: float | None = None, seed: int = 0) -> Consistency:
-        """The consistency map from noise to images.
+    def map(self, num_steps: int = 1, midpoint: float | None = None, seed: int = 0) -> Consistency | Generator:
+        """The map from noise to images: a consistency model's, or the generator itself.
 
         Arguments:
             num_steps: 1 or 2 network calls.
@@ -46,8 +51,12 @@ class Prior:
         Raises:
             ConfigError: another number of steps, or a prior that is no consistency model.
         """
-        if self.denoiser.kind != "consistency":
-            raise ConfigError(f"{self.name} is a diffusion model ({self.denoiser.kind}), which has no one- or two-step map: use prior.ode_map()")
+        if self.module is not None:
+            if num_steps != 1 or midpoint is not None:
+                raise ConfigError(f"{self.name} is a generator of one network call: leave num_steps and midpoint out")
+            return Generator(self.module, tuple(self.card["latent_shape"]), self.shape)
+        if self.denoiser is None or self.denoiser.kind != "consistency":
+            raise ConfigError(f"{self.name} is a diffusion model (edm), which has no one- or two-step map: use prior.ode_map()")
         if num_steps not in (1, 2):
             raise ConfigError(f"num_steps must be 1 or 2, got {num_steps}")
         if num_steps == 1:
@@ -73,6 +82,6 @@ class Prior:
         Raises:
             ConfigError: a prior that is no diffusion model, or an unknown solver.
         """
-        if self.denoiser.kind != "edm":
-            raise ConfigError(f"{self.name} is a consistency model, not a diffusion model: use prior.map()")
+        if self.denoiser is None or self.denoiser.kind != "edm":
+            raise ConfigError(f"{self.name} is a {self.card['kind']} model, not a diffusion model: use prior.map()")
         return ProbabilityFlow(self.denoiser, num_steps, solver, gradient)

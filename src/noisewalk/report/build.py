@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..metrics import psnr, ssim
+from ..operators import parse
 from ..run import Run, open_run
 from ..store import open_store
 from .data import ReportData
@@ -59,7 +60,7 @@ def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
     truth = arrays["truth"][...] if "truth" in arrays else None
     summary = {**run.summary(), **(_scores(run, truth) if truth is not None else {})}
     summary = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
-    shared = _Shared(run.mean, run.std, run.nll, run.lp, _shown(run.draws, SHOWN))
+    shared = _Shared(run.mean, run.std, run.nll, run.lp, _shown(run.draws, SHOWN), _residual(run))
     return [_entry(run, shared, arrays, summary, truth, i) for i in range(run.draws.shape[0])], summary
 
 
@@ -71,6 +72,20 @@ class _Shared(NamedTuple):
     nll: Tensor
     lp: Tensor
     shown: Tensor
+    residual: Tensor | None
+
+
+def _residual(run: Run) -> Tensor | None:
+    """(image, *y) mean over the draws of (y - A(x)) / sigma_y; None where the run does not say its operator."""
+    problem = run.spec.get("problem", {})
+    if run.y is None or "operator" not in problem or "sigma_y" not in problem:
+        return None
+    A = parse(problem["operator"], tuple(run.draws.shape[3:]))
+    images, chains, count = run.draws.shape[:3]
+    total = torch.zeros(run.y.shape, dtype=torch.float64)
+    for k in range(count):  # one draw at a time: a stored run may be larger than memory
+        total += A(run.draws[:, :, k].flatten(0, 1)).reshape(images, chains, *run.y.shape[1:]).double().mean(1)
+    return (run.y.double() - total / count) / problem["sigma_y"]
 
 
 def _scores(run: Run, truth: Tensor) -> dict[str, float]:
@@ -107,6 +122,7 @@ def _entry(run: Run, shared: _Shared, arrays: Mapping[str, Any], summary: dict[s
         mean=shared.mean[i].numpy(),
         std=shared.std[i].numpy(),
         samples=shared.shown[i].numpy(),
+        residual=None if shared.residual is None else shared.residual[i].numpy(),
         nll=shared.nll[i].numpy(),
         log_posterior=shared.lp[i].numpy(),
         acceptance_rate=run.arrays["acceptance_rate"][i].numpy(),

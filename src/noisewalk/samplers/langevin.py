@@ -55,6 +55,8 @@ class Langevin:
         if self.scheme not in ("em", "ei"):
             raise ConfigError(f"unknown scheme {self.scheme!r}: choose 'em' (Euler-Maruyama) or 'ei' (exponential integrator)")
         tau = torch.as_tensor(self.step_size)
+        if tau.ndim > 1 or tau.numel() == 0:
+            raise ConfigError(f"step_size must be one number or one per image (N,), got shape {tuple(tau.shape)}")
         if not bool((torch.isfinite(tau) & (tau > 0)).all()):
             raise ConfigError(f"step_size must be positive and finite, got {self.step_size}")
 

@@ -1,6 +1,8 @@
 """Training images: an IDX file, an npz file or a folder of images as one uint8 tensor (N, C, H, W)."""
 
 import gzip
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..readers import read_array
+from .checks import check_whole
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 
@@ -16,7 +20,7 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
     """Read images and pad them with black to size x size.
 
     Arguments:
-        path: IDX (`*-ubyte` or `*-ubyte.gz`), `.npz` with an array `images` (N, H, W[, C]) uint8, or a folder of images.
+        path: IDX (`*-ubyte` or `*-ubyte.gz`), `.npz` with an array `images` (N, H, W[, C]) uint8, or a folder of images, 8 bits a channel.
         size: side of the square result; images smaller than it are padded evenly, larger ones are an error.
         channels: 1 or 3.
 
@@ -26,6 +30,9 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
     Raises:
         ConfigError: missing, unreadable or unsuitable images.
     """
+    check_whole("size", size, 1)
+    if channels not in (1, 3):
+        raise ConfigError(f"channels must be 1 or 3, got {channels!r}")
     path = Path(path)
     if not path.exists():
         raise ConfigError(f"no such file or folder: {path}. Give an IDX file, an .npz file or a folder of images")
@@ -35,6 +42,8 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
         images = _read_npz(path)
     else:
         images = _read_idx(path)
+    if images.size == 0:
+        raise ConfigError(f"{path} holds no images: its array has the shape {images.shape}")
     if images.ndim == 3:
         images = images[..., None]
     if images.shape[-1] != channels:
@@ -62,7 +71,7 @@ def to_unit(images: Tensor) -> Tensor:
 def _read_idx(path: Path) -> np.ndarray:
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     if len(raw) < 16 or raw[:4] != b"\x00\x00\x08\x03":
         raise ConfigError(f"{path} is no IDX file of unsigned bytes with three axes, and no .npz file or folder either")
@@ -74,26 +83,27 @@ def _read_idx(path: Path) -> np.ndarray:
 
 def _read_npz(path: Path) -> np.ndarray:
     try:
-        images = np.load(path, allow_pickle=False)["images"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"cannot read an array `images` from {path}: {error}") from error
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz file, or only a part of one")
+        with np.load(path, allow_pickle=False) as arrays:
+            images = arrays["images"]
+    except Exception as error:  # zip and numpy meet damaged bytes with errors of any kind
+        raise ConfigError(f"cannot read an array `images` from {path}: {' '.join(str(error).split()) or type(error).__name__}") from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ConfigError(f"{path}: images must be uint8 (N, H, W) or (N, H, W, C), got {images.dtype} {images.shape}")
     return images
 
 
 def _read_folder(path: Path) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
-
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
     if not files:
         raise ConfigError(f"no {', '.join(sorted(_SUFFIXES))} files under {path}")
-    arrays = []
+    images: list[np.ndarray] = []
     for file in files:
-        try:
-            arrays.append(np.asarray(Image.open(file)))
-        except (OSError, UnidentifiedImageError) as error:
-            raise ConfigError(f"cannot read {file}: {error}") from error
-        if arrays[-1].shape != arrays[0].shape or arrays[-1].dtype != np.uint8:
-            raise ConfigError(f"{file} is {arrays[-1].dtype} {arrays[-1].shape}, {files[0]} is uint8 {arrays[0].shape}: make them one size and 8 bit")
-    return np.stack(arrays)
+        image = read_array(file).values
+        if image.dtype != np.uint8:
+            raise ConfigError(f"{file} holds pixels of type {image.dtype}: save it with 8 bits a channel")
+        if images and image.shape != images[0].shape:
+            raise ConfigError(f"{file} is of shape {image.shape}, {files[0]} of {images[0].shape} (channels, height, width): make them alike")
+        images.append(image)
+    return np.moveaxis(np.stack(images), 1, -1)

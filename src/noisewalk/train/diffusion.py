@@ -6,12 +6,14 @@ $$\mathbb{E}\; \lambda(\sigma) \| D(x + \sigma n, \sigma) - x \|^2, \qquad \ln \
 Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, equation 8 and Table 1.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from ..priors.denoiser import NetworkDenoiser
+from .checks import check_above, check_kind
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,19 @@ class DiffusionLoss:
         denoiser: the scaling around the network that is trained, kind "edm".
         p_mean: mean of ln(sigma).
         p_std: standard deviation of ln(sigma).
+
+    Raises:
+        ConfigError: a value that is not allowed.
     """
 
     denoiser: NetworkDenoiser
     p_mean: float = -1.2
     p_std: float = 1.2
+
+    def __post_init__(self) -> None:
+        check_kind("denoiser", self.denoiser, "edm")
+        check_above("p_mean", self.p_mean, -math.inf)
+        check_above("p_std", self.p_std, 0.0)
 
     def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
         """Loss per image.

@@ -3,14 +3,17 @@ r"""Losses that turn a teacher $D(x, \sigma)$ into a consistency model $f(x, \si
 Both compare the student at a noise level t with itself, without gradient, at a lower level r on the same trajectory,
 $$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t = x + t n, \qquad d(a, b) = \sqrt{\|a - b\|^2 + c^2} - c.$$
 
-- "cd", consistency distillation: t and r are neighbours on the teacher's own grid, and $x_r$ is the teacher's Heun step from $x_t$. Six network
-  calls' worth a step, but the target has no noise beyond x_t's own.
-- "ct", consistency tuning: $x_r = x + r n$ with the same n, no teacher; $1 - r/t$ halves over the training. Four calls' worth a step.
+- "cd", consistency distillation: t and r are neighbours on the teacher's own grid, $x_r$ is the teacher's Heun step from $x_t$, and w = 1. Six
+  network calls' worth a step, but the target has no noise beyond x_t's own.
+- "ct", consistency tuning: $x_r = x + r n$ with the same n, no teacher, and $w = t / (t - r)$, which undoes the shrinking of d with the gap. Four
+  calls' worth a step. The gap halves k times over the training, from
+  $1 - r/t = 2^{-(1 + k')} (1 + 8\,\mathrm{sigmoid}(-t))$ at k' = 0 to k' = k; r is at least sigma_min, where $f(x, \sigma_{min}) = x$ is the goal.
 
 References: Song et al., Consistency Models, 2023, Algorithm 2; Geng et al., Consistency Models Made Easy, 2024, section 3;
 Song and Dhariwal, Improved Techniques for Training Consistency Models, 2023, section 3.3 (the distance d).
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +22,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..maps.ode import karras_sigmas
 from ..priors.denoiser import NetworkDenoiser
+from .checks import check_above, check_kind, check_whole
 
 RECIPES = ("cd", "ct")
 
@@ -36,6 +40,9 @@ class DistillLoss:
         p_std: standard deviation of ln(t) ("ct").
         halvings: how often 1 - r/t halves over the training ("ct").
         huber: c per square root of the number of pixels.
+
+    Raises:
+        ConfigError: a value that is not allowed.
     """
 
     denoiser: NetworkDenoiser
@@ -50,6 +57,13 @@ class DistillLoss:
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise ConfigError(f"unknown recipe {self.recipe!r}: choose one of {', '.join(RECIPES)}")
+        check_whole("num_levels", self.num_levels, 2)
+        check_whole("halvings", self.halvings, 0)
+        for name, bound in (("p_mean", -math.inf), ("p_std", 0.0), ("huber", 0.0)):
+            check_above(name, getattr(self, name), bound)
+        check_kind("denoiser", self.denoiser, "consistency")
+        if self.recipe == "cd":
+            check_kind("teacher", self.teacher, "edm")
 
     def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
         """Loss per image.
@@ -69,8 +83,7 @@ class DistillLoss:
         x_t = x + _column(t) * noise
         with torch.no_grad():
             x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + _column(r) * noise
-            goal = f(x_r, r.clamp(min=f.sigma_min))
-            goal = torch.where(_column(r) > f.sigma_min, goal, x_r).float()
+            goal = torch.where(_column(r) > f.sigma_min, f(x_r, r), x_r).float()
         distance = (f(x_t, t).float() - goal).square().flatten(1).sum(1)
         c = self.huber * x[0].numel() ** 0.5
         weight = 1.0 if self.recipe == "cd" else t / (t - r)
@@ -84,7 +97,7 @@ class DistillLoss:
             return sigmas[index], sigmas[index + 1]
         t = torch.exp(self.p_mean + self.p_std * torch.randn(count, generator=generator)).clamp(2 * low, high)
         share = 2.0 ** -(1 + int(done * self.halvings)) * (1.0 + 8.0 * torch.sigmoid(-t))
-        return t, t * (1.0 - share).clamp(min=0.0)
+        return t, (t * (1.0 - share)).clamp(min=low)
 
     def _teacher_step(self, x: Tensor, t: Tensor, r: Tensor) -> Tensor:
         slope = (x - self.teacher(x, t)) / _column(t)

@@ -3,6 +3,7 @@ r"""Exponential moving average of weights with a power-law profile.
 $$\hat\theta_t = \beta_t \hat\theta_{t-1} + (1 - \beta_t) \theta_t, \qquad \beta_t = (1 - 1/t)^{\gamma + 1}$$
 
 The window is a fixed share of the training so far, so one setting serves every length of training and a resumed run.
+Buffers that are not floating point (counters) are not averaged: the last value is kept.
 Reference: Karras et al., Analyzing and Improving the Training Dynamics of Diffusion Models, 2024, equation 4.
 """
 
@@ -32,7 +33,11 @@ class PowerEMA:
         """
         beta = (1.0 - 1.0 / step) ** (self.gamma + 1.0)
         for key, value in module.state_dict().items():
-            self.weights[key].lerp_(value, 1.0 - beta)
+            kept = self.weights[key]
+            if kept.is_floating_point():
+                kept.lerp_(value, 1.0 - beta)
+            else:
+                kept.copy_(value)
 
     def load(self, weights: dict[str, Tensor]) -> None:
         """Take over averaged weights from a checkpoint.

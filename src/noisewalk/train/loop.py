@@ -1,25 +1,33 @@
 """The training loop that teacher and student share: Adam, averaged weights, resumable checkpoints.
 
 Everything random in step k is drawn from a generator seeded by (seed, k), so a resumed training goes on as if it had
-never stopped.
+never stopped. A checkpoint says what it trains: settings, loss and images; it is resumed with nothing else.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, WeightsError
+from ..priors.denoiser import NetworkDenoiser
+from ..repr import describe
+from .checks import check_above, check_whole
 from .data import to_unit
 from .ema import PowerEMA
 
 # (network, clean images (B, C, H, W), generator, share of the training done) -> loss per image (B,)
 Loss = Callable[[nn.Module, Tensor, torch.Generator, float], Tensor]
+
+FREE = ("num_images", "checkpoint_seconds")
+"""Settings that may change when a training is resumed."""
+PARTS = {"network": dict, "optimizer": dict, "ema": dict, "settings": dict, "step": int}
+"""What a checkpoint holds at least."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,13 @@ class TrainSettings:
         lr: Adam's learning rate; falls as 1/sqrt(step) after `lr_hold` steps.
         lr_hold: steps at full learning rate.
         lr_warmup: steps of linear rise at the start.
-        ema_gamma: exponent of the averaging profile.
-        seed: of noise and image order.
+        ema_gamma: exponent of the averaging profile, above -1.
+        seed: of noise and image order, 0 to 2^32 - 1.
         bfloat16: compute the network under bfloat16 autocast.
         checkpoint_seconds: time between checkpoints.
+
+    Raises:
+        ConfigError: a value that is not allowed.
     """
 
     num_images: int
@@ -47,6 +58,14 @@ class TrainSettings:
     seed: int = 0
     bfloat16: bool = False
     checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("num_images", 1), ("batch_size", 1), ("lr_hold", 1), ("lr_warmup", 0), ("seed", 0)):
+            check_whole(name, getattr(self, name), lowest)
+        check_above("lr", self.lr, 0.0)
+        check_above("ema_gamma", self.ema_gamma, -1.0)
+        if not self.checkpoint_seconds >= 0:
+            raise ConfigError(f"checkpoint_seconds must be at least 0, got {self.checkpoint_seconds!r}")
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of one step.
@@ -69,13 +88,26 @@ class TrainProgress(NamedTuple):
     ema: PowerEMA
 
 
+def generator_of(seed: int, k: int) -> torch.Generator:
+    """The generator of step (or batch) k; torch keeps 32 bits of what it is seeded by, so both are mixed into these.
+
+    Arguments:
+        seed: 0 to 2^32 - 1.
+        k: from 0.
+
+    Returns:
+        A CPU generator.
+    """
+    return torch.Generator().manual_seed((seed * 0x9E3779B1 + k) % 2**32)
+
+
 def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSettings, checkpoint: Path) -> Iterator[TrainProgress]:
     """Train in place; an existing checkpoint is resumed, and one is written at intervals and at the end.
 
     Arguments:
         network: the module to train.
         loss: loss per image.
-        images: (N, C, H, W) uint8.
+        images: (N, C, H, W) uint8, at least one.
         settings: length, rates, seed.
         checkpoint: file of the checkpoint.
 
@@ -83,16 +115,20 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
         The state after each step.
 
     Raises:
-        ConfigError: the checkpoint belongs to other settings.
+        ConfigError: no images, or the checkpoint belongs to other settings, images or networks, or to another loss.
+        WeightsError: the checkpoint cannot be read.
     """
+    if not len(images):
+        raise ConfigError("there are no images to train on: give at least one")
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
     ema = PowerEMA(network, settings.ema_gamma)
-    done = _resume(checkpoint, network, optimizer, ema, settings) if checkpoint.exists() else 0
+    made = {"settings": asdict(settings), "record": _record(network, loss, images)}
+    done = _resume(checkpoint, network, optimizer, ema, made) if checkpoint.exists() else 0
     last = time.monotonic()
     total = -(-settings.num_images // settings.batch_size)
     for step in range(done + 1, total + 1):
-        generator = torch.Generator().manual_seed((settings.seed << 32) + step)
+        generator = generator_of(settings.seed, step)
         batch = to_unit(images[torch.randint(len(images), (settings.batch_size,), generator=generator)])
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
             value = loss(network, batch, generator, step / total).mean()
@@ -103,26 +139,52 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
         optimizer.step()
         ema.update(network, step)
         if step == total or time.monotonic() - last > settings.checkpoint_seconds:
-            _save(checkpoint, network, optimizer, ema, settings, step)
+            _save(checkpoint, network, optimizer, ema, made, step)
             last = time.monotonic()
         yield TrainProgress(step, step * settings.batch_size, float(value.detach()), ema)
 
 
-def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, ema: PowerEMA, settings: TrainSettings, step: int) -> None:
+def _record(network: nn.Module, loss: Loss, images: Tensor) -> dict[str, str]:
+    """What is trained: the loss with its parameters, its frozen networks and tensors by their hashes, and the images' hash."""
+    record = {"loss": getattr(loss, "__qualname__", type(loss).__qualname__), "images": describe(images)}
+    parts: Any = loss
+    for name in [field.name for field in fields(parts)] if is_dataclass(parts) else []:
+        value = getattr(parts, name)
+        if isinstance(value, NetworkDenoiser) and value.network is network:
+            value = replace(value, network=nn.Identity())
+        record[name] = describe(value)
+    return record
+
+
+def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, ema: PowerEMA, made: dict[str, Any], step: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.weights, "settings": asdict(settings), "step": step}
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.weights, "step": step, **made}
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
 
 
-def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, ema: PowerEMA, settings: TrainSettings) -> int:
-    state = torch.load(path, weights_only=True)
-    free = ("num_images", "checkpoint_seconds")
-    for key, value in asdict(settings).items():
-        if key not in free and state["settings"].get(key) != value:
-            raise ConfigError(f"{path} was made with {key}={state['settings'].get(key)}, now {key}={value}: give the same settings or another --out")
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
+def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, ema: PowerEMA, made: dict[str, Any]) -> int:
+    state = _read(path)
+    for part, now in made.items():
+        kept = state.get(part, now)  # checkpoints from before there was a record say only their settings
+        for key, value in now.items():
+            if key not in FREE and kept.get(key) != value:
+                raise ConfigError(f"{path} was made with {key}={kept.get(key)}, now {key}={value}: give the same or another --out")
+    try:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"{path} holds another network, give the same or another --out: {' '.join(str(error).split())[:300]}") from error
     ema.load(state["ema"])
     return state["step"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception as error:  # torch meets damaged bytes with errors of any kind
+        raise WeightsError(f"cannot read the checkpoint {path} ({type(error).__name__}): remove it to start anew, or give another --out") from error
+    if not isinstance(state, dict) or not all(isinstance(state.get(key), kind) for key, kind in PARTS.items()):
+        raise WeightsError(f"{path} is no checkpoint of a training: remove it to start anew, or give another --out")
+    return state

@@ -8,67 +8,104 @@ that start close end apart and the trajectories are too few to tell them. Cost: 
 Reference: Luhman and Luhman, Knowledge Distillation in Iterative Generative Models for Improved Sampling Speed, 2021, section 3.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError, WeightsError
 from ..maps.ode import ProbabilityFlow, karras_sigmas
 from ..priors.denoiser import NetworkDenoiser
+from ..repr import readable
+from .checks import check_above, check_kind, check_whole
+from .loop import generator_of
 
 
 def teacher_trajectories(
     teacher: NetworkDenoiser, count: int, num_steps: int, cache: Path, seed: int = 0, batch_size: int = 128, bfloat16: bool = False
 ) -> Tensor:
-    """Trajectories of the teacher, made once and kept in a file.
+    """Trajectories of the teacher, made once and kept in a file that says what they were made from.
 
     Arguments:
-        teacher: the denoiser.
+        teacher: the denoiser, kind "edm".
         count: trajectories.
         num_steps: Heun steps n.
-        cache: safetensors file, read if it holds as many.
-        seed: of the noise they start from.
+        cache: safetensors file, read if it was made from the same teacher and arguments, else written anew.
+        seed: of the noise they start from, 0 to 2^32 - 1.
         batch_size: trajectories at a time.
         bfloat16: compute the network under bfloat16 autocast.
 
     Returns:
         (count, n + 1, C, H, W) float16, from sigma_max z to x_0.
-    """
-    from safetensors.torch import load_file, save_file
 
-    if cache.exists():
-        kept = load_file(cache)["x"]
-        if kept.shape[:2] == (count, num_steps + 1):
-            return kept
+    Raises:
+        ConfigError: a value that is not allowed.
+        WeightsError: the cache cannot be read.
+    """
+    from safetensors.torch import save_file
+
+    check_kind("teacher", teacher, "edm")
+    for name, value, lowest in (("count", count, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+        check_whole(name, value, lowest)
     flow = ProbabilityFlow(teacher, num_steps, gradient="direct")
+    origin = {"teacher": teacher, "count": count, "num_steps": num_steps, "seed": seed, "batch_size": batch_size, "bfloat16": bfloat16}
+    made = {key: repr(value) for key, value in origin.items()}  # the teacher's holds its shape, its scaling and the hash of its weights
+    kept = _read(cache, made) if cache.exists() else None
+    if kept is not None:
+        return kept
     parts = []
     for k in range(-(-count // batch_size)):
-        generator = torch.Generator().manual_seed((seed << 32) + k)
-        z = torch.randn(batch_size, *teacher.shape, generator=generator)
+        z = torch.randn(batch_size, *teacher.shape, generator=generator_of(seed, k))
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             parts.append(torch.stack(list(flow.path(z)), 1).to(torch.float16))
     x = torch.cat(parts)[:count].contiguous()
     cache.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"x": x}, cache)
+    partial = cache.with_suffix(".partial")
+    save_file({"x": x}, partial, made)
+    os.replace(partial, cache)
     return x
 
 
-@dataclass(frozen=True)
+def _read(cache: Path, made: dict[str, str]) -> Tensor | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(cache, "pt") as file:
+            return file.get_tensor("x") if file.metadata() == made else None
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read the trajectories in {cache} ({error}): remove the file to make them anew") from error
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
 class TrajectoryLoss:
     """The loss of a batch of points on trajectories.
 
     Arguments:
         denoiser: the student's scaling, kind "consistency".
-        trajectories: from `teacher_trajectories`.
+        trajectories: from `teacher_trajectories`, at least 2 steps.
         first: share of the points at sigma_max, where the one-step map is evaluated; the others are spread evenly.
         huber: c per square root of the number of pixels.
+
+    Raises:
+        ConfigError: a value that is not allowed.
     """
 
     denoiser: NetworkDenoiser
     trajectories: Tensor
     first: float = 0.4
     huber: float = 0.00054
+
+    def __post_init__(self) -> None:
+        check_kind("denoiser", self.denoiser, "consistency")
+        check_above("huber", self.huber, 0.0)
+        if not 0 <= self.first <= 1:
+            raise ConfigError(f"first must be a share from 0 to 1, got {self.first!r}")
+        shape, expected = tuple(self.trajectories.shape), tuple(self.denoiser.shape)
+        if len(shape) < 2 or shape[0] < 1 or shape[1] < 3 or shape[2:] != expected:
+            raise ConfigError(f"trajectories must be of shape (count, n + 1, *{expected}) with count at least 1 and n at least 2, got {shape}")
 
     def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
         """Loss per point.

@@ -1,0 +1,78 @@
+"""What a Langevin step costs beyond the network: its wall time over that of a bare forward and vector-Jacobian product on the same batch.
+
+Both are timed in turn, in one process, after a warm-up; the medians' ratio is printed with a bootstrap interval.
+
+    python benchmarks/overhead.py --prior fashion32 --batch-size 16
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import noisewalk as nw
+
+KERNELS = {"em": nw.Langevin(1e-5), "mala": nw.Langevin(1e-3, adjust=True), "pcnl": nw.Langevin(1e-3, "ei", adjust=True)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prior", default="fashion32")
+    parser.add_argument("--label", type=float)
+    parser.add_argument("--operator", default="inpaint:keep=0.2,seed=0")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=60)
+    args = parser.parse_args()
+
+    prior = nw.load_prior(args.prior, args.label)
+    phi, operator, likelihood = prior.map(), nw.operators.parse(args.operator, prior.shape), nw.likelihoods.Gaussian(0.1)
+    noise = nw.noise.rows(0, args.batch_size)
+    z = noise.normal(phi.shape, nw.noise.INIT)
+    with torch.no_grad():
+        y = likelihood.sample(operator(phi(z)), noise, operator.observed)
+    target = nw.NoisePosterior(phi, operator, likelihood, y)
+    state, cotangent = target(z), torch.randn(args.batch_size, *prior.shape, generator=torch.Generator().manual_seed(0))
+
+    def bare() -> None:
+        vjp(phi, z, cotangent)
+
+    steps = {name: (lambda kernel=kernel: kernel.step(state, target, noise.at(1))) for name, kernel in KERNELS.items()}
+    times = interleaved({"bare": bare, **steps}, args.repeats)
+    base = times.pop("bare")
+    middle = statistics.median(base)
+    print(f"{args.prior}, batch {args.batch_size}, {torch.get_num_threads()} threads, {args.repeats} rounds: forward + VJP {1e3 * middle:.1f} ms")
+    for name, values in times.items():
+        low, high = interval(values, base)
+        print(f"{name:6} step / bare  {statistics.median(values) / middle:.3f}  (95 % {low:.3f} to {high:.3f})")
+
+
+def vjp(phi: Callable[[Tensor], Tensor], z: Tensor, cotangent: Tensor) -> Tensor:
+    z = z.detach().requires_grad_()
+    return torch.autograd.grad(phi(z), z, cotangent)[0]
+
+
+def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of every job, in turn; the first three rounds are dropped."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(repeats + 3):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            times[name].append(time.perf_counter() - start)
+    return {name: values[3:] for name, values in times.items()}
+
+
+def interval(a: list[float], b: list[float]) -> tuple[float, float]:
+    """Bootstrap 95 % interval of the ratio of medians."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)
+    picks = torch.randint(len(x), (2000, len(x)), generator=generator)
+    ratios = x[picks].median(1).values / y[picks].median(1).values
+    return float(ratios.quantile(0.025)), float(ratios.quantile(0.975))
+
+
+if __name__ == "__main__":
+    main()
