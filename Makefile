@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install lint soak clean
+.PHONY: demo test install lint bench soak clean
 
 demo: install
 	$(BIN)/noisewalk demo --out demo
@@ -26,6 +26,13 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pydoclint src/noisewalk
+
+DATA ?= /usr/share/datasets/fashion-mnist
+
+bench: install
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/quality.py --images $(DATA)/t10k-images-idx3-ubyte.gz
+	$(BIN)/python benchmarks/prior_quality.py --student fashion32 --teacher fashion32-edm --train $(DATA)/train-images-idx3-ubyte.gz --test $(DATA)/t10k-images-idx3-ubyte.gz
 
 soak: install
 	$(BIN)/python -m pytest -m slow

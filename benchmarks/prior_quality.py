@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON file of the numbers")
+    parser.add_argument("--cards", type=Path, nargs="*", default=[], help="card.json files that take the numbers over")
     args = parser.parse_args()
 
     student = nw.load_prior(args.student)
@@ -65,10 +66,15 @@ def main() -> None:
     row(f"2 steps, midpoint {midpoint:g}", student.map(2, midpoint=midpoint))
     if args.teacher:
         row(f"teacher, {args.num_steps} Heun steps", nw.load_prior(args.teacher).ode_map(args.num_steps, gradient="direct"))
+    report = {"extractor": EXTRACTOR, "num_samples": args.num_samples, "num_test": len(held_out), "rows": rows}
     if args.out:
-        args.out.write_text(
-            json.dumps({"extractor": EXTRACTOR, "num_samples": args.num_samples, "num_test": len(held_out), "midpoint": midpoint, "rows": rows}, indent=2)
-        )
+        args.out.write_text(json.dumps({**report, "midpoint": midpoint}, indent=2))
+    for path in args.cards:
+        card = json.loads(path.read_text())
+        card["quality"] = report
+        if card["kind"] == "consistency" and args.tune:
+            card |= {"midpoint": midpoint, "midpoint_source": f"lowest KID of {args.tune} samples against training images, among {args.midpoints}"}
+        path.write_text(json.dumps(card, indent=2) + "\n")
 
 
 def draw(phi: Callable[[Tensor], Tensor], shape: tuple[int, ...], count: int, batch_size: int, seed: int) -> Tensor:

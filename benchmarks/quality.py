@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--num-images", type=int, default=50)
     parser.add_argument("--num-chains", type=int, default=4)
     parser.add_argument("--num-draws", type=int, default=25, help="per chain")
+    parser.add_argument("--num-warmup", type=int, default=120)
+    parser.add_argument("--adam", type=int, default=200, help="steps of the warm start")
     parser.add_argument("--keep", type=float, default=0.2)
     parser.add_argument("--sigma-y", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
@@ -59,7 +61,14 @@ class Problem:
 
     def run(self, y: Tensor) -> nw.Run:
         target = nw.NoisePosterior(self.phi, self.operator, self.likelihood, y, microbatch=50)
-        return nw.sample(target, num_draws=self.args.num_draws, num_chains=self.args.num_chains, thin=8, seed=self.args.seed)
+        return nw.sample(
+            target,
+            num_draws=self.args.num_draws,
+            num_chains=self.args.num_chains,
+            num_warmup=self.args.num_warmup,
+            warm_start=nw.Adam(self.args.adam),
+            seed=self.args.seed,
+        )
 
     def against_fills(self, truths: Tensor) -> dict[str, object]:
         """PSNR of the posterior mean and of the fills, on real images."""

@@ -13,9 +13,14 @@ _EXPORTS = {
     "list_priors": "priors.load",
     "NoisePosterior": "targets",
     "Langevin": "samplers.langevin",
+    "HMC": "samplers.hmc",
+    "EllipticalSlice": "samplers.slice",
+    "gauss_newton": "samplers.preconditioner",
     "Adam": "warmstart",
     "DualAveraging": "adapt",
     "sample": "run",
+    "tempered_smc": "tempering",
+    "calibrate": "experiments.calibrate",
     "open_run": "run",
     "Run": "run",
 }
@@ -26,10 +31,15 @@ __all__ = ["__version__", *_EXPORTS, *_MODULES]
 if TYPE_CHECKING:
     from . import diagnostics, errors, inputs, likelihoods, maps, metrics, noise, operators, priors, report, types
     from .adapt import DualAveraging
+    from .experiments.calibrate import calibrate
     from .priors.load import list_priors, load_prior
     from .run import Run, open_run, sample
+    from .samplers.hmc import HMC
     from .samplers.langevin import Langevin
+    from .samplers.preconditioner import gauss_newton
+    from .samplers.slice import EllipticalSlice
     from .targets import NoisePosterior
+    from .tempering import tempered_smc
     from .warmstart import Adam
 
 

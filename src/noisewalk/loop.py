@@ -15,6 +15,7 @@ from torch import Tensor
 from . import noise as keyed
 from .adapt import DualAveraging
 from .errors import DivergedError
+from .samplers.preconditioner import LowRank, Refresh, gauss_newton
 from .types import Info, State
 from .warmstart import Adam, AdamState
 
@@ -36,6 +37,7 @@ class Plan:
     warm_start: Adam | None
     adapt: DualAveraging | None
     seed: int
+    refresh: Refresh | None = None
 
 
 class Tick(NamedTuple):
@@ -72,6 +74,8 @@ class _Position:
     m: Tensor | None = None
     v: Tensor | None = None
     adaptation: Tensor | None = None
+    adapted: int = 0
+    preconditioner: dict[str, Tensor] | None = None
     adam_steps: int = 0
     transitions: int = 0
     dead_for: int = 0
@@ -85,7 +89,10 @@ class _Position:
     @classmethod
     def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Position":
         tensors = {k: v.to(device) for k, v in packed["state"].items()}
-        return cls(**{**packed, "state": State(**tensors)})
+        moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in packed.items()}
+        if packed["preconditioner"] is not None:
+            moved["preconditioner"] = {k: v.to(device) for k, v in packed["preconditioner"].items()}
+        return cls(**{**moved, "state": State(**tensors)})
 
 
 def run_loop(target: Any, plan: Plan, sink: Sink) -> Iterator[Tick]:
@@ -159,20 +166,36 @@ def _warm_start(here: _Position, target: Any, adam: Adam) -> Iterator[None]:
 
 
 def _kernel(here: _Position, plan: Plan) -> Any:
-    if plan.adapt is None or here.adaptation is None:
-        return plan.kernel
-    step = plan.adapt.final if here.transitions >= plan.num_warmup else plan.adapt.current
-    return replace(plan.kernel, step_size=step(here.adaptation))
+    changes: dict[str, Any] = {}
+    if here.preconditioner is not None:
+        changes["preconditioner"] = LowRank(**here.preconditioner)
+    if plan.adapt is not None and here.adaptation is not None:
+        step = plan.adapt.final if here.transitions >= plan.num_warmup else plan.adapt.current
+        changes["step_size"] = step(here.adaptation)
+    return replace(plan.kernel, **changes) if changes else plan.kernel
+
+
+def _refresh(here: _Position, target: Any, plan: Plan) -> None:
+    """Compute the preconditioner at the present states and let the step size adapt to it from where it is."""
+    if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):
+        return
+    step = getattr(_kernel(here, plan), "step_size", None)
+    found = gauss_newton(target, here.state, plan.refresh.rank, plan.refresh.tol, plan.seed)
+    here.preconditioner = {"mean": found.mean, "basis": found.basis, "eigenvalues": found.eigenvalues}
+    if plan.adapt is not None and step is not None:
+        here.adaptation, here.adapted = plan.adapt.start(step, target.num_images), 0
 
 
 def _transition(here: _Position, target: Any, plan: Plan, rows: keyed.Noise) -> Info:
     warming = here.transitions < plan.num_warmup
+    _refresh(here, target, plan)
     if plan.adapt is not None and here.adaptation is None and warming:
         here.adaptation = plan.adapt.start(plan.kernel.step_size, target.num_images)
     here.state, info = _kernel(here, plan).step(here.state, target, rows.at(1 + here.transitions))
     here.transitions += 1
     if plan.adapt is not None and here.adaptation is not None and warming:
-        here.adaptation = plan.adapt.update(here.adaptation, info.acceptance_rate, here.transitions)
+        here.adapted += 1
+        here.adaptation = plan.adapt.update(here.adaptation, info.acceptance_rate, here.adapted)
     here.dead_for = here.dead_for + 1 if bool(info.diverging.all()) else 0
     if here.dead_for >= PATIENCE:
         raise DivergedError(

@@ -8,17 +8,40 @@ from .adapt import DualAveraging
 from .errors import ConfigError
 from .loop import Plan
 from .repr import describe
-from .samplers.langevin import Langevin
+from .samplers.hmc import HMC
+from .samplers.preconditioner import Refresh
+from .samplers.slice import EllipticalSlice
 from .types import Kernel
 from .warmstart import Adam
 
-DEFAULT_WARMUP = 300
+DEFAULT_WARMUP = 120
 """Transitions of the default kernel's warm-up."""
 
 
-def default_kernel() -> Langevin:
-    """What `sample` uses without a kernel: MALA, its step meant to be adapted."""
-    return Langevin(1e-3, "em", adjust=True)
+def default_kernel(target: Any) -> Kernel:
+    """What `sample` uses without a kernel, its step and its preconditioner meant to be adapted.
+
+    Arguments:
+        target: the posterior.
+
+    Returns:
+        HMC around the Gauss-Newton Gaussian; elliptical slice sampling where there are no gradients.
+    """
+    return HMC(0.1, num_leapfrog=8) if getattr(target, "differentiable", True) else EllipticalSlice()
+
+
+def adaptation_of(kernel: Kernel) -> tuple[DualAveraging | None, Refresh | None]:
+    """What an adapted run does with a kernel during its warm-up.
+
+    Arguments:
+        kernel: a transition.
+
+    Returns:
+        The adaptation of its step and the refresh of its preconditioner, each None where the kernel has neither.
+    """
+    if isinstance(kernel, HMC):
+        return DualAveraging(target_accept=0.8), Refresh()
+    return DualAveraging() if hasattr(kernel, "step_size") else None, None
 
 
 def resolve(
@@ -56,21 +79,22 @@ def resolve(
             raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
     if num_warmup != "auto" and (not isinstance(num_warmup, int) or num_warmup < 0):
         raise ConfigError(f"num_warmup must be 'auto' or an integer of at least 0, got {num_warmup!r}")
-    if getattr(kernel, "needs_gradient", True) and not getattr(target, "differentiable", True):
-        raise ConfigError(f"{type(kernel).__name__ if kernel else 'the default kernel'} needs gradients, but the target is not differentiable")
+    if kernel is not None and getattr(kernel, "needs_gradient", True) and not getattr(target, "differentiable", True):
+        raise ConfigError(f"{type(kernel).__name__} needs gradients, but the target is not differentiable")
     step = torch.as_tensor(getattr(kernel, "step_size", 1.0))
     if step.numel() not in (1, target.num_images):
         raise ConfigError(f"step_size must be one number or one per image ({target.num_images}), got {step.numel()} numbers")
-    sound = kernel is None
-    chosen = (DualAveraging() if sound else None) if adapt == "auto" else adapt
-    warmup = (DEFAULT_WARMUP if sound else 0) if num_warmup == "auto" else num_warmup
-    if chosen is not None and warmup == 0:
-        raise ConfigError("adapt needs a warm-up to adapt in: set num_warmup to a few hundred transitions")
-    start = Adam() if warm_start == "auto" else warm_start
-    return Plan(kernel or default_kernel(), num_draws, num_chains, int(warmup), thin, start, chosen, seed)  # type: ignore[arg-type]
+    chosen = default_kernel(target) if kernel is None else kernel
+    usual, refresh = adaptation_of(chosen) if kernel is None else (None, None)
+    adaptation: DualAveraging | None = usual if adapt == "auto" else adapt  # type: ignore[assignment]
+    warmup = (DEFAULT_WARMUP if kernel is None else 0) if num_warmup == "auto" else int(num_warmup)
+    if adaptation is not None and warmup == 0:
+        raise ConfigError("adapt needs a warm-up to adapt in: set num_warmup to a hundred transitions or more")
+    start: Adam | None = Adam() if warm_start == "auto" else warm_start  # type: ignore[assignment]
+    return Plan(chosen, num_draws, num_chains, warmup, thin, start, adaptation, seed, refresh)
 
 
-def spec_of(target: Any, plan: Plan) -> dict[str, Any]:
+def spec_of(target: Any, plan: Any) -> dict[str, Any]:
     """What a run is, as text and numbers: two runs of one specification have equal draws.
 
     Arguments:

@@ -199,9 +199,11 @@ def sample(
 ) -> Run:
     """Draw from the posterior in noise space and map the draws to data.
 
-    With a kernel, "auto" means no adaptation and no warm-up: it runs as given. Without one, the kernel is MALA with its step
-    adapted per image over a warm-up. Cost in network calls: (1 + K + num_warmup + thin num_draws) x rows x phi.nfe, K the
-    warm start's steps.
+    With a kernel, "auto" means no adaptation and no warm-up: it runs as given. Without one, the kernel is HMC around the
+    Gauss-Newton Gaussian, its step adapted per image and its preconditioner refreshed over a warm-up; where the target has no
+    gradient it is elliptical slice sampling. Cost in network calls: (1 + K + e (num_warmup + thin num_draws)) x rows x phi.nfe,
+    K the warm start's steps and e the kernel's evaluations a transition (8 by default), and about 1 + 4 k a row for each
+    preconditioner of k probe vectors.
 
     Arguments:
         target: the posterior, usually a `NoisePosterior`.
@@ -269,14 +271,25 @@ def sample_stored(
     spec = {**spec_of(target, plan), "problem": dict(problem or {})}
     shapes = (target.num_images, plan.num_chains, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
     with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), resume=resume) as store:
-        fixed = {"y": target.y, "num_observed": target.num_observed, **(arrays or {})}
-        if target.observed is not None:
-            fixed["observed"] = target.observed
-        for name, array in fixed.items():
-            store.put(name, array, ("image", *(f"{name}_{i}" for i in range(array.ndim - 1))))
+        put_problem(store, target, arrays or {})
         _drive(target, plan, store, progress)
         store.mark_complete()
     return open_run(folder)
+
+
+def put_problem(store: Any, target: Any, arrays: Mapping[str, Tensor]) -> None:
+    """Keep what does not change beside the draws.
+
+    Arguments:
+        store: of the run.
+        target: the posterior; its y, mask and number of observed entries are kept.
+        arrays: further (image, ...) arrays, such as the truth.
+    """
+    fixed = {"y": target.y, "num_observed": target.num_observed, **arrays}
+    if target.observed is not None:
+        fixed["observed"] = target.observed
+    for name, array in fixed.items():
+        store.put(name, array, ("image", *(f"{name}_{i}" for i in range(array.ndim - 1))))
 
 
 def open_run(folder: str | Path) -> Run:
@@ -298,7 +311,9 @@ def open_run(folder: str | Path) -> Run:
     arrays = {k: stored.arrays[k] for k in DRAW_ARRAYS}
     y, observed = (stored.arrays[k][...] if k in stored.arrays else None for k in ("y", "num_observed"))
     spec = stored.spec
-    return Run(arrays, sampler.get("nfe", 0), sampler.get("seconds", 0.0), int(spec.get("thin", 1)), stored.complete, spec, y, observed)
+    return Run(
+        arrays, sampler.get("nfe", 0), sampler.get("seconds", 0.0), int(spec.get("thin", 1)), stored.complete, spec, y, observed, sampler.get("log_evidence")
+    )
 
 
 def _drive(target: Any, plan: Plan, sink: Any, progress: bool) -> None:

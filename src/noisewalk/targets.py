@@ -110,6 +110,19 @@ class NoisePosterior:
 
         return mean, jvp, vjp
 
+    def curvature(self, mean: Tensor) -> Tensor:
+        """The likelihood's Gauss-Newton weight W at A(x), 0 where unobserved.
+
+        Arguments:
+            mean: (B, *y) A(x), image-major.
+
+        Returns:
+            (B, *y).
+        """
+        image = torch.arange(len(mean), device=mean.device) // (len(mean) // self.num_images)
+        y, observed = self._rows(image)
+        return self.likelihood.curvature(mean, y, observed)
+
     def chi2(self, x: Tensor) -> Tensor:
         """Chi-square of the residual per observed entry, sum((y - A(x))^2 / variance) / m.
 

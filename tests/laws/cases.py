@@ -10,6 +10,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.repr import readable
+from noisewalk.samplers.preconditioner import LowRank
 
 
 class Case(NamedTuple):
@@ -125,12 +126,26 @@ LIKELIHOODS = [
     Case("gaussian, per entry", lambda dtype: nw.likelihoods.Gaussian(0.2 + draw((2, 3), seed=7, dtype=dtype)[0].abs()), (2, 3)),
 ]
 
+
+def low_rank(dtype: torch.dtype) -> LowRank:
+    """A preconditioner of rank 2 in four dimensions."""
+    basis = torch.linalg.qr(draw((4, 2), seed=9, dtype=torch.float64)[0])[0].T
+    return LowRank(0.3 * draw((4,), seed=10, dtype=dtype), basis[None].to(dtype), torch.tensor([[6.0, 0.5]], dtype=dtype))
+
+
 KERNELS = [
     Case("em", lambda dtype: nw.Langevin(0.1), (4,)),
     Case("ei", lambda dtype: nw.Langevin(0.1, scheme="ei"), (4,)),
     Case("mala", lambda dtype: nw.Langevin(0.1, adjust=True), (4,)),
     Case("pcnl", lambda dtype: nw.Langevin(0.1, scheme="ei", adjust=True), (4,)),
     Case("mala, step per image", lambda dtype: nw.Langevin(torch.tensor([0.1, 0.05], dtype=torch.float64), adjust=True), (4,)),
+    Case("preconditioned ei", lambda dtype: nw.Langevin(0.1, scheme="ei", preconditioner=low_rank(dtype)), (4,)),
+    Case("preconditioned pcnl", lambda dtype: nw.Langevin(0.2, scheme="ei", adjust=True, preconditioner=low_rank(dtype)), (4,)),
+    Case("hmc", lambda dtype: nw.HMC(0.2, 3), (4,)),
+    Case("preconditioned hmc", lambda dtype: nw.HMC(0.3, 3, preconditioner=low_rank(dtype)), (4,)),
+    Case("hmc, mass matrix", lambda dtype: nw.HMC(0.2, 3, "leapfrog", low_rank(dtype)), (4,)),
+    Case("slice", lambda dtype: nw.EllipticalSlice(), (4,)),
+    Case("preconditioned slice", lambda dtype: nw.EllipticalSlice(low_rank(dtype)), (4,)),
 ]
 
 TARGETS = [

@@ -13,6 +13,7 @@ from cases import Linear, draw
 from torch import Tensor
 
 import noisewalk as nw
+from noisewalk.samplers.preconditioner import LowRank
 
 SIGMA_Y = 0.3
 TOLERANCE = 5.0
@@ -46,6 +47,13 @@ def problem(eigenvalues: tuple[float, ...]) -> Problem:
     residual = y[0] - operator(offset[None])[0]
     mean = (basis / lam) @ (basis.T @ (jacobian.T @ residual)) / SIGMA_Y**2
     return Problem(target, mean, basis, lam)
+
+
+def reference(case: Problem, rank: int, exact: bool = True) -> LowRank:
+    """The problem's own Gaussian at full rank; at a lower one the stiffest directions and, unless `exact`, a mean that is off."""
+    order = case.eigenvalues.argsort(descending=True)[:rank]
+    mean = case.mean if exact else case.mean + 0.2
+    return LowRank(mean[None], case.basis.T[order][None], (case.eigenvalues[order] - 1)[None])
 
 
 def kept_variance(scheme: str, step_size: float, eigenvalues: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ LAYERS = [
     {"targets", "priors", "problem"},
     {"samplers", "baselines", "adapt", "warmstart"},
     {"store", "run_folder", "segments", "lazy_draws", "sampler_state"},
-    {"run", "plan", "loop", "progress"},
+    {"run", "plan", "loop", "progress", "tempering"},
     {"engines"},
     {"experiments", "train"},
     {"report", "restore", "demo", "app", "cli", "cli_priors", "cli_train"},

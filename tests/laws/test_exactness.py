@@ -8,10 +8,11 @@ References: Besag and Clifford, Generalized Monte Carlo significance tests, 1989
 """
 
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
-from cases import Bent, draw
+from cases import Bent, draw, low_rank
 from torch import Tensor
 
 import noisewalk as nw
@@ -25,6 +26,12 @@ QUANTITIES = ("nll", "log posterior", "projection of x", "radius")
 ADJUSTED = {
     "mala": nw.Langevin(STEP_SIZE, adjust=True),
     "pcnl": nw.Langevin(STEP_SIZE, scheme="ei", adjust=True),
+    "preconditioned pcnl": nw.Langevin(0.3, scheme="ei", adjust=True, preconditioner=low_rank(torch.float64)),
+    "hmc": nw.HMC(0.35, 2),
+    "preconditioned hmc": nw.HMC(0.5, 2, preconditioner=low_rank(torch.float64)),
+    "mass matrix hmc": nw.HMC(0.5, 2, "leapfrog", low_rank(torch.float64)),
+    "slice": nw.EllipticalSlice(),
+    "preconditioned slice": nw.EllipticalSlice(low_rank(torch.float64)),
 }
 
 
@@ -43,7 +50,7 @@ def problems() -> tuple[nw.NoisePosterior, Tensor]:
     return nw.NoisePosterior(phi, operator, likelihood, likelihood.sample(operator(phi(truth)), rows)), truth
 
 
-def walk(kernel: nw.Langevin, target: nw.NoisePosterior, state: State, first_step: int) -> Tensor:
+def walk(kernel: Any, target: nw.NoisePosterior, state: State, first_step: int) -> Tensor:
     """(TRANSITIONS, B, 4) quantities along a run that starts at the state."""
     rows, out = noise.rows(SEED + 2, PROBLEMS), []
     for step in range(first_step, first_step + TRANSITIONS):
@@ -52,7 +59,7 @@ def walk(kernel: nw.Langevin, target: nw.NoisePosterior, state: State, first_ste
     return torch.stack(out)
 
 
-def ranks(kernel: nw.Langevin) -> Tensor:
+def ranks(kernel: Any) -> Tensor:
     """(B, 4) rank of the truth, 0 to TRANSITIONS."""
     target, z = problems()
     truth = target(z)
@@ -92,14 +99,14 @@ def adjusted_p_values() -> dict[str, float]:
 
 @pytest.mark.parametrize("name", ADJUSTED)
 def test_the_rank_of_the_truth_is_uniform(name: str) -> None:
-    assert {k: p for k, p in adjusted_p_values().items() if k.startswith(name) and p < LEVEL} == {}
+    assert {k: p for k, p in adjusted_p_values().items() if k.startswith(f"{name}:") and p < LEVEL} == {}
 
 
 @pytest.mark.parametrize("name", ADJUSTED)
 def test_the_chains_move_and_reject(name: str) -> None:
     target, z = problems()
     _, info = ADJUSTED[name].step(target(z), target, noise.rows(SEED + 2, PROBLEMS).at(1))
-    assert 0.3 < float(info.acceptance_rate.mean()) < 0.95
+    assert 0.2 < float(info.acceptance_rate.mean()) < 0.99
 
 
 def test_the_same_step_unadjusted_is_rejected() -> None:

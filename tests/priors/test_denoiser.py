@@ -8,9 +8,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from noisewalk.errors import ConfigError
 from noisewalk.priors.denoiser import NetworkDenoiser
+from noisewalk.priors.openai_layout import Architecture, unet_config
 from noisewalk.types import Denoiser
 
 KINDS = ("edm", "consistency")
@@ -143,3 +147,92 @@ def test_it_is_a_denoiser_that_prints_and_pickles() -> None:
     assert repr(changed) != text
     x = noise(1, 1, 2, 2)
     assert torch.equal(pickle.loads(pickle.dumps(f))(x, torch.tensor(1.0)), f(x, torch.tensor(1.0)))
+
+
+@pytest.fixture(scope="module")
+def unet() -> nn.Module:
+    """A small network of every kind of layer, with gradients off as `load_prior` leaves it."""
+    from diffusers import UNet2DModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = UNet2DModel(**unet_config(Architecture(32, (1, 2), 2, (1,), True, None, 1, 1, 16, 32)))
+    return network.eval().requires_grad_(False)
+
+
+def both(unet: nn.Module) -> tuple[NetworkDenoiser, NetworkDenoiser]:
+    return NetworkDenoiser(unet, "consistency", (1, 16, 16)), NetworkDenoiser(unet, "consistency", (1, 16, 16), checkpoint=True)
+
+
+class Allocated(TorchDispatchMode):
+    """Remembers every storage that an operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storages: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                self.storages[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.storages = {key: held for key, held in self.storages.items() if not held[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self.storages.values()))
+        return out
+
+
+def test_checkpointing_changes_no_bit_of_values_and_gradients(unet: nn.Module) -> None:
+    x, sigma = noise(2, 1, 16, 16, dtype=torch.float32) * 80, torch.tensor([80.0, 0.6])
+    cotangent, results = torch.cos(x), []
+    for f in both(unet):
+        leaf = x.clone().requires_grad_()
+        out = f(leaf, sigma)
+        results.append((out.detach(), torch.autograd.grad(out, leaf, cotangent)[0]))
+    for plain, checkpointed in zip(*results, strict=True):
+        assert torch.equal(plain, checkpointed)
+    assert results[0][1].abs().max() > 0
+
+
+def test_checkpointing_lowers_the_peak_of_memory_in_use(unet: nn.Module) -> None:
+    peaks = []
+    for f in both(unet):
+        leaf = noise(2, 1, 16, 16, dtype=torch.float32).requires_grad_()
+        with Allocated() as memory:
+            torch.autograd.grad(f(leaf, torch.tensor(80.0)).sum(), leaf)
+        peaks.append(memory.peak)
+    # A residual layer keeps about five maps of its width (inputs of norms, scalings and activations), its input among them, which alone stays.
+    assert peaks[1] < 0.6 * peaks[0]
+
+
+def test_checkpointing_leaves_the_given_network_alone_and_shares_its_weights(unet: nn.Module) -> None:
+    before = [type(module) for module in unet.modules()]
+    _, f = both(unet)
+    x, sigma = noise(1, 1, 16, 16, dtype=torch.float32), torch.tensor(5.0)
+    leaf = x.clone().requires_grad_()
+    old = f(leaf, sigma)
+    assert [type(module) for module in unet.modules()] == before
+    with torch.no_grad():
+        unet.conv_out.bias += 1
+        shifted = f(x, sigma)
+        with torch.enable_grad():
+            assert torch.equal(f(leaf, sigma), shifted)
+        unet.conv_out.bias -= 1
+    assert not torch.equal(shifted, old)
+
+
+def test_checkpointing_passes_forward_derivatives_and_pickles(unet: nn.Module) -> None:
+    x, v, sigma = noise(1, 1, 16, 16), noise(1, 1, 16, 16).sin(), torch.tensor(5.0)
+    plain, f = (NetworkDenoiser(copy.deepcopy(unet).double(), "consistency", (1, 16, 16), checkpoint=c) for c in (False, True))
+    with sdpa_kernel(SDPBackend.MATH):
+        jvp = [torch.func.jvp(lambda u, f=f: f(u, sigma), (x,), (v,))[1] for f in (plain, f)]
+    assert torch.equal(*jvp)
+    leaf = x.clone().requires_grad_()
+    assert torch.equal(pickle.loads(pickle.dumps(f))(leaf, sigma), f(leaf, sigma))
+    assert "checkpoint=True" in repr(f)
+
+
+def test_checkpointing_a_network_without_layers_is_refused() -> None:
+    with pytest.raises(ConfigError, match="checkpoint needs a network of diffusers' blocks, such as UNet2DModel, got Wave: leave it out"):
+        NetworkDenoiser(Wave(), "edm", (1, 2, 2), checkpoint=True)

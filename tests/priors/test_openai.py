@@ -15,7 +15,8 @@ from diffusers import UNet2DModel
 from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.maps.consistency import Consistency
 from noisewalk.priors.denoiser import NetworkDenoiser
-from noisewalk.priors.openai import Architecture, expected_shapes, infer, layers, read_state, to_unet, unet_config
+from noisewalk.priors.openai import infer, read_state, to_unet
+from noisewalk.priors.openai_layout import Architecture, expected_shapes, layers, unet_config
 
 FIXTURES = Path(__file__).parent / "fixtures"
 COND = Architecture(32, (1, 2), 1, (1,), True, 1000, 3, 3, 32, 32)

@@ -10,6 +10,12 @@ _EXPORTS = {
     "mcse_mean": "chains",
     "jump": "chains",
     "image_diagnostics": "chains",
+    "sbc": "ranks",
+    "tarp": "ranks",
+    "coverage": "ranks",
+    "log_kappa": "evidence",
+    "tv_bound": "evidence",
+    "informative_epsilon": "evidence",
     "chi2": "predictive",
     "chi2_p_value": "predictive",
 }
@@ -17,7 +23,9 @@ __all__ = list(_EXPORTS)
 
 if TYPE_CHECKING:
     from .chains import ess_bulk, ess_tail, image_diagnostics, jump, mcse_mean, r_hat
+    from .evidence import informative_epsilon, log_kappa, tv_bound
     from .predictive import chi2, chi2_p_value
+    from .ranks import coverage, sbc, tarp
 
 
 def __getattr__(name: str) -> Any:

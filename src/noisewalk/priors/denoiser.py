@@ -9,16 +9,22 @@ References: Karras et al., Elucidating the Design Space of Diffusion-Based Gener
 Song et al., Consistency Models, 2023, Appendix C.
 """
 
+import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError
 from ..repr import readable
 
 KINDS = ("edm", "consistency")
+LAYERS = ("resnets", "attentions", "downsamplers", "upsamplers")
+"""Where the blocks of diffusers' networks keep their layers."""
 
 
 @readable
@@ -35,9 +41,11 @@ class NetworkDenoiser:
         sigma_data: standard deviation of the data in the scaling.
         unshuffle: pixel-unshuffle factor around the network; 1 means none.
         label: class index given to a class-conditional network, else None.
+        checkpoint: keep the input of each of the network's layers alone and run the layer again in the backward pass: the same numbers bit by bit,
+            for less memory and one more forward pass.
 
     Raises:
-        ConfigError: an unknown kind.
+        ConfigError: an unknown kind, or checkpoint for a network without diffusers' blocks.
     """
 
     network: nn.Module
@@ -48,10 +56,13 @@ class NetworkDenoiser:
     sigma_data: float = 0.5
     unshuffle: int = 1
     label: int | None = None
+    checkpoint: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"unknown kind {self.kind!r} of denoiser: choose one of {', '.join(KINDS)}")
+        _prepare(self.network)
+        object.__setattr__(self, "_twin", recomputing(self.network) if self.checkpoint else None)
 
     def __call__(self, x_t: Tensor, sigma: Tensor) -> Tensor:
         """Denoise.
@@ -74,7 +85,56 @@ class NetworkDenoiser:
             h = F.pixel_unshuffle(h, self.unshuffle)
         labels = None if self.label is None else torch.full((len(h),), self.label, device=h.device)
         dtype = next(self.network.parameters()).dtype
-        h = self.network(h.to(dtype), (250.0 * torch.log(sigma + 1e-44)).to(dtype), class_labels=labels).sample
+        backward = torch.is_grad_enabled() and unpack_dual(x_t).tangent is None
+        network: nn.Module = self._twin if self.checkpoint and backward else self.network  # type: ignore[attr-defined]
+        h = network(h.to(dtype), (250.0 * torch.log(sigma + 1e-44)).to(dtype), class_labels=labels).sample
         if self.unshuffle > 1:
             h = F.pixel_shuffle(h, self.unshuffle)
         return c_out * h.to(x_t.dtype) + c_skip * x_t
+
+
+def _prepare(network: nn.Module) -> None:
+    """Let the network be differentiated forward: torch's rule for group norm wants a contiguous input, once per network."""
+    for module in network.modules():
+        if isinstance(module, nn.GroupNorm) and _contiguous not in module._forward_pre_hooks.values():
+            module.register_forward_pre_hook(_contiguous)
+
+
+def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    return None if unpack_dual(args[0]).tangent is None else (args[0].contiguous(), *args[1:])
+
+
+def recomputing(network: nn.Module) -> nn.Module:
+    """A copy of the network that shares its weights and checkpoints each of its layers.
+
+    diffusers' own switch would change the network for everyone who holds it, and leaves out attention and resampling.
+
+    Arguments:
+        network: made of diffusers' blocks.
+
+    Returns:
+        The copy.
+
+    Raises:
+        ConfigError: it has no such blocks.
+    """
+    twin = copy.deepcopy(network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())})
+    held = [layers for module in twin.modules() for name in LAYERS if isinstance(layers := getattr(module, name, None), nn.ModuleList)]
+    if not held:
+        raise ConfigError(f"checkpoint needs a network of diffusers' blocks, such as UNet2DModel, got {type(network).__name__}: leave it out")
+    for layers in held:
+        for i, layer in enumerate(layers):
+            if layer is not None:  # a middle block without attention
+                layers[i] = _Recomputed(layer)
+    return twin
+
+
+class _Recomputed(nn.Module):
+    """A layer under activation checkpointing."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return checkpoint(self.layer, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from .openai import read_state
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+PICKLED = "diffusion_pytorch_model.bin"
+"""What diffusers called the weights before safetensors."""
 
 
 def build_unet(
@@ -50,10 +53,10 @@ def build_unet(
 
 
 def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:
-    """Read a `UNet2DModel` from config.json and safetensors.
+    """Read a `UNet2DModel` from config.json and safetensors; without these from a .bin, running none of the code that such a file may hold.
 
     Arguments:
-        folder: holds config.json and diffusion_pytorch_model.safetensors.
+        folder: holds config.json and diffusion_pytorch_model.safetensors or .bin.
         sha256: what the weight file must hash to; None skips the check.
 
     Returns:
@@ -63,21 +66,15 @@ def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:
         WeightsError: missing, corrupt or mismatching files, keys or shapes, or a configuration that makes no network.
     """
     from diffusers import UNet2DModel
-    from safetensors import SafetensorError
-    from safetensors.torch import load
 
-    weights = folder / WEIGHTS
+    weights = folder / (PICKLED if (folder / PICKLED).is_file() and not (folder / WEIGHTS).is_file() else WEIGHTS)
     for path in (folder / "config.json", weights):
         if not path.is_file():
             raise WeightsError(f"{path} is missing: a prior's folder holds unet/config.json and unet/{WEIGHTS}")
-    content = weights.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
-        raise WeightsError(f"{weights} has sha256 {found[:12]}..., the card says {sha256[:12]}...: the file is damaged or was replaced; get it again")
+    state = read_state(weights, sha256) if weights.name == PICKLED else _read_safetensors(weights, sha256)
     try:
         config = json.loads((folder / "config.json").read_text())
-        state = load(content)
-    except (ValueError, SafetensorError) as error:
+    except ValueError as error:
         raise WeightsError(f"cannot read the network in {folder}: {error}") from error
     if not isinstance(config, dict):
         raise WeightsError(f"{folder / 'config.json'} holds no table of settings but a {type(config).__name__}")
@@ -113,6 +110,20 @@ def write_unet(network: nn.Module, state: dict[str, Tensor], folder: Path) -> st
     network.save_config(str(folder))  # type: ignore[operator]
     save_file({k: v.to(torch.float16).contiguous() for k, v in state.items()}, folder / WEIGHTS)
     return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+
+
+def _read_safetensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise WeightsError(f"{path} has sha256 {found[:12]}..., the card says {sha256[:12]}...: the file is damaged or was replaced; get it again")
+    try:
+        return load(content)
+    except (ValueError, SafetensorError) as error:
+        raise WeightsError(f"cannot read the network in {path.parent}: {error}") from error
 
 
 def _check_keys(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:

@@ -1,6 +1,6 @@
 """`load_prior`: a prior by name, Hub repository, folder or checkpoint file."""
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,17 @@ from torch import nn
 
 from ..errors import ConfigError, WeightsError
 from . import packages
-from .cards import read_cards
+from .cards import check_scaling, check_shape, read_card, read_cards, read_table
 from .denoiser import KINDS, NetworkDenoiser
 from .prior import Prior
 
 BUNDLED = Path(__file__).parent / "bundled"
-CARD_KEYS = ("kind", "shape", "sigma_min", "sigma_max", "sigma_data", "unshuffle", "sha256")
 SCALING = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}
 """What every published consistency model and its teacher were trained with; a card without these has them."""
 HEAD_CHANNELS = 64
 """Channels per attention head of OpenAI's checkpoints."""
+SIZE = re.compile(r"(?:imagenet|bedroom|cat)(64|256)(?!\d)")
+"""How the names of OpenAI's checkpoints say the image side."""
 
 
 @dataclass(frozen=True)
@@ -103,47 +104,6 @@ def load_prior(
     raise ConfigError(f"unknown prior {name!r}: choose one of {offered}, or give a folder, a .pt checkpoint or a Hub repository such as owner/name")
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """Read and check a prior's card.
-
-    Arguments:
-        folder: the prior's folder.
-
-    Returns:
-        The card.
-
-    Raises:
-        WeightsError: no card, a corrupt one, or one without the keys that loading needs.
-    """
-    path = folder / "card.json"
-    if not path.exists():
-        raise WeightsError(f"{folder} has no card.json: give a folder that `noisewalk train` wrote")
-    try:
-        card = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read {path}: {error}") from error
-    missing = [key for key in CARD_KEYS if not isinstance(card, dict) or key not in card]
-    if missing:
-        raise WeightsError(f"{path} lacks {', '.join(missing)}")
-    _check_card(card, path)
-    return card
-
-
-def _check_card(card: Mapping[str, Any], path: Path) -> None:
-    levels = [card["sigma_min"], card["sigma_max"], card["sigma_data"]]
-    shape = card["shape"]
-    if card["kind"] not in KINDS:
-        raise WeightsError(f"{path}: kind is {card['kind']!r}, allowed are {', '.join(KINDS)}")
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in levels) or not levels[0] < levels[1]:
-        raise WeightsError(f"{path}: sigma_min, sigma_max and sigma_data must be positive and sigma_min below sigma_max, got {levels}")
-    if not isinstance(shape, list) or len(shape) != 3 or not all(isinstance(v, int) and v > 0 for v in shape):
-        raise WeightsError(f"{path}: shape must be three positive whole numbers (C, H, W), got {shape!r}")
-    if not isinstance(card["unshuffle"], int) or card["unshuffle"] < 1:
-        raise WeightsError(f"{path}: unshuffle must be a whole number of at least 1, got {card['unshuffle']!r}")
-    if not isinstance(card["sha256"], str) or len(card["sha256"]) != 64:
-        raise WeightsError(f"{path}: sha256 must be 64 hexadecimal digits, got {card['sha256']!r}")
-
-
 def _from_folder(name: str, folder: Path, request: Request, known: Mapping[str, Any] | None = None) -> Prior:
     from .diffusers import read_unet
 
@@ -159,17 +119,14 @@ def _from_folder(name: str, folder: Path, request: Request, known: Mapping[str, 
 def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
     """What a diffusers folder says about itself: the scheduler's name and noise levels."""
     path = folder / "scheduler" / "scheduler_config.json"
-    scheduler: dict[str, Any] = {}
-    if path.exists():
-        try:
-            scheduler = json.loads(path.read_text())
-        except ValueError as error:
-            raise WeightsError(f"cannot read {path}: {error}") from error
+    scheduler = read_table(path) if path.exists() else {}
     found = {"CMStochasticIterativeScheduler": "consistency", "EDMEulerScheduler": "edm"}.get(scheduler.get("_class_name", ""))
     kind = request.kind or found
     if kind is None:
         raise WeightsError(f"{folder} has no card.json and no scheduler that says what the network is: give kind='consistency' or kind='edm'")
-    return {"kind": kind, **{key: float(scheduler.get(key, value)) for key, value in SCALING.items()}}
+    card = {"kind": kind, **{key: scheduler.get(key, value) for key, value in SCALING.items()}}
+    check_scaling(card, path)
+    return card
 
 
 def _from_package(name: str, card: Mapping[str, Any], request: Request) -> Prior:
@@ -177,6 +134,7 @@ def _from_package(name: str, card: Mapping[str, Any], request: Request) -> Prior
     if name == "faces64":
         from .faces import read_faces
 
+        _check_request(name, card["kind"], card["shape"][-1], None, request)
         _check_label(name, card, request.label)
         return Prior(name, card, None, read_faces(path).to(request.device, request.dtype))
     from .openai import infer, to_unet
@@ -195,10 +153,11 @@ def _from_checkpoint(name: str, path: Path, known: Mapping[str, Any] | None, req
         path = packages.cache_folder() / path.name
         if not path.is_file():
             raise WeightsError(f"{path.name} is not here: download it from {known['source']} and give its path, or put it at {path}")
-    side = path.with_suffix(".json")
-    card = dict(known or ({} if not side.exists() else json.loads(side.read_text())))
-    card.setdefault("kind", "edm" if path.name.startswith("edm_") else "consistency")
-    size = card["shape"][-1] if "shape" in card else request.size
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing: give the path of a .pt checkpoint")
+    card = dict(known or _side_card(path, request))
+    says = SIZE.search(path.name)
+    size = card["shape"][-1] if "shape" in card else request.size or (says and int(says[1]))
     if size is None:
         raise ConfigError(f"the name {path.name} does not say its image side: give size= (--size)")
     state = read_state(path, card.get("sha256"))
@@ -209,18 +168,30 @@ def _from_checkpoint(name: str, path: Path, known: Mapping[str, Any] | None, req
     return _denoising(name, {**card, "shape": list(found)}, to_unet(state, architecture), request)
 
 
+def _side_card(path: Path, request: Request) -> dict[str, Any]:
+    """The card NAME.json beside a checkpoint NAME.pt, if there is one; what it leaves out is as the file's name or the caller says."""
+    side = path.with_suffix(".json")
+    card = {"kind": request.kind or ("edm" if path.name.startswith("edm_") else "consistency"), **SCALING}
+    if side.exists():
+        card |= read_table(side)
+        check_scaling(card, side)
+        if "shape" in card:
+            check_shape(card, side)
+    return card
+
+
 def _denoising(name: str, card: Mapping[str, Any], network: nn.Module, request: Request, labelled: bool = False) -> Prior:
     """The prior around a network; `labelled`: the label is folded into the weights already."""
     config: Any = network.config
     unshuffle = int(card.get("unshuffle", 1))
+    if not isinstance(config["sample_size"], int) or config["in_channels"] != config["out_channels"]:
+        says = ", ".join(f"{key} {config[key]}" for key in ("sample_size", "in_channels", "out_channels"))
+        raise WeightsError(f"the network of {name} has {says}: a denoiser has one whole number as sample_size and as many channels out as in")
     shape = (config["in_channels"] // unshuffle**2, config["sample_size"] * unshuffle, config["sample_size"] * unshuffle)
     card = {**SCALING, "shape": list(shape), **card}
     if tuple(card["shape"]) != shape:
         raise WeightsError(f"the card of {name} says shape {tuple(card['shape'])}, the network makes {shape}: the card or the weights are of another prior")
-    for key, said in (("kind", request.kind), ("size", request.size), ("head_channels", request.head_channels)):
-        held = card["shape"][-1] if key == "size" else card.get(key)
-        if said is not None and held is not None and said != held:
-            raise ConfigError(f"the card of {name} says {key} {held}, got {said}: leave {key} out")
+    _check_request(name, card["kind"], shape[-1], config["attention_head_dim"], request)
     classes = None if labelled else config.get("num_class_embeds")
     if classes and not card.get("label"):
         card["label"] = {"name": "class", "lowest": 0, "highest": classes - 1, "whole": True}
@@ -229,6 +200,14 @@ def _denoising(name: str, card: Mapping[str, Any], network: nn.Module, request: 
     scaling = {k: float(card[k]) for k in SCALING}
     label = int(request.label) if classes and request.label is not None else None
     return Prior(name, card, NetworkDenoiser(network, card["kind"], shape, **scaling, unshuffle=unshuffle, label=label))  # type: ignore[arg-type]
+
+
+def _check_request(name: str, kind: str, size: int, head_channels: int | None, request: Request) -> None:
+    held = {"kind": kind, "size": size, "head_channels": head_channels}
+    for key, value in held.items():
+        said = getattr(request, key)
+        if said is not None and said != value:
+            raise ConfigError(f"{key} of {name} is {value}, got {said}: leave {key} out")
 
 
 def _check_label(name: str, card: Mapping[str, Any], label: float | None) -> None:

@@ -7,9 +7,14 @@ Both schemes are one family, $z' = a z - b g + s \xi$ with $g = \nabla_z L_y(\Ph
 | em | $1 - \tau$ | $\tau$ | $\sqrt{2\tau}$ | Euler-Maruyama, equation 11 |
 | ei | $e^{-\tau}$ | $1 - e^{-\tau}$ | $\sqrt{1 - e^{-2\tau}}$ | exponential integrator, Appendix C |
 
-With `adjust` the proposal is accepted with probability $\min(1, \alpha)$: em becomes MALA, ei becomes pCN-Langevin.
+With a preconditioner the exponential integrator integrates another Gaussian exactly than N(0, I): the Gauss-Newton one, N(m, H^-1) of
+`preconditioner.py`. With u = z - m and q the gradient of psi, $u' = a u - b H^{-1} q + s H^{-1/2} \xi$; a Gaussian posterior is then sampled
+exactly at any step. With `adjust` the proposal is accepted with probability $\min(1, \alpha)$: em becomes MALA, ei becomes pCN-Langevin.
 $$\log\alpha = L - L' + \tfrac12\Big(1 - \tfrac{1-a^2}{s^2}\Big)\langle z - z', z + z'\rangle
 - \tfrac{b}{s^2}\big(\langle z - a z', g'\rangle - \langle z' - a z, g\rangle\big) - \tfrac{b^2}{2 s^2}\langle g' - g, g' + g\rangle$$
+and with the reference N(m, H^-1)
+$$\log\alpha = \psi - \psi' - \tfrac{b}{s^2}\big(\langle u - a u', q'\rangle - \langle u' - a u, q\rangle\big)
+- \tfrac{b^2}{2 s^2}\langle q' - q, H^{-1}(q' + q)\rangle,$$
 in float64: grouped so that no two large norms are subtracted, which in float32 would cost about 0.02 at a million dimensions.
 
 References: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors, 2024;
@@ -27,6 +32,7 @@ from ..errors import ConfigError
 from ..noise import Noise
 from ..repr import readable
 from ..types import Info, State, Target
+from .preconditioner import LowRank, Standard, reference_of
 
 
 @readable
@@ -40,25 +46,26 @@ class Langevin:
         step_size: tau > 0, one number or one per image (N,).
         scheme: "em" or "ei".
         adjust: accept or reject (MALA, pCN-Langevin) instead of always moving.
+        preconditioner: N(m, H^-1) from `gauss_newton`, only with "ei"; None is N(0, I).
 
     Raises:
-        ConfigError: a step size that is not positive and finite, or an unknown scheme.
+        ConfigError: a step size that is not positive and finite, an unknown scheme, or "em" with a preconditioner.
     """
 
     step_size: float | Tensor
     scheme: str = "em"
     adjust: bool = False
+    preconditioner: LowRank | None = None
 
     needs_gradient = True
+    evaluations = 1
 
     def __post_init__(self) -> None:
         if self.scheme not in ("em", "ei"):
             raise ConfigError(f"unknown scheme {self.scheme!r}: choose 'em' (Euler-Maruyama) or 'ei' (exponential integrator)")
-        tau = torch.as_tensor(self.step_size)
-        if tau.ndim > 1 or tau.numel() == 0:
-            raise ConfigError(f"step_size must be one number or one per image (N,), got shape {tuple(tau.shape)}")
-        if not bool((torch.isfinite(tau) & (tau > 0)).all()):
-            raise ConfigError(f"step_size must be positive and finite, got {self.step_size}")
+        if self.preconditioner is not None and self.scheme == "em":
+            raise ConfigError("Euler-Maruyama takes no preconditioner: use scheme='ei', the exponential integrator")
+        check_step_size(self.step_size)
 
     def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
         """One transition.
@@ -71,14 +78,15 @@ class Langevin:
         Returns:
             The next state (a rejected or non-finite row keeps the old one) and what happened.
         """
-        a, b, s = (c.view(-1, *[1] * (state.z.ndim - 1)) for c in self._coefficients(state.z))
+        a, b, s = self._coefficients(state.z)
+        reference = reference_of(self.preconditioner)
         xi = noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype)
         dtype = state.z.dtype
-        proposal = target(a.to(dtype) * state.z - b.to(dtype) * state.grad + s.to(dtype) * xi)
-        finite = torch.isfinite(proposal.nll)
-        for part in (proposal.z, proposal.x, proposal.grad):
-            finite = finite & torch.isfinite(part).flatten(1).all(1)
-        log_alpha = log_acceptance(state, proposal, a, b, s)
+        drift = reference.power(reference.residual_gradient(state), -1.0)
+        u = a.to(dtype) * reference.offset(state.z) - b.to(dtype) * drift + s.to(dtype) * reference.power(xi, -0.5)
+        proposal = target(reference.position(u))
+        finite = finite_rows(proposal)
+        log_alpha = log_acceptance(state, proposal, a, b, s, reference)
         rate = torch.where(finite, log_alpha.clamp(max=0.0).exp(), 0.0).nan_to_num(0.0)
         accepted = finite
         if self.adjust:
@@ -86,31 +94,78 @@ class Langevin:
         return select(accepted, proposal, state), Info(rate, accepted, ~finite)
 
     def _coefficients(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        tau = torch.as_tensor(self.step_size, dtype=torch.float64, device=z.device).reshape(-1)
-        tau = tau.repeat_interleave(z.shape[0] // tau.shape[0])
+        tau = per_row(self.step_size, z)
         if self.scheme == "em":
             return 1.0 - tau, tau, torch.sqrt(2.0 * tau)
         return torch.exp(-tau), -torch.expm1(-tau), torch.sqrt(-torch.expm1(-2.0 * tau))
 
 
-def log_acceptance(state: State, proposal: State, a: Tensor, b: Tensor, s: Tensor) -> Tensor:
-    """Log Metropolis-Hastings ratio of z' = a z - b g + s xi for exp(-L) N(0, I), in the grouped form above.
+def log_acceptance(state: State, proposal: State, a: Tensor, b: Tensor, s: Tensor, reference: Standard | LowRank | None = None) -> Tensor:
+    """Log Metropolis-Hastings ratio of the move for exp(-L) N(0, I), in the grouped form above.
 
     Arguments:
         state: where the move starts.
         proposal: where it would end.
-        a: coefficient of z, broadcastable to z.
+        a: coefficient of u, broadcastable to z; with a preconditioner a^2 + s^2 = 1.
         b: coefficient of the gradient.
         s: coefficient of the noise.
+        reference: the Gaussian; None is N(0, I).
 
     Returns:
         (B,) float64, not capped at 0.
     """
-    z, g, z_, g_ = (t.to(torch.float64) for t in (state.z, state.grad, proposal.z, proposal.grad))
-    terms = 0.5 * (1.0 - (1.0 - a**2) / s**2) * (z - z_) * (z + z_)
-    terms = terms - b / s**2 * ((z - a * z_) * g_ - (z_ - a * z) * g)
-    terms = terms - b**2 / (2.0 * s**2) * (g_ - g) * (g_ + g)
-    return state.nll - proposal.nll + terms.flatten(1).sum(1)
+    reference = reference or Standard()
+    q, q_ = (reference.residual_gradient(one).to(torch.float64) for one in (state, proposal))
+    u, u_ = (reference.offset(one.z.to(torch.float64)) for one in (state, proposal))
+    terms = 0.5 * (1.0 - (1.0 - a**2) / s**2) * (u - u_) * (u + u_)
+    terms = terms - b / s**2 * ((u - a * u_) * q_ - (u_ - a * u) * q)
+    terms = terms - b**2 / (2.0 * s**2) * (q_ - q) * reference.power(q_ + q, -1.0)
+    return reference.drop(state, proposal) + terms.flatten(1).sum(1)
+
+
+def check_step_size(step_size: float | Tensor) -> None:
+    """Refuse a step size that no kernel can take.
+
+    Arguments:
+        step_size: one number or one per image (N,).
+
+    Raises:
+        ConfigError: another shape, or values that are not positive and finite.
+    """
+    tau = torch.as_tensor(step_size)
+    if tau.ndim > 1 or tau.numel() == 0:
+        raise ConfigError(f"step_size must be one number or one per image (N,), got shape {tuple(tau.shape)}")
+    if not bool((torch.isfinite(tau) & (tau > 0)).all()):
+        raise ConfigError(f"step_size must be positive and finite, got {step_size}")
+
+
+def per_row(step_size: float | Tensor, z: Tensor) -> Tensor:
+    """The step of every row.
+
+    Arguments:
+        step_size: one number or one per image (N,).
+        z: (B, *shape), image-major.
+
+    Returns:
+        (B, 1, ...) float64, broadcastable to z.
+    """
+    tau = torch.as_tensor(step_size, dtype=torch.float64, device=z.device).reshape(-1)
+    return tau.repeat_interleave(z.shape[0] // tau.shape[0]).view(-1, *[1] * (z.ndim - 1))
+
+
+def finite_rows(state: State) -> Tensor:
+    """Which rows are finite in every part.
+
+    Arguments:
+        state: an evaluation.
+
+    Returns:
+        (B,) bool.
+    """
+    finite = torch.isfinite(state.nll)
+    for part in (state.z, state.x, state.grad):
+        finite = finite & torch.isfinite(part).flatten(1).all(1)
+    return finite
 
 
 def select(accepted: Tensor, proposal: State, state: State) -> State:

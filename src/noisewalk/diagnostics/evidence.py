@@ -1,0 +1,71 @@
+r"""How well-conditioned a posterior is: the paper's condition number and what it bounds.
+
+$$\kappa_y = \frac{\sup_x p(y | x)}{\int p(y | x)\, p_{data}(x)\, dx} \ge 1, \qquad
+TV(p_{0,y}, \tilde p^S_{0,y}) \le 2 \kappa_y \varepsilon + \varepsilon_S,$$
+where the prior is right up to a total variation of epsilon and the sampler up to epsilon_S. Kappa is kept as a logarithm: it is often above e^100, and then the
+bound says something only for an epsilon that no learned prior reaches. With the evidence under the model's prior in place of the data's,
+and the supremum over all x in place of the range of A, log kappa is an estimate of an upper bound.
+
+Reference: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors, 2024, equation 10, Theorem 4.1 and Corollary 4.3.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+
+
+def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) -> Tensor:
+    """Log of the condition number kappa_y.
+
+    Arguments:
+        log_evidence: log p(y), any shape; `run.log_evidence` of tempered SMC.
+        sup_log_likelihood: sup over x of log p(y | x), with the same constants; broadcastable.
+
+    Returns:
+        float64, 0 or more up to the evidence's own error.
+
+    Raises:
+        ConfigError: a value that is not finite.
+    """
+    evidence, sup = (torch.as_tensor(v, dtype=torch.float64) for v in (log_evidence, sup_log_likelihood))
+    if not bool(torch.isfinite(evidence).all() and torch.isfinite(sup).all()):
+        raise ConfigError(f"log_kappa needs finite numbers, got log_evidence {log_evidence} and sup_log_likelihood {sup_log_likelihood}")
+    return sup - evidence
+
+
+def tv_bound(log_kappa: float | Tensor, epsilon: float, epsilon_s: float = 0.0) -> Tensor:
+    """Bound on the total variation between the sampled and the true posterior.
+
+    Arguments:
+        log_kappa: from `log_kappa`.
+        epsilon: total variation between the prior and the data, in [0, 1].
+        epsilon_s: total variation between the sampler's law and the model's posterior, in [0, 1].
+
+    Returns:
+        2 kappa epsilon + epsilon_s, at most 1: a bound of 1 says nothing.
+
+    Raises:
+        ConfigError: an epsilon outside [0, 1].
+    """
+    for name, value in (("epsilon", epsilon), ("epsilon_s", epsilon_s)):
+        if not 0.0 <= value <= 1.0:
+            raise ConfigError(f"{name} is a total variation and lies in [0, 1], got {value}")
+    log = torch.as_tensor(log_kappa, dtype=torch.float64)
+    first = torch.exp(log + math.log(2 * epsilon)) if epsilon > 0 else torch.zeros_like(log)
+    return (first + epsilon_s).clamp(max=1.0)
+
+
+def informative_epsilon(log_kappa: float | Tensor, epsilon_s: float = 0.0) -> Tensor:
+    """The largest error of the prior at which `tv_bound` is below 1.
+
+    Arguments:
+        log_kappa: from `log_kappa`.
+        epsilon_s: as in `tv_bound`.
+
+    Returns:
+        (1 - epsilon_s) / (2 kappa); 0 where that is below the smallest float64.
+    """
+    return torch.exp(math.log((1.0 - epsilon_s) / 2) - torch.as_tensor(log_kappa, dtype=torch.float64))

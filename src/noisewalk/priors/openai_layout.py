@@ -1,0 +1,190 @@
+r"""The layout of OpenAI's consistency-model checkpoints: which keys and shapes a network has, and where each goes in `UNet2DModel`.
+
+With L levels of n residual blocks, width $w_i = m\,c_i$ at level i (m model channels, $c_0 = 1$) and N = L (n + 1), the file holds
+
+- input blocks: 0 is the first convolution; k = 1 .. N - 1 is residual block (k - 1) mod (n + 1) of level (k - 1) div (n + 1), where block n
+  halves the image (the lowest level has none);
+- a middle of residual block, attention, residual block;
+- output blocks: k = 0 .. N - 1 is residual block k mod (n + 1) of level L - 1 - k div (n + 1), on its input concatenated with the output of
+  input block N - 1 - k; after block n another residual block doubles the image (level 0 has none);
+- attention after every residual block of some levels that does not resize, its qkv rows ordered (three, head, dim).
+
+References: Song et al., Consistency Models, 2023, Appendix C; Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021, Section 3.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..errors import ConfigError
+
+GROUPS = 32
+"""Groups of every norm."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a checkpoint's network is; all but `size` and `head_channels` follow from the file.
+
+    Arguments:
+        model_channels: channels of the first level, m.
+        channel_mult: width of each level over m; the first is 1.
+        num_blocks: residual blocks per level, n.
+        attention: indices of the levels with self-attention, ascending; the middle always has it.
+        scale_shift: the time embedding scales and shifts (True) or is added (False).
+        num_classes: of a class-conditional network, else None.
+        in_channels: channels of x.
+        out_channels: channels of the output.
+        size: image side in pixels, a multiple of 2^(L - 1).
+        head_channels: channels per attention head, a divisor of the widths with attention.
+    """
+
+    model_channels: int
+    channel_mult: tuple[int, ...]
+    num_blocks: int
+    attention: tuple[int, ...]
+    scale_shift: bool
+    num_classes: int | None
+    in_channels: int
+    out_channels: int
+    size: int
+    head_channels: int
+
+    def __post_init__(self) -> None:
+        levels = len(self.channel_mult)
+        if self.channel_mult[:1] != (1,) or not set(self.attention) <= set(range(levels)):
+            raise ConfigError(f"channel_mult must start with 1 and attention hold level indices, got {self.channel_mult} and {self.attention}")
+        factor = 2 ** (levels - 1)
+        if self.size < factor or self.size % factor:
+            raise ConfigError(f"size must be a multiple of {factor} for a network of {levels} levels, got {self.size}")
+        attended = sorted({self.widths[i] for i in self.attention} | {self.widths[-1]})
+        if self.head_channels < 1 or any(width % self.head_channels for width in attended):
+            raise ConfigError(f"head_channels must divide the attention widths {', '.join(map(str, attended))}, got {self.head_channels}")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.model_channels * factor for factor in self.channel_mult)
+
+
+class Layer(NamedTuple):
+    """One layer with weights: its key prefix in the file, its prefixes in `UNet2DModel` (three for qkv), its weight's shape."""
+
+    source: str
+    targets: tuple[str, ...]
+    shape: tuple[int, ...]
+    has_bias: bool = True
+
+
+def layers(architecture: Architecture) -> list[Layer]:
+    """Every layer of the network.
+
+    Arguments:
+        architecture: of the checkpoint.
+
+    Returns:
+        The layers, in the file's order; a 1x1 convolution of attention has the shape (out, in, 1).
+    """
+    a, n, widths = architecture, architecture.num_blocks, architecture.widths
+    top = len(widths) - 1
+    embedding = 4 * a.model_channels
+    found = [
+        Layer("time_embed.0", ("time_embedding.linear_1",), (embedding, a.model_channels)),
+        Layer("time_embed.2", ("time_embedding.linear_2",), (embedding, embedding)),
+        Layer("input_blocks.0.0", ("conv_in",), (widths[0], a.in_channels, 3, 3)),
+    ]
+    if a.num_classes is not None:
+        found.append(Layer("label_emb", ("class_embedding",), (a.num_classes, embedding), False))
+    skips, width = [widths[0]], widths[0]
+    for k in range(1, (top + 1) * (n + 1)):
+        level, j = divmod(k - 1, n + 1)
+        block = f"down_blocks.{level}"
+        found += _resnet(f"input_blocks.{k}.0", f"{block}.resnets.{j}" if j < n else f"{block}.downsamplers.0", width, widths[level], a)
+        if level in a.attention and j < n:
+            found += _attention(f"input_blocks.{k}.1", f"{block}.attentions.{j}", widths[level])
+        width = widths[level]
+        skips.append(width)
+    found += _resnet("middle_block.0", "mid_block.resnets.0", width, width, a)
+    found += _attention("middle_block.1", "mid_block.attentions.0", width)
+    found += _resnet("middle_block.2", "mid_block.resnets.1", width, width, a)
+    for k in range((top + 1) * (n + 1)):
+        up, j = divmod(k, n + 1)
+        level, block = top - up, f"up_blocks.{up}"
+        found += _resnet(f"output_blocks.{k}.0", f"{block}.resnets.{j}", width + skips.pop(), widths[level], a)
+        width = widths[level]
+        if level in a.attention:
+            found += _attention(f"output_blocks.{k}.1", f"{block}.attentions.{j}", width)
+        if j == n and level > 0:
+            found += _resnet(f"output_blocks.{k}.{2 if level in a.attention else 1}", f"{block}.upsamplers.0", width, width, a)
+    return [*found, Layer("out.0", ("conv_norm_out",), (widths[0],)), Layer("out.2", ("conv_out",), (a.out_channels, widths[0], 3, 3))]
+
+
+def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """The complete table of a checkpoint's keys.
+
+    Arguments:
+        architecture: of the checkpoint.
+
+    Returns:
+        Shape by key.
+    """
+    table = {}
+    for layer in layers(architecture):
+        table[f"{layer.source}.weight"] = layer.shape
+        if layer.has_bias:
+            table[f"{layer.source}.bias"] = layer.shape[:1]
+    return table
+
+
+def unet_config(architecture: Architecture) -> dict[str, Any]:
+    """The arguments of diffusers' `UNet2DModel` for this network.
+
+    Arguments:
+        architecture: of the checkpoint.
+
+    Returns:
+        The configuration; attn_norm_num_groups is in it because without it the middle's attention norm is dropped.
+    """
+    a = architecture
+    down = ["AttnDownBlock2D" if i in a.attention else "ResnetDownsampleBlock2D" for i in range(len(a.channel_mult))]
+    up = ["AttnUpBlock2D" if i in a.attention else "ResnetUpsampleBlock2D" for i in reversed(range(len(a.channel_mult)))]
+    return {
+        "sample_size": a.size,
+        "in_channels": a.in_channels,
+        "out_channels": a.out_channels,
+        "block_out_channels": a.widths,
+        "layers_per_block": a.num_blocks,
+        "down_block_types": tuple(down),
+        "up_block_types": tuple(up),
+        "downsample_type": "resnet",
+        "upsample_type": "resnet",
+        "attention_head_dim": a.head_channels,
+        "norm_num_groups": GROUPS,
+        "attn_norm_num_groups": GROUPS,
+        "norm_eps": 1e-5,
+        "act_fn": "silu",
+        "freq_shift": 0,
+        "flip_sin_to_cos": True,
+        "resnet_time_scale_shift": "scale_shift" if a.scale_shift else "default",
+        "num_class_embeds": a.num_classes,
+    }
+
+
+def _resnet(source: str, target: str, n_in: int, n_out: int, a: Architecture) -> list[Layer]:
+    found = [
+        Layer(f"{source}.in_layers.0", (f"{target}.norm1",), (n_in,)),
+        Layer(f"{source}.in_layers.2", (f"{target}.conv1",), (n_out, n_in, 3, 3)),
+        Layer(f"{source}.emb_layers.1", (f"{target}.time_emb_proj",), (n_out * (2 if a.scale_shift else 1), 4 * a.model_channels)),
+        Layer(f"{source}.out_layers.0", (f"{target}.norm2",), (n_out,)),
+        Layer(f"{source}.out_layers.3", (f"{target}.conv2",), (n_out, n_out, 3, 3)),
+    ]
+    if n_in != n_out:
+        found.append(Layer(f"{source}.skip_connection", (f"{target}.conv_shortcut",), (n_out, n_in, 1, 1)))
+    return found
+
+
+def _attention(source: str, target: str, width: int) -> list[Layer]:
+    return [
+        Layer(f"{source}.norm", (f"{target}.group_norm",), (width,)),
+        Layer(f"{source}.qkv", (f"{target}.to_q", f"{target}.to_k", f"{target}.to_v"), (3 * width, width, 1)),
+        Layer(f"{source}.proj_out", (f"{target}.to_out.0",), (width, width, 1)),
+    ]

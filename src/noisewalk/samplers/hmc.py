@@ -1,0 +1,130 @@
+r"""Hamiltonian Monte Carlo in noise space with a Gaussian reference N(m, H^-1) (H = I, m = 0 without a preconditioner).
+
+With velocity $v \sim N(0, H^{-1})$, u = z - m and psi as in `preconditioner.py`, one step of size h of
+
+- "gaussian" is half a kick $v \leftarrow v - \tfrac h2 H^{-1} \nabla \psi$, an exact rotation of (u, v) by the angle h, half a kick. The rotation
+  solves the reference's own dynamics and keeps $u^T H u + v^T H v$, so the energy error comes from psi and the kicks alone:
+  a Gaussian posterior is sampled without rejection at any step.
+- "leapfrog" is half a kick $v \leftarrow v - \tfrac h2 H^{-1} (g + z)$, a drift $z \leftarrow z + h v$, half a kick: mass matrix H.
+
+A kick by q changes the kinetic energy by $-\tfrac h4 \langle q, v + v_+ \rangle$, summed in float64, so no two large energies are subtracted.
+The step is jittered by one factor a transition, drawn independently of the state, which keeps the kernel reversible and breaks resonances.
+
+References: Duane, Kennedy, Pendleton and Roweth, Hybrid Monte Carlo, 1987; Beskos, Pinski, Sanz-Serna and Stuart, Hybrid Monte Carlo on
+Hilbert Spaces, 2011, equation 3.3; Neal, MCMC Using Hamiltonian Dynamics, 2011, sections 3.2 and 5.4.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .. import noise as keyed
+from ..errors import ConfigError
+from ..noise import Noise
+from ..repr import readable
+from ..types import Info, State, Target
+from .langevin import check_step_size, finite_rows, per_row, select
+from .preconditioner import LowRank, reference_of
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class HMC:
+    """One Hamiltonian transition of every row; exact; costs `num_leapfrog` evaluations of the target.
+
+    Arguments:
+        step_size: h > 0, one number or one per image (N,); for "gaussian" an angle, so pi / 2 in all is a fresh draw of the reference.
+        num_leapfrog: steps a transition.
+        integrator: "gaussian" or "leapfrog".
+        preconditioner: N(m, H^-1) from `gauss_newton`; None is N(0, I).
+        jitter: the step is multiplied by a uniform number in [1 - jitter, 1 + jitter], one per row and transition.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    step_size: float | Tensor
+    num_leapfrog: int = 8
+    integrator: str = "gaussian"
+    preconditioner: LowRank | None = None
+    jitter: float = 0.2
+
+    needs_gradient = True
+    adjust = True
+
+    def __post_init__(self) -> None:
+        check_step_size(self.step_size)
+        if self.integrator not in ("gaussian", "leapfrog"):
+            raise ConfigError(f"unknown integrator {self.integrator!r}: choose 'gaussian' or 'leapfrog'")
+        if not isinstance(self.num_leapfrog, int) or self.num_leapfrog < 1:
+            raise ConfigError(f"num_leapfrog must be a whole number of at least 1, got {self.num_leapfrog!r}")
+        if not 0.0 <= self.jitter < 1.0:
+            raise ConfigError(f"jitter must lie in [0, 1), got {self.jitter}")
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the target a transition."""
+        return self.num_leapfrog
+
+    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
+        """One transition.
+
+        Arguments:
+            state: the target's evaluation at z.
+            target: the posterior.
+            noise: this step's noise for the rows.
+
+        Returns:
+            The next state (a rejected or non-finite row keeps the old one) and what happened.
+        """
+        reference = reference_of(self.preconditioner)
+        factor = 1.0 + self.jitter * (2.0 * noise.uniform((), keyed.JITTER).to(state.z.device) - 1.0)
+        h = per_row(self.step_size, state.z) * factor.view(-1, *[1] * (state.z.ndim - 1))
+        v = reference.power(noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype), -0.5)
+        here, work = state, torch.zeros_like(state.nll)
+        for _ in range(self.num_leapfrog):
+            v, done = self._kick(here, v, h)
+            work = work + done
+            z, v = self._flow(here.z, v, h)
+            here = target(z)
+            v, done = self._kick(here, v, h)
+            work = work + done
+        finite = finite_rows(here) & torch.isfinite(work)
+        log_alpha = self._drop(state, here) - work
+        rate = torch.where(finite, log_alpha.clamp(max=0.0).exp(), 0.0).nan_to_num(0.0)
+        accepted = finite & (torch.log(noise.uniform((), keyed.ACCEPT).to(log_alpha.device)) < log_alpha)
+        return select(accepted, here, state), Info(rate, accepted, ~finite)
+
+    def _kick(self, here: State, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        reference = reference_of(self.preconditioner)
+        q = reference.residual_gradient(here) if self.integrator == "gaussian" else here.grad + here.z
+        after = v - (0.5 * h).to(v.dtype) * reference.power(q, -1.0)
+        mean = v.to(torch.float64) + after.to(torch.float64)
+        return after, (-0.25 * h * q.to(torch.float64) * mean).flatten(1).sum(1)
+
+    def _flow(self, z: Tensor, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        if self.integrator == "leapfrog":
+            return z + h.to(z.dtype) * v, v
+        reference = reference_of(self.preconditioner)
+        u, cos, sin = reference.offset(z), torch.cos(h).to(z.dtype), torch.sin(h).to(z.dtype)
+        return reference.position(cos * u + sin * v), cos * v - sin * u
+
+    def _drop(self, here: State, there: State) -> Tensor:
+        if self.integrator == "gaussian":
+            return reference_of(self.preconditioner).drop(here, there)
+        z, z_ = here.z.to(torch.float64), there.z.to(torch.float64)
+        return here.nll - there.nll + 0.5 * ((z - z_) * (z + z_)).flatten(1).sum(1)
+
+
+def quarter_turn(num_leapfrog: int) -> float:
+    """The step at which a transition of "gaussian" turns the reference by a quarter, pi / 2.
+
+    Arguments:
+        num_leapfrog: steps a transition.
+
+    Returns:
+        The angle of one step.
+    """
+    return 0.5 * math.pi / num_leapfrog

@@ -1,0 +1,275 @@
+r"""Gaussian references of the kernels: N(0, I), and the low-rank Gauss-Newton Gaussian N(m, H^-1) around a warm start.
+
+$$H = I + J^T W J \approx I + U \Lambda U^T, \qquad J = \frac{d A(\Phi(z))}{dz}, \qquad m = z_0 - H^{-1} (z_0 + g_0),$$
+W the likelihood's curvature in A(x). With u = z - m the rest of the log posterior is -psi,
+$$\psi(z) = L + \tfrac12 |z|^2 - \tfrac12 u^T H u, \qquad \nabla \psi = g + m - U \Lambda U^T u,$$
+$$\psi - \psi' = L - L' + \langle z - z', m \rangle - \tfrac12 \langle U^T (z - z'), \Lambda U^T (u + u') \rangle .$$
+For N(0, I) all of this is m = 0, Lambda = 0 and psi = L. Powers of H cost O(d r): $H^p v = v + U ((1 + \Lambda)^p - 1) U^T v$.
+
+U and Lambda come from randomized subspace iteration with a Rayleigh-Ritz step (Halko, Martinsson and Tropp, Finding Structure with
+Randomness, 2011, Algorithm 4.4); J is never formed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import noise as keyed
+from ..errors import ConfigError
+from ..repr import readable
+from ..types import State
+
+FIRST_BLOCK = 16
+"""Probe vectors that `gauss_newton` starts with when it chooses the rank."""
+OVERSAMPLING = 8
+"""Probe vectors beyond the rank that is asked for."""
+
+
+@dataclass(frozen=True)
+class Standard:
+    """The reference N(0, I)."""
+
+    def offset(self, z: Tensor) -> Tensor:
+        """u = z."""
+        return z
+
+    def position(self, u: Tensor) -> Tensor:
+        """z = u."""
+        return u
+
+    def power(self, v: Tensor, exponent: float) -> Tensor:
+        """H^p v = v."""
+        return v
+
+    def residual_gradient(self, state: State) -> Tensor:
+        """Gradient of psi, g."""
+        return state.grad
+
+    def drop(self, here: State, there: State) -> Tensor:
+        """psi - psi' = L - L', (B,) float64."""
+        return here.nll - there.nll
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class LowRank:
+    """The reference N(m, H^-1) with H = I + U Lambda U^T, one per image; rows are image-major.
+
+    Arguments:
+        mean: (N, *shape) m.
+        basis: (N, r, *shape) U, orthonormal over r.
+        eigenvalues: (N, r) Lambda, 0 or more; 0 where an image has a lower rank.
+
+    Raises:
+        ConfigError: shapes that do not fit, or values that are negative or not finite.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    eigenvalues: Tensor
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.mean.shape[1:])
+        if tuple(self.basis.shape) != (*self.eigenvalues.shape, *shape) or len(self.mean) != len(self.eigenvalues):
+            found = tuple(self.mean.shape), tuple(self.basis.shape), tuple(self.eigenvalues.shape)
+            raise ConfigError(f"a preconditioner has mean (N, *shape), basis (N, r, *shape) and eigenvalues (N, r), got {found}")
+        if not bool(torch.isfinite(self.eigenvalues).all() and (self.eigenvalues >= 0).all() and torch.isfinite(self.mean).all()):
+            raise ConfigError("a preconditioner's mean must be finite and its eigenvalues finite and not negative: was the warm start finite?")
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return self.eigenvalues.shape[1]
+
+    def offset(self, z: Tensor) -> Tensor:
+        """u = z - m.
+
+        Arguments:
+            z: (B, *shape).
+
+        Returns:
+            (B, *shape).
+        """
+        return z - self._rows(z)
+
+    def position(self, u: Tensor) -> Tensor:
+        """z = m + u.
+
+        Arguments:
+            u: (B, *shape).
+
+        Returns:
+            (B, *shape).
+        """
+        return u + self._rows(u)
+
+    def power(self, v: Tensor, exponent: float) -> Tensor:
+        """H^p v.
+
+        Arguments:
+            v: (B, *shape).
+            exponent: p, any real number.
+
+        Returns:
+            (B, *shape).
+        """
+        scale = torch.expm1(exponent * torch.log1p(self.eigenvalues.to(torch.float64)))
+        return v + self._spread(self._project(v) * scale[:, None].to(v.dtype), v)
+
+    def residual_gradient(self, state: State) -> Tensor:
+        """Gradient of psi.
+
+        Arguments:
+            state: an evaluation.
+
+        Returns:
+            (B, *shape).
+        """
+        z = state.z
+        stiff = self._spread(self._project(self.offset(z)) * self.eigenvalues[:, None].to(z.dtype), z)
+        return state.grad + self._rows(z) - stiff
+
+    def drop(self, here: State, there: State) -> Tensor:
+        """psi(here) - psi(there), grouped so that no two large numbers are subtracted.
+
+        Arguments:
+            here: an evaluation.
+            there: another of the same rows.
+
+        Returns:
+            (B,) float64.
+        """
+        z, z_ = here.z.to(torch.float64), there.z.to(torch.float64)
+        linear = ((z - z_) * self._rows(z)).flatten(1).sum(1)
+        moved, total = self._project(z - z_), self._project(self.offset(z) + self.offset(z_))
+        return here.nll - there.nll + linear - 0.5 * (moved * self.eigenvalues[:, None].to(torch.float64) * total).sum(-1).flatten()
+
+    def _rows(self, like: Tensor) -> Tensor:
+        return self.mean.to(like.dtype).repeat_interleave(like.shape[0] // self.mean.shape[0], 0)
+
+    def _project(self, v: Tensor) -> Tensor:
+        """(N, C, r) U^T v."""
+        images = self.mean.shape[0]
+        return v.reshape(images, v.shape[0] // images, -1) @ self.basis.to(v.dtype).flatten(2).transpose(1, 2)
+
+    def _spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
+        return (coefficients @ self.basis.to(like.dtype).flatten(2)).reshape(like.shape)
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """When a warm-up computes the preconditioner anew, and how.
+
+    Arguments:
+        at: shares of the warm-up, in [0, 1), ascending; 0 is right after the warm start.
+        rank: largest number of eigenvalues kept; None keeps all above `tol`.
+        tol: as in `gauss_newton`.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    at: tuple[float, ...] = (0.0, 0.3)
+    rank: int | None = 40
+    tol: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.at or list(self.at) != sorted(set(self.at)) or not 0.0 <= self.at[0] <= self.at[-1] < 1.0:
+            raise ConfigError(f"at must hold ascending shares of the warm-up in [0, 1), got {self.at}")
+
+    def due(self, transition: int, num_warmup: int) -> bool:
+        """Whether the preconditioner is computed before this transition.
+
+        Arguments:
+            transition: its number, from 0.
+            num_warmup: transitions of the warm-up.
+
+        Returns:
+            True at the given shares.
+        """
+        return transition in {int(share * num_warmup) for share in self.at} and transition < num_warmup
+
+
+STANDARD = Standard()
+
+
+def reference_of(preconditioner: LowRank | None) -> Standard | LowRank:
+    """The Gaussian that a kernel is built on.
+
+    Arguments:
+        preconditioner: from `gauss_newton`, or None.
+
+    Returns:
+        It, or N(0, I).
+    """
+    return STANDARD if preconditioner is None else preconditioner
+
+
+def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0) -> LowRank:
+    """The Gauss-Newton Gaussian of every image around `state`, averaged over the image's rows.
+
+    Cost in network calls a row: 1 + 4 k for k probe vectors (k = rank + 8; without a rank, k doubles from 16 until an eigenvalue falls below tol, and
+    only new probes start afresh).
+
+    Arguments:
+        target: the posterior.
+        state: an evaluation, usually the warm start's.
+        rank: largest number of eigenvalues kept; None keeps all above `tol`.
+        tol: eigenvalues of J^T W J below it are left out; the prior's own is 1.
+        seed: of the probe vectors.
+
+    Returns:
+        The preconditioner.
+
+    Raises:
+        ConfigError: a rank below 1, a tol that is not positive, or a target without gradients.
+    """
+    if rank is not None and rank < 1:
+        raise ConfigError(f"rank must be at least 1 or None, got {rank}")
+    if not tol > 0:
+        raise ConfigError(f"tol must be positive, got {tol}")
+    if not target.differentiable:
+        raise ConfigError("gauss_newton needs gradients, but the target is not differentiable: leave the preconditioner out")
+    images, shape = target.num_images, tuple(state.z.shape[1:])
+    chains, dim = state.z.shape[0] // images, state.z[0].numel()
+    mean, jvp, vjp = target.linearize(state.z)
+    weight = target.curvature(mean)
+
+    def product(vectors: Tensor) -> Tensor:
+        columns = [vjp(weight * jvp(v.repeat_interleave(chains, 0).reshape(-1, *shape))) for v in vectors.unbind(1)]
+        return torch.stack([column.reshape(images, chains, dim).mean(1) for column in columns], 1)
+
+    size = min(dim, FIRST_BLOCK if rank is None else rank + OVERSAMPLING)
+    probes = keyed.rows(seed, images, device=state.z.device)
+    basis = probes.normal((size, dim), keyed.PROBE, state.z.dtype)
+    while True:
+        basis = _orthonormal(product(_orthonormal(basis)))
+        values, vectors = _ritz(basis, product(basis))
+        basis = vectors
+        if rank is not None or size == dim or bool((values[:, -1] < tol).all()):
+            break
+        size = min(dim, 2 * size)
+        fresh = probes.at(size).normal((size - basis.shape[1], dim), keyed.PROBE, state.z.dtype)
+        basis = torch.cat([basis, fresh], 1)
+    values = torch.where(values > tol, values, 0.0)
+    kept = int((values > 0).sum(1).max())
+    kept = kept if rank is None else min(kept, rank)
+    values, basis = values[:, :kept], basis[:, :kept].reshape(images, kept, *shape)
+    around = LowRank(state.z.new_zeros(images, *shape), basis, values)
+    centre = state.z - around.power(state.z + state.grad, -1.0)
+    return LowRank(centre.reshape(images, chains, *shape).mean(1), basis, values)
+
+
+def _orthonormal(vectors: Tensor) -> Tensor:
+    """(N, k, d) with orthonormal rows spanning the same space."""
+    return torch.linalg.qr(vectors.to(torch.float64).transpose(1, 2))[0].transpose(1, 2).to(vectors.dtype)
+
+
+def _ritz(basis: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Ritz values (N, k), descending, and vectors (N, k, d) from a basis and its image under the matrix."""
+    small = basis.to(torch.float64) @ image.to(torch.float64).transpose(1, 2)
+    values, rotation = torch.linalg.eigh(0.5 * (small + small.transpose(1, 2)))
+    values, rotation = values.flip(-1).clamp(min=0.0), rotation.flip(-1)
+    return values.to(basis.dtype), (rotation.transpose(1, 2) @ basis.to(torch.float64)).to(basis.dtype)

@@ -1,0 +1,80 @@
+r"""Elliptical slice sampling: exact, no step size, no gradient.
+
+With u = z - m, $\nu \sim N(0, H^{-1})$ and a threshold $\ln \eta = -\psi(z) + \ln U$, the move is to a point
+$u' = u \cos\theta + \nu \sin\theta$ of the ellipse with $-\psi(z') > \ln \eta$: theta starts uniform on the circle, and the bracket shrinks towards
+theta = 0, the old point, until one is found. Without a preconditioner the reference is N(0, I) and psi = L.
+
+References: Murray, Adams and MacKay, Elliptical slice sampling, 2010, Figure 2; Nishihara, Murray and Adams, Parallel MCMC with Generalized
+Elliptical Slice Sampling, 2014 (another Gaussian than the prior).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .. import noise as keyed
+from ..noise import Noise
+from ..repr import readable
+from ..types import Info, State, Target
+from .langevin import finite_rows, select
+from .preconditioner import LowRank, reference_of
+
+MAX_SHRINKS = 60
+"""Points tried before a row stays where it is."""
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class EllipticalSlice:
+    """One elliptical slice transition of every row; each row shrinks its own bracket.
+
+    Costs as many evaluations of the whole batch as its slowest row needs points, typically 2 to 10.
+
+    Arguments:
+        preconditioner: N(m, H^-1) from `gauss_newton`; None is N(0, I).
+    """
+
+    preconditioner: LowRank | None = None
+
+    needs_gradient = False
+    adjust = True
+    evaluations = 4
+
+    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
+        """One transition.
+
+        Arguments:
+            state: the target's evaluation at z.
+            target: the posterior; its gradient is not used.
+            noise: this step's noise for the rows.
+
+        Returns:
+            The next state and what happened; the acceptance rate is 1 over the number of points tried.
+        """
+        reference = reference_of(self.preconditioner)
+        u = reference.offset(state.z)
+        nu = reference.power(noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype), -0.5)
+        level = torch.log(noise.uniform((), keyed.ACCEPT)).to(state.nll)
+        uniform = noise.uniform((MAX_SHRINKS + 1,), keyed.JITTER).to(state.nll)
+        theta = 2.0 * math.pi * uniform[:, 0]
+        low, high = theta - 2.0 * math.pi, theta
+        after, pending = state, torch.ones_like(theta, dtype=torch.bool)
+        tries, diverging = torch.zeros_like(theta), torch.zeros_like(pending)
+        for k in range(1, MAX_SHRINKS + 1):
+            proposal = target(reference.position(_column(torch.cos(theta), u) * u + _column(torch.sin(theta), u) * nu))
+            finite = finite_rows(proposal)
+            diverging |= pending & ~finite
+            tries += pending
+            found = pending & finite & (reference.drop(state, proposal) > level)
+            after, pending = select(found, proposal, after), pending & ~found
+            if not bool(pending.any()):
+                break
+            low, high = torch.where(theta < 0, theta, low), torch.where(theta < 0, high, theta)
+            theta = low + (high - low) * uniform[:, k]
+        return after, Info(torch.where(pending, 0.0, 1.0 / tries), ~pending, diverging & pending)
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

@@ -1,0 +1,97 @@
+"""`tempered_smc`: the posterior's draws by tempered sequential Monte Carlo, as a `Run` with the log evidence."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+from .loop import Tick
+from .plan import spec_of
+from .run import MemoryStore, Run, open_run, put_problem
+from .samplers.hmc import HMC
+from .samplers.slice import EllipticalSlice
+from .samplers.smc import Ladder, run_smc
+from .types import Kernel
+
+
+def tempered_smc(
+    target: Any,
+    num_particles: int,
+    num_carried: int | None = None,
+    ess_fraction: float | None = None,
+    kernel: Kernel | None = None,
+    num_moves: int | None = None,
+    seed: int = 0,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> Run:
+    """Carry particles from the prior to the posterior; finds several modes, and estimates log p(y).
+
+    Cost in network calls: P (1 + stages x num_moves x the kernel's evaluations) x phi.nfe per image, for P carried particles.
+
+    Arguments:
+        target: the posterior.
+        num_particles: equally weighted draws that come back, per image.
+        num_carried: particles carried, at least as many; None: as many.
+        ess_fraction: effective sample size kept between temperatures, in (0, 1); None: 0.5.
+        kernel: an exact transition; None: HMC of 6 leapfrogs around N(0, I), or elliptical slice sampling where there is no gradient.
+        num_moves: transitions at each temperature; None: 4.
+        seed: of all noise.
+        store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The run: chain axis = particles, one draw; `log_evidence` (image,).
+
+    Raises:
+        ConfigError: a value out of range.
+        DivergedError: no particle of an image is finite.
+        StoreError: the folder holds something else.
+    """
+    plan = _resolve(target, num_particles, num_carried, ess_fraction, kernel, num_moves, seed)
+    spec = spec_of(target, plan)
+    if store is None:
+        memory = MemoryStore(target.num_images, num_particles)
+        _drive(target, plan, memory, progress)
+        state: dict[str, Any] = memory.sampler or {}
+        arrays, cost = memory.arrays(), (state["nfe"], state["seconds"])
+        return Run(arrays, *cost, 1, True, spec, target.y, target.num_observed, state["log_evidence"])
+    from .store import RunStore
+
+    shapes = (target.num_images, num_particles, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
+    with RunStore.create_or_resume(store, {**spec, "problem": {}}, *shapes, extras=("step_size", "chi2")) as kept:
+        put_problem(kept, target, {})
+        _drive(target, plan, kept, progress)
+        kept.mark_complete()
+    return open_run(store)
+
+
+def _resolve(
+    target: Any, num_particles: int, num_carried: int | None, ess_fraction: float | None, kernel: Kernel | None, num_moves: int | None, seed: int
+) -> Ladder:
+    carried = num_particles if num_carried is None else num_carried
+    moves = 4 if num_moves is None else num_moves
+    share = 0.5 if ess_fraction is None else ess_fraction
+    for name, value, least in (("num_particles", num_particles, 2), ("num_carried", carried, num_particles), ("num_moves", moves, 1)):
+        if not isinstance(value, int) or value < least:
+            raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if not 0 < share < 1:
+        raise ConfigError(f"ess_fraction must lie in (0, 1), got {ess_fraction}")
+    chosen = kernel or (HMC(0.2, 6) if target.differentiable else EllipticalSlice())
+    if not getattr(chosen, "adjust", False):
+        raise ConfigError(f"tempered SMC needs an exact kernel, got {chosen}: set adjust=True, or use HMC or EllipticalSlice")
+    if getattr(chosen, "needs_gradient", True) and not target.differentiable:
+        raise ConfigError(f"{type(chosen).__name__} needs gradients, but the target is not differentiable: use EllipticalSlice")
+    return Ladder(num_particles, carried, share, chosen, moves, seed)
+
+
+def _drive(target: Any, plan: Ladder, sink: Any, progress: bool) -> None:
+    from .progress import show
+
+    for _ in show(_ticks(run_smc(target, plan, sink)), progress):
+        pass
+
+
+def _ticks(moves: Iterator[tuple[float, int, float]]) -> Iterator[Tick]:
+    for beta, nfe, rate in moves:
+        yield Tick(f"beta {beta:.2g}", int(1000 * beta), 1000, nfe, rate)

@@ -1,0 +1,61 @@
+"""Law: calibration passes exact kernels, and names what is wrong with the others."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+import noisewalk as nw
+from noisewalk.errors import ConfigError
+from noisewalk.noise import Noise
+from noisewalk.types import Info, State, Target
+
+
+def bent(x: Tensor) -> Tensor:
+    return x[:, :3] / 2 + torch.tanh(x[:, 1:])
+
+
+PHI, LIKELIHOOD = nw.maps.Warp((4,), 0.8), nw.likelihoods.Gaussian(0.4)
+
+
+@pytest.mark.parametrize("kernel", [None, nw.Langevin(0.1, adjust=True), nw.EllipticalSlice(), nw.HMC(0.3, 3)], ids=str)
+def test_an_exact_kernel_passes(kernel: object) -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=400)  # type: ignore[arg-type]
+    assert found.ranks.shape == (400, len(found.quantities))
+    assert 0.2 < found.acceptance_rate < 1
+    assert float(found.p_values.min()) > 0.001
+
+
+@dataclass(frozen=True)
+class Careless:
+    """MALA that accepts everything and says it is adjusted."""
+
+    adjust = True
+
+    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
+        return nw.Langevin(0.15).step(state, target, noise)
+
+
+def test_a_biased_kernel_is_found_out() -> None:
+    assert float(nw.calibrate(PHI, bent, LIKELIHOOD, Careless(), num_problems=1500).p_values.min()) < 0.001
+
+
+def test_draws_from_a_stuck_start_fail_the_converged_test_and_good_ones_pass() -> None:
+    stuck = nw.calibrate(PHI, bent, LIKELIHOOD, nw.Langevin(1e-6), num_problems=300, test="converged")
+    assert float(stuck.p_values.min()) < 1e-6
+    sound = nw.calibrate(PHI, bent, LIKELIHOOD, num_problems=300, test="converged", num_draws=9, thin=2)
+    assert float(sound.p_values.min()) > 0.001
+
+
+def test_the_plot_has_a_curve_per_quantity() -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40)
+    axes = found.plot().axes[0]
+    assert len(axes.lines) == len(found.quantities)
+    assert "smallest p" in repr(found)
+
+
+@pytest.mark.parametrize("change", [{"test": "both"}, {"num_problems": 5}, {"num_draws": 1}, {"thin": 0}, {"kernel": nw.Langevin(0.1)}])
+def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        nw.calibrate(PHI, bent, LIKELIHOOD, **change)  # type: ignore[arg-type]

@@ -1,0 +1,159 @@
+"""Tempered SMC: the evidence and the posterior of closed forms, both modes of a symmetric problem, and a resumption that changes nothing."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import noisewalk as nw
+from noisewalk.errors import ConfigError
+from noisewalk.samplers.smc import Tempered, next_step, systematic
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def linear(images: int = 1) -> tuple[nw.NoisePosterior, Tensor, Tensor, Tensor]:
+    """A linear-Gaussian target with its evidence, mean (N, d) and covariance."""
+    matrix, sigma = normal(3, 5, seed=1), 0.4
+    y = normal(images, 3, seed=2)
+    target = nw.NoisePosterior(nw.maps.Affine(torch.eye(5, dtype=torch.float64)), lambda x: x @ matrix.T, nw.likelihoods.Gaussian(sigma), y)
+    marginal = torch.distributions.MultivariateNormal(torch.zeros(3, dtype=torch.float64), matrix @ matrix.T + sigma**2 * torch.eye(3, dtype=torch.float64))
+    H = torch.eye(5, dtype=torch.float64) + matrix.T @ matrix / sigma**2
+    return target, marginal.log_prob(y), torch.linalg.solve(H, matrix.T @ y.T / sigma**2).T, torch.linalg.inv(H)
+
+
+def test_the_evidence_and_the_moments_are_those_of_the_closed_form() -> None:
+    target, evidence, mean, covariance = linear(images=2)
+    runs = [nw.tempered_smc(target, 400, seed=seed, progress=False) for seed in range(8)]
+    found = torch.stack([run.log_evidence for run in runs])
+    error = found.std(0) / math.sqrt(len(runs))
+    assert (error < 0.1).all()
+    assert ((found.mean(0) - evidence).abs() < 5 * error + 0.5 * found.var(0)).all()  # the log of an unbiased estimate is low by half its variance
+    z = torch.stack([run.z[:, :, 0] for run in runs])
+    of_runs = z.mean(2)
+    assert ((of_runs.mean(0) - mean).abs() < 6 * of_runs.std(0) / math.sqrt(len(runs))).all()
+    spread = ((z - mean[:, None]) ** 2).mean(2)
+    assert ((spread.mean(0) - covariance.diagonal()).abs() < 6 * spread.std(0) / math.sqrt(len(runs))).all()
+
+
+def test_both_modes_are_found_in_their_proportion() -> None:
+    target = nw.NoisePosterior(
+        nw.maps.Affine(torch.eye(2, dtype=torch.float64)), lambda x: x[:, :1].abs(), nw.likelihoods.Gaussian(0.05), torch.tensor([[1.5]])
+    )
+    run = nw.tempered_smc(target, 500, progress=False)
+    x = run.draws[0, :, 0]
+    assert float((x[:, 0].abs() - 1.5).abs().max()) < 0.3
+    assert abs(float((x[:, 0] > 0).double().mean()) - 0.5) < 0.2  # genealogies make it wider than 500 independent draws
+    assert abs(float(x[:, 1].var()) - 1) < 0.4
+
+
+def test_more_particles_than_come_back_can_be_carried() -> None:
+    target = linear()[0]
+    run = nw.tempered_smc(target, 10, num_carried=50, progress=False)
+    assert run.draws.shape == (1, 10, 1, 5)
+    assert len(run.z[0, :, 0].unique(dim=0)) > 5
+
+
+def test_a_target_without_gradients_is_sampled_too() -> None:
+    target = nw.NoisePosterior(
+        nw.maps.Warp((3,), 0.2), lambda x: x.round(), nw.likelihoods.Gaussian(0.3), torch.tensor([[1.0, 0.0, -1.0]]), differentiable=False
+    )
+    run = nw.tempered_smc(target, 100, progress=False)
+    assert float((run.draws[0, :, 0].round() == target.y[0]).double().mean()) > 0.95
+
+
+def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(tmp_path: Path) -> None:
+    target = linear(images=2)[0]
+    whole = nw.tempered_smc(target, 20, seed=3, store=tmp_path / "whole", progress=False)
+    assert whole.log_evidence is not None
+
+    class StopError(Exception):
+        pass
+
+    def stopped(after: int) -> None:
+        from noisewalk.store import RunStore
+
+        create, appended = RunStore.checkpoint, 0
+
+        def checkpoint(self: RunStore, sampler: dict[str, object]) -> None:
+            nonlocal appended
+            create(self, sampler)
+            appended += 1
+            if appended == after:
+                raise StopError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RunStore, "checkpoint", checkpoint)
+            nw.tempered_smc(target, 20, seed=3, store=tmp_path / "cut", progress=False)
+
+    for after in (1, 3, 2):
+        with pytest.raises(StopError):
+            stopped(after)
+    cut = nw.tempered_smc(target, 20, seed=3, store=tmp_path / "cut", progress=False)
+    assert torch.equal(cut.z, whole.z)
+    assert torch.equal(cut.log_evidence, whole.log_evidence)
+    assert cut.nfe == whole.nfe
+
+
+def test_the_next_temperature_keeps_the_share_of_the_sample_size() -> None:
+    nll = 50 * normal(2, 200, seed=4).square()
+    step = next_step(nll, torch.tensor([1.0, 1e-6], dtype=torch.float64), 0.5)
+    weights = torch.softmax(-step[:1, None] * nll[:1], 1)
+    assert float(1 / weights.square().sum()) / 200 == pytest.approx(0.5, abs=1e-6)
+    assert float(step[1]) == 1e-6
+
+
+def test_systematic_resampling_copies_each_particle_its_share_rounded_down_or_up() -> None:
+    log_weights = normal(3, 40, seed=5)
+    share = 40 * torch.softmax(log_weights, 1)
+    for k in range(5):
+        index = systematic(log_weights, torch.full((3,), (k + 0.5) / 5, dtype=torch.float64))
+        counts = torch.stack([torch.bincount(row, minlength=40) for row in index])
+        assert ((counts >= share.floor()) & (counts <= share.ceil())).all()
+        assert (counts.sum(1) == 40).all()
+
+
+def test_resampling_is_unbiased_over_its_offset() -> None:
+    log_weights, offsets = normal(1, 7, seed=6), (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
+    counts = torch.stack([torch.bincount(systematic(log_weights, u[None])[0], minlength=7) for u in offsets]).double().mean(0)
+    torch.testing.assert_close(counts, 7 * torch.softmax(log_weights, 1)[0], rtol=0, atol=2e-3)
+
+
+def test_the_tempered_target_scales_the_likelihood_alone() -> None:
+    target = linear(images=2)[0]
+    z = normal(6, 5, seed=7)
+    beta = torch.tensor([0.25, 0.5], dtype=torch.float64)
+    state, tempered = target(z), Tempered(target, beta)
+    scaled = tempered(z)
+    factor = beta.repeat_interleave(3)
+    torch.testing.assert_close(scaled.nll, factor * state.nll)
+    torch.testing.assert_close(scaled.grad, factor[:, None] * state.grad)
+    torch.testing.assert_close(tempered.untemper(scaled).nll, state.nll)
+    assert torch.equal(scaled.x, state.x)
+
+
+def test_calls_are_counted() -> None:
+    target = linear()[0]
+    run = nw.tempered_smc(target, 10, kernel=nw.HMC(0.2, 3), num_moves=2, progress=False)
+    assert run.nfe == target.nfe
+    assert (run.nfe - 10) % (10 * 3 * 2) == 0
+
+
+def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:
+    target = linear()[0]
+    first = nw.tempered_smc(target, 10, store=tmp_path / "run", progress=False)
+    again = nw.tempered_smc(target, 10, store=tmp_path / "run", progress=False)
+    assert torch.equal(first.z, again.z)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"num_particles": 1}, {"num_carried": 3}, {"ess_fraction": 1.0}, {"ess_fraction": 0.0}, {"num_moves": 0}, {"kernel": nw.Langevin(0.1)}],
+)
+def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        nw.tempered_smc(linear()[0], **{"num_particles": 10, "progress": False, **change})  # type: ignore[arg-type]

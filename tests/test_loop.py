@@ -1,0 +1,214 @@
+import dataclasses
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+import noisewalk as nw
+from noisewalk import noise
+from noisewalk.errors import DivergedError
+from noisewalk.loop import PATIENCE, Plan, run_loop
+from noisewalk.sampler_state import decode, encode
+
+PLAN = Plan(nw.Langevin(0.02, "em", adjust=True), 3, 2, 4, 2, nw.Adam(3, 0.05), nw.DualAveraging(), 5)
+
+
+def draw(*shape, seed=0):
+    return noise.rows(seed, shape[0]).normal(shape[1:], noise.PROBE, torch.float64)
+
+
+def target(nfe=1):
+    phi = nw.maps.Affine(draw(4, 6, seed=1), nfe=nfe)
+    return nw.NoisePosterior(phi, torch.nn.Identity(), nw.likelihoods.Gaussian(0.3), draw(2, 4, seed=2))
+
+
+class Recorder:
+    """A sink that remembers everything; it may begin with a state, as a resumed store does."""
+
+    def __init__(self, sampler=None):
+        self.sampler, self.draws, self.checkpoints = sampler, [], []
+
+    def append(self, state, info, sampler, extras):
+        self.draws.append((state, info, sampler, extras))
+
+    def checkpoint(self, sampler):
+        self.checkpoints.append(sampler)
+
+    def cursor(self):
+        return len(self.draws), self.sampler
+
+
+def drive(posterior, plan, sink):
+    return list(run_loop(posterior, plan, sink))
+
+
+def stage(sampler):
+    return "warm start" if sampler["transitions"] == 0 else "warm-up" if sampler["transitions"] <= PLAN.num_warmup else "draws"
+
+
+@pytest.fixture
+def always(monkeypatch):
+    monkeypatch.setattr("noisewalk.loop.CHECKPOINT_SECONDS", -1.0)
+
+
+def test_ticks_count_through_every_phase():
+    ticks = drive(target(nfe=3), PLAN, Recorder())
+    assert [tick.phase for tick in ticks] == ["warm start"] * 3 + ["warm-up"] * 4 + ["draws"] * 6
+    assert [tick.done for tick in ticks] == list(range(1, 14))
+    assert {tick.total for tick in ticks} == {13}
+    assert [tick.nfe for tick in ticks] == [4 * 3 * (1 + k) for k in range(1, 14)]  # four rows of three calls, the initial evaluation first
+    assert [math.isnan(tick.acceptance_rate) for tick in ticks] == [True] * 3 + [False] * 10
+    assert all(0 <= tick.acceptance_rate <= 1 for tick in ticks[3:])
+
+
+def test_the_draws_are_the_kernel_run_by_hand_with_the_keyed_noise_of_each_step():
+    plan = dataclasses.replace(PLAN, adapt=None, num_warmup=1)
+    sink, posterior, rows = Recorder(), target(), noise.rows(plan.seed, 2, 2)
+    drive(posterior, plan, sink)
+    state = posterior(rows.at(0).normal((6,), noise.INIT, torch.float64))
+    adam = plan.warm_start.start(state)
+    for k in range(1, 4):
+        adam = plan.warm_start.step(adam, posterior, k)
+    state, by_hand = adam.state, []
+    for transition in range(1 + 6):
+        state, info = plan.kernel.step(state, posterior, rows.at(1 + transition))
+        if transition in (2, 4, 6):
+            by_hand.append((state, info))
+    assert len(sink.draws) == len(by_hand) == 3
+    for (found, found_info, _, _), (expected, expected_info) in zip(sink.draws, by_hand, strict=True):
+        assert all(torch.equal(one, other) for one, other in zip((*found, *found_info), (*expected, *expected_info), strict=True))
+
+
+def test_without_a_warm_start_the_chain_starts_at_the_initial_noise():
+    plan = Plan(nw.Langevin(1e-12, "em"), 1, 2, 0, 1, None, None, 3)  # a step that hardly moves
+    sink = Recorder()
+    drive(target(), plan, sink)
+    expected = noise.rows(3, 2, 2).normal((6,), noise.INIT, torch.float64)
+    torch.testing.assert_close(sink.draws[0][0].z, expected, rtol=0, atol=1e-5)
+
+
+def test_every_stage_has_its_checkpoints(always):
+    sink = Recorder()
+    drive(target(), PLAN, sink)
+    assert [stage(sampler) for sampler in sink.checkpoints] == ["warm start"] * 3 + ["warm-up"] * 4
+    assert [stage(sampler) for _, _, sampler, _ in sink.draws] == ["draws"] * 3  # here each draw carries the state
+    assert [sampler["adam_steps"] for sampler in sink.checkpoints] == [1, 2, 3, 3, 3, 3, 3]
+    assert [sampler["transitions"] for sampler in sink.checkpoints] == [0, 0, 0, 1, 2, 3, 4]
+
+
+def test_checkpoints_wait_for_their_time(monkeypatch):
+    monkeypatch.setattr("noisewalk.loop.CHECKPOINT_SECONDS", 1e9)
+    sink = Recorder()
+    drive(target(), PLAN, sink)
+    assert sink.checkpoints == []
+
+
+def test_from_every_state_the_loop_goes_on_bitwise(always, tmp_path):
+    whole = Recorder()
+    ticks = drive(target(), PLAN, whole)
+    samplers = whole.checkpoints + [sampler for _, _, sampler, _ in whole.draws]
+    assert {stage(sampler) for sampler in samplers} == {"warm start", "warm-up", "draws"}
+    for number, sampler in enumerate(samplers):
+        (tmp_path / "state").write_bytes(b"".join(encode(sampler)))
+        rest = Recorder(decode(tmp_path / "state"))
+        posterior = target()
+        posterior(torch.zeros(2, 6, dtype=torch.float64))  # what was spent before is not this run's
+        after = drive(posterior, PLAN, rest)
+        missing = max(0, number - len(whole.checkpoints) + 1)
+        assert len(rest.draws) == 3 - missing
+        for found, expected in zip(rest.draws, whole.draws[missing:], strict=True):
+            assert all(torch.equal(one, other) for one, other in zip((*found[0], *found[1]), (*expected[0], *expected[1]), strict=True))
+            assert torch.equal(found[3]["step_size"], expected[3]["step_size"])
+            assert found[2]["nfe"] == expected[2]["nfe"]
+            assert found[2]["seconds"] >= sampler["seconds"] > 0
+        assert [tick[:4] for tick in after] == [tick[:4] for tick in ticks[len(ticks) - len(after) :]]
+
+
+def test_a_finished_run_costs_nothing_more():
+    sink = Recorder()
+    drive(target(), PLAN, sink)
+    posterior, again = target(), Recorder(sink.draws[-1][2])
+    assert drive(posterior, PLAN, again) == []
+    assert posterior.nfe == 0
+
+
+def test_more_draws_of_a_finished_run_are_those_of_a_longer_one():
+    short, long = Recorder(), Recorder()
+    drive(target(), PLAN, short)
+    drive(target(), dataclasses.replace(PLAN, num_draws=5), long)
+    more = Recorder(short.draws[-1][2])
+    drive(target(), dataclasses.replace(PLAN, num_draws=5), more)
+    for found, expected in zip(short.draws + more.draws, long.draws, strict=True):
+        assert torch.equal(found[0].z, expected[0].z)
+
+
+def test_the_step_is_adapted_in_the_warm_up_alone_and_averaged_after_it(always):
+    sink = Recorder()
+    drive(target(), PLAN, sink)
+    adaptations = [sampler["adaptation"] for sampler in sink.checkpoints]
+    assert adaptations[:3] == [None] * 3
+    steps = [adaptation[1] for adaptation in adaptations[3:]]
+    assert all(not torch.equal(one, other) for one, other in pairwise(steps))
+    for _, _, sampler, extras in sink.draws:
+        assert torch.equal(sampler["adaptation"], adaptations[-1])
+        assert torch.equal(extras["step_size"], PLAN.adapt.final(adaptations[-1]).repeat_interleave(2))
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0.02, [0.02] * 4), (torch.tensor([0.02, 0.01]), [0.02, 0.02, 0.01, 0.01])])
+def test_extras_hold_the_step_of_every_row_and_its_chi2(step, expected):
+    sink, posterior = Recorder(), target()
+    drive(posterior, dataclasses.replace(PLAN, kernel=nw.Langevin(step), adapt=None), sink)
+    for state, _, _, extras in sink.draws:
+        assert extras["step_size"].tolist() == pytest.approx(expected, rel=1e-7)
+        assert torch.equal(extras["chi2"], posterior.chi2(state.x))
+
+
+class Broken:
+    """A target that is not finite on some rows, from the `begins`-th evaluation on."""
+
+    def __init__(self, dead, begins=1):
+        self.inner, self.dead, self.begins, self.calls = target(), torch.tensor(dead), begins, 0
+        self.num_images, self.shape, self.y, self.chi2 = 2, (6,), self.inner.y, self.inner.chi2
+
+    @property
+    def nfe(self):
+        return self.inner.nfe
+
+    def __call__(self, z):
+        self.calls += 1
+        state = self.inner(z)
+        return state._replace(nll=torch.where(self.dead, torch.nan, state.nll)) if self.calls >= self.begins else state
+
+
+FOREVER = Plan(nw.Langevin(1e-3, "em"), 3 * PATIENCE, 2, 0, 1, None, None, 0)
+
+
+def test_a_target_that_is_not_finite_anywhere_at_the_start_is_refused():
+    with pytest.raises(DivergedError, match="initial z of any chain"):
+        drive(Broken([True] * 4), FOREVER, Recorder())
+
+
+def test_the_loop_gives_up_when_every_chain_has_diverged_many_times_in_a_row():
+    sink, alive = Recorder(), 7
+    with pytest.raises(DivergedError, match=rf"last {PATIENCE} transitions, up to number {alive + PATIENCE} \(all 4 rows\).*smaller step"):
+        drive(Broken([True] * 4, begins=2 + alive), FOREVER, sink)
+    assert len(sink.draws) == alive + PATIENCE - 1
+    assert torch.isfinite(sink.draws[-1][0].z).all()
+
+
+def test_one_living_chain_keeps_the_run_going():
+    sink = Recorder()
+    drive(Broken([True, True, False, True]), FOREVER, sink)
+    assert len(sink.draws) == FOREVER.num_draws
+    assert sink.draws[-1][1].diverging.tolist() == [True, True, False, True]
+
+
+def test_patience_is_not_renewed_by_a_resume():
+    first, begins = Recorder(), 2 + 5
+    ticks = run_loop(Broken([True] * 4, begins), FOREVER, first)
+    for _ in range(5 + 60):
+        next(ticks)
+    second = Recorder(first.draws[-1][2])
+    with pytest.raises(DivergedError, match=f"up to number {5 + PATIENCE} "):
+        drive(Broken([True] * 4), FOREVER, second)

@@ -1,0 +1,124 @@
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from noisewalk import noise, operators
+from noisewalk.errors import ConfigError
+from noisewalk.inputs import ValueRange
+from noisewalk.likelihoods import Gaussian
+from noisewalk.maps import Warp
+from noisewalk.problem import check_sigma, from_image, from_measurement, simulated
+
+SHAPE = (1, 16, 16)
+PRIOR, PHI = SimpleNamespace(name="toy", shape=SHAPE), Warp(SHAPE)
+BYTES, UNIT = ValueRange(0.0, 255.0), ValueRange(-1.0, 1.0)
+
+
+def images(count=2, seed=0):
+    return torch.tanh(noise.rows(seed, count).normal(SHAPE, noise.PROBE))
+
+
+@pytest.fixture
+def png(tmp_path):
+    path = tmp_path / "clean.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)).save(path)
+    return path
+
+
+def test_a_simulated_measurement_is_the_operator_plus_keyed_noise_of_every_image():
+    x = images()
+    problem = simulated(PRIOR, PHI, "avgpool:factor=2", 0.1, x, BYTES, "two", seed=3)
+    expected = operators.AveragePool(2)(x) + 0.1 * noise.rows(3, 2).normal((1, 8, 8), noise.SIMULATE)
+    torch.testing.assert_close(problem.y, expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(problem.truth, x)
+    assert problem.observed is None
+    assert not torch.equal(problem.y, simulated(PRIOR, PHI, "avgpool:factor=2", 0.1, x, BYTES, "two", seed=4).y)
+    first = simulated(PRIOR, PHI, "avgpool:factor=2", 0.1, x[:1], BYTES, "one", seed=3)
+    torch.testing.assert_close(first.y, problem.y[:1], rtol=1e-6, atol=1e-6)  # an image's noise does not know the others
+
+
+def test_simulated_noise_has_the_asked_level():
+    shape = (1, 96, 96)
+    problem = simulated(SimpleNamespace(name="toy", shape=shape), Warp(shape), "hdr:factor=1", 0.3, torch.zeros(2, *shape), UNIT, "zeros")
+    size = problem.y.numel()
+    assert abs(float(problem.y.double().square().mean()) / 0.09 - 1) < 5 * math.sqrt(2 / size)
+
+
+def test_what_the_operator_hides_is_not_simulated():
+    problem = simulated(PRIOR, PHI, "box:top=2,left=3,height=4,width=5", 0.1, images(), BYTES, "two")
+    assert (problem.y[:, :, 2:6, 3:8] == 0).all()
+    assert int((problem.y == 0).sum()) == 2 * 20
+    assert problem.target().num_observed.tolist() == [256 - 20] * 2
+
+
+def test_the_target_is_the_problem_as_it_says():
+    problem = simulated(PRIOR, PHI, "avgpool:factor=2", 0.1, images(), BYTES, "two")
+    target = problem.target(microbatch=3)
+    assert (target.phi, target.operator, target.microbatch, target.num_images) == (PHI, operators.AveragePool(2), 3, 2)
+    z = noise.rows(1, 2, 2).normal(SHAPE, noise.PROBE)
+    expected = Gaussian(0.1).nll(operators.AveragePool(2)(PHI(z)), problem.y[[0, 0, 1, 1]])
+    torch.testing.assert_close(target(z).nll, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_facts_are_json_and_complete():
+    problem = simulated(PRIOR, PHI, "hdr:factor=2", 0.1, images(), BYTES, "two")
+    facts = json.loads(json.dumps(problem.facts()))
+    assert facts["title"] == "two: hdr:factor=2"
+    assert facts["value_range"] == [0.0, 255.0]
+    assert (facts["prior"], facts["operator"], facts["sigma_y"], facts["simulated"]) == ("toy", "hdr:factor=2", 0.1, True)
+
+
+def test_an_image_file_is_degraded_in_its_own_unit(png):
+    problem = from_image(png, PRIOR, PHI, "avgpool:factor=2", 12.75, None, None, 5, "cpu")
+    pixels = np.asarray(Image.open(png), np.float64)
+    np.testing.assert_allclose(problem.truth[0, 0].numpy(), pixels / 127.5 - 1, atol=1e-6)
+    assert problem.sigma_y == pytest.approx(0.1)
+    assert problem.value_range == BYTES
+    assert problem.title == "clean.png: avgpool:factor=2"
+    again = simulated(PRIOR, PHI, "avgpool:factor=2", problem.sigma_y, problem.truth, BYTES, "clean.png", 5)
+    assert torch.equal(problem.y, again.y)
+
+
+def test_an_image_of_another_size_needs_to_be_fitted(png):
+    small = SimpleNamespace(name="toy", shape=(1, 8, 8))
+    with pytest.raises(ConfigError, match="--fit"):
+        from_image(png, small, Warp((1, 8, 8)), "hdr:factor=2", 10.0, None, None, 0, "cpu")
+    assert from_image(png, small, Warp((1, 8, 8)), "hdr:factor=2", 10.0, None, "crop", 0, "cpu").y.shape == (1, 1, 8, 8)
+
+
+def test_a_measurement_file_is_y_on_the_librarys_scale(tmp_path):
+    values = np.random.default_rng(1).uniform(100, 300, (8, 8))
+    np.save(tmp_path / "y.npy", values)
+    problem = from_measurement(tmp_path / "y.npy", PRIOR, PHI, "avgpool:factor=2", 5.0, ValueRange(100, 300), None, "cpu")
+    np.testing.assert_allclose(problem.y[0, 0].numpy(), (values - 200) / 100, atol=1e-6)
+    assert problem.sigma_y == pytest.approx(0.05)
+    assert (problem.truth, problem.observed, problem.facts()["simulated"]) == (None, None, False)
+
+
+def test_gaps_of_a_measurement_come_on_top_of_the_operators_own(tmp_path):
+    values = np.zeros((16, 16), np.float32)
+    values[0, :4] = np.nan
+    np.save(tmp_path / "y.npy", values)
+    operator = "box:top=8,left=0,height=8,width=16"
+    with pytest.raises(ConfigError, match="--missing"):
+        from_measurement(tmp_path / "y.npy", PRIOR, PHI, operator, 0.1, None, None, "cpu")
+    problem = from_measurement(tmp_path / "y.npy", PRIOR, PHI, operator, 0.1, None, "nan", "cpu")
+    assert problem.observed.shape == (1, *SHAPE)
+    assert int((~problem.observed).sum()) == 4
+    assert problem.target().num_observed.tolist() == [8 * 16 - 4]
+
+
+def test_sigma_is_scaled_by_half_the_range():
+    assert check_sigma(2.0, ValueRange(10.0, 50.0)) == pytest.approx(0.1)
+    assert check_sigma(0.3, UNIT) == 0.3
+
+
+@pytest.mark.parametrize("sigma", [None, 0.0, -1.0, float("nan"), float("inf")])
+def test_a_noise_level_that_is_none_is_refused(sigma):
+    with pytest.raises(ConfigError, match="--sigma-y"):
+        check_sigma(sigma, UNIT)

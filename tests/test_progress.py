@@ -1,0 +1,65 @@
+import pytest
+
+from noisewalk.loop import Tick
+from noisewalk.progress import show
+
+TICKS = [
+    Tick("warm start", 1, 4, 40, float("nan")),
+    Tick("warm-up", 2, 4, 1234, 0.5),
+    Tick("draws", 3, 4, 2000, 0.5),
+    Tick("draws", 4, 4, 1234567, 0.5),
+]
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def test_ticks_pass_through_unchanged_and_silently_when_disabled(terminal, capfd):
+    assert list(show(iter(TICKS), False)) == TICKS
+    assert capfd.readouterr() == ("", "")
+
+
+def test_off_a_terminal_nothing_is_shown(monkeypatch, capfd):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    assert list(show(iter(TICKS), True)) == TICKS
+    assert capfd.readouterr() == ("", "")
+
+
+def test_on_a_terminal_it_shows_phase_cost_and_acceptance_on_stderr(terminal, capsys):
+    shown = show(iter(TICKS), True)
+    assert list(shown) == TICKS
+    out, err = capsys.readouterr()
+    assert out == ""
+    for text in ("draws", "4/4", "NFE 1,234,567", "acceptance 0.50", "left"):
+        assert text in err
+    assert "nan" not in err
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_it_takes_one_tick_at_a_time(enabled, terminal, capsys):
+    taken = []
+
+    def ticks():
+        for tick in TICKS:
+            taken.append(tick)
+            yield tick
+
+    shown = show(ticks(), enabled)
+    assert taken == []
+    next(shown)
+    assert taken == TICKS[:1]
+    shown.close()
+
+
+def test_an_error_of_the_loop_passes_through(terminal, capsys):
+    def ticks():
+        yield TICKS[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(show(ticks(), True))

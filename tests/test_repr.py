@@ -1,0 +1,71 @@
+from dataclasses import dataclass, field
+
+import torch
+
+from noisewalk.repr import describe, readable
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class Thing:
+    matrix: torch.Tensor
+    name: str = "a"
+    hidden: int = field(default=3, repr=False)
+
+
+def triple(x):
+    return 3 * x
+
+
+def test_a_tensor_is_its_shape_and_a_hash_of_its_content():
+    value = torch.arange(6.0).reshape(2, 3)
+    text = describe(value)
+    assert text.startswith("Tensor[2, 3]#")
+    assert len(text.split("#")[1]) == 8
+    assert describe(value.clone()) == text
+    assert describe(value.T.contiguous().T) == text  # same values, another memory layout
+    assert describe(value.requires_grad_()) == text
+
+
+def test_the_hash_tells_values_shapes_and_types_apart():
+    value = torch.zeros(4)
+    changed = value.clone()
+    changed[3] = 1e-30
+    others = [changed, value.reshape(2, 2), value.double(), value.int(), -value, torch.zeros(5)]
+    texts = [describe(other).split("#")[1] for other in (value, *others)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_a_module_is_its_name_and_a_hash_of_its_weights():
+    linear = torch.nn.Linear(2, 2)
+    text = describe(linear)
+    assert text.startswith("Linear#")
+    with torch.no_grad():
+        linear.bias += 1
+    assert describe(linear) != text
+
+
+def test_a_readable_dataclass_prints_as_the_call_that_makes_it():
+    thing = Thing(torch.ones(2), "b")
+    assert repr(thing) == f"Thing(matrix={describe(torch.ones(2))}, name='b')"
+    assert repr(Thing(torch.zeros(2), "b")) != repr(thing)
+
+
+def test_lists_and_nested_objects_are_described_piece_by_piece():
+    thing = Thing(torch.ones(2))
+    assert describe([thing, (1, 2.5)]) == f"[{thing!r}, [1, 2.5]]"
+
+
+def test_a_function_is_its_full_name_without_an_address():
+    assert describe(triple) == f"{__name__}.triple"
+    assert describe(torch.fft.fft) == describe(torch.fft.fft)
+    assert "0x" not in describe(triple) + describe(Thing.__init__)
+
+
+def test_plain_values_print_as_themselves():
+    assert [describe(value) for value in (0.1, None, "a", 3, True)] == ["0.1", "None", "'a'", "3", "True"]
+
+
+def test_the_decorator_returns_the_class_itself():
+    assert readable(Thing) is Thing
+    assert Thing(torch.ones(1)).hidden == 3  # a field that is not shown still is a field

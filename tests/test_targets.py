@@ -1,0 +1,241 @@
+r"""The hand computation: Phi(z) = z + a sin z, A(x) = M x, so with h = M Phi(z) and observed entries O
+
+L = sum_O (y - h)^2 / (2 sigma^2) + log sigma + log(2 pi) / 2,  grad = (1 + a cos z) * M_O^T (h - y)_O / sigma^2,  J = M diag(1 + a cos z).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+import noisewalk as nw
+from noisewalk import noise
+from noisewalk.errors import ConfigError
+
+SIGMA, AMPLITUDE = 0.3, 0.7
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def draw(*shape, seed=0):
+    return noise.rows(seed, shape[0]).normal(shape[1:], noise.PROBE, torch.float64)
+
+
+MATRIX = draw(3, 4, seed=1)
+OBSERVED = torch.tensor([[True, True, True], [True, False, True]])
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A(x) = M x; `observed` says which entries the instrument has."""
+
+    observed: torch.Tensor | None = None
+
+    def __call__(self, x):
+        return x @ MATRIX.to(x.dtype).T
+
+
+def target(images=2, observed=None, microbatch=None, differentiable=True, own=None, nfe=1):
+    phi = nw.maps.Warp((4,), AMPLITUDE, nfe=nfe)
+    return nw.NoisePosterior(phi, Matrix(own), nw.likelihoods.Gaussian(SIGMA), draw(images, 3, seed=2), observed, microbatch, differentiable)
+
+
+def by_hand(z, y, observed):
+    """(nll, grad) of one row in numpy."""
+    m, slope = MATRIX.numpy(), 1 + AMPLITUDE * np.cos(z)
+    residual = np.where(observed, m @ (z + AMPLITUDE * np.sin(z)) - y, 0.0)
+    constant = observed.sum() * (math.log(SIGMA) + 0.5 * math.log(2 * math.pi))
+    return (residual**2).sum() / (2 * SIGMA**2) + constant, slope * (m.T @ residual) / SIGMA**2
+
+
+@pytest.mark.parametrize("observed", [None, OBSERVED])
+def test_the_state_is_the_hand_computation_image_major(observed):
+    posterior, z = target(observed=observed), draw(6, 4, seed=3)
+    state = posterior(z)
+    for row in range(6):
+        image = row // 3  # two images, three chains: rows 0 to 2 are image 0
+        mask = np.ones(3, bool) if observed is None else observed[image].numpy()
+        nll, grad = by_hand(z[row].numpy(), draw(2, 3, seed=2)[image].numpy(), mask)
+        assert float(state.nll[row]) == pytest.approx(nll, rel=1e-12)
+        np.testing.assert_allclose(state.grad[row].numpy(), grad, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state.x, z + AMPLITUDE * torch.sin(z), **EXACT)
+
+
+@pytest.mark.parametrize("observed", [None, OBSERVED])
+def test_the_jacobian_products_are_the_hand_computation(observed):
+    posterior, z, v, w = target(observed=observed), draw(4, 4, seed=4), draw(4, 4, seed=5), draw(4, 3, seed=6)
+    mean, jvp, vjp = posterior.linearize(z)
+    slope = 1 + AMPLITUDE * torch.cos(z)
+    torch.testing.assert_close(mean, (z + AMPLITUDE * torch.sin(z)) @ MATRIX.T, **EXACT)
+    torch.testing.assert_close(jvp(v), (slope * v) @ MATRIX.T, **EXACT)
+    torch.testing.assert_close(vjp(w), slope * (w @ MATRIX), **EXACT)
+    assert not any(part.requires_grad for part in (mean, jvp(v), vjp(w)))
+
+
+@pytest.mark.parametrize("microbatch", [1, 2, 4, 5, 6, 100])
+def test_micro_batches_change_nothing(microbatch):
+    z, v, w = draw(6, 4, seed=7), draw(6, 4, seed=8), draw(6, 3, seed=9)
+    whole, split = target(observed=OBSERVED), target(observed=OBSERVED, microbatch=microbatch)
+    for one, other in zip(whole(z), split(z), strict=True):
+        torch.testing.assert_close(other, one, **EXACT)
+    (mean, jvp, vjp), (mean_, jvp_, vjp_) = whole.linearize(z), split.linearize(z)
+    for one, other in ((mean, mean_), (jvp(v), jvp_(v)), (vjp(w), vjp_(w))):
+        torch.testing.assert_close(other, one, **EXACT)
+    assert whole.nfe == split.nfe
+
+
+def test_micro_batches_bound_the_rows_of_a_network_call():
+    seen = []
+
+    class Counted(nw.maps.Warp):
+        def __call__(self, z):
+            seen.append(len(z))
+            return super().__call__(z)
+
+    posterior = target(microbatch=4)
+    posterior.phi = Counted((4,), AMPLITUDE)
+    posterior(draw(10, 4))
+    assert seen == [4, 4, 2]
+
+
+@pytest.mark.parametrize("nfe", [1, 3])
+def test_every_row_costs_one_network_evaluation_with_or_without_a_product(nfe):
+    posterior, z = target(nfe=nfe, microbatch=4), draw(6, 4)
+    assert posterior.nfe == 0
+    posterior(z)
+    assert posterior.nfe == 6 * nfe  # forward and VJP together
+    mean, jvp, vjp = posterior.linearize(z)
+    assert posterior.nfe == 12 * nfe
+    jvp(z)
+    assert posterior.nfe == 18 * nfe
+    vjp(mean)
+    assert posterior.nfe == 24 * nfe
+    posterior.chi2(posterior.phi(z))
+    assert posterior.nfe == 24 * nfe  # the operator alone is free
+    without = target(nfe=nfe, differentiable=False)
+    without(z)
+    assert without.nfe == 6 * nfe
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_what_is_not_observed_is_never_read(value):
+    z, own = draw(6, 4, seed=10), torch.tensor([False, True, True])
+    y = draw(2, 3, seed=2)
+    hidden = ~(OBSERVED & own)
+    plain = target(observed=OBSERVED, own=own)
+    spoilt = nw.NoisePosterior(plain.phi, plain.operator, plain.likelihood, torch.where(hidden, value, y), OBSERVED)
+    assert (spoilt.y[hidden] == 0).all()
+    for one, other in zip(plain(z), spoilt(z), strict=True):
+        assert torch.equal(one, other)
+        assert torch.isfinite(other).all()
+    assert torch.equal(plain.chi2(plain(z).x), spoilt.chi2(spoilt(z).x))
+
+
+def test_the_mask_is_the_operators_and_the_gaps():
+    posterior = target(observed=OBSERVED, own=torch.tensor([False, True, True]))
+    assert posterior.observed.tolist() == [[False, True, True], [False, False, True]]
+    assert posterior.num_observed.tolist() == [2, 1]
+    nll, grad = by_hand(np.zeros(4), draw(2, 3, seed=2)[1].numpy(), np.array([False, False, True]))
+    state = posterior(torch.zeros(2, 4, dtype=torch.float64))
+    assert float(state.nll[1]) == pytest.approx(nll, rel=1e-12)
+    np.testing.assert_allclose(state.grad[1].numpy(), grad, rtol=1e-12, atol=1e-12)
+    assert target().observed is None
+    assert target().num_observed.tolist() == [3, 3]
+
+
+def test_a_mask_may_be_broadcast_over_the_images():
+    assert target(observed=torch.tensor([[True, False, True]])).observed.tolist() == [[True, False, True]] * 2
+    assert target(observed=torch.tensor([[True], [True]])).num_observed.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("chains", [1, 3])
+def test_several_images_equal_each_image_alone(chains):
+    together, z = target(3), draw(3 * chains, 4, seed=11)
+    for image in range(3):
+        alone = nw.NoisePosterior(together.phi, together.operator, together.likelihood, together.y[image : image + 1])
+        rows = slice(image * chains, (image + 1) * chains)
+        for one, other in zip(together(z), alone(z[rows]), strict=True):
+            torch.testing.assert_close(one[rows], other, **EXACT)
+        torch.testing.assert_close(together.chi2(z)[rows], alone.chi2(z[rows]), **EXACT)
+
+
+def test_chi2_is_the_whitened_residual_per_observed_entry():
+    posterior, x = target(observed=OBSERVED), draw(4, 4, seed=12)
+    residual = ((x @ MATRIX.T - posterior.y[[0, 0, 1, 1]]) / SIGMA) ** 2
+    expected = torch.stack([residual[0].mean(), residual[1].mean(), residual[2, [0, 2]].mean(), residual[3, [0, 2]].mean()])
+    torch.testing.assert_close(posterior.chi2(x), expected, **EXACT)
+
+
+def test_chi2_is_near_one_where_the_operator_explains_the_measurement():
+    shape = (4000,)
+    y = nw.likelihoods.Gaussian(SIGMA).sample(torch.zeros(1, *shape), noise.rows(5, 1))
+    posterior = nw.NoisePosterior(nw.maps.Warp(shape), torch.nn.Identity(), nw.likelihoods.Gaussian(SIGMA), y)
+    assert abs(float(posterior.chi2(torch.zeros(1, *shape))) - 1) < 5 * math.sqrt(2 / 4000)
+
+
+def test_a_target_without_gradients_says_so_by_zeros():
+    def rounded(x):
+        return torch.round(x.detach() @ MATRIX.T)
+
+    y = draw(1, 3, seed=2)
+    posterior = nw.NoisePosterior(nw.maps.Warp((4,)), rounded, nw.likelihoods.Gaussian(SIGMA), y, differentiable=False)
+    state, z = posterior(draw(5, 4)), draw(5, 4)
+    assert (state.grad == 0).all()
+    assert state.grad.shape == state.z.shape
+    torch.testing.assert_close(state.nll, posterior.likelihood.nll(rounded(posterior.phi(z)), y.expand(5, 3)), **EXACT)
+    with pytest.raises(ConfigError, match="needs gradients"):
+        nw.sample(posterior, nw.Langevin(0.1), num_draws=1, progress=False)
+
+
+def test_a_state_is_not_tied_to_the_z_it_was_made_from():
+    posterior, z = target(), draw(2, 4).requires_grad_()
+    state = posterior(z)
+    assert not any(part.requires_grad for part in state)
+    assert z.grad is None
+
+
+def test_the_nll_is_summed_in_float64_whatever_the_network_computes_in():
+    size, y = 4096, torch.full((1, 4096), 1e3)
+    posterior = nw.NoisePosterior(nw.maps.Warp((size,)), torch.nn.Identity(), nw.likelihoods.Gaussian(1.0), y)
+    state = posterior(torch.zeros(1, size))
+    assert state.nll.dtype == torch.float64
+    assert state.grad.dtype == torch.float32
+    assert float(state.nll) == pytest.approx(size * (0.5e6 + 0.5 * math.log(2 * math.pi)), rel=1e-14)  # float32 keeps 7 digits
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"y": torch.zeros(2, 4)}, r"y has shape \(2, 4\), but A\(x\) of one image has shape \(3,\)"),
+        ({"y": torch.zeros(3)}, r"y must be \(images, 3\)"),
+        ({"y": torch.tensor(0.0)}, r"y has shape \(\)"),
+        ({"y": torch.tensor([[0.0, float("nan"), float("inf")]])}, "2 entries that are not finite.*observed"),
+        ({"observed": torch.ones(2, 3)}, "must be a bool tensor"),
+        ({"observed": torch.ones(4, 3, dtype=torch.bool)}, "does not broadcast"),
+        ({"observed": torch.tensor([[True] * 3, [False] * 3])}, "nothing is observed in at least one image"),
+        ({"microbatch": 0}, "microbatch must be a positive number"),
+        ({"microbatch": -2}, "microbatch must be a positive number"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_the_border(change, says):
+    arguments = {"y": torch.zeros(2, 3), "observed": None, "microbatch": None, **change}
+    with pytest.raises(ConfigError, match=says):
+        nw.NoisePosterior(nw.maps.Warp((4,)), Matrix(), nw.likelihoods.Gaussian(SIGMA), **arguments)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_rows_that_are_no_multiple_of_the_images_are_refused(rows):
+    with pytest.raises(ConfigError, match=f"{rows} rows.* 2 images"):
+        target()(torch.zeros(rows, 4, dtype=torch.float64))
+
+
+def test_its_text_changes_with_everything_that_changes_the_posterior():
+    base = target()
+    same, texts = repr(target()), [repr(base)]
+    texts.append(repr(target(observed=OBSERVED)))
+    for part in ({"phi": replace(base.phi, amplitude=0.5)}, {"likelihood": nw.likelihoods.Gaussian(0.4)}, {"y": base.y + 1e-9}):
+        pieces = {"phi": base.phi, "operator": base.operator, "likelihood": base.likelihood, "y": base.y, **part}
+        texts.append(repr(nw.NoisePosterior(**pieces)))
+    assert same == texts[0]
+    assert len(set(texts)) == len(texts)
