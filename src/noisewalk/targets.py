@@ -93,6 +93,8 @@ class NoisePosterior:
     def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
         """A(Phi(z)) with the products of its Jacobian J at z; each product costs one network call a row.
 
+        Both products also take k rows in turn for every row of z, (B k, ...), and return as many: one large batch instead of k small ones.
+
         Arguments:
             z: (B, *phi.shape).
 
@@ -103,10 +105,12 @@ class NoisePosterior:
             mean = torch.cat([self._forward(z[rows]) for rows, _ in self._blocks(z)])
 
         def jvp(v: Tensor) -> Tensor:
-            return torch.cat([self._jvp(z[rows], v[rows]) for rows, _ in self._blocks(z)])
+            at = z.repeat_interleave(len(v) // len(z), 0)
+            return torch.cat([self._jvp(at[rows], v[rows]) for rows, _ in self._blocks(at)])
 
         def vjp(w: Tensor) -> Tensor:
-            return torch.cat([self._vjp(z[rows], w[rows]) for rows, _ in self._blocks(z)])
+            at = z.repeat_interleave(len(w) // len(z), 0)
+            return torch.cat([self._vjp(at[rows], w[rows]) for rows, _ in self._blocks(at)])
 
         return mean, jvp, vjp
 

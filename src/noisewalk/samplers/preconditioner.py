@@ -23,6 +23,8 @@ from ..types import State
 
 FIRST_BLOCK = 16
 """Probe vectors that `gauss_newton` starts with when it chooses the rank."""
+LARGEST_BATCH, LARGEST_NUMEL = 64, 1 << 18
+"""Rows, and rows times values of x, that probe vectors are put together to; a batch of chains may be larger."""
 OVERSAMPLING = 8
 """Probe vectors beyond the rank that is asked for."""
 
@@ -237,9 +239,15 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     mean, jvp, vjp = target.linearize(state.z)
     weight = target.curvature(mean)
 
+    at_once = max(1, min(LARGEST_BATCH, LARGEST_NUMEL // state.x[0].numel()) // len(state.z))
+
     def product(vectors: Tensor) -> Tensor:
-        columns = [vjp(weight * jvp(v.repeat_interleave(chains, 0).reshape(-1, *shape))) for v in vectors.unbind(1)]
-        return torch.stack([column.reshape(images, chains, dim).mean(1) for column in columns], 1)
+        parts = []
+        for block in vectors.split(at_once, 1):
+            probes = block[:, None].expand(-1, chains, -1, -1).reshape(-1, *shape)  # every row's probes in turn
+            image = vjp(weight.repeat_interleave(block.shape[1], 0) * jvp(probes))
+            parts.append(image.reshape(images, chains, -1, dim).mean(1))
+        return torch.cat(parts, 1)
 
     size = min(dim, FIRST_BLOCK if rank is None else rank + OVERSAMPLING)
     probes = keyed.rows(seed, images, device=state.z.device)
