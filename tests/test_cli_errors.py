@@ -93,35 +93,21 @@ def test_options_of_an_image_and_of_a_measurement_do_not_mix(sample):
     ("operator", "says"),
     [
         ("blurr", "'blur'"),
-        ("", "known: "),
         (":", "known: "),
         ("avgpool", "factor"),
-        ("avgpool:", "factor"),
         ("avgpool:4", "key=value"),
-        ("avgpool:size=4", "factor"),
         ("avgpool:factor=", "whole number"),
-        ("avgpool:factor=two", "whole number"),
         ("avgpool:factor=2.5", "whole number"),
         ("avgpool:factor=0", "at least 1"),
-        ("avgpool:factor=-4", "at least 1"),
         ("avgpool:factor=5", "32"),
-        ("avgpool:factor=64", "32"),
-        ("avgpool:factor=2,factor=2", "twice"),
         ("avgpool:factor=4+avgpool:factor=3", "8"),
         ("blur:kernel_size=4", "kernel_size"),
-        ("blur:std=nan", "finite"),
         ("blur:std=-1", "std"),
-        ("inpaint:keep=0", "keep"),
         ("inpaint:keep=1.5", "keep"),
-        ("inpaint:keep=nan", "finite"),
-        ("box:top=0,left=0,height=2", "width"),
         ("box:top=30,left=0,height=8,width=8", "32"),
         ("box:top=0,left=0,height=32,width=32", "32"),
-        ("hdr:factor=0", "factor"),
-        ("mask:", "file"),
         ("mask:absent.npy", "absent.npy"),
         ("conv:absent.npy", "absent.npy"),
-        ("conv:kernel.txt", ".npy"),
         ("hdr:factor=2+", "'2+'"),
     ],
 )
@@ -168,13 +154,9 @@ def test_a_mask_that_cannot_be_used_is_named(sample, mask):
 @pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8), (3, 32, 32), (2, 1, 32, 32), (32, 32, 1, 1), (1024,)])
 def test_a_measurement_of_another_shape_says_both_shapes(sample, shape):
     np.save("y.npy", measurement(shape))
-    says = sample()
-    assert str(SHAPE) in says
+    says = sample(operator="avgpool:factor=2")
+    assert str((1, 16, 16)) in says
     assert str(shape if len(shape) != 2 else (1, *shape)) in says
-
-
-def test_a_measurement_must_have_the_shape_of_the_operators(sample):
-    assert str((1, 8, 8)) in sample(operator="avgpool:factor=4")
 
 
 @pytest.mark.parametrize("flags", [(), ("--simulate",)])
@@ -214,14 +196,12 @@ def test_a_file_that_is_not_there_or_no_image_is_named(sample, name, flags):
     assert name in sample(name, *flags)
 
 
-@pytest.mark.parametrize("prior", ["nothing", "./absent", "empty"])
+@pytest.mark.parametrize("prior", ["fashion33", "./absent", "empty"])
 def test_an_unknown_prior_is_named(sample, prior):
     os.mkdir("empty")
-    assert prior.removeprefix("./") in sample(prior=prior)
-
-
-def test_the_known_priors_are_listed(sample):
-    assert "fashion32" in sample(prior="fashion33")
+    says = sample(prior=prior)
+    assert prior.removeprefix("./") in says
+    assert prior == "empty" or "fashion32" in says
 
 
 @pytest.mark.parametrize("steps", ["0", "3", "-1"])
@@ -235,7 +215,7 @@ def test_an_unknown_kernel_lists_the_known_ones(sample):
 
 
 @pytest.mark.parametrize("step", ["0", "nan", "-1e-3", "inf"])
-@pytest.mark.parametrize("kernel", [None, "em", "ei", "mala", "pcnl"])
+@pytest.mark.parametrize("kernel", [None, "em"])
 def test_a_step_size_that_is_none_is_refused(sample, step, kernel):
     assert "step_size must be positive and finite" in sample(step_size=step, kernel=kernel)
 

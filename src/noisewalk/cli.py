@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .cli_options import dtype_of, kernel_of
 
 if TYPE_CHECKING:
     from .loop import Plan
@@ -20,9 +21,6 @@ priors_app = typer.Typer(help="List and show priors.", no_args_is_help=False, in
 train_app = typer.Typer(help="Train priors.", no_args_is_help=True)
 app.add_typer(priors_app, name="priors")
 app.add_typer(train_app, name="train")
-
-DTYPES = ("float32", "float64", "bfloat16", "float16")
-KERNELS = {"em": ("em", False), "ei": ("ei", False), "mala": ("em", True), "pcnl": ("ei", True)}
 
 
 def main() -> None:
@@ -58,16 +56,21 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option(help="Folder for the two runs.")] = Path("demo")) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the two runs.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16.")] = "float32",
+) -> None:
     """Restore a real held-out image twice, with its uncertainty, in about two minutes on two cores."""
     from .demo import TASKS, combined_report, demo_plan, demo_problem
     from .restore import restore
 
     for task in TASKS:
-        problem = demo_problem(task)
-        plan = demo_plan(problem)
+        problem = demo_problem(task, seed, device, dtype_of(dtype))
+        plan = demo_plan(problem, seed)
         _announce(problem, plan, out / task)
-        restore(problem, plan, out / task, f"noisewalk demo --out {shlex.quote(str(out))}", resume=True)
+        restore(problem, plan, out / task, shlex.join(["noisewalk", *sys.argv[1:]]), resume=True)
         _conclude(out / task)
     combined_report([out / task for task in TASKS], out / "report.html")
     print(f"open {out / 'report.html'}")
@@ -85,9 +88,10 @@ def sample(
     size: Annotated[int | None, typer.Option(help="Image side, for a .pt file without a card.")] = None,
     head_channels: Annotated[int | None, typer.Option(help="Channels per attention head, for a .pt file without a card.")] = None,
     num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
-    kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc or slice; without it preconditioned HMC.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc, slice or smc; without it preconditioned HMC.")] = None,
     step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it mala, pcnl and hmc adapt theirs.")] = None,
     num_leapfrog: Annotated[int, typer.Option(help="Leapfrog steps of hmc.")] = 8,
+    num_particles: Annotated[int, typer.Option(help="Particles of smc.")] = 200,
     thin: Annotated[int | None, typer.Option(help="Transitions per kept draw; 10 for adapted mala and pcnl, else 1.")] = None,
     num_draws: Annotated[int, typer.Option(help="Draws kept per chain.")] = 100,
     num_warmup: Annotated[int | None, typer.Option(help="Transitions discarded first.")] = None,
@@ -117,7 +121,7 @@ def sample(
         raise ConfigError("--missing belongs to a measurement: leave out --simulate, or use a mask operator")
     if fit and not simulate:
         raise ConfigError("--fit belongs to a clean image: a measurement must have the shape that the operator produces")
-    network = load_prior(prior, label, device, _dtype(dtype), kind, size, head_channels)
+    network = load_prior(prior, label, device, dtype_of(dtype), kind, size, head_channels)
     phi = network.ode_map() if getattr(network.denoiser, "kind", None) == "edm" else network.map(num_steps)
     bounds = None if range is None else ValueRange(*range)
     problem = (
@@ -125,12 +129,14 @@ def sample(
         if simulate
         else from_measurement(input, network, phi, operator, sigma_y, bounds, missing, device)
     )
-    problem = problem.to(_dtype(dtype)) if dtype == "float64" else problem
-    plan = _plan(problem, kernel, step_size, thin, num_draws, num_warmup, chains, warm_start, lr, seed, num_leapfrog)
+    problem = problem.to(dtype_of(dtype)) if dtype == "float64" else problem
     folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
+    if kernel == "smc":
+        _restore_smc(problem, step_size, num_leapfrog, num_particles, seed, folder, resume, microbatch)
+        return
+    plan = _plan(problem, kernel, step_size, thin, num_draws, num_warmup, chains, warm_start, lr, seed, num_leapfrog)
     _announce(problem, plan, folder)
-    command = shlex.join(["noisewalk", *(a for a in sys.argv[1:] if a != "--resume")])
-    restore(problem, plan, folder, command, resume, microbatch)
+    restore(problem, plan, folder, _command(), resume, microbatch)
     _conclude(folder)
     print(f"open {folder / 'report.html'}")
 
@@ -141,16 +147,6 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     from .report.build import build_report
 
     print(build_report(run))
-
-
-def _dtype(name: str) -> Any:
-    import torch
-
-    from .errors import ConfigError
-
-    if name not in DTYPES:
-        raise ConfigError(f"unknown --dtype {name!r}: choose one of {', '.join(DTYPES)}")
-    return getattr(torch, name)
 
 
 def _plan(
@@ -172,7 +168,7 @@ def _plan(
     from .warmstart import Adam
 
     target = problem.target()
-    chosen = None if kernel is None and step_size is None else _kernel(kernel or "mala", step_size, num_leapfrog)
+    chosen = None if kernel is None and step_size is None else kernel_of(kernel or "mala", step_size, num_leapfrog)
     start = Adam(warm_start, lr) if warm_start else None
     each = thin if thin is not None else 10 if getattr(chosen, "evaluations", 8) == 1 and step_size is None else 1
     if chosen is None or step_size is not None:
@@ -182,24 +178,22 @@ def _plan(
     return replace(resolve(target, chosen, num_draws, chains, warmup, each, start, adapt, seed), refresh=refresh)
 
 
-def _kernel(name: str, step_size: float | None, num_leapfrog: int) -> Any:
-    from .errors import ConfigError
+def _restore_smc(
+    problem: Problem, step_size: float | None, num_leapfrog: int, num_particles: int, seed: int, folder: Path, resume: bool, microbatch: int | None
+) -> None:
+    from .restore import restore
     from .samplers.hmc import HMC
-    from .samplers.langevin import Langevin
-    from .samplers.slice import EllipticalSlice
+    from .tempering import resolve_smc
 
-    if name in KERNELS:
-        scheme, adjust = KERNELS[name]
-        if step_size is None and not adjust:
-            raise ConfigError(f"the unadjusted kernel {name} needs --step-size, for instance 1e-5 as in the paper")
-        return Langevin(1e-3 if step_size is None else step_size, scheme, adjust)
-    if name == "hmc":
-        return HMC(0.1 if step_size is None else step_size, num_leapfrog)
-    if name == "slice":
-        if step_size is not None:
-            raise ConfigError("elliptical slice sampling has no step size: leave --step-size out")
-        return EllipticalSlice()
-    raise ConfigError(f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice")
+    plan = resolve_smc(problem.target(), num_particles, kernel=HMC(0.2 if step_size is None else step_size, num_leapfrog), seed=seed)
+    print(f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])\n  tempered SMC, {plan}\n  into {folder}", flush=True)
+    restore(problem, plan, folder, _command(), resume, microbatch)
+    _conclude(folder)
+    print(f"open {folder / 'report.html'}")
+
+
+def _command() -> str:
+    return shlex.join(["noisewalk", *(a for a in sys.argv[1:] if a != "--resume")])
 
 
 def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
@@ -221,7 +215,8 @@ def _conclude(folder: Path) -> None:
     print("  " + "  ".join(f"{k} {summary[k]:.4g}" for k in keys if summary.get(k) is not None), flush=True)
 
 
-from . import cli_priors, cli_train  # noqa: E402
+from . import cli_calibrate, cli_priors, cli_train  # noqa: E402
 
+cli_calibrate.register(app)
 cli_priors.register(priors_app)
 cli_train.register(train_app)

@@ -6,14 +6,16 @@ from .loop import Plan
 from .problem import Problem
 from .report.build import build_report
 from .run import Run, sample_stored
+from .samplers.smc import Ladder
+from .tempering import smc_stored
 
 
-def restore(problem: Problem, plan: Plan, out: Path, command: str, resume: bool = False, microbatch: int | None = None, progress: bool = True) -> Run:
+def restore(problem: Problem, plan: Plan | Ladder, out: Path, command: str, resume: bool = False, microbatch: int | None = None, progress: bool = True) -> Run:
     """Draw posterior samples of a problem into a folder and write its report.
 
     Arguments:
         problem: what to solve.
-        plan: how; see `run.resolve`.
+        plan: how; from `plan.resolve` or `tempering.resolve_smc`.
         out: the run's folder.
         command: what reproduces the run, for the report.
         resume: go on with an existing run.
@@ -28,6 +30,10 @@ def restore(problem: Problem, plan: Plan, out: Path, command: str, resume: bool 
     """
     arrays = {} if problem.truth is None else {"truth": problem.truth}
     facts = {**problem.facts(), "command": command}
-    run = sample_stored(problem.target(microbatch), plan, out, progress, facts, arrays, resume)
+    target = problem.target(microbatch)
+    if isinstance(plan, Ladder):
+        run = smc_stored(target, plan, out, progress, facts, arrays, resume)
+    else:
+        run = sample_stored(target, plan, out, progress, facts, arrays, resume)
     build_report(out)
     return run

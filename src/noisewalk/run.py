@@ -11,8 +11,9 @@ from torch import Tensor
 from .adapt import DualAveraging
 from .errors import ConfigError
 from .loop import Plan, run_loop
+from .memory_store import MemoryStore
 from .plan import resolve, spec_of
-from .types import Info, Kernel, State
+from .types import Kernel
 from .warmstart import Adam
 
 DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
@@ -109,6 +110,7 @@ class Run:
             "jump": worst("jump", min),
             "step_size": step,
             "langevin_time": num_draws * self.thin * step,
+            "log_evidence": None if self.log_evidence is None else float(self.log_evidence.sum()),
             "chi2": average("chi2"),
             "z_norm2_per_dim": float(self.z.to(torch.float64).square().mean()) if num_draws else float("nan"),
         }
@@ -155,33 +157,6 @@ class Run:
         mean: Any = total / count
         variance = (square - count * mean**2).clamp(min=0) / max(1, count - 1)
         return (centre[:, 0] + mean).to(torch.float32), variance.sqrt().to(torch.float32)
-
-
-class MemoryStore:
-    """Draws in memory, with the interface of `RunStore`."""
-
-    def __init__(self, num_images: int, num_chains: int) -> None:
-        self._rows = (num_images, num_chains)
-        self._draws: list[dict[str, Tensor]] = []
-        self.sampler: dict[str, Any] | None = None
-
-    def append(self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, Tensor]) -> None:
-        """Keep one draw."""
-        values = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict(), **extras}
-        self._draws.append({k: v.reshape(*self._rows, *v.shape[1:]) for k, v in values.items()})
-        self.sampler = sampler
-
-    def checkpoint(self, sampler: dict[str, Any]) -> None:
-        """Keep the loop's state."""
-        self.sampler = sampler
-
-    def cursor(self) -> tuple[int, dict[str, Any] | None]:
-        """Draws kept, and the loop's state."""
-        return len(self._draws), self.sampler
-
-    def arrays(self) -> dict[str, Tensor]:
-        """(image, chain, draw, ...) by name."""
-        return {k: torch.stack([d[k] for d in self._draws], 2) for k in self._draws[0]}
 
 
 def sample(

@@ -1,13 +1,16 @@
 """`tempered_smc`: the posterior's draws by tempered sequential Monte Carlo, as a `Run` with the log evidence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from .errors import ConfigError
 from .loop import Tick
+from .memory_store import MemoryStore
 from .plan import spec_of
-from .run import MemoryStore, Run, open_run, put_problem
+from .run import Run, open_run, put_problem
 from .samplers.hmc import HMC
 from .samplers.slice import EllipticalSlice
 from .samplers.smc import Ladder, run_smc
@@ -48,7 +51,7 @@ def tempered_smc(
         DivergedError: no particle of an image is finite.
         StoreError: the folder holds something else.
     """
-    plan = _resolve(target, num_particles, num_carried, ess_fraction, kernel, num_moves, seed)
+    plan = resolve_smc(target, num_particles, num_carried, ess_fraction, kernel, num_moves, seed)
     spec = spec_of(target, plan)
     if store is None:
         memory = MemoryStore(target.num_images, num_particles)
@@ -56,19 +59,72 @@ def tempered_smc(
         state: dict[str, Any] = memory.sampler or {}
         arrays, cost = memory.arrays(), (state["nfe"], state["seconds"])
         return Run(arrays, *cost, 1, True, spec, target.y, target.num_observed, state["log_evidence"])
+    return smc_stored(target, plan, store, progress)
+
+
+def smc_stored(
+    target: Any,
+    plan: Ladder,
+    folder: str | Path,
+    progress: bool = True,
+    problem: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Tensor] | None = None,
+    resume: bool = True,
+) -> Run:
+    """Carry the particles into a folder.
+
+    Arguments:
+        target: the posterior.
+        plan: from `resolve_smc`.
+        folder: of the run.
+        progress: show a progress bar on a terminal.
+        problem: what else defines the run, kept in spec.json.
+        arrays: (image, ...) arrays to keep beside the draws, such as the truth.
+        resume: go on with an existing run; False makes one an error.
+
+    Returns:
+        The run, read back from the folder.
+
+    Raises:
+        StoreError: the folder holds something else.
+    """
     from .store import RunStore
 
-    shapes = (target.num_images, num_particles, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
-    with RunStore.create_or_resume(store, {**spec, "problem": {}}, *shapes, extras=("step_size", "chi2")) as kept:
-        put_problem(kept, target, {})
+    spec = {**spec_of(target, plan), "problem": dict(problem or {})}
+    shapes = (target.num_images, plan.num_particles, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
+    with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), resume=resume) as kept:
+        put_problem(kept, target, arrays or {})
         _drive(target, plan, kept, progress)
         kept.mark_complete()
-    return open_run(store)
+    return open_run(folder)
 
 
-def _resolve(
-    target: Any, num_particles: int, num_carried: int | None, ess_fraction: float | None, kernel: Kernel | None, num_moves: int | None, seed: int
+def resolve_smc(
+    target: Any,
+    num_particles: int,
+    num_carried: int | None = None,
+    ess_fraction: float | None = None,
+    kernel: Kernel | None = None,
+    num_moves: int | None = None,
+    seed: int = 0,
 ) -> Ladder:
+    """Check the arguments of `tempered_smc` and choose what is None.
+
+    Arguments:
+        target: the posterior.
+        num_particles: draws that come back, per image.
+        num_carried: particles carried.
+        ess_fraction: effective sample size kept between temperatures.
+        kernel: an exact transition.
+        num_moves: transitions at each temperature.
+        seed: of all noise.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
     carried = num_particles if num_carried is None else num_carried
     moves = 4 if num_moves is None else num_moves
     share = 0.5 if ess_fraction is None else ess_fraction

@@ -4,10 +4,12 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,10 +18,12 @@ import noisewalk as nw
 from noisewalk.errors import ConfigError, NoisewalkError, WeightsError
 from noisewalk.priors.diffusers import build_unet, write_unet
 from noisewalk.priors.load import list_priors, load_prior
+from noisewalk.priors.packages import locate
 
 NEEDED = ("kind", "shape", "sigma_min", "sigma_max", "sigma_data", "unshuffle", "sha256")
 BUNDLED = {"fashion32": "consistency", "fashion32-edm": "edm"}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def noise(rows: int, shape: tuple[int, ...]) -> Tensor:
@@ -49,9 +53,9 @@ def edit_card(folder: Path, **values: Any) -> None:
     (folder / "card.json").write_text(json.dumps(json.loads((folder / "card.json").read_text()) | values))
 
 
-def refused(source: str | Path, kind: type[NoisewalkError], *says: str) -> None:
-    with pytest.raises(kind) as error:
-        load_prior(source)
+def refused(source: str | Path, kind_of_error: type[NoisewalkError], *says: str, **options: Any) -> None:
+    with pytest.raises(kind_of_error) as error:
+        load_prior(source, **options)
     assert "\n" not in str(error.value)
     for text in says:
         assert text in str(error.value)
@@ -147,7 +151,7 @@ def test_a_card_that_is_no_json_is_named(prior: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", ["[]", "3", "null", '"text"'])
 def test_a_card_that_is_no_table_is_named(prior: Path, content: str) -> None:
     (prior / "card.json").write_text(content)
-    refused(prior, WeightsError, str(prior / "card.json"), "kind")
+    refused(prior, WeightsError, str(prior / "card.json"), "table")
 
 
 @pytest.mark.parametrize("key", NEEDED)
@@ -189,3 +193,230 @@ def test_weights_of_another_architecture_are_named_by_key(prior: Path) -> None:
     config = json.loads((prior / "unet" / "config.json").read_text())
     (prior / "unet" / "config.json").write_text(json.dumps(config | {"in_channels": 3}))
     refused(prior, WeightsError, "conv_in.weight", "(32, 1, 3, 3)", "(32, 3, 3, 3)")
+
+
+VALUES = [
+    {"shape": [1, 8]},
+    {"shape": [1, 8, 0]},
+    {"shape": [1, 8, 8.0]},
+    {"shape": "1, 8, 8"},
+    {"shape": [3, 8, 8]},
+    {"unshuffle": 0},
+    {"unshuffle": 1.5},
+    {"unshuffle": "1"},
+    {"sigma_min": 0},
+    {"sigma_min": -1.0},
+    {"sigma_min": 60.0},
+    {"sigma_min": None},
+    {"sigma_max": float("inf")},
+    {"sigma_max": "50"},
+    {"sigma_data": float("nan")},
+    {"sigma_data": True},
+    {"sha256": None},
+    {"sha256": "abc"},
+    {"sha256": "z" * 64},
+]
+
+
+@pytest.mark.parametrize("change", VALUES, ids=str)
+def test_a_value_that_a_card_cannot_hold_names_its_key(prior: Path, change: dict[str, Any]) -> None:
+    edit_card(prior, **change)
+    refused(prior, WeightsError, *change)
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99", ""])
+def test_a_device_that_is_not_here_is_named(prior: Path, device: str) -> None:
+    refused(prior, ConfigError, repr(device), device=device)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.complex64, torch.bool, "float32", None])
+def test_a_dtype_without_fractions_is_refused(prior: Path, dtype: Any) -> None:
+    refused(prior, ConfigError, "torch.float32", repr(dtype), dtype=dtype)
+
+
+@pytest.mark.parametrize("options", [{"kind": "consistency"}, {"size": 16}, {"head_channels": 16}, {"label": 0}], ids=str)
+def test_what_a_card_says_cannot_be_said_otherwise(prior: Path, options: dict[str, Any]) -> None:
+    refused(prior, ConfigError, *options, **options)
+
+
+def test_what_a_card_says_may_be_repeated(prior: Path) -> None:
+    assert load_prior(prior, kind="edm", size=8, head_channels=32).shape == (1, 8, 8)
+
+
+def test_an_unknown_kind_of_network_is_refused(prior: Path) -> None:
+    refused(prior, ConfigError, "'flow'", "consistency", "edm", kind="flow")
+
+
+def as_pipeline(folder: Path, scheduler: Any) -> Path:
+    """The prior's network in a folder as a diffusers pipeline leaves it."""
+    (folder / "card.json").unlink()
+    if scheduler is not None:
+        (folder / "scheduler").mkdir()
+        (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    return folder
+
+
+@pytest.mark.parametrize(("name", "kind"), [("CMStochasticIterativeScheduler", "consistency"), ("EDMEulerScheduler", "edm")])
+def test_a_pipelines_folder_is_what_its_scheduler_says(prior: Path, name: str, kind: str) -> None:
+    denoiser = load_prior(as_pipeline(prior, {"_class_name": name, "sigma_max": 40, "rho": 7.0})).denoiser
+    assert (denoiser.kind, denoiser.sigma_min, denoiser.sigma_max, denoiser.sigma_data) == (kind, 0.002, 40.0, 0.5)
+
+
+@pytest.mark.parametrize("scheduler", [None, {}, {"_class_name": "DDPMScheduler"}])
+def test_a_folder_without_a_telling_scheduler_asks_for_the_kind(prior: Path, scheduler: Any) -> None:
+    refused(as_pipeline(prior, scheduler), WeightsError, str(prior), "kind='edm'")
+    assert load_prior(prior, kind="edm").denoiser.kind == "edm"
+
+
+@pytest.mark.parametrize(
+    "scheduler", [[], "text", {"_class_name": "EDMEulerScheduler", "sigma_max": None}, {"_class_name": "EDMEulerScheduler", "sigma_min": 90}]
+)
+def test_a_scheduler_that_cannot_be_is_named(prior: Path, scheduler: Any) -> None:
+    refused(as_pipeline(prior, scheduler), WeightsError, "scheduler_config.json")
+
+
+def test_a_folder_of_the_network_alone_loads(prior: Path) -> None:
+    assert load_prior(prior / "unet", kind="consistency").map().shape == (1, 8, 8)
+
+
+COND = {"size": 32, "head_channels": 32}
+UNCOND = {"size": 32, "head_channels": 16}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Callable[[str, str], Path]:
+    """A published network's small copy, under a name of the test's choice."""
+    return lambda network, name: Path(shutil.copy(FIXTURES / f"openai_tiny_{network}.pt", tmp_path / name))
+
+
+@pytest.mark.parametrize("network", ["cond", "uncond"])
+def test_a_checkpoint_denoises_as_the_published_code_does(network: str) -> None:
+    with np.load(FIXTURES / f"openai_tiny_{network}.npz") as file:
+        values = {key: torch.from_numpy(file[key]) for key in file.files}
+    label = values["label"].tolist()[0] if len(values["label"]) else None
+    prior = load_prior(FIXTURES / f"openai_tiny_{network}.pt", label, **(COND if network == "cond" else UNCOND))
+    expected = values["consistency"][:1]
+    got = prior.denoiser(values["x_t"][:1], values["sigma"][:1])
+    assert float((got - expected).abs().max()) < 1e-4 * max(1.0, float(expected.abs().max()))
+
+
+def test_a_class_conditional_checkpoint_needs_its_class() -> None:
+    path = FIXTURES / "openai_tiny_cond.pt"
+    refused(path, ConfigError, "label", "0 to 999", **COND)
+    for label in (1000, 2.5):
+        refused(path, ConfigError, "0 to 999", str(label), label=label, **COND)
+
+
+def test_other_classes_make_other_images() -> None:
+    x = noise(1, (3, 32, 32))
+    first, second, again = (load_prior(FIXTURES / "openai_tiny_cond.pt", label, **COND).denoiser(x, torch.tensor(1.0)) for label in (3, 4, 3))
+    assert torch.equal(first, again)
+    assert float((first - second).abs().max()) > 0
+
+
+def test_a_checkpoint_without_classes_takes_none() -> None:
+    refused(FIXTURES / "openai_tiny_uncond.pt", ConfigError, "label", label=3, **UNCOND)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [("edm_net.pt", None, "edm"), ("net.pt", None, "consistency"), ("net.pt", "edm", "edm"), ("edm_net.pt", "consistency", "consistency")],
+)
+def test_a_checkpoints_kind_is_as_said_else_as_named(checkpoint: Callable[[str, str], Path], name: str, kind: str | None, expected: str) -> None:
+    assert load_prior(checkpoint("uncond", name), kind=kind, **UNCOND).denoiser.kind == expected
+
+
+def test_a_checkpoints_size_is_as_its_name_says_else_asked_for(checkpoint: Callable[[str, str], Path]) -> None:
+    assert load_prior(checkpoint("uncond", "cd_cat256_mine.pt")).shape == (3, 256, 256)
+    assert load_prior(checkpoint("uncond", "ct_imagenet64_mine.pt"), size=32).shape == (3, 32, 32)
+    for name in ("net.pt", "model_10064.pt", "cat2560.pt"):
+        refused(checkpoint("uncond", name), ConfigError, name, "size=")
+
+
+@pytest.mark.parametrize("options", [{"size": 6}, {"size": 0}, {"size": 32, "head_channels": 48}], ids=str)
+def test_a_size_or_head_that_the_network_cannot_have_is_refused(options: dict[str, int]) -> None:
+    refused(FIXTURES / "openai_tiny_uncond.pt", ConfigError, str(list(options.values())[-1]), **options)
+
+
+def test_a_side_card_says_what_a_checkpoint_is(checkpoint: Callable[[str, str], Path]) -> None:
+    path = checkpoint("uncond", "net.pt")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    side = {"kind": "edm", "shape": [3, 32, 32], "head_channels": 16, "sigma_data": 0.3, "sha256": sha256, "licence": "none"}
+    path.with_suffix(".json").write_text(json.dumps(side))
+    prior = load_prior(path)
+    assert prior.card["licence"] == "none"
+    assert (prior.denoiser.kind, prior.shape, prior.denoiser.sigma_data, prior.denoiser.sigma_max) == ("edm", (3, 32, 32), 0.3, 80.0)
+    for options in ({"kind": "consistency"}, {"size": 64}, {"head_channels": 64}):
+        refused(path, ConfigError, *options, **options)
+    path.with_suffix(".json").write_text(json.dumps(side | {"sha256": "0" * 64}))
+    refused(path, WeightsError, "sha256", "000000")
+
+
+@pytest.mark.parametrize("side", ["{", "[]", '{"kind": "flow"}', '{"sigma_max": 0}', '{"shape": [3, 32]}', '{"shape": [1, 32, 32], "head_channels": 16}'])
+def test_a_side_card_that_cannot_be_is_told(checkpoint: Callable[[str, str], Path], side: str) -> None:
+    path = checkpoint("uncond", "net.pt")
+    path.with_suffix(".json").write_text(side)
+    with pytest.raises(WeightsError, match="net"):
+        load_prior(path, size=None if "shape" in side else 32)
+
+
+def test_a_published_checkpoints_name_is_enough_once_it_is_in_the_cache(checkpoint: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "cd_bedroom256_lpips.pt"
+    path = checkpoint("uncond", name)
+    monkeypatch.setenv("NOISEWALK_CACHE", str(path.parent))
+    monkeypatch.chdir(path.parent.parent)
+    prior = load_prior(name)
+    assert prior.shape == (3, 256, 256)
+    assert prior.card["midpoint"] == 4.365562
+    for options in ({"kind": "edm"}, {"size": 64}, {"head_channels": 16}):
+        refused(name, ConfigError, *options, **options)
+    path.unlink()
+    refused(name, WeightsError, prior.card["source"], str(path))
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    refused(tmp_path / "net.pt", WeightsError, str(tmp_path / "net.pt"), "missing")
+
+
+def here(name: str) -> None:
+    """Skips where the package's weights are not in the cache."""
+    if name == "terrain128":
+        pytest.importorskip("onnx")
+    try:
+        locate(**list_priors()[name]["archive"])
+    except WeightsError as error:
+        if "is missing" not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+def test_terrain_needs_its_difficulty() -> None:
+    refused("terrain128", ConfigError, "label", "difficulty", "1 to 100")
+    for label in (0, 0.99, 101, float("nan")):
+        refused("terrain128", ConfigError, "1 to 100", str(label), label=label)
+
+
+def test_terrain_of_other_difficulties_is_other_terrain() -> None:
+    here("terrain128")
+    low, high = (load_prior("terrain128", label) for label in (1, 99.5))
+    assert (low.name, low.shape, low.denoiser.kind) == ("terrain128", (1, 128, 128), "consistency")
+    assert not any(p.requires_grad for p in low.denoiser.network.parameters())
+    states = [prior.denoiser.network.state_dict() for prior in (low, high)]
+    assert [key for key in states[0] if not torch.equal(states[0][key], states[1][key])] == ["time_embedding.linear_2.bias"]
+    refused("terrain128", ConfigError, "kind", label=3, kind="edm")
+
+
+def test_faces_are_a_generator() -> None:
+    here("faces64")
+    prior = load_prior("faces64", dtype=torch.float64)
+    phi = prior.map()
+    assert (prior.denoiser, prior.shape, phi.shape) == (None, (3, 64, 64), (100,))
+    assert phi(noise(2, (100,)).double()).dtype == torch.float64
+    for options in ({"label": 1}, {"kind": "consistency"}, {"size": 32}, {"head_channels": 64}):
+        refused("faces64", ConfigError, *options, **options)
+
+
+@pytest.mark.parametrize(("name", "label"), [("terrain128", 3), ("faces64", None)])
+def test_a_package_prior_that_is_not_here_says_how_to_get_it(name: str, label: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path))
+    refused(name, WeightsError, str(tmp_path), "noisewalk priors get", label=label)

@@ -26,6 +26,22 @@ class Count(nn.Module):
         return SimpleNamespace(sample=torch.tanh(self.weight * h))
 
 
+class Layered(nn.Module):
+    """A network with a list of layers, as diffusers' blocks have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.Conv2d(1, 1, 1)
+        nn.init.constant_(layer.weight, 0.7)
+        nn.init.constant_(layer.bias, 0.1)
+        self.resnets = nn.ModuleList([nn.Sequential(layer, nn.Tanh())])
+
+    def forward(self, h: Tensor, t: Tensor, class_labels: Tensor | None = None) -> SimpleNamespace:
+        for layer in self.resnets:
+            h = layer(h)
+        return SimpleNamespace(sample=h + t.reshape(-1, 1, 1, 1) / 1000)
+
+
 def prior(kind: str, **card: Any) -> Prior:
     return Prior("toy", {"kind": kind, **card}, NetworkDenoiser(Count(), kind, (1, 2, 3)))
 
@@ -67,6 +83,19 @@ def test_a_given_midpoint_wins_over_the_cards() -> None:
     assert made.denoiser.network.levels == pytest.approx([80.0, 0.4], rel=1e-6)
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_checkpointing_the_map_changes_no_bit(steps: int) -> None:
+    made = Prior("toy", {"midpoint": 1.5}, NetworkDenoiser(Layered(), "consistency", (1, 2, 3)))
+    results = []
+    for checkpoint in (False, True):
+        leaf = z().requires_grad_()
+        phi = made.map(num_steps=steps, seed=3, checkpoint=checkpoint)
+        x = phi(leaf)
+        results.append((x.detach(), torch.autograd.grad(x.square().sum(), leaf)[0]))
+        assert ("checkpoint=True" in repr(phi)) == checkpoint
+    assert all(torch.equal(plain, checkpointed) for plain, checkpointed in zip(*results, strict=True))
+
+
 @pytest.mark.parametrize("solver", ["heun", "euler"])
 def test_the_ode_map_costs_what_it_says(solver: str) -> None:
     made = prior("edm")
@@ -95,6 +124,7 @@ def test_the_ode_map_has_18_heun_steps_unless_told() -> None:
         (lambda: prior("consistency").map(num_steps=2, midpoint=0.001), ("midpoint", "0.002", "0.001")),
         (lambda: prior("consistency").map(num_steps=2, midpoint=80.0), ("midpoint", "80.0")),
         (lambda: prior("consistency").map(num_steps=2, midpoint=float("nan")), ("midpoint", "nan")),
+        (lambda: prior("consistency").map(checkpoint=True), ("checkpoint", "blocks", "Count")),
         (lambda: prior("edm").ode_map(solver="rk45"), ("rk45", "heun", "euler")),
         (lambda: prior("edm").ode_map(gradient="none"), ("none", "direct", "checkpoint")),
         (lambda: prior("edm").ode_map(num_steps=1), ("num_steps", "2", "1")),

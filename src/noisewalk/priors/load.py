@@ -120,8 +120,8 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
     """What a diffusers folder says about itself: the scheduler's name and noise levels."""
     path = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_table(path) if path.exists() else {}
-    found = {"CMStochasticIterativeScheduler": "consistency", "EDMEulerScheduler": "edm"}.get(scheduler.get("_class_name", ""))
-    kind = request.kind or found
+    known = {"CMStochasticIterativeScheduler": "consistency", "EDMEulerScheduler": "edm"}
+    kind = known.get(str(scheduler.get("_class_name")), request.kind)
     if kind is None:
         raise WeightsError(f"{folder} has no card.json and no scheduler that says what the network is: give kind='consistency' or kind='edm'")
     card = {"kind": kind, **{key: scheduler.get(key, value) for key, value in SCALING.items()}}
@@ -130,17 +130,17 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
 
 
 def _from_package(name: str, card: Mapping[str, Any], request: Request) -> Prior:
-    path = packages.locate(**card["archive"])
+    _check_label(name, card, request.label)
     if name == "faces64":
         from .faces import read_faces
 
         _check_request(name, card["kind"], card["shape"][-1], None, request)
-        _check_label(name, card, request.label)
+        path = packages.locate(**card["archive"])
         return Prior(name, card, None, read_faces(path).to(request.device, request.dtype))
     from .openai import infer, to_unet
     from .terrain import read_terrain
 
-    _check_label(name, card, request.label)
+    path = packages.locate(**card["archive"])
     state = read_terrain(path, float(request.label or 0))
     network = to_unet(state, infer(state, card["shape"][-1], card["head_channels"], str(path)))
     return _denoising(name, card, network, request, labelled=True)
@@ -157,7 +157,9 @@ def _from_checkpoint(name: str, path: Path, known: Mapping[str, Any] | None, req
         raise WeightsError(f"{path} is missing: give the path of a .pt checkpoint")
     card = dict(known or _side_card(path, request))
     says = SIZE.search(path.name)
-    size = card["shape"][-1] if "shape" in card else request.size or (says and int(says[1]))
+    size = card["shape"][-1] if "shape" in card else request.size
+    if size is None and says is not None:
+        size = int(says[1])
     if size is None:
         raise ConfigError(f"the name {path.name} does not say its image side: give size= (--size)")
     state = read_state(path, card.get("sha256"))

@@ -54,7 +54,7 @@ def locate(package: str, version: str, sha256: str, member: str, member_sha256: 
     path = place(package, version, member)
     fault = _fault(path, member_sha256)
     if fault is not None:
-        raise WeightsError(f"{path} {fault}: run `noisewalk priors get`, or {_by_hand(package, version, member, path)}")
+        raise WeightsError(f"{path} {fault}: run `noisewalk priors get NAME`, or {_by_hand(package, version, member, path)}")
     return path
 
 

@@ -147,7 +147,9 @@ def _notes(run: Run, summary: Mapping[str, Any]) -> list[str]:
     if not run.complete:
         notes.append(f"The run is not finished: {summary['num_draws']} draws a chain so far. Go on with --resume.")
     r_hat = summary["r_hat_max"]
-    if r_hat is None:
+    if run.log_evidence is not None:
+        notes.append(f"Particles of tempered SMC, not chains: no R-hat. Log evidence {summary['log_evidence']:.2f}; compare two seeds to see its error.")
+    elif r_hat is None:
         notes.append("Too few draws to tell whether the chains agree: treat the uncertainty map as a lower bound.")
     elif r_hat > 1.05:
         notes.append(f"The chains have not mixed yet (largest R-hat {r_hat:.2f}, aim 1.05): the uncertainty map is too narrow. Draw longer chains.")

@@ -1,0 +1,57 @@
+"""`noisewalk calibrate`: is the sampler right on problems simulated from a prior?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Arguments:
+        app: the command line.
+    """
+    app.command()(calibrate)
+
+
+def calibrate(
+    prior: Annotated[str, typer.Option(help="Name (noisewalk priors), Hub repository, folder or .pt file.")],
+    operator: Annotated[str, typer.Option(help="Such as avgpool:factor=4; steps joined by +.")],
+    sigma_y: Annotated[float, typer.Option(help="Noise standard deviation, pixels in [-1, 1].")],
+    test: Annotated[str, typer.Option(help="exactness (is the kernel right?) or converged (are its runs long enough?).")] = "exactness",
+    kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc or slice; without it the sound default.")] = None,
+    step_size: Annotated[float | None, typer.Option(help="Step of the kernel.")] = None,
+    num_leapfrog: Annotated[int, typer.Option(help="Leapfrog steps of hmc.")] = 8,
+    num_problems: Annotated[int, typer.Option(help="Simulated problems.")] = 200,
+    num_draws: Annotated[int, typer.Option(help="Draws the truth is ranked among.")] = 19,
+    thin: Annotated[int, typer.Option(help="Transitions between draws.")] = 1,
+    label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
+    num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of calibration.html, .json and .png.")] = Path("calibration"),
+    seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="Of the network.")] = "float32",
+    microbatch: Annotated[int, typer.Option(help="Rows per network call.")] = 50,
+) -> None:
+    """Rank the truth of many simulated problems among the sampler's draws; uniform ranks mean that it is right."""
+    from .cli_options import dtype_of, kernel_of
+    from .errors import ConfigError
+    from .experiments.calibrate import calibrate as run
+    from .likelihoods import Gaussian
+    from .operators import parse
+    from .priors.load import load_prior
+    from .report.calibration import write_calibration
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is not an empty folder: give another --out")
+    network = load_prior(prior, label, device, dtype_of(dtype))
+    chosen = None if kernel is None else kernel_of(kernel, step_size, num_leapfrog)
+    problem = f"{prior}, {operator}, sigma_y {sigma_y:g}"
+    found = run(network.map(num_steps), parse(operator, network.shape), Gaussian(sigma_y), chosen, num_problems, test, seed, num_draws, thin, microbatch)
+    write_calibration(found, problem, out)
+    for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):
+        print(f"  {name:16} p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")
+    print(f"{found}\n  acceptance {found.acceptance_rate:.2f}  NFE {found.nfe:,}\nopen {out / 'calibration.html'}")

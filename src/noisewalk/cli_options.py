@@ -1,0 +1,62 @@
+"""Options that several commands share, from text to objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+KERNELS = {"em": ("em", False), "ei": ("ei", False), "mala": ("em", True), "pcnl": ("ei", True)}
+
+
+def dtype_of(name: str) -> Any:
+    """A --dtype.
+
+    Arguments:
+        name: such as "float32".
+
+    Returns:
+        The torch dtype.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    import torch
+
+    from .errors import ConfigError
+
+    if name not in DTYPES:
+        raise ConfigError(f"unknown --dtype {name!r}: choose one of {', '.join(DTYPES)}")
+    return getattr(torch, name)
+
+
+def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
+    """A --kernel.
+
+    Arguments:
+        name: "em", "ei", "mala", "pcnl", "hmc" or "slice".
+        step_size: None where it is to be adapted.
+        num_leapfrog: of "hmc".
+
+    Returns:
+        The kernel.
+
+    Raises:
+        ConfigError: an unknown name, or a step size missing or out of place.
+    """
+    from .errors import ConfigError
+    from .samplers.hmc import HMC
+    from .samplers.langevin import Langevin
+    from .samplers.slice import EllipticalSlice
+
+    if name in KERNELS:
+        scheme, adjust = KERNELS[name]
+        if step_size is None and not adjust:
+            raise ConfigError(f"the unadjusted kernel {name} needs --step-size, for instance 1e-5 as in the paper")
+        return Langevin(1e-3 if step_size is None else step_size, scheme, adjust)
+    if name == "hmc":
+        return HMC(0.1 if step_size is None else step_size, num_leapfrog)
+    if name == "slice":
+        if step_size is not None:
+            raise ConfigError("elliptical slice sampling has no step size: leave --step-size out")
+        return EllipticalSlice()
+    raise ConfigError(f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice")
