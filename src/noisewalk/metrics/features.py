@@ -26,7 +26,7 @@ SIZE = 224
 """Side the images are resized to."""
 
 
-def features(images: Tensor, extractor: str | Callable[[Tensor], Tensor] = "efficientnet-lite0", batch_size: int = 64) -> Tensor:
+def features(images: Tensor, extractor: str | Callable[[Tensor], Tensor] = "efficientnet-lite0", batch_size: int = 16) -> Tensor:
     """Features of images, batch by batch, without gradients; no random numbers.
 
     Arguments:
