@@ -1,6 +1,6 @@
 """`sample`: the posterior's draws as a `Run`; `open_run` reads one back, finished or not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -241,30 +241,50 @@ def sample_stored(
     Raises:
         StoreError: the folder holds something else.
     """
+    return into_folder(target, plan, plan.num_chains, folder, lambda store: _drive(target, plan, store, progress), problem, arrays, resume)
+
+
+def into_folder(
+    target: Any,
+    plan: Any,
+    num_chains: int,
+    folder: str | Path,
+    drive: Callable[[Any], None],
+    problem: Mapping[str, Any] | None,
+    arrays: Mapping[str, Tensor] | None,
+    resume: bool,
+) -> Run:
+    """Open a run's folder, keep what does not change, and let a sampler write its draws.
+
+    Arguments:
+        target: the posterior.
+        plan: what the sampler does, for the specification.
+        num_chains: chains or particles per image.
+        folder: of the run.
+        drive: runs the sampler into the store.
+        problem: what else defines the run, kept in spec.json.
+        arrays: (image, ...) arrays to keep beside the draws, such as the truth.
+        resume: go on with an existing run; False makes one an error.
+
+    Returns:
+        The run, read back from the folder.
+
+    Raises:
+        StoreError: the folder holds something else.
+    """
     from .store import RunStore
 
     spec = {**spec_of(target, plan), "problem": dict(problem or {})}
-    shapes = (target.num_images, plan.num_chains, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
+    shapes = (target.num_images, num_chains, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
     with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), resume=resume) as store:
-        put_problem(store, target, arrays or {})
-        _drive(target, plan, store, progress)
+        fixed = {"y": target.y, "num_observed": target.num_observed, **(arrays or {})}
+        if target.observed is not None:
+            fixed["observed"] = target.observed
+        for name, array in fixed.items():
+            store.put(name, array, ("image", *(f"{name}_{i}" for i in range(array.ndim - 1))))
+        drive(store)
         store.mark_complete()
     return open_run(folder)
-
-
-def put_problem(store: Any, target: Any, arrays: Mapping[str, Tensor]) -> None:
-    """Keep what does not change beside the draws.
-
-    Arguments:
-        store: of the run.
-        target: the posterior; its y, mask and number of observed entries are kept.
-        arrays: further (image, ...) arrays, such as the truth.
-    """
-    fixed = {"y": target.y, "num_observed": target.num_observed, **arrays}
-    if target.observed is not None:
-        fixed["observed"] = target.observed
-    for name, array in fixed.items():
-        store.put(name, array, ("image", *(f"{name}_{i}" for i in range(array.ndim - 1))))
 
 
 def open_run(folder: str | Path) -> Run:

@@ -10,7 +10,7 @@ from .errors import ConfigError
 from .loop import Tick
 from .memory_store import MemoryStore
 from .plan import spec_of
-from .run import Run, open_run, put_problem
+from .run import Run, into_folder
 from .samplers.hmc import HMC
 from .samplers.slice import EllipticalSlice
 from .samplers.smc import Ladder, run_smc
@@ -88,15 +88,7 @@ def smc_stored(
     Raises:
         StoreError: the folder holds something else.
     """
-    from .store import RunStore
-
-    spec = {**spec_of(target, plan), "problem": dict(problem or {})}
-    shapes = (target.num_images, plan.num_particles, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
-    with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), resume=resume) as kept:
-        put_problem(kept, target, arrays or {})
-        _drive(target, plan, kept, progress)
-        kept.mark_complete()
-    return open_run(folder)
+    return into_folder(target, plan, plan.num_particles, folder, lambda store: _drive(target, plan, store, progress), problem, arrays, resume)
 
 
 def resolve_smc(
