@@ -76,6 +76,8 @@ def distill(
     from .train.loop import TrainSettings
     from .train.trajectory import TrajectoryLoss, teacher_trajectories
 
+    if recipe not in ("trajectory", "cd", "ct"):
+        raise ConfigError(f"unknown --recipe {recipe!r}: choose trajectory, cd or ct")
     source = load_prior(teacher)
     guide = source.denoiser
     if guide is None or guide.kind != "edm":

@@ -77,6 +77,13 @@ def resolve(
     for name, value, least in (("num_draws", num_draws, 1), ("num_chains", num_chains, 1), ("thin", thin, 1)):
         if not isinstance(value, int) or value < least:
             raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if not isinstance(seed, int) or not 0 <= seed < 1 << 56:
+        raise ConfigError(f"seed must be a whole number from 0 to 2^56 - 1, got {seed!r}")
+    for name, given, kind in (("warm_start", warm_start, Adam), ("adapt", adapt, DualAveraging)):
+        if given is not None and given != "auto" and not isinstance(given, kind):
+            raise ConfigError(f"{name} must be nw.{kind.__name__}(...), 'auto' or None, got {given!r}")
+    if kernel is not None and not hasattr(kernel, "step"):
+        raise ConfigError(f"kernel must be an object with a step method, such as nw.HMC(0.1, 8), or None, got {kernel!r}")
     if num_warmup != "auto" and (not isinstance(num_warmup, int) or num_warmup < 0):
         raise ConfigError(f"num_warmup must be 'auto' or an integer of at least 0, got {num_warmup!r}")
     if kernel is not None and getattr(kernel, "needs_gradient", True) and not getattr(target, "differentiable", True):

@@ -21,11 +21,11 @@ def describe(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"Tensor{list(value.shape)}#{_digest([value])}"
     if isinstance(value, torch.nn.Module):
-        return f"{type(value).__name__}#{_digest(list(value.state_dict().values()))}"
+        return f"{type(value).__name__}#{_digest(list(value.state_dict().values()), repr(value))}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(describe(v) for v in value) + "]"
     if type(value).__repr__ is object.__repr__ or (callable(value) and hasattr(value, "__qualname__")):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}{_held(value)}"
     return repr(value)
 
 
@@ -47,9 +47,25 @@ def readable(cls: type[T]) -> type[T]:
     return cls
 
 
-def _digest(tensors: list[Any]) -> str:
-    sha = hashlib.sha256()
+def _held(value: Any) -> str:
+    """What tells one function or instance from another of the same name: its code, what it closes over, its attributes."""
+    cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+    held = [*cells, *(getattr(value, "__defaults__", None) or ()), *getattr(value, "__dict__", {}).values()]
+    code = getattr(value, "__code__", None)
+    if code is None and not held:
+        return ""
+    sha = hashlib.sha256(b"" if code is None else code.co_code + repr([c for c in code.co_consts if not hasattr(c, "co_code")]).encode())
+    for item in held:
+        sha.update(describe(item).encode())
+    return f"#{sha.hexdigest()[:8]}"
+
+
+def _digest(tensors: list[Any], text: str = "") -> str:
+    import torch
+
+    sha = hashlib.sha256(text.encode())
     for tensor in tensors:
         sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        sha.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()[:8]

@@ -42,11 +42,14 @@ class NoisePosterior:
         microbatch: int | None = None,
         differentiable: bool = True,
     ) -> None:
-        if microbatch is not None and microbatch < 1:
+        if microbatch is not None and (not isinstance(microbatch, int) or microbatch < 1):
             raise ConfigError(f"microbatch must be a positive number of rows or None, got {microbatch}")
         self.phi, self.operator, self.likelihood = phi, operator, likelihood
         self.microbatch, self.differentiable = microbatch, differentiable
         self.nfe = 0
+        if not isinstance(y, Tensor) or not y.is_floating_point() or (y.ndim > 0 and len(y) == 0):
+            found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+            raise ConfigError(f"y must be a floating-point tensor (images, *y) with one image or more, got {found}")
         data_shape, y_shape = self._shapes(y)
         if y.ndim == 0 or tuple(y.shape[1:]) != y_shape:
             raise ConfigError(f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {y_shape}: y must be (images, {', '.join(map(str, y_shape))})")

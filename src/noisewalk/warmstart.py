@@ -48,9 +48,9 @@ class Adam:
     def __post_init__(self) -> None:
         if self.num_steps < 0:
             raise ConfigError(f"Adam's num_steps must be 0 or more, got {self.num_steps}")
-        if not self.lr > 0:
-            raise ConfigError(f"Adam's lr must be positive, got {self.lr}")
-        if not all(0 <= beta < 1 for beta in self.betas):
+        if not 0 < self.lr < float("inf"):
+            raise ConfigError(f"Adam's lr must be positive and finite, got {self.lr}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"Adam's betas must lie in [0, 1), got {self.betas}")
         if self.objective not in ("likelihood", "posterior"):
             raise ConfigError(f"unknown objective {self.objective!r}: choose 'likelihood' (the paper's) or 'posterior'")

@@ -227,7 +227,7 @@ def _check_label(name: str, card: Mapping[str, Any], label: float | None) -> Non
 
 def _checked_device(device: str | torch.device) -> torch.device:
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error

@@ -132,7 +132,7 @@ def check_step_size(step_size: float | Tensor) -> None:
     Raises:
         ConfigError: another shape, or values that are not positive and finite.
     """
-    tau = torch.as_tensor(step_size)
+    tau = torch.as_tensor(step_size, dtype=torch.float64)
     if tau.ndim > 1 or tau.numel() == 0:
         raise ConfigError(f"step_size must be one number or one per image (N,), got shape {tuple(tau.shape)}")
     if not bool((torch.isfinite(tau) & (tau > 0)).all()):
