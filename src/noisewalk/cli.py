@@ -122,7 +122,10 @@ def sample(
     if fit and not simulate:
         raise ConfigError("--fit belongs to a clean image: a measurement must have the shape that the operator produces")
     network = load_prior(prior, label, device, dtype_of(dtype), kind, size, head_channels)
-    phi = network.ode_map() if getattr(network.denoiser, "kind", None) == "edm" else network.map(num_steps)
+    diffusion = getattr(network.denoiser, "kind", None) == "edm"
+    if diffusion and num_steps != 1:
+        raise ConfigError(f"{prior} is a diffusion model, sampled by its probability flow: leave --num-steps out")
+    phi = network.ode_map() if diffusion else network.map(num_steps)
     bounds = None if range is None else ValueRange(*range)
     problem = (
         from_image(input, network, phi, operator, sigma_y, bounds, fit, seed, device)  # type: ignore[arg-type]

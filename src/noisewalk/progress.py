@@ -33,12 +33,12 @@ def show(ticks: Iterator[Tick], enabled: bool) -> Iterator[Tick]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[cost]}"),
     )
-    rate = 0.0
+    rate: float | None = None
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("start", total=None, cost="")
         for tick in ticks:
             if tick.acceptance_rate == tick.acceptance_rate:  # not NaN
-                rate = tick.acceptance_rate if rate == 0.0 else 0.95 * rate + 0.05 * tick.acceptance_rate
-            accepting = f"acceptance {rate:.2f}" if rate else ""
+                rate = tick.acceptance_rate if rate is None else 0.95 * rate + 0.05 * tick.acceptance_rate
+            accepting = "" if rate is None else f"acceptance {rate:.2f}"
             bar.update(task, description=tick.phase, completed=tick.done, total=tick.total, cost=f"NFE {tick.nfe:,} {accepting}")
             yield tick
