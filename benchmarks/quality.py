@@ -80,7 +80,7 @@ class Problem:
             "one draw": run.draws[:, 0, -1],
             "zero fill": torch.where(mask, y, 0.0),
             "nearest fill": torch.stack([nearest(v, mask) for v in y]),
-            **{f"total variation {w:g}": torch.stack([total_variation(v, mask, w) for v in y]) for w in (0.1, 0.2, 0.4)},
+            **{f"total variation {w:g}": torch.stack([total_variation(v, mask, w) for v in y]) for w in (0.0125, 0.025, 0.05, 0.1, 0.2)},
         }
         table = {name: psnr(x, truths) for name, x in methods.items()}
         summary = run.summary()
