@@ -15,8 +15,8 @@ over: tile t of draw k has the cells that draw k already has in the overlap as f
 law is p(first | y) p(next | y, overlap) ...: later tiles know the earlier ones, but not the other way round, and nothing is shared over more than
 a tile. That is no posterior under a prior of whole maps, which terrain128 does not define.
 
-    python examples/terrain.py --quick       # about two minutes on two cores: one tile each, chains too short to trust
-    python examples/terrain.py               # about fifteen: one tile with voids, 128 x 224 cells eight times coarser
+    python examples/terrain.py --quick       # one tile each, chains too short to trust; several minutes on two cores
+    python examples/terrain.py               # one tile with voids, 128 x 224 cells eight times coarser; much longer
 """
 
 import argparse
