@@ -26,7 +26,7 @@ def test_a_measurement_is_noisy_at_the_stated_level(problems, task):
     problem = problems[task]
     target = problem.target()
     chi2, count = float(target.chi2(problem.truth)), int(target.num_observed)
-    assert problem.sigma_y == demo.SIGMA_Y
+    assert problem.likelihood.sigma_y == demo.SIGMA_Y
     assert abs(chi2 - 1) < 5 * (2 / count) ** 0.5
 
 

@@ -19,7 +19,9 @@ FILES = {"spec.json", "run.zarr", "summary.json", "samples.png", "mean.png", "st
 
 def problem(count=1):
     truth = torch.tanh(noise.rows(0, count).normal(SHAPE, noise.PROBE))
-    return simulated(SimpleNamespace(name="toy", shape=SHAPE), Warp(SHAPE), "avgpool:factor=2", 0.2, truth, ValueRange(0.0, 255.0), "toy image")
+    return simulated(
+        SimpleNamespace(name="toy", shape=SHAPE), Warp(SHAPE), "avgpool:factor=2", nw.likelihoods.Gaussian(0.2), truth, ValueRange(0.0, 255.0), "toy image"
+    )
 
 
 def plan(num_draws=4, seed=0):

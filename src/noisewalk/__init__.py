@@ -24,12 +24,12 @@ _EXPORTS = {
     "open_run": "run",
     "Run": "run",
 }
-_MODULES = ("maps", "operators", "likelihoods", "metrics", "diagnostics", "noise", "errors", "types", "priors", "inputs", "report")
+_MODULES = ("maps", "operators", "likelihoods", "baselines", "metrics", "diagnostics", "noise", "errors", "types", "priors", "inputs", "report")
 
 __all__ = ["__version__", *_EXPORTS, *_MODULES]
 
 if TYPE_CHECKING:
-    from . import diagnostics, errors, inputs, likelihoods, maps, metrics, noise, operators, priors, report, types
+    from . import baselines, diagnostics, errors, inputs, likelihoods, maps, metrics, noise, operators, priors, report, types
     from .adapt import DualAveraging
     from .experiments.calibrate import calibrate
     from .priors.load import list_priors, load_prior

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .cli_options import dtype_of, kernel_of
+from .cli_options import LIKELIHOOD_HELP, dtype_of, kernel_of
 
 if TYPE_CHECKING:
     from .loop import Plan
@@ -81,7 +81,8 @@ def sample(
     input: Annotated[Path, typer.Argument(help="Image (with --simulate) or measurement: .png .jpg .tif .npy .npz .fits")],
     prior: Annotated[str, typer.Option(help="Name (noisewalk priors), Hub repository, folder or .pt file.")],
     operator: Annotated[str, typer.Option(help="Such as avgpool:factor=4 or inpaint:keep=0.2,seed=0; steps joined by +.")],
-    sigma_y: Annotated[float | None, typer.Option(help="Noise standard deviation, in the unit of the file.")] = None,
+    sigma_y: Annotated[float | None, typer.Option(help="Noise standard deviation of gaussian, in the file's unit; with --simulate also of unknown.")] = None,
+    likelihood: Annotated[str, typer.Option(help=LIKELIHOOD_HELP + ", in the unit of the file.")] = "gaussian",
     simulate: Annotated[bool, typer.Option("--simulate", help="INPUT is a clean image: degrade, restore and score it.")] = False,
     label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
     kind: Annotated[str | None, typer.Option(help="consistency or edm, for weights without a card.")] = None,
@@ -128,9 +129,9 @@ def sample(
     phi = network.ode_map() if diffusion else network.map(num_steps)
     bounds = None if range is None else ValueRange(*range)
     problem = (
-        from_image(input, network, phi, operator, sigma_y, bounds, fit, seed, device)  # type: ignore[arg-type]
+        from_image(input, network, phi, operator, likelihood, sigma_y, bounds, fit, seed, device)  # type: ignore[arg-type]
         if simulate
-        else from_measurement(input, network, phi, operator, sigma_y, bounds, missing, device)
+        else from_measurement(input, network, phi, operator, likelihood, sigma_y, bounds, missing, device)
     )
     problem = problem.to(dtype_of(dtype)) if dtype == "float64" else problem
     folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
@@ -189,10 +190,14 @@ def _restore_smc(
     from .tempering import resolve_smc
 
     plan = resolve_smc(problem.target(), num_particles, kernel=HMC(0.2 if step_size is None else step_size, num_leapfrog), seed=seed)
-    print(f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])\n  tempered SMC, {plan}\n  into {folder}", flush=True)
+    print(f"{_head(problem)}\n  tempered SMC, {plan}\n  into {folder}", flush=True)
     restore(problem, plan, folder, _command(), resume, microbatch)
     _conclude(folder)
     print(f"open {folder / 'report.html'}")
+
+
+def _head(problem: Problem) -> str:
+    return f"{problem.title}\n  prior {problem.prior_name}  likelihood {problem.likelihood}, pixels in [-1, 1]"
 
 
 def _command() -> str:
@@ -205,7 +210,7 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     low, high = problem.value_range.low, problem.value_range.high
     each = getattr(plan.kernel, "evaluations", 1)
     nfe = rows * problem.phi.nfe * (1 + steps + each * (plan.num_warmup + plan.num_draws * plan.thin))
-    print(f"{problem.title}\n  prior {problem.prior_name}  sigma_y {problem.sigma_y:g} (on [-1, 1])  value range {low:g} {high:g}")
+    print(f"{_head(problem)}  value range {low:g} {high:g}")
     print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE about {nfe:,}")
     print(f"  into {folder}", flush=True)
 
@@ -214,7 +219,7 @@ def _conclude(folder: Path) -> None:
     import json
 
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    keys = ("psnr", "ssim", "chi2", "r_hat_max", "ess_bulk_min", "acceptance_rate", "nfe", "seconds")
+    keys = ("psnr", "ssim", "chi2", "noise_level", "r_hat_max", "ess_bulk_min", "acceptance_rate", "nfe", "seconds")
     print("  " + "  ".join(f"{k} {summary[k]:.4g}" for k in keys if summary.get(k) is not None), flush=True)
 
 

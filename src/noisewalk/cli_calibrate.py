@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .cli_options import LIKELIHOOD_HELP, dtype_of, kernel_of
+
 
 def register(app: typer.Typer) -> None:
     """Add the command.
@@ -20,7 +22,8 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     prior: Annotated[str, typer.Option(help="Name (noisewalk priors), Hub repository, folder or .pt file.")],
     operator: Annotated[str, typer.Option(help="Such as avgpool:factor=4; steps joined by +.")],
-    sigma_y: Annotated[float, typer.Option(help="Noise standard deviation, pixels in [-1, 1].")],
+    sigma_y: Annotated[float | None, typer.Option(help="Noise standard deviation of gaussian, pixels in [-1, 1].")] = None,
+    likelihood: Annotated[str, typer.Option(help=LIKELIHOOD_HELP + ":concentration=A,rate=B, pixels in [-1, 1].")] = "gaussian",
     test: Annotated[str, typer.Option(help="exactness (is the kernel right?) or converged (are its runs long enough?).")] = "exactness",
     kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc or slice; without it the sound default.")] = None,
     step_size: Annotated[float | None, typer.Option(help="Step of the kernel.")] = None,
@@ -37,20 +40,20 @@ def calibrate(
     microbatch: Annotated[int, typer.Option(help="Rows per network call.")] = 50,
 ) -> None:
     """Rank the truth of many simulated problems among the sampler's draws; uniform ranks mean that it is right."""
-    from .cli_options import dtype_of, kernel_of
     from .errors import ConfigError
     from .experiments.calibrate import calibrate as run
-    from .likelihoods import Gaussian
+    from .likelihoods import parse as parse_likelihood
     from .operators import parse
     from .priors.load import load_prior
     from .report.calibration import write_calibration
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder: give another --out")
+    noise = parse_likelihood(likelihood, sigma_y)
     network = load_prior(prior, label, device, dtype_of(dtype))
     chosen = None if kernel is None else kernel_of(kernel, step_size, num_leapfrog)
-    problem = f"{prior}, {operator}, sigma_y {sigma_y:g}"
-    found = run(network.map(num_steps), parse(operator, network.shape), Gaussian(sigma_y), chosen, num_problems, test, seed, num_draws, thin, microbatch)
+    problem = f"{prior}, {operator}, {noise}"
+    found = run(network.map(num_steps), parse(operator, network.shape), noise, chosen, num_problems, test, seed, num_draws, thin, microbatch)
     write_calibration(found, problem, out)
     for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):
         print(f"  {name:16} p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+LIKELIHOOD_HELP = "gaussian (with --sigma-y), poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or unknown"
 KERNELS = {"em": ("em", False), "ei": ("ei", False), "mala": ("em", True), "pcnl": ("ei", True)}
 
 

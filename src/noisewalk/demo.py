@@ -6,6 +6,7 @@ import torch
 
 from .data import held_out_images
 from .inputs import ValueRange
+from .likelihoods import Gaussian
 from .loop import Plan
 from .priors.load import load_prior
 from .problem import Problem, simulated
@@ -33,7 +34,7 @@ def demo_problem(task: str, seed: int = 0, device: str = "cpu", dtype: torch.dty
     pixels = held_out_images()[IMAGE]
     value_range = ValueRange.of(pixels.dtype)
     image = value_range.to_unit(pixels)[None, None].to(device)
-    problem = simulated(prior, prior.map(), TASKS[task], SIGMA_Y, image, value_range, f"Fashion-MNIST test image {IMAGE}", seed)
+    problem = simulated(prior, prior.map(), TASKS[task], Gaussian(SIGMA_Y), image, value_range, f"Fashion-MNIST test image {IMAGE}", seed)
     return problem.to(dtype) if dtype == torch.float64 else problem
 
 

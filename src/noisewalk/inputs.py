@@ -54,7 +54,7 @@ class ValueRange:
     high: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and 0 < self._half < math.inf):
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and 0 < self.half < math.inf):
             raise ConfigError(f"the value range is {self.low} {self.high}; --range LO HI needs two finite numbers, LO below HI")
 
     @classmethod
@@ -72,7 +72,8 @@ class ValueRange:
         return cls(0.0, 1.0) if dtype.kind == "b" else cls(-1.0, 1.0)
 
     @property
-    def _half(self) -> float:
+    def half(self) -> float:
+        """h, what one unit of the scale of [-1, 1] is in the file's unit."""
         return self.high / 2 - self.low / 2
 
     @property
@@ -89,7 +90,7 @@ class ValueRange:
             x of the same shape, float32, not clipped.
         """
         v = values.double() if isinstance(values, Tensor) else torch.from_numpy(np.array(values, dtype=np.float64))
-        return ((v - self._middle) / self._half).float()
+        return ((v - self._middle) / self.half).float()
 
     def from_unit(self, x: Tensor) -> Tensor:
         """v = m + h x, in float64: rounding gives 8- and 16-bit integers back exactly.
@@ -100,7 +101,7 @@ class ValueRange:
         Returns:
             v of the same shape, float64, in the file's unit, neither clipped nor rounded.
         """
-        return self._middle + self._half * x.double()
+        return self._middle + self.half * x.double()
 
     def scale_sigma(self, sigma: Sigma) -> Sigma:
         """sigma_x = sigma_v / h = 2 sigma_v / (high - low).
@@ -111,7 +112,7 @@ class ValueRange:
         Returns:
             The same on the scale of [-1, 1].
         """
-        return sigma / self._half
+        return sigma / self.half
 
 
 def load_image(path: str | Path, shape: tuple[int, ...], value_range: ValueRange | None = None, fit: Fit | None = None) -> tuple[Tensor, ValueRange]:

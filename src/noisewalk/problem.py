@@ -1,4 +1,4 @@
-"""A restoration problem: a prior, an operator, a noise level and a measurement, simulated from a clean image or the user's own."""
+"""A restoration problem: a prior, an operator, a likelihood and a measurement, simulated from a clean image or the user's own."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from torch import Tensor
 from . import noise as keyed
 from .errors import ConfigError
 from .inputs import Fit, ValueRange, load_image, load_measurement
-from .likelihoods import Gaussian
+from .likelihoods import Gaussian, Poisson, UnknownGaussian, text_of
+from .likelihoods import parse as parse_likelihood
 from .operators import observed_of, output_shape_of, parse
 from .targets import NoisePosterior
 
 if TYPE_CHECKING:
     from .priors.prior import Prior
-    from .types import NoiseMap
+    from .types import Likelihood, NoiseMap
+
+UNSCALED = ValueRange(-1.0, 1.0)
+"""Leaves counts as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,24 +34,26 @@ class Problem:
         prior_name: which prior.
         phi: its map.
         operator_text: as `operators.parse` reads it.
-        sigma_y: measurement noise on the [-1, 1] scale.
-        y: (N, *y).
+        likelihood: p(y | A(x)), on the [-1, 1] scale.
+        y: (N, *y); counts under a Poisson likelihood.
         truth: (N, *x) clean images, None if unknown.
         observed: bool, shape of y: gaps on top of the operator's own; None for none.
         value_range: what -1 and 1 stand for in the user's file.
         source: where the image or measurement came from.
+        simulated_by: the likelihood that y was drawn from where it is another one, its level unknown to the sampler.
     """
 
     title: str
     prior_name: str
     phi: NoiseMap
     operator_text: str
-    sigma_y: float
+    likelihood: Likelihood
     y: Tensor
     truth: Tensor | None
     observed: Tensor | None
     value_range: ValueRange
     source: str
+    simulated_by: Likelihood | None = None
 
     def target(self, microbatch: int | None = None) -> NoisePosterior:
         """The posterior in noise space.
@@ -59,7 +65,7 @@ class Problem:
             The target.
         """
         shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
-        return NoisePosterior(self.phi, parse(self.operator_text, shape), Gaussian(self.sigma_y), self.y, self.observed, microbatch)
+        return NoisePosterior(self.phi, parse(self.operator_text, shape), self.likelihood, self.y, self.observed, microbatch)
 
     def to(self, dtype: torch.dtype) -> Problem:
         """The problem in another precision.
@@ -78,58 +84,59 @@ class Problem:
             "title": self.title,
             "prior": self.prior_name,
             "operator": self.operator_text,
-            "likelihood": "gaussian",
-            "sigma_y": self.sigma_y,
+            "likelihood": text_of(self.likelihood),
+            **({"sigma_y": self.likelihood.sigma_y} if isinstance(self.likelihood, Gaussian) else {}),
+            **({"simulated_by": repr(self.simulated_by)} if self.simulated_by is not None else {}),
             "value_range": [self.value_range.low, self.value_range.high],
             "source": self.source,
             "simulated": self.truth is not None,
         }
 
 
-def check_sigma(sigma_y: float | None, value_range: ValueRange) -> float:
-    """The noise level on the library's scale.
-
-    Arguments:
-        sigma_y: in the file's unit.
-        value_range: of the file.
-
-    Returns:
-        On the [-1, 1] scale.
-
-    Raises:
-        ConfigError: missing, not a positive finite number.
-    """
-    if sigma_y is None:
-        raise ConfigError("a Gaussian measurement needs its noise level: give --sigma-y, in the unit of the file")
-    if not 0 < sigma_y < float("inf"):
-        raise ConfigError(f"--sigma-y must be a positive finite number, got {sigma_y}")
-    return float(value_range.scale_sigma(sigma_y))
-
-
-def simulated(prior: Prior, phi: NoiseMap, operator: str, sigma_y: float, images: Tensor, value_range: ValueRange, source: str, seed: int = 0) -> Problem:
+def simulated(
+    prior: Prior,
+    phi: NoiseMap,
+    operator: str,
+    likelihood: Likelihood,
+    images: Tensor,
+    value_range: ValueRange,
+    source: str,
+    seed: int = 0,
+    simulated_by: Likelihood | None = None,
+) -> Problem:
     """Degrade clean images.
 
     Arguments:
         prior: the prior.
         phi: its map.
         operator: text for `operators.parse`.
-        sigma_y: noise on the [-1, 1] scale.
+        likelihood: p(y | A(x)), on the [-1, 1] scale.
         images: (N, C, H, W) in [-1, 1].
         value_range: of the file they came from.
         source: where they came from.
         seed: of the measurement noise.
+        simulated_by: what y is drawn from; None: the likelihood.
 
     Returns:
         The problem, truth included.
     """
     A = parse(operator, prior.shape)
     with torch.no_grad():
-        y = Gaussian(sigma_y).sample(A(images), keyed.rows(seed, len(images), device=images.device), observed_of(A, prior.shape))
-    return Problem(f"{source}: {operator}", prior.name, phi, operator, sigma_y, y, images, None, value_range, source)
+        y = (simulated_by or likelihood).sample(A(images), keyed.rows(seed, len(images), device=images.device), observed_of(A, prior.shape))
+    return Problem(f"{source}: {operator}", prior.name, phi, operator, likelihood, y, images, None, value_range, source, simulated_by)
 
 
 def from_image(
-    path: Path, prior: Prior, phi: NoiseMap, operator: str, sigma_y: float | None, value_range: ValueRange | None, fit: Fit | None, seed: int, device: str
+    path: Path,
+    prior: Prior,
+    phi: NoiseMap,
+    operator: str,
+    likelihood: str,
+    sigma_y: float | None,
+    value_range: ValueRange | None,
+    fit: Fit | None,
+    seed: int,
+    device: str,
 ) -> Problem:
     """Simulate from a clean image file.
 
@@ -138,7 +145,8 @@ def from_image(
         prior: the prior.
         phi: its map.
         operator: text for `operators.parse`.
-        sigma_y: in the file's unit.
+        likelihood: text for `likelihoods.parse`, in the file's unit.
+        sigma_y: noise level of "gaussian" in the file's unit; for "unknown", of the measurement that is simulated and not told to the sampler.
         value_range: None takes the file's type's range.
         fit: how to bring another size to the prior's.
         seed: of the measurement noise.
@@ -149,11 +157,25 @@ def from_image(
     """
     parse(operator, prior.shape)
     image, value_range = load_image(path, prior.shape, value_range, fit)
-    return simulated(prior, phi, operator, check_sigma(sigma_y, value_range), image[None].to(device), value_range, path.name, seed)
+    unit = value_range.half
+    hidden = likelihood.partition(":")[0].strip() == "unknown" and sigma_y is not None
+    chosen = parse_likelihood(likelihood, None if hidden else sigma_y, unit)
+    source = parse_likelihood("gaussian", sigma_y, unit) if hidden else None
+    if isinstance(chosen, UnknownGaussian) and chosen.concentration < 1 and source is None:
+        raise ConfigError("a measurement of unknown noise level is simulated at the level of --sigma-y, which the sampler is not told: give --sigma-y")
+    return simulated(prior, phi, operator, chosen, image[None].to(device), value_range, path.name, seed, source)
 
 
 def from_measurement(
-    path: Path, prior: Prior, phi: NoiseMap, operator: str, sigma_y: float | None, value_range: ValueRange | None, missing: str | None, device: str
+    path: Path,
+    prior: Prior,
+    phi: NoiseMap,
+    operator: str,
+    likelihood: str,
+    sigma_y: float | None,
+    value_range: ValueRange | None,
+    missing: str | None,
+    device: str,
 ) -> Problem:
     """Take a measurement file as y.
 
@@ -162,8 +184,9 @@ def from_measurement(
         prior: the prior.
         phi: its map.
         operator: text for `operators.parse`.
-        sigma_y: in the file's unit.
-        value_range: None takes the file's type's range.
+        likelihood: text for `likelihoods.parse`, in the file's unit; under "poisson" y is taken as counts, whatever the range.
+        sigma_y: noise level of "gaussian" in the file's unit.
+        value_range: None takes the file's type's range, for counts (-1, 1).
         missing: "nan", or a mask file; None for no gaps.
         device: where the tensors live.
 
@@ -171,7 +194,9 @@ def from_measurement(
         The problem, without a truth.
     """
     A = parse(operator, prior.shape)
-    y, observed, value_range = load_measurement(path, output_shape_of(A, prior.shape), value_range, missing)
-    sigma = check_sigma(sigma_y, value_range)
+    counts = isinstance(parse_likelihood(likelihood, sigma_y), Poisson)
+    y, observed, read_as = load_measurement(path, output_shape_of(A, prior.shape), UNSCALED if counts else value_range, missing)
+    bounds = value_range or read_as
     gaps = None if observed is None else observed[None].to(device)
-    return Problem(f"{path.name}: {operator}", prior.name, phi, operator, sigma, y[None].to(device), None, gaps, value_range, path.name)
+    chosen = parse_likelihood(likelihood, sigma_y, bounds.half)
+    return Problem(f"{path.name}: {operator}", prior.name, phi, operator, chosen, y[None].to(device), None, gaps, bounds, path.name)

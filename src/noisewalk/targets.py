@@ -29,7 +29,7 @@ class NoisePosterior:
         differentiable: False for a map or operator without gradients; `State.grad` is then 0.
 
     Raises:
-        ConfigError: y's shape is not A's, an observed entry is not finite, or nothing is observed.
+        ConfigError: y's shape is not A's, an observed entry is not finite or not what the likelihood can measure, or nothing is observed.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class NoisePosterior:
         bad = int((~torch.isfinite(self.y)).sum())
         if bad:
             raise ConfigError(f"y has {bad} entries that are not finite: mark them as missing with `observed` (False where missing)")
+        if hasattr(likelihood, "check_measurement"):
+            likelihood.check_measurement(self.y, self.observed)
 
     @property
     def num_images(self) -> int:

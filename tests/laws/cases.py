@@ -100,6 +100,7 @@ KERNEL = torch.tensor([[0.0, 0.2, 0.0], [0.1, 0.5, 0.1], [0.0, 0.0, 0.1]])
 MAPS = [
     Case("affine", lambda dtype: nw.maps.Affine(draw((3, 4), seed=1, dtype=dtype)[0], draw((3,), seed=2, dtype=dtype)[0]), (4,)),
     Case("affine, no offset", lambda dtype: nw.maps.Affine(draw((3, 4), seed=1, dtype=dtype)[0]), (4,)),
+    Case("mixture", lambda dtype: nw.maps.Mixture(3.0 * draw((3, 4), seed=11, dtype=dtype)[0], num_steps=8), (4,)),
     Case("warp", lambda dtype: nw.maps.Warp((2, 3), 0.8), (2, 3)),
     Case("consistency, one step", lambda dtype: nw.maps.Consistency(Shrink()), (1, 2, 3)),
     Case("consistency, two steps", lambda dtype: nw.maps.Consistency(Shrink(), (2.0,), seed=3), (1, 2, 3)),
@@ -124,6 +125,10 @@ OPERATORS = [
 LIKELIHOODS = [
     Case("gaussian", lambda dtype: nw.likelihoods.Gaussian(0.3), (2, 3)),
     Case("gaussian, per entry", lambda dtype: nw.likelihoods.Gaussian(0.2 + draw((2, 3), seed=7, dtype=dtype)[0].abs()), (2, 3)),
+    Case("poisson", lambda dtype: nw.likelihoods.Poisson(20.0), (2, 3)),
+    Case("laplace", lambda dtype: nw.likelihoods.Laplace(0.3), (2, 3)),
+    Case("student-t", lambda dtype: nw.likelihoods.StudentT(4.0, 0.3), (2, 3)),
+    Case("unknown gaussian", lambda dtype: nw.likelihoods.UnknownGaussian(2.0, 0.1), (2, 3)),
 ]
 
 
@@ -147,6 +152,8 @@ KERNELS = [
     Case("slice", lambda dtype: nw.EllipticalSlice(), (4,)),
     Case("preconditioned slice", lambda dtype: nw.EllipticalSlice(low_rank(dtype)), (4,)),
 ]
+
+BASELINES = {"dps": nw.baselines.dps, "lgd": nw.baselines.lgd, "mpgd": nw.baselines.mpgd, "cmedit": nw.baselines.cmedit}
 
 TARGETS = [
     Case("nonlinear", posterior, (4,)),

@@ -148,7 +148,7 @@ def loaded(code: str) -> set[str]:
     return {name.split(".")[0] for name in out} - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("module", ["", ".maps", ".operators", ".samplers", ".priors", ".diagnostics", ".metrics", ".errors"])
+@pytest.mark.parametrize("module", ["", ".maps", ".operators", ".samplers", ".priors", ".diagnostics", ".metrics", ".baselines", ".likelihoods", ".errors"])
 def test_importing_a_package_pulls_no_other(module: str) -> None:
     assert loaded(f"import noisewalk{module}") == {"noisewalk"}
 

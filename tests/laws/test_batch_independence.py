@@ -1,8 +1,10 @@
 """Law: a row of a batch equals the row alone, whatever its neighbours hold; the noise of a row does not know its neighbours at all."""
 
+from typing import Any
+
 import pytest
 import torch
-from cases import KERNELS, LIKELIHOODS, MAPS, OPERATORS, TARGETS, Case, draw, ids
+from cases import BASELINES, KERNELS, LIKELIHOODS, MAPS, OPERATORS, TARGETS, Case, Shrink, draw, ids
 from torch import Tensor
 
 import noisewalk as nw
@@ -134,3 +136,12 @@ def test_the_noise_differs_in_every_key() -> None:
     ]
     seen = torch.cat([base.normal((8,), noise.INIT), *(other.normal((8,), slot) for other, slot in others)]).flatten()
     assert len(seen.unique()) == len(seen)
+
+
+@pytest.mark.parametrize("method", BASELINES.values(), ids=BASELINES)
+@DTYPES
+def test_a_row_of_a_baseline_is_alone(method: Any, dtype: torch.dtype) -> None:
+    mask = nw.operators.BoxInpainting(0, 0, 1, 2)
+    y = draw((1, 2, 3), 3, seed=89, dtype=dtype)
+    whole = method(Shrink(), mask, y, num_samples=2, num_steps=4)
+    same(whole[1:2], method(Shrink(), mask, y[1:2], num_samples=2, num_steps=4, first_image=1), dtype)

@@ -38,6 +38,26 @@ def test_chi2_is_judged_by_its_sampling_band_over_the_observed_entries(make, sig
     assert found(make(shape=(1, 20, 20), observed=observed, summary={"chi2": value}))["chi2"].mark == mark
 
 
+@pytest.mark.parametrize(("stds", "mark"), [(0.0, "good"), (1.9, "good"), (-2.1, "warn"), (4.1, "bad")])
+def test_chi2_of_another_likelihood_is_judged_by_its_own_spread_and_has_no_p_value(make, stds, mark):
+    check = found(make(summary={"chi2": 1 + 0.3 * stds}, likelihood="laplace:scale=0.1", chi2_std=0.3))
+    assert check["chi2"].mark == mark
+    assert check["chi2_p_value"].value is None
+    assert "Gaussian likelihood" in check["chi2_p_value"].text
+
+
+def test_the_spread_is_less_for_a_mean_over_images(make):
+    changes = {"likelihood": "laplace:scale=0.1", "chi2_std": 0.3}
+    assert found(make(summary={"chi2": 1.5}, **changes))["chi2"].mark == "good"
+    assert found(make(summary={"chi2": 1.5, "num_images": 4}, **changes))["chi2"].mark == "warn"
+
+
+def test_chi2_without_a_spread_carries_no_mark(make):
+    check = found(make(summary={"chi2": 7.0}, likelihood="studentt:df=3,scale=0.1", chi2_std=float("nan")))["chi2"]
+    assert (check.value, check.mark) == (7.0, "")
+    assert "no band" in check.text
+
+
 def test_gaps_in_the_measurement_are_not_counted(make):
     y = np.zeros((1, 8, 8))
     y[0, 0] = np.nan

@@ -3,7 +3,15 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_EXPORTS = {"Affine": "analytic", "Warp": "analytic", "Consistency": "consistency", "Flow": "flow", "Generator": "generator", "ProbabilityFlow": "ode"}
+_EXPORTS = {
+    "Affine": "analytic",
+    "Warp": "analytic",
+    "Consistency": "consistency",
+    "Flow": "flow",
+    "Generator": "generator",
+    "Mixture": "mixture",
+    "ProbabilityFlow": "ode",
+}
 __all__ = list(_EXPORTS)
 
 if TYPE_CHECKING:
@@ -11,6 +19,7 @@ if TYPE_CHECKING:
     from .consistency import Consistency
     from .flow import Flow
     from .generator import Generator
+    from .mixture import Mixture
     from .ode import ProbabilityFlow
 
 

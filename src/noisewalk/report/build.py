@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..likelihoods import parse as parse_likelihood
 from ..metrics import psnr, ssim
 from ..operators import parse
 from ..run import Run, open_run
@@ -59,9 +60,25 @@ def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
         raise StoreError(f"{folder} has no draw yet: go on with --resume")
     truth = arrays["truth"][...] if "truth" in arrays else None
     summary = {**run.summary(), **(_scores(run, truth) if truth is not None else {})}
+    fit = _fit(run, arrays)
+    if "likelihood" in run.spec.get("problem", {}):
+        summary["likelihood"] = run.spec["problem"]["likelihood"]
+    if fit.noise_level is not None:
+        summary["noise_level"] = fit.noise_level
     summary = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
-    shared = _Shared(run.mean, run.std, run.nll, run.lp, _shown(run.draws, SHOWN), _residual(run))
+    shared = _Shared(run.mean, run.std, run.nll, run.lp, _shown(run.draws, SHOWN), fit)
     return [_entry(run, shared, arrays, summary, truth, i) for i in range(run.draws.shape[0])], summary
+
+
+class _Fit(NamedTuple):
+    """How the draws stand to the measurement, averaged over them; None where the run does not say its operator and likelihood."""
+
+    residual: Tensor | None = None
+    """(image, *y) in units of the noise; None also where the noise has no variance."""
+    chi2_std: Tensor | None = None
+    """(image,) standard deviation of chi2 under the model."""
+    noise_level: float | None = None
+    """sigma_y, where the likelihood infers it."""
 
 
 class _Shared(NamedTuple):
@@ -72,20 +89,25 @@ class _Shared(NamedTuple):
     nll: Tensor
     lp: Tensor
     shown: Tensor
-    residual: Tensor | None
+    fit: _Fit
 
 
-def _residual(run: Run) -> Tensor | None:
-    """(image, *y) mean over the draws of (y - A(x)) / sigma_y; None where the run does not say its operator."""
+def _fit(run: Run, arrays: Mapping[str, Any]) -> _Fit:
     problem = run.spec.get("problem", {})
-    if run.y is None or "operator" not in problem or "sigma_y" not in problem:
-        return None
+    if run.y is None or not {"operator", "likelihood"} <= problem.keys():
+        return _Fit()
     A = parse(problem["operator"], tuple(run.draws.shape[3:]))
+    likelihood: Any = parse_likelihood(problem["likelihood"], problem.get("sigma_y"))
     images, chains, count = run.draws.shape[:3]
-    total = torch.zeros(run.y.shape, dtype=torch.float64)
+    y, observed = (v.repeat_interleave(chains, 0) if v is not None else None for v in (run.y, arrays["observed"][...] if "observed" in arrays else None))
+    residual, std, level = torch.zeros(run.y.shape, dtype=torch.float64), torch.zeros(images, dtype=torch.float64), 0.0
+    infers = hasattr(likelihood, "noise_level")
     for k in range(count):  # one draw at a time: a stored run may be larger than memory
-        total += A(run.draws[:, :, k].flatten(0, 1)).reshape(images, chains, *run.y.shape[1:]).double().mean(1)
-    return (run.y.double() - total / count) / problem["sigma_y"]
+        mean = A(run.draws[:, :, k].flatten(0, 1))
+        residual += likelihood.residual(mean, y, observed).reshape(images, chains, *run.y.shape[1:]).mean(1) / count
+        std += likelihood.residual_chi2_std(mean, observed).reshape(images, chains).mean(1) / count
+        level += float(likelihood.noise_level(mean, y, observed).mean()) / count if infers else 0.0
+    return _Fit(residual if residual.isfinite().all() else None, std, level if infers else None)
 
 
 def _scores(run: Run, truth: Tensor) -> dict[str, float]:
@@ -122,7 +144,7 @@ def _entry(run: Run, shared: _Shared, arrays: Mapping[str, Any], summary: dict[s
         mean=shared.mean[i].numpy(),
         std=shared.std[i].numpy(),
         samples=shared.shown[i].numpy(),
-        residual=None if shared.residual is None else shared.residual[i].numpy(),
+        residual=None if shared.fit.residual is None else shared.fit.residual[i].numpy(),
         nll=shared.nll[i].numpy(),
         log_posterior=shared.lp[i].numpy(),
         acceptance_rate=run.arrays["acceptance_rate"][i].numpy(),
@@ -130,6 +152,9 @@ def _entry(run: Run, shared: _Shared, arrays: Mapping[str, Any], summary: dict[s
         settings=_settings(run, problem),
         value_range=(float(low), float(high), ""),
         notes=_notes(run, summary),
+        likelihood=problem.get("likelihood", "gaussian"),
+        chi2_std=None if shared.fit.chi2_std is None else float(shared.fit.chi2_std[i]),
+        measurement_unit="counts" if problem.get("likelihood", "").startswith("poisson") else None,
     )
 
 

@@ -2,7 +2,8 @@
 
 For a Gaussian likelihood with known sigma_y the truth's misfit m chi2 = sum((y - A(x))^2) / sigma_y^2 over m observed entries follows
 chi-square(m), and so does that of a draw from the exact posterior (y and a draw are then distributed as y and the truth): mean 1 and
-standard deviation sqrt(2 / m) for chi2. The mean over draws spreads less, so the band below is on the safe side.
+standard deviation sqrt(2 / m) for chi2. The mean over draws spreads less, so the band below is on the safe side. Other likelihoods have another
+standard deviation (`ReportData.chi2_std`) and no p-value, as their chi2 follows another distribution.
 """
 
 import math
@@ -58,9 +59,12 @@ def checks(data: ReportData) -> list[Check]:
     """
     summary: dict[str, Value] = {key: value.item() if isinstance(value, np.generic) else value for key, value in data.summary.items()}
     images = summary.get("num_images")
-    num_observed = int(data.measured.sum()) * (images if isinstance(images, int) else 1)
-    summary.setdefault("chi2_p_value", _p_value_of(summary.get("chi2"), num_observed))
-    rows = [(TRUST, *row) for row in _trust(data, num_observed)] + [(TRUTH, *row) for row in _truth(data, summary)] + [(COST, *row) for row in _COST]
+    images = images if isinstance(images, int) else 1
+    num_observed = int(data.measured.sum()) * images
+    gaussian = data.likelihood.split(":")[0] == "gaussian"
+    summary.setdefault("chi2_p_value", _p_value_of(summary.get("chi2"), num_observed) if gaussian else None)
+    std = math.sqrt(2.0 / max(num_observed, 1)) if data.chi2_std is None else data.chi2_std / math.sqrt(images)
+    rows = [(TRUST, *row) for row in _trust(data, num_observed, std)] + [(TRUTH, *row) for row in _truth(data, summary)] + [(COST, *row) for row in _COST]
     out = [_check(group, key, name, why, judge, summary.get(key)) for group, key, name, why, judge in rows if key in summary or why]
     known = {c.key for c in out}
     return out + [_check(OTHER, key, _OTHER.get(key, key.replace("_", " ")), "not given", _said(""), summary[key]) for key in summary if key not in known]
@@ -103,16 +107,16 @@ def _diverging(value: float) -> Verdict:
     return ("good" if value == 0 else "bad"), "Proposals that were not finite. Good: none."
 
 
-def _chi2(num_observed: int) -> Callable[[float], Verdict]:
+def _chi2(num_observed: int, std: float) -> Callable[[float], Verdict]:
     def judge(value: float) -> Verdict:
-        band = 2.0 * math.sqrt(2.0 / max(num_observed, 1))
+        text = "Squared residual y − A(x) per entry, in units of the noise; 1 when the draws explain the measurement up to noise. "
+        if not math.isfinite(std):
+            return "", text + "The noise has outliers of any size, so that no band can be given."
+        band = 2.0 * std
         mark = "good" if abs(value - 1.0) <= band else "warn" if abs(value - 1.0) <= 2.0 * band else "bad"
-        text = (
-            f"Squared residual y − A(x) per entry, in units of the noise; 1 when the draws explain the measurement up to noise. With {num_observed} observed "
-        )
-        text += f"entries, 95\u00a0% of the time an exact posterior lies in {max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f}. "
-        above = "Too large: the draws miss the measurement, or sigma_y is set too small."
-        below = "Too small: the draws follow the noise, or sigma_y is set too large."
+        text += f"With {num_observed} observed entries, 95\u00a0% of the time an exact posterior lies in {max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f}. "
+        above = "Too large: the draws miss the measurement, or the noise is set too small."
+        below = "Too small: the draws follow the noise, or the noise is set too large."
         return mark, text + ("" if mark == "good" else above if value > 1 else below)
 
     return judge
@@ -142,14 +146,14 @@ def _said(text: str) -> Callable[[float], Verdict]:
     return lambda _: ("", text)
 
 
-def _trust(data: ReportData, num_observed: int) -> list[Row]:
+def _trust(data: ReportData, num_observed: int, std: float) -> list[Row]:
     draws = _SEVERAL if data.nll.shape[1] > 1 else _SEVERAL + "; here each chain is one particle"
     return [
         ("r_hat_max", "R-hat", draws, _r_hat),
         ("ess_bulk_min", "ESS, bulk", draws, _ess),
         ("acceptance_rate", "Acceptance", "this run has no accept step to report", _acceptance),
         ("divergences", "Diverging proposals", "", _diverging),
-        ("chi2", "Residual χ²", _GAUSSIAN, _chi2(num_observed)),
+        ("chi2", "Residual χ²", _VARIANCE, _chi2(num_observed, std)),
         ("chi2_p_value", "χ² p-value", _GAUSSIAN, _p_value),
     ]
 
@@ -166,6 +170,7 @@ def _truth(data: ReportData, summary: dict[str, Value]) -> list[Row]:
 
 
 _SEVERAL = "needs at least four draws in each chain"
+_VARIANCE = "needs a likelihood whose noise has a known variance"
 _GAUSSIAN = "needs a Gaussian likelihood with a known sigma_y"
 _OTHER = {
     "complete": "All draws taken",
@@ -177,6 +182,8 @@ _OTHER = {
     "step_size": "Step size",
     "z_norm2_per_dim": "|z|² per dimension",
     "log_evidence": "Log evidence",
+    "likelihood": "Likelihood",
+    "noise_level": "Noise level that the draws tell, pixels in [-1, 1]",
 }
 _METRICS = {
     "psnr": ("PSNR", "Peak signal-to-noise ratio in decibels: pixelwise closeness, higher is better."),

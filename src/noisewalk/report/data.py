@@ -28,13 +28,15 @@ class ReportData:
             where "psnr_draws" is given too.
         truth: (C, H, W) clean image; None: not known.
         observed: bool, broadcastable to y, True where measured; None: everywhere.
-        residual: (y - A(x)) / sigma_y averaged over the draws, shape of y; None: not shown.
+        residual: (y - A(x)) / noise averaged over the draws, shape of y; None: not shown.
         log_posterior: (chain, draw) trace of log p(z | y) up to a constant; None: not shown.
         acceptance_rate: (chain, draw) in [0, 1]; None: the kernel has none.
         settings: (group, [(name, value), ...]) pairs in the order of display; a name "command" is shown as the command line.
         value_range: (low, high, unit): what the pixels -1 and 1 stand for; the unit may be empty.
         measurement_unit: None: y is on the pixel scale; else y is on its own scale (counts, Fourier magnitudes) and this is its unit, which may be empty.
         notes: warnings that must be seen first.
+        likelihood: its name and values; "gaussian", alone or before a ":", is one of known sigma_y.
+        chi2_std: standard deviation of "chi2" of one image if the model is right; None: a Gaussian likelihood's, sqrt(2 / m); NaN: there is none.
 
     Raises:
         ConfigError: shapes that do not fit together.
@@ -56,6 +58,8 @@ class ReportData:
     value_range: tuple[float, float, str] = (-1.0, 1.0, "")
     measurement_unit: str | None = None
     notes: Sequence[str] = field(default=())
+    likelihood: str = "gaussian"
+    chi2_std: float | None = None
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 3:
