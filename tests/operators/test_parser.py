@@ -3,8 +3,21 @@ import pytest
 import torch
 from PIL import Image
 
-from noisewalk.errors import ConfigError
-from noisewalk.operators import HDR, AveragePool, BoxInpainting, Compose, GaussianBlur, RandomInpainting, observed_of, parse
+from noisewalk.errors import ConfigError, WeightsError
+from noisewalk.operators import (
+    HDR,
+    AveragePool,
+    BoxInpainting,
+    CameraMotionBlur,
+    Compose,
+    GaussianBlur,
+    NeuralBlur,
+    PhaseRetrieval,
+    RandomInpainting,
+    observed_of,
+    parse,
+)
+from noisewalk.operators.neural_blur import expected_shapes
 
 SHAPE = (3, 32, 32)
 
@@ -22,6 +35,11 @@ SHAPE = (3, 32, 32)
         ("hdr", HDR(2.0)),
         ("hdr:", HDR(2.0)),
         (" hdr : factor = 1.5 ", HDR(1.5)),
+        ("phase", PhaseRetrieval(1.0)),
+        ("phase:oversample=2", PhaseRetrieval(2.0)),
+        ("motion:length=9", CameraMotionBlur(9.0, SHAPE, 0)),
+        ("motion:seed=4,length=2.5", CameraMotionBlur(2.5, SHAPE, 4)),
+        ("avgpool:factor=2+motion:length=3", Compose([AveragePool(2), CameraMotionBlur(3.0, (3, 16, 16))])),
         ("hdr+avgpool:factor=2", Compose([HDR(2.0), AveragePool(2)])),
         ("blur:std=1 + avgpool:factor=4+inpaint:keep=0.5", Compose([GaussianBlur(61, 1.0), AveragePool(4), RandomInpainting(0.5, (3, 8, 8))])),
     ],
@@ -43,6 +61,21 @@ def test_a_kernel_is_read_whatever_its_name(tmp_path, name):
     assert torch.equal(parse(f"conv:{tmp_path / name}", SHAPE).kernel, torch.from_numpy(kernel))
 
 
+def test_a_network_is_read_from_its_weights(tmp_path):
+    path = tmp_path / "a=b c.pth"
+    torch.save({key: torch.zeros(1).expand(shape) for key, shape in expected_shapes().items()}, path)
+    operator = parse(f"neuralblur:weights={path},seed=5", (3, 256, 256))
+    assert isinstance(operator, NeuralBlur)
+    assert (operator.weights_path, operator.seed) == (str(path), 5)
+    with pytest.raises(ConfigError, match=r"operator 'neuralblur:weights=.*shape \(3, 256, 256\) only, got \(3, 32, 32\)"):
+        parse(f"neuralblur:weights={path}", SHAPE)
+
+
+def test_weights_that_cannot_be_used_are_an_error_of_weights_that_names_the_step():
+    with pytest.raises(WeightsError, match=r"^operator 'neuralblur:weights=absent.pth': absent.pth is not a file"):
+        parse("hdr+neuralblur:weights=absent.pth", (3, 256, 256))
+
+
 @pytest.mark.parametrize("shape", [(32, 32), (1, 32, 32), (3, 32, 32)])
 def test_a_mask_is_read_from_an_array(tmp_path, shape):
     mask = np.arange(np.prod(shape)).reshape(shape) % 3 == 0
@@ -62,12 +95,19 @@ def test_white_of_an_image_is_observed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "unknown name ''; known: avgpool, blur, inpaint, box, hdr, conv, mask"),
+        ("", "unknown name ''; known: avgpool, blur, inpaint, box, hdr, motion, phase, neuralblur, conv, mask"),
         ("avgpol:factor=2", "unknown name 'avgpol' .did you mean 'avgpool'"),
         ("HDR", "did you mean 'hdr'"),
-        ("phase:oversample=1", "unknown name 'phase'"),
-        ("motion:length=9", "unknown name 'motion'"),
-        ("neuralblur:weights=w.pth", "unknown name 'neuralblur'"),
+        ("phase:oversample=0", "oversample must be a number above 0"),
+        ("phase:factor=2", "unknown key 'factor'; keys of phase: oversample"),
+        ("motion", "length must be given, as in motion:length=..."),
+        ("motion:length=long", "length must be a finite number, got 'long'"),
+        ("motion:length=500", "must be below the image's sides, got 32 x 32"),
+        ("avgpool:factor=8+motion:length=60", "operator 'motion:length=60'.*4 x 4"),
+        ("neuralblur", "weights must be given, as in neuralblur:weights=..."),
+        ("neuralblur:weights=", "weights must be a file, got ''"),
+        ("neuralblur:w.pth", "expected key=value, got 'w.pth'; keys of neuralblur: weights, seed"),
+        ("neuralblur:weights=w.pth,seed=x", "seed must be a whole number, got 'x'"),
         ("hdr+blurr", "operator 'blurr': unknown name"),
         ("hdr+", "unknown name 'hdr\\+'"),
         ("avgpool", "factor must be given, as in avgpool:factor=..."),

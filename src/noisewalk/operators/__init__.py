@@ -8,22 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compose import Compose
+    from .deepinv import from_deepinv
     from .linear import AveragePool, Convolution, GaussianBlur, adjoint
     from .masks import BoxInpainting, MaskInpainting, RandomInpainting
+    from .motion import CameraMotionBlur
+    from .neural_blur import NeuralBlur
     from .nonlinear import HDR
     from .observed import observed_of, output_shape_of
     from .parser import parse
+    from .phase import PhaseRetrieval
 
 _MODULES = {
     "AveragePool": "linear",
     "BoxInpainting": "masks",
+    "CameraMotionBlur": "motion",
     "Compose": "compose",
     "Convolution": "linear",
     "GaussianBlur": "linear",
     "HDR": "nonlinear",
     "MaskInpainting": "masks",
+    "NeuralBlur": "neural_blur",
+    "PhaseRetrieval": "phase",
     "RandomInpainting": "masks",
     "adjoint": "linear",
+    "from_deepinv": "deepinv",
     "observed_of": "observed",
     "output_shape_of": "observed",
     "parse": "parser",
@@ -33,12 +41,16 @@ __all__ = [
     "HDR",
     "AveragePool",
     "BoxInpainting",
+    "CameraMotionBlur",
     "Compose",
     "Convolution",
     "GaussianBlur",
     "MaskInpainting",
+    "NeuralBlur",
+    "PhaseRetrieval",
     "RandomInpainting",
     "adjoint",
+    "from_deepinv",
     "observed_of",
     "output_shape_of",
     "parse",

@@ -4,9 +4,10 @@ One step is NAME, NAME:key=value,key=value or NAME:FILE; steps are joined by "+"
 
     avgpool:factor=4          blur:kernel_size=61,std=3      conv:FILE.npy        hdr:factor=2
     inpaint:keep=0.2,seed=0   box:top=16,left=16,height=32,width=32               mask:FILE.npy  mask:FILE.png
+    motion:length=9,seed=0    phase:oversample=1       neuralblur:weights=FILE,seed=0
 
-A file name is everything after the first ":" of its step, so it may hold ":", "=", "," and spaces inside. A "+" starts a new step only where a letter
-follows: "a+1.npy" is one name, "a+b.npy" is not (rename such a file).
+A file name is everything after the first ":" of its step, so it may hold ":", "=", "," and spaces inside (weights=FILE may hold no ","). A "+" starts a
+new step only where a letter follows: "a+1.npy" is one name, "a+b.npy" is not (rename such a file).
 """
 
 import difflib
@@ -16,15 +17,18 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, WeightsError
 from ..inputs import load_mask
 from ..readers import read_array
 from .checks import whole_number
 from .compose import Compose
 from .linear import AveragePool, Convolution, GaussianBlur
 from .masks import BoxInpainting, MaskInpainting, RandomInpainting
+from .motion import CameraMotionBlur
+from .neural_blur import NeuralBlur
 from .nonlinear import HDR
 from .observed import output_shape_of
+from .phase import PhaseRetrieval
 
 Operator = Callable[[Tensor], Tensor]
 
@@ -35,6 +39,9 @@ _CLASSES: dict[str, Callable[..., Operator]] = {
     "conv": Convolution,
     "hdr": HDR,
     "inpaint": RandomInpainting,
+    "motion": CameraMotionBlur,
+    "neuralblur": NeuralBlur,
+    "phase": PhaseRetrieval,
 }
 # The keys of each, their types, and what is taken where a key is left out (None: it is required).
 _KEYS: dict[str, dict[str, tuple[type, float | None]]] = {
@@ -43,6 +50,9 @@ _KEYS: dict[str, dict[str, tuple[type, float | None]]] = {
     "inpaint": {"keep": (float, None), "seed": (int, 0)},
     "box": {"top": (int, None), "left": (int, None), "height": (int, None), "width": (int, None)},
     "hdr": {"factor": (float, 2.0)},
+    "motion": {"length": (float, None), "seed": (int, 0)},
+    "phase": {"oversample": (float, 1.0)},
+    "neuralblur": {"weights": (str, None), "seed": (int, 0)},
 }
 _FILES = ("conv", "mask")
 NAMES = (*_KEYS, *_FILES)
@@ -61,6 +71,7 @@ def parse(text: str, shape: tuple[int, ...]) -> Operator:
     Raises:
         ConfigError: naming the step and what is wrong with it: an unknown name or key, a value that is missing, ill-formed or out of range, a file
             that cannot be read, an operator that does not fit the images.
+        WeightsError: the weights of neuralblur cannot be used.
     """
     if len(shape) not in (2, 3):
         raise ConfigError(f"shape must be (C, H, W) or (H, W), got {tuple(shape)}")
@@ -70,8 +81,8 @@ def parse(text: str, shape: tuple[int, ...]) -> Operator:
         try:
             step = _step(part.strip(), shape)
             shape = output_shape_of(step, shape)
-        except ConfigError as error:
-            raise ConfigError(f"operator {part.strip()!r}: {error}") from error
+        except (ConfigError, WeightsError) as error:
+            raise type(error)(f"operator {part.strip()!r}: {error}") from error
         steps.append(step)
     return steps[0] if len(steps) == 1 else Compose(steps)
 
@@ -83,8 +94,10 @@ def _step(text: str, shape: tuple[int, ...]) -> Operator:
     if name in _FILES:
         return _file(name, rest, shape)
     values = _values(name, rest)
-    if name == "inpaint":
+    if name in ("inpaint", "motion"):
         values["shape"] = shape
+    if name == "neuralblur":
+        values["weights_path"] = values.pop("weights")
     return _CLASSES[name](**values)
 
 
@@ -99,7 +112,7 @@ def _values(name: str, text: str) -> dict[str, Any]:
             raise ConfigError(f"unknown key {key!r}{_closest(key, keys)}; keys of {name}: {', '.join(keys)}")
         if key in given:
             raise ConfigError(f"{key} is given twice")
-        given[key] = _number(key, value, keys[key][0])
+        given[key] = _value(key, value, keys[key][0])
     missing = [key for key, (_, default) in keys.items() if default is None and key not in given]
     if missing:
         example = ",".join(f"{key}=..." for key in missing)
@@ -107,7 +120,11 @@ def _values(name: str, text: str) -> dict[str, Any]:
     return {key: given.get(key, default) for key, (_, default) in keys.items()}
 
 
-def _number(key: str, text: str, kind: type) -> int | float:
+def _value(key: str, text: str, kind: type) -> int | float | str:
+    if kind is str:
+        if not text:
+            raise ConfigError(f"{key} must be a file, got {text!r}")
+        return text
     if kind is int:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
             raise ConfigError(f"{key} must be a whole number, got {text!r}")

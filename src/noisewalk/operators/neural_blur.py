@@ -1,0 +1,245 @@
+r"""Blur by the network of Tran et al. (2021), which learned how real blur deforms sharp images; k says which blur.
+
+With u = (x + 1) / 2 in [0, 1] and features on a quarter of the image's side,
+$$A(x) = 2\, \big( u + R(U(E(u), k)) \big) - 1, \qquad k \sim 1.2\, N(0, I) \text{ of shape } 512 \times 2 \times 2,$$
+E: a convolution and two that halve the side, each with LeakyReLU(0.1), then ten residual blocks x + conv2(relu(conv1 x)). U: a U-Net of five levels, 4 x 4
+convolutions that halve and double the side; k joins the 512 x 2 x 2 bottleneck. R: twenty residual blocks, two convolutions with pixel shuffle, two more.
+
+Below the outermost level, U passes on and concatenates LeakyReLU(0.2) of what it receives, not the features themselves: the published code activates in place.
+
+The side is fixed to 256 by k's shape. A(x) may leave [-1, 1]: the public code of DPS clips it there, which costs the gradient; here it is not clipped.
+
+The weights are the user's own file, GOPRO_wVAE.pth: 159 tensors, of which the 14 of `kernel_extractor`, which estimates k from a pair of images, are checked
+and dropped.
+
+Reference: Tran, Tran, Phung and Hoai, Explore Image Deblurring via Encoded Blur Kernel Space, 2021.
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ConfigError, WeightsError
+from ..noise import MASK, rows
+from .checks import floating, whole_number
+
+SHAPE = (3, 256, 256)
+CODE_SHAPE = (512, 2, 2)
+CODE_STD = 1.2
+WIDTH = 64
+NUM_ENCODER_BLOCKS, NUM_DECODER_BLOCKS = 10, 20
+UNET_WIDTHS = (64, 64, 128, 256, 512, 512)
+UNUSED = "kernel_extractor."
+SHOWN = 5
+
+_Weights = Mapping[str, Tensor]
+_placed: "WeakKeyDictionary[NeuralBlur, tuple[tuple[torch.device, torch.dtype], dict[str, Tensor]]]" = WeakKeyDictionary()
+"""The weights of an operator on the device and in the type of the last x."""
+
+
+@dataclass(frozen=True, eq=False)
+class NeuralBlur:
+    """Blur by the published network, with one blur code drawn for good.
+
+    A costs about 16 billion multiplications an image. The code is the same for every image and every call.
+
+    Arguments:
+        weights_path: GOPRO_wVAE.pth; read with weights_only, so that none of the code such a file may hold is run.
+        seed: of the blur code, 0 to 2^56 - 1.
+
+    Raises:
+        ConfigError: if the seed is outside this range.
+        WeightsError: if the file cannot be read or is not the network's: what is missing, unexpected or of another shape is named.
+    """
+
+    weights_path: str | Path
+    seed: int = 0
+    digest: str = field(init=False)
+    """The first 8 hex digits of the SHA-256 of the weights."""
+    code: Tensor = field(init=False, repr=False)
+    """k, (512, 2, 2)."""
+    weights: dict[str, Tensor] = field(init=False, repr=False)
+    """What A needs, float32, without gradients."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", whole_number("NeuralBlur", "seed", self.seed, 0))
+        if not isinstance(self.weights_path, str | Path):
+            raise ConfigError(f"NeuralBlur's weights_path must be the path of GOPRO_wVAE.pth, got {self.weights_path!r}")
+        object.__setattr__(self, "code", CODE_STD * rows(self.seed, 1).normal(CODE_SHAPE, MASK)[0])
+        object.__setattr__(self, "weights", read_weights(Path(self.weights_path)))
+        object.__setattr__(self, "weights_path", str(self.weights_path))
+        object.__setattr__(self, "digest", _digest(self.weights))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, 3, 256, 256) -> (B, 3, 256, 256)."""
+        floating("NeuralBlur", x)
+        self.output_shape(tuple(x.shape[1:]))
+        return 2 * adapt(self._weights_for(x), (x + 1) / 2, self.code.to(x.device, x.dtype)) - 1
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one y, (3, 256, 256); ConfigError if x has another."""
+        if tuple(shape) != SHAPE:
+            raise ConfigError(f"NeuralBlur works on images of shape {SHAPE} only, got {tuple(shape)}: take a prior of 256 x 256, or CameraMotionBlur")
+        return SHAPE
+
+    def _weights_for(self, x: Tensor) -> dict[str, Tensor]:
+        place = (x.device, x.dtype)
+        held = _placed.get(self)
+        if held is None or held[0] != place:
+            held = (place, {key: weight.to(*place) for key, weight in self.weights.items()})
+            _placed[self] = held
+        return held[1]
+
+
+def expected_shapes() -> dict[str, tuple[int, ...]]:
+    """The complete table of GOPRO_wVAE.pth.
+
+    Returns:
+        Shape by key: 159 keys, 115,265,475 numbers.
+    """
+    table: dict[str, tuple[int, ...]] = {}
+
+    def convolution(name: str, n_in: int, n_out: int, size: int = 3, bias: bool = True) -> None:
+        table[f"{name}.weight"] = (n_out, n_in, size, size)
+        if bias:
+            table[f"{name}.bias"] = (n_out,)
+
+    def blocks(name: str, first: int, count: int) -> None:
+        for i in range(first, first + count):
+            convolution(f"{name}.{i}.conv1", WIDTH, WIDTH)
+            convolution(f"{name}.{i}.conv2", WIDTH, WIDTH)
+
+    for i, n_in in ((0, SHAPE[0]), (2, WIDTH), (4, WIDTH)):
+        convolution(f"feature_extractor.{i}", n_in, WIDTH)
+    blocks("feature_extractor", 6, NUM_ENCODER_BLOCKS)
+    convolution(f"{UNUSED}model.1", 2 * WIDTH, WIDTH, 7, bias=False)
+    for i in range(5):
+        convolution(f"{UNUSED}model.{4 + 3 * i}", min(WIDTH << i, 1024), min(WIDTH << i + 1, 1024), bias=False)
+    for i in range(19, 23):
+        convolution(f"{UNUSED}model.{i}.conv_block.1", 1024, 1024, bias=False)
+        convolution(f"{UNUSED}model.{i}.conv_block.5", 1024, 1024, bias=False)
+    for level in range(len(UNET_WIDTHS) - 1):
+        outer, inner = UNET_WIDTHS[level : level + 2]
+        down, up = _unet_keys(level)
+        table[down] = (inner, outer, 4, 4)
+        table[up] = (2 * inner, outer, 4, 4)
+    table["adapter.model.up.1.bias"] = (WIDTH,)
+    blocks("recon_trunk", 0, NUM_DECODER_BLOCKS)
+    for i, n_out in ((20, 4 * WIDTH), (23, 4 * WIDTH), (26, WIDTH), (28, SHAPE[0])):
+        convolution(f"recon_trunk.{i}", WIDTH, n_out)
+    return table
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read what A needs of GOPRO_wVAE.pth.
+
+    Arguments:
+        path: the file.
+
+    Returns:
+        145 float32 tensors on the CPU, without gradients.
+
+    Raises:
+        WeightsError: a file that is absent, damaged or not this network's; what is wrong is named.
+    """
+    state = _load(path)
+    expected, found = expected_shapes(), {key: tuple(tensor.shape) for key, tensor in state.items()}
+    problems = [f"missing {key}" for key in expected if key not in found] + [f"unexpected {key}" for key in found if key not in expected]
+    problems += [f"{key} has shape {found[key]}, expected {expected[key]}" for key in expected if found.get(key, expected[key]) != expected[key]]
+    problems += [f"{key} is {state[key].dtype}, expected floating point" for key in expected if key in found and not state[key].is_floating_point()]
+    if not problems:
+        weights = {key: state[key].detach().to(torch.float32, copy=True).contiguous() for key in expected if not key.startswith(UNUSED)}
+        problems = [f"{key} holds numbers that are not finite" for key, weight in weights.items() if not torch.isfinite(weight).all()]
+    if problems:
+        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise WeightsError(f"{path} is not the network GOPRO_wVAE.pth: {'; '.join(problems[:SHOWN])}{more}")
+    return weights
+
+
+def adapt(weights: _Weights, u: Tensor, code: Tensor) -> Tensor:
+    """The network: blur images in [0, 1].
+
+    Arguments:
+        weights: by the file's keys; their shapes set the widths.
+        u: (B, 3, H, W), H and W multiples of 128.
+        code: k, (C, H / 128, W / 128).
+
+    Returns:
+        (B, 3, H, W).
+    """
+    h = u
+    for i, stride in ((0, 1), (2, 2), (4, 2)):
+        h = F.leaky_relu(_convolve(weights, f"feature_extractor.{i}", h, stride), 0.1)
+    h = _residual(weights, "feature_extractor", 6, NUM_ENCODER_BLOCKS, h)
+    h = _residual(weights, "recon_trunk", 0, NUM_DECODER_BLOCKS, _unet(weights, h, code))
+    for i in (20, 23):
+        h = F.leaky_relu(F.pixel_shuffle(_convolve(weights, f"recon_trunk.{i}", h), 2), 0.1)
+    h = F.leaky_relu(_convolve(weights, "recon_trunk.26", h), 0.1)
+    return u + _convolve(weights, "recon_trunk.28", h)
+
+
+def _convolve(weights: _Weights, name: str, h: Tensor, stride: int = 1) -> Tensor:
+    return F.conv2d(h, weights[f"{name}.weight"], weights[f"{name}.bias"], stride, 1)
+
+
+def _residual(weights: _Weights, name: str, first: int, count: int, h: Tensor) -> Tensor:
+    for i in range(first, first + count):
+        h = h + _convolve(weights, f"{name}.{i}.conv2", F.relu(_convolve(weights, f"{name}.{i}.conv1", h)))
+    return h
+
+
+def _unet(weights: _Weights, h: Tensor, code: Tensor) -> Tensor:
+    levels = len(UNET_WIDTHS) - 1
+    skips: list[Tensor] = []
+    for level in range(levels):
+        if level > 0:
+            h = F.leaky_relu(h, 0.2)
+            skips.append(h)
+        h = F.conv2d(h, weights[_unet_keys(level)[0]], None, 2, 1)
+    h = torch.cat((h, code.expand(len(h), *code.shape)), 1)
+    for level in reversed(range(levels)):
+        bias = weights["adapter.model.up.1.bias"] if level == 0 else None
+        h = F.conv_transpose2d(F.relu(h), weights[_unet_keys(level)[1]], bias, 2, 1)
+        if level > 0:
+            h = torch.cat((h, skips[level - 1]), 1)
+    return torch.tanh(h)
+
+
+def _unet_keys(level: int) -> tuple[str, str]:
+    """The two weights of a level, halving and doubling; 0 is the outermost."""
+    prefix = "adapter.model." + "submodule." * level
+    return f"{prefix}down.{1 if level else 0}.weight", f"{prefix}up.1.weight"
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise WeightsError(f"{path} is not a file: give the path of your GOPRO_wVAE.pth")
+    try:
+        is_zip = zipfile.is_zipfile(path)
+        if is_zip:
+            with zipfile.ZipFile(path) as archive:
+                if (damaged := archive.testzip()) is not None:
+                    raise WeightsError(f"{path} is damaged: the checksum of {damaged!r} in it is wrong; get the file again")
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except WeightsError:
+        raise
+    except Exception as error:  # unpicklers raise whatever the damaged bytes lead them to
+        raise WeightsError(f"{path} cannot be read: it is damaged, or holds more than tensors (none of its code was run); get the file again") from error
+    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
+        raise WeightsError(f"{path} holds something other than named tensors: GOPRO_wVAE.pth is a state dict")
+    return state
+
+
+def _digest(weights: _Weights) -> str:
+    sha = hashlib.sha256()
+    for key in sorted(weights):
+        sha.update(key.encode())
+        sha.update(weights[key].numpy().tobytes())
+    return sha.hexdigest()[:8]

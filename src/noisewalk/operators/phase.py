@@ -1,0 +1,56 @@
+r"""Phase retrieval: only the magnitudes of the Fourier transform are measured, as by a detector in the far field.
+
+$$A(x) = |F P x|$$ with P padding the image by zeros on each side and F the orthonormal two-dimensional discrete Fourier transform of each channel.
+
+Images that A cannot tell apart: x and -x, x and itself turned by 180 degrees, and x and itself moved within the zeros around it. A posterior has all
+of them: score an estimate up to the turn.
+
+The derivative of a magnitude is taken as 0 where the magnitude is 0.
+
+Reference: Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, 2023.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import floating, positive, sides
+
+MOST = 64.0
+
+
+@dataclass(frozen=True)
+class PhaseRetrieval:
+    r"""Magnitudes of the Fourier transform of the padded image.
+
+    Each side of H pixels grows by int(r H / 8) zeros at both ends: 256 becomes 320 with r = 1 and 384 with r = 2. The zero frequency comes first.
+
+    Arguments:
+        oversample: r > 0, at most 64.
+
+    Raises:
+        ConfigError: if the ratio is outside this range.
+    """
+
+    oversample: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "oversample", positive("PhaseRetrieval", "oversample", self.oversample, MOST))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H + 2 p, W + 2 q), nonnegative."""
+        floating("PhaseRetrieval", x)
+        top, left = self._padding(tuple(x.shape[1:]))
+        padded = F.pad(x.to(torch.promote_types(x.dtype, torch.float32)), (left, left, top, top))
+        return torch.fft.fft2(padded, norm="ortho").abs().to(x.dtype)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one y; ConfigError if x is no image."""
+        top, left = self._padding(shape)
+        return (*shape[:-2], shape[-2] + 2 * top, shape[-1] + 2 * left)
+
+    def _padding(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        height, width = sides("PhaseRetrieval", shape)
+        return int(self.oversample / 8 * height), int(self.oversample / 8 * width)
