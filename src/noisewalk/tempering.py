@@ -11,7 +11,7 @@ from .loop import Tick
 from .memory_store import MemoryStore
 from .plan import spec_of
 from .run import Run, into_folder
-from .samplers.hmc import HMC
+from .samplers.informed import SplitHMC
 from .samplers.slice import EllipticalSlice
 from .samplers.smc import Ladder, run_smc
 from .types import Kernel
@@ -37,7 +37,7 @@ def tempered_smc(
         num_particles: equally weighted draws that come back, per image.
         num_carried: particles carried, at least as many; None: as many.
         ess_fraction: effective sample size kept between temperatures, in (0, 1); None: 0.5.
-        kernel: an exact transition; None: HMC of 6 leapfrogs around N(0, I), or elliptical slice sampling where there is no gradient.
+        kernel: an exact transition; None: `SplitHMC` of 6 leapfrogs, or elliptical slice sampling where there is no gradient.
         num_moves: transitions at each temperature; None: 4.
         seed: of all noise.
         store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
@@ -125,7 +125,7 @@ def resolve_smc(
             raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
     if not 0 < share < 1:
         raise ConfigError(f"ess_fraction must lie in (0, 1), got {ess_fraction}")
-    chosen = kernel or (HMC(0.2, 6) if target.differentiable else EllipticalSlice())
+    chosen = kernel or (SplitHMC(0.2, 6) if target.differentiable else EllipticalSlice())
     if not getattr(chosen, "adjust", False):
         raise ConfigError(f"tempered SMC needs an exact kernel, got {chosen}: set adjust=True, or use HMC or EllipticalSlice")
     if getattr(chosen, "needs_gradient", True) and not target.differentiable:

@@ -10,6 +10,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.repr import readable
+from noisewalk.samplers.informed import SplitHMC
 from noisewalk.samplers.preconditioner import LowRank
 
 
@@ -151,6 +152,8 @@ KERNELS = [
     Case("hmc", lambda dtype: nw.HMC(0.2, 3), (4,)),
     Case("preconditioned hmc", lambda dtype: nw.HMC(0.3, 3, preconditioner=low_rank(dtype)), (4,)),
     Case("hmc, mass matrix", lambda dtype: nw.HMC(0.2, 3, "leapfrog", low_rank(dtype)), (4,)),
+    Case("split hmc", lambda dtype: SplitHMC(0.2, 3, 0.5, low_rank(dtype).basis), (4,)),
+    Case("split hmc, no basis", lambda dtype: SplitHMC(turn=0.3), (4,)),
     Case("slice", lambda dtype: nw.EllipticalSlice(), (4,)),
     Case("preconditioned slice", lambda dtype: nw.EllipticalSlice(low_rank(dtype)), (4,)),
 ]

@@ -22,9 +22,12 @@ from torch import Tensor
 from .. import noise as keyed
 from ..errors import DivergedError
 from ..types import Info, Product, State
+from .informed import SplitHMC, informed_basis
 
 TARGET_ACCEPT = 0.8
 """Acceptance that the moves' step size is driven to."""
+LARGEST_TURN = math.log(0.5 * math.pi)
+"""Log of the angle that draws a direction afresh."""
 BISECTIONS = 60
 """Halvings of the search for the next beta."""
 
@@ -124,6 +127,8 @@ class _Cloud:
     beta: Tensor
     log_evidence: Tensor
     log_step: Tensor
+    log_turn: Tensor
+    basis: Tensor | None = None
     moves_left: int = 0
     events: int = 1
     stages: int = 0
@@ -181,7 +186,7 @@ def _start(target: Any, plan: Ladder, rows: keyed.Noise) -> _Cloud:
     if not bool(torch.isfinite(state.nll).reshape(target.num_images, -1).any(1).all()):
         raise DivergedError("no particle of an image has a finite likelihood at z ~ N(0, I): check the operator, the noise level and y")
     step = torch.as_tensor(getattr(plan.kernel, "step_size", 1.0), dtype=torch.float64, device=none.device).log().expand(target.num_images)
-    return _Cloud(state, none, none.clone(), step.clone())
+    return _Cloud(state, none, none.clone(), step.clone(), torch.full_like(none, LARGEST_TURN))
 
 
 def _temper(cloud: _Cloud, plan: Ladder) -> None:
@@ -241,16 +246,30 @@ def systematic(log_weights: Tensor, offset: Tensor) -> Tensor:
 
 
 def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
-    tempered = Tempered(target, cloud.beta)
+    tempered, noise = Tempered(target, cloud.beta), rows.at(cloud.events)
+    state = tempered.temper(cloud.state)
     kernel = replace(plan.kernel, step_size=cloud.log_step.exp()) if hasattr(plan.kernel, "step_size") else plan.kernel
-    state, info = kernel.step(tempered.temper(cloud.state), tempered, rows.at(cloud.events))
+    if isinstance(kernel, SplitHMC):
+        if cloud.moves_left == plan.num_moves:
+            cloud.basis = informed_basis(state.grad, len(cloud.beta))
+        kernel = replace(kernel, turn=cloud.log_turn.exp(), basis=cloud.basis)
+        state, info = kernel.turn_rest(state, tempered, noise)
+        cloud.log_turn = (cloud.log_turn + _mean_rate(info, cloud) - TARGET_ACCEPT).clamp(max=LARGEST_TURN)
+        if kernel.rank:
+            state, info = kernel.walk(state, tempered, noise)
+    else:
+        state, info = kernel.step(state, tempered, noise)
     cloud.state = tempered.untemper(state)
-    accepted = info.acceptance_rate.to(torch.float64).reshape(len(cloud.beta), -1).mean(1)
+    accepted = _mean_rate(info, cloud)
     cloud.log_step = cloud.log_step + (accepted - TARGET_ACCEPT)
     if hasattr(plan.kernel, "num_leapfrog"):  # a quarter turn in all is a fresh draw of the reference: no step needs more
         cloud.log_step = cloud.log_step.clamp(max=math.log(0.5 * math.pi / plan.kernel.num_leapfrog))
     cloud.events, cloud.moves_left, cloud.rate = cloud.events + 1, cloud.moves_left - 1, float(accepted.mean())
     return info
+
+
+def _mean_rate(info: Info, cloud: _Cloud) -> Tensor:
+    return info.acceptance_rate.to(torch.float64).reshape(len(cloud.beta), -1).mean(1)
 
 
 def _returned(parts: Any, plan: Ladder) -> Any:
