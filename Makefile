@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install lint bench soak clean
+.PHONY: demo test install lint bench soak peers test-peers clean
 
 demo: install
 	$(BIN)/noisewalk demo --out demo
@@ -19,6 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/noisewalk priors get terrain128
 	$(BIN)/noisewalk priors get faces64
+	$(BIN)/noisewalk priors get lpips-alex
+	$(BIN)/noisewalk priors get lpips-vgg
 	touch $(STAMP)
 
 lint: install
@@ -28,6 +30,21 @@ lint: install
 	$(BIN)/pydoclint src/noisewalk
 
 DATA ?= /usr/share/datasets/fashion-mnist
+
+PEERS := .venv-peers
+
+# A second environment for benchmarks and tests against other libraries, which need torchvision: 5.5 GB, several minutes.
+peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: constraints-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --constraint constraints-peers.txt torch torchvision
+	$(PEERS)/bin/python -m pip install --quiet --constraint constraints-peers.txt azula deepinv lpips torch-fidelity open-clip-torch pytest
+	$(PEERS)/bin/python -m pip install --quiet --constraint constraints-peers.txt --editable '.[features,arviz]'
+	touch $@
+
+test-peers: peers
+	$(PEERS)/bin/python -m pytest tests/operators/test_deepinv.py tests/metrics
 
 bench: install
 	$(BIN)/python benchmarks/overhead.py

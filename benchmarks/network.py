@@ -32,10 +32,10 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.maps.consistency import Consistency
+from noisewalk.packages import locate
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.openai import Architecture, expected_shapes, infer, to_unet
-from noisewalk.priors.packages import locate
 from noisewalk.priors.terrain import read_terrain
 
 IMAGENET = Architecture(192, (1, 2, 3, 4), 3, (1, 2, 3), True, 1000, 3, 3, 64, 64)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from noisewalk import packages
 from noisewalk.cli import main
-from noisewalk.priors import hub, packages
+from noisewalk.priors import hub
 from noisewalk.priors.load import list_priors
 
 CARDS = list_priors()

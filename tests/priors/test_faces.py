@@ -6,9 +6,9 @@ import torch.nn.functional as F
 
 from noisewalk import noise
 from noisewalk.errors import WeightsError
+from noisewalk.packages import locate
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.faces import DCGAN, read_faces
-from noisewalk.priors.packages import locate
 
 CARD = read_cards()["faces64"]
 WIDTHS = (5, 8, 6, 4, 2, 1)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError, NoisewalkError, WeightsError
+from noisewalk.packages import locate
 from noisewalk.priors.diffusers import build_unet, write_unet
 from noisewalk.priors.load import list_priors, load_prior
-from noisewalk.priors.packages import locate
 
 NEEDED = ("kind", "shape", "sigma_min", "sigma_max", "sigma_data", "unshuffle", "sha256")
 BUNDLED = {"fashion32": "consistency", "fashion32-edm": "edm"}

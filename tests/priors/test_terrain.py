@@ -8,10 +8,10 @@ import torch
 
 from noisewalk import noise
 from noisewalk.errors import ConfigError, MissingExtraError, WeightsError
+from noisewalk.packages import locate
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.openai import infer, to_unet
-from noisewalk.priors.packages import locate
 from noisewalk.priors.terrain import from_metres, read_terrain, to_metres
 
 CARD = read_cards()["terrain128"]

@@ -1,20 +1,34 @@
-"""Metrics on plain tensors: pixel errors, distribution distances, features.
+"""Metrics on plain tensors: pixel and perceptual errors, distribution distances, diversity, features.
 
-`frechet` and `features` carry the names of their files, so they are bound here at once (importing a submodule would otherwise replace a lazy
-function by the module); their files import nothing heavy. The rest is lazy.
+`features`, `frechet` and `lpips` carry the names of their files, so they are bound here at once (importing a submodule would otherwise replace a
+lazy function by the module); their files import nothing heavy. The rest is lazy.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 from .features import features
-from .frechet import frechet, kid
+from .frechet import fid, frechet, kid
+from .lpips import lpips, pairwise_lpips
 
-_EXPORTS = {"psnr": "pixel", "ssim": "pixel"}
-__all__ = ["features", "frechet", "kid", "psnr", "ssim"]
+_EXPORTS = {
+    "psnr": "pixel",
+    "ssim": "pixel",
+    "diversity_score": "diversity",
+    "vendi_score": "diversity",
+    "clip_similarity": "diversity",
+    "pixel_std": "diversity",
+    "mean_and_se": "samples",
+    "Extractor": "extractors",
+    "name_of": "extractors",
+}
+__all__ = ["features", "fid", "frechet", "kid", "lpips", "pairwise_lpips", *_EXPORTS]
 
 if TYPE_CHECKING:
+    from .diversity import clip_similarity, diversity_score, pixel_std, vendi_score
+    from .extractors import Extractor, name_of
     from .pixel import psnr, ssim
+    from .samples import mean_and_se
 
 
 def __getattr__(name: str) -> Any:

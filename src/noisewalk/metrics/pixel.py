@@ -35,7 +35,7 @@ def psnr(x: Tensor, truth: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
-    return peak_signal_noise_ratio(*_scored(x, truth), data_range=1.0, reduction="none", dim=(1, 2, 3))
+    return peak_signal_noise_ratio(*scored(x, truth), data_range=1.0, reduction="none", dim=(1, 2, 3))
 
 
 def ssim(x: Tensor, truth: Tensor) -> Tensor:
@@ -53,14 +53,26 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    images, target = _scored(x, truth)
+    images, target = scored(x, truth)
     if min(images.shape[-2:]) < WINDOW:
         raise ConfigError(f"ssim needs sides of at least {WINDOW} pixels (its window), got {images.shape[-2]} x {images.shape[-1]}: use psnr for such images")
     value = structural_similarity_index_measure(images, target, sigma=WINDOW_STD, data_range=1.0, reduction="none")
     return value[0] if isinstance(value, tuple) else value
 
 
-def _scored(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def scored(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Images as they are scored: on [0, 1], clipped, float64.
+
+    Arguments:
+        x: (B, C, H, W) in [-1, 1].
+        truth: the same shape, or one image (C, H, W) or (1, C, H, W) for all.
+
+    Returns:
+        Both, of x's shape.
+
+    Raises:
+        ConfigError: the shapes do not fit, or the images are not floating-point.
+    """
     if x.ndim != 4 or not x.is_floating_point() or not truth.is_floating_point():
         raise ConfigError(f"images must be floating-point (B, C, H, W) in [-1, 1], got {x.dtype} {tuple(x.shape)} and {truth.dtype} {tuple(truth.shape)}")
     if truth.shape not in (x.shape, (1, *x.shape[1:]), x.shape[1:]):

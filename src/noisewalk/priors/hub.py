@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ConfigError, WeightsError
+from ..packages import cache_folder
 from .cards import read_card
 from .diffusers import PICKLED, WEIGHTS, read_unet
-from .packages import cache_folder
 
 FOLDERS = ("unet/", "")
 """Where a repository may keep its network, the usual place first."""

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .. import packages
 from ..errors import ConfigError, WeightsError
-from . import packages
 from .cards import check_scaling, check_shape, read_card, read_cards, read_table
 from .denoiser import KINDS, NetworkDenoiser
 from .prior import Prior

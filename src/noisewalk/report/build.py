@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import WeightsError
 from ..likelihoods import parse as parse_likelihood
-from ..metrics import psnr, ssim
+from ..metrics import lpips, psnr, ssim
+from ..metrics.lpips import ARCHIVES
 from ..operators import parse
+from ..packages import locate
 from ..run import Run, open_run
 from ..store import open_store
 from .data import ReportData
@@ -118,11 +121,23 @@ def _scores(run: Run, truth: Tensor) -> dict[str, float]:
     singles = draws.flatten(0, 2)
     truths = truth.repeat_interleave(draws.shape[1] * draws.shape[2], 0)
     return {
+        **_lpips(mean, truth, singles, truths),
         "psnr": float(psnr(mean, truth).mean()),
         "ssim": float(ssim(mean, truth).mean()),
         "psnr_draws": float(psnr(singles, truths).mean()),
         "ssim_draws": float(ssim(singles, truths).mean()),
     }
+
+
+def _lpips(mean: Tensor, truth: Tensor, singles: Tensor, truths: Tensor) -> dict[str, float]:
+    """LPIPS (alex), where the images are large enough and its weights are here: a report downloads nothing."""
+    if min(mean.shape[2:]) < 31 or mean.shape[1] not in (1, 3):
+        return {}
+    try:
+        locate(**ARCHIVES["alex"])
+    except WeightsError:
+        return {}
+    return {"lpips": float(lpips(mean, truth).mean()), "lpips_draws": float(lpips(singles, truths).mean())}
 
 
 def _shown(draws: Any, count: int) -> Tensor:

@@ -188,7 +188,7 @@ _OTHER = {
 _METRICS = {
     "psnr": ("PSNR", "Peak signal-to-noise ratio in decibels: pixelwise closeness, higher is better."),
     "ssim": ("SSIM", "Structural similarity: local structure, 1 is identical."),
-    "lpips": ("LPIPS", "Distance as a network sees it: lower is better."),
+    "lpips": ("LPIPS", "Distance as a network (AlexNet) sees it: lower is better; computed where its weights are (noisewalk priors get lpips-alex)."),
 }
 _OF = {
     "_mean": (" of the mean", " The mean is the best point estimate in this sense."),

@@ -24,7 +24,7 @@ from .. import noise as keyed
 from ..errors import ConfigError
 from ..noise import Noise
 from ..repr import readable
-from ..types import Info, State, Target
+from ..types import Info, Product, State, Target
 from .hmc import HMC
 from .langevin import check_step_size, finite_rows, per_row, select
 
@@ -124,7 +124,6 @@ class SplitHMC:
         """
         within = _Within(self, target, self._outside(state.z))
         _, info = HMC(self.step_size, self.num_leapfrog).step(self._inside(state), within, noise)
-        assert within.last is not None  # noqa: S101
         return select(info.accepted, within.last, state), info
 
     def _inside(self, state: State) -> State:
@@ -143,7 +142,9 @@ class _Within:
 
     def __init__(self, split: SplitHMC, target: Any, rest: Tensor) -> None:
         self.split, self.target, self.rest = split, target, rest
-        self.last: State | None = None
+
+    def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
+        raise NotImplementedError
 
     def __call__(self, z: Tensor) -> State:
         self.last = self.target(self.rest + z - self.split._outside(z))

