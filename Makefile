@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install lint bench soak peers test-peers clean
+.PHONY: demo test install lint bench bench-exactness soak peers test-peers clean
 
 demo: install
 	$(BIN)/noisewalk demo --out demo
@@ -50,6 +50,12 @@ bench: install
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/quality.py --images $(DATA)/t10k-images-idx3-ubyte.gz
 	$(BIN)/python benchmarks/prior_quality.py --student fashion32 --teacher fashion32-edm --train $(DATA)/train-images-idx3-ubyte.gz --test $(DATA)/t10k-images-idx3-ubyte.gz
+
+bench-exactness: install peers
+	$(BIN)/python benchmarks/exactness.py gaussian
+	$(BIN)/python benchmarks/exactness.py warp
+	$(BIN)/python benchmarks/exactness.py mixture --out benchmarks/mixture.json
+	$(PEERS)/bin/python benchmarks/peers.py --out benchmarks/peers.json
 
 soak: install
 	$(BIN)/python -m pytest -m slow
