@@ -50,11 +50,8 @@ def main() -> None:
                         if args.out:
                             args.out.write_text(json.dumps(done, indent=1))
                 rows = [done[f"{name}, d {d}, d_y {d_y}, problem {seed}, samples {args.samples}"] for seed in range(args.problems)]
-                distance = mean(r["distance"] for r in rows)
-                print(
-                    f"d {d:3} d_y {d_y}: {name:14} distance {distance:7.3f}, ratio {distance / floor:6.2f}; {mean(r['seconds'] for r in rows):.1f} s",
-                    flush=True,
-                )
+                distance, seconds = (mean(r[of] for r in rows) for of in ("distance", "seconds"))
+                print(f"d {d:3} d_y {d_y}: {name:14} distance {distance:7.3f}, ratio {distance / floor:6.2f}; {seconds:.1f} s", flush=True)
 
 
 def solve(method: Callable[[MixtureProblem, int], Tensor], problem: MixtureProblem, samples: int) -> dict[str, float]:

@@ -45,10 +45,10 @@ def main() -> None:
     """Sample both problems, print how well they went, draw them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--difficulty", type=float, default=50.0, help="roughness that the prior is asked for, 1 to 100")
-    parser.add_argument("--relief", type=float, default=20.0, help="what the observed relief becomes, in the prior's metres (up to 22)")
-    parser.add_argument("--sigma", type=float, default=3.0, help="noise of the heights, metres")
-    parser.add_argument("--seam", type=float, default=3.0, help="noise of the overlap, metres")
+    parser.add_argument("--difficulty", type=float, default=100.0, help="roughness that the prior is asked for, 1 to 100")
+    parser.add_argument("--relief", type=float, default=3.0, help="what the observed relief becomes, in the prior's metres (up to 22)")
+    parser.add_argument("--sigma", type=float, default=20.0, help="noise of the heights, metres")
+    parser.add_argument("--seam", type=float, default=20.0, help="noise of the overlap, metres")
     parser.add_argument("--overlap", type=int, default=32, help="cells that neighbouring tiles share")
     parser.add_argument("--tiles", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="of the map to sharpen; left out: 1 2, with --quick 1 1")
     parser.add_argument("--corner", type=int, nargs=2, default=(144, 120), metavar=("ROW", "COLUMN"), help="of both maps")
@@ -58,8 +58,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("terrain"))
     args = parser.parse_args()
     args.tiles = args.tiles or ((1, 1) if args.quick else (1, 2))
-    args.chains = args.chains or (2 if args.quick else 6)
-    args.steps = args.steps or ((30, 15, 10) if args.quick else (60, 40, 40))
+    args.chains = args.chains or (2 if args.quick else 4)
+    args.steps = args.steps or ((50, 15, 10) if args.quick else (120, 40, 40))
 
     elevation = torch.from_numpy(get_sample_data("jacksboro_fault_dem.npz")["elevation"].astype(np.float32))
     phi = nw.load_prior("terrain128", label=args.difficulty).map()
@@ -94,7 +94,7 @@ def window(elevation: Tensor, corner: tuple[int, int], shape: tuple[int, int]) -
 def voids(shape: tuple[int, int], seed: int, share: float = 0.15) -> Tensor:
     """Blobs that hide a share of the cells, at random places."""
     noise = nw.noise.rows(seed, 1).normal((1, *shape), nw.noise.MASK)
-    smooth = nw.operators.GaussianBlur(kernel_size=61, std=6.0)(noise)[0, 0]
+    smooth = nw.operators.GaussianBlur(kernel_size=61, std=4.0)(noise)[0, 0]
     return smooth > smooth.flatten().quantile(1 - share)
 
 
@@ -159,7 +159,8 @@ def sample_tile(
     sigma = torch.cat([torch.full((blocks.numel(),), args.sigma), torch.full((carried.shape[1],), args.seam)])
     target = nw.NoisePosterior(phi, operator, nw.likelihoods.Gaussian(sigma), y, observed=y.isfinite())
     start, warmup, count = args.steps
-    run = nw.sample(target, num_draws=count, num_chains=args.chains // images, num_warmup=warmup, warm_start=nw.Adam(start, lr=0.05), seed=seed)
+    kernel, adapt, adam = nw.Langevin(3e-6, adjust=True), nw.DualAveraging(), nw.Adam(start, lr=0.05)
+    run = nw.sample(target, kernel, count, args.chains // images, warmup, warm_start=adam, adapt=adapt, seed=seed)
     summary = run.summary()
     keys = ("chi2", "z_norm2_per_dim", "r_hat_max", "ess_bulk_min", "acceptance_rate", "step_size", "nfe", "seconds")
     return operator.metres(run.draws.flatten(0, 2)).reshape(args.chains, count, SIDE, SIDE), {key: float(summary[key]) for key in keys}
