@@ -186,10 +186,10 @@ def _restore_smc(
     problem: Problem, step_size: float | None, num_leapfrog: int, num_particles: int, seed: int, folder: Path, resume: bool, microbatch: int | None
 ) -> None:
     from .restore import restore
-    from .samplers.hmc import HMC
+    from .samplers.informed import SplitHMC
     from .tempering import resolve_smc
 
-    plan = resolve_smc(problem.target(), num_particles, kernel=HMC(0.2 if step_size is None else step_size, num_leapfrog), seed=seed)
+    plan = resolve_smc(problem.target(), num_particles, kernel=SplitHMC(0.2 if step_size is None else step_size, num_leapfrog), seed=seed)
     print(f"{_head(problem)}\n  tempered SMC, {plan}\n  into {folder}", flush=True)
     restore(problem, plan, folder, _command(), resume, microbatch)
     _conclude(folder)

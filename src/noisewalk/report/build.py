@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..diagnostics.evidence import informative_epsilon, log_kappa
 from ..errors import WeightsError
+from ..likelihoods import Gaussian, Laplace, StudentT
 from ..likelihoods import parse as parse_likelihood
 from ..metrics import lpips, psnr, ssim
 from ..metrics.lpips import ARCHIVES
@@ -68,6 +70,8 @@ def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
         summary["likelihood"] = run.spec["problem"]["likelihood"]
     if fit.noise_level is not None:
         summary["noise_level"] = fit.noise_level
+    if fit.log_kappa is not None:
+        summary["log_kappa"] = fit.log_kappa
     summary = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
     shared = _Shared(run.mean, run.std, run.nll, run.lp, _shown(run.draws, SHOWN), fit)
     return [_entry(run, shared, arrays, summary, truth, i) for i in range(run.draws.shape[0])], summary
@@ -82,6 +86,8 @@ class _Fit(NamedTuple):
     """(image,) standard deviation of chi2 under the model."""
     noise_level: float | None = None
     """sigma_y, where the likelihood infers it."""
+    log_kappa: float | None = None
+    """Log condition number of the worst image, where the run has an evidence; an upper bound."""
 
 
 class _Shared(NamedTuple):
@@ -110,7 +116,11 @@ def _fit(run: Run, arrays: Mapping[str, Any]) -> _Fit:
         residual += likelihood.residual(mean, y, observed).reshape(images, chains, *run.y.shape[1:]).mean(1) / count
         std += likelihood.residual_chi2_std(mean, observed).reshape(images, chains).mean(1) / count
         level += float(likelihood.noise_level(mean, y, observed).mean()) / count if infers else 0.0
-    return _Fit(residual if residual.isfinite().all() else None, std, level if infers else None)
+    kappa = None
+    if run.log_evidence is not None and isinstance(likelihood, (Gaussian, Laplace, StudentT)):  # y itself is the most likely A(x)
+        best = torch.nan_to_num(run.y)
+        kappa = float(log_kappa(run.log_evidence, -likelihood.nll(best, best, arrays["observed"][...] if "observed" in arrays else None)).max())
+    return _Fit(residual if residual.isfinite().all() else None, std, level if infers else None, kappa)
 
 
 def _scores(run: Run, truth: Tensor) -> dict[str, float]:
@@ -193,8 +203,18 @@ def _notes(run: Run, summary: Mapping[str, Any]) -> list[str]:
         notes.append("Too few draws to tell whether the chains agree: treat the uncertainty map as a lower bound.")
     elif r_hat > 1.05:
         notes.append(f"The chains have not mixed yet (largest R-hat {r_hat:.2f}, aim 1.05): the uncertainty map is too narrow. Draw longer chains.")
+    if summary.get("log_kappa") is not None:
+        notes.append(_conditioning(summary["log_kappa"]))
     if summary["divergences"]:
         notes.append(f"{summary['divergences']} proposals were not finite and were refused: use a smaller step size.")
     if "adjust=False" in str(run.spec.get("kernel", "")):
         notes.append("The kernel is unadjusted: its draws carry a bias of the order of the step size, which R-hat cannot see.")
     return notes
+
+
+def _conditioning(value: float) -> str:
+    """Is this posterior well-conditioned? The paper's Theorem 4.1 in one sentence."""
+    epsilon = float(informative_epsilon(value))
+    said = f"below {epsilon:.1g}" if epsilon > 1e-300 else "too small to write"
+    verdict = "well-conditioned" if value < 3.0 else "ill-conditioned: the prior's errors can matter"
+    return f"log kappa at most {value:.1f}, {verdict}: the bound 2 kappa eps on what they change says something only for eps {said} (total variation)."

@@ -182,6 +182,7 @@ _OTHER = {
     "step_size": "Step size",
     "z_norm2_per_dim": "|z|² per dimension",
     "log_evidence": "Log evidence",
+    "log_kappa": "Log condition number, at most",
     "likelihood": "Likelihood",
     "noise_level": "Noise level that the draws tell, pixels in [-1, 1]",
 }
