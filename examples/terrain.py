@@ -15,6 +15,14 @@ over: tile t of draw k has the cells that draw k already has in the overlap as f
 law is p(first | y) p(next | y, overlap) ...: later tiles know the earlier ones, but not the other way round, and nothing is shared over more than
 a tile. That is no posterior under a prior of whole maps, which terrain128 does not define.
 
+How well does the prior fit? Badly: it knows another relief than the ridges of this fault. Observed heights are followed to sigma = 20 m only with a
+chi-square of 15 to 21 instead of 1, the draws are speckled, and both interpolations are closer to the hidden cells
+(--tiles 1 1, 150 Adam steps, 30 + 20 transitions of two chains, which have not mixed, R-hat 3.5):
+
+    RMSE at hidden cells, m   posterior mean   one draw   linear   bicubic   std of draws   truth within 2 std
+    voids                     110.7            96.0       50.0     34.7      70.8           57 %
+    8x sharper                106.8            110.5      44.8     37.8      90.2           63 %
+
     python examples/terrain.py --quick       # one tile each, chains too short to trust; several minutes on two cores
     python examples/terrain.py               # one tile with voids, 128 x 224 cells eight times coarser; much longer
 """
@@ -45,7 +53,7 @@ def main() -> None:
     """Sample both problems, print how well they went, draw them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--difficulty", type=float, default=100.0, help="roughness that the prior is asked for, 1 to 100")
+    parser.add_argument("--difficulty", type=float, default=20.0, help="roughness that the prior is asked for, 1 to 100")
     parser.add_argument("--relief", type=float, default=3.0, help="what the observed relief becomes, in the prior's metres (up to 22)")
     parser.add_argument("--sigma", type=float, default=20.0, help="noise of the heights, metres")
     parser.add_argument("--seam", type=float, default=20.0, help="noise of the overlap, metres")
@@ -58,8 +66,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("terrain"))
     args = parser.parse_args()
     args.tiles = args.tiles or ((1, 1) if args.quick else (1, 2))
-    args.chains = args.chains or (2 if args.quick else 4)
-    args.steps = args.steps or ((50, 15, 10) if args.quick else (120, 40, 40))
+    args.chains = args.chains or 2
+    args.steps = args.steps or ((50, 15, 10) if args.quick else (150, 30, 20))
 
     elevation = torch.from_numpy(get_sample_data("jacksboro_fault_dem.npz")["elevation"].astype(np.float32))
     phi = nw.load_prior("terrain128", label=args.difficulty).map()

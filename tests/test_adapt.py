@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import noisewalk as nw
-from noisewalk.adapt import DualAveraging
+from noisewalk.adapt import DualAveraging, largest_stable_step
 from noisewalk.errors import ConfigError
+from noisewalk.samplers.preconditioner import LowRank
 
 SCALES = torch.tensor([1e-3, 1.0, 50.0], dtype=torch.float64)
 
@@ -109,3 +110,59 @@ def test_mala_accepts_as_asked_on_every_image():
 def test_an_impossible_target_is_refused(delta):
     with pytest.raises(ConfigError, match="target_accept"):
         DualAveraging(delta)
+
+
+CURVATURES = torch.tensor([[399.0, 3.0], [7.0, 0.5]], dtype=torch.float64)
+"""Eigenvalues of J^T W J of two images."""
+
+
+def gaussian_posteriors(dim=4):
+    """Two images, each of whose posteriors has the precisions 1 + CURVATURES in its first two coordinates and 1 in the rest, mean 0."""
+    observed = torch.zeros(2, 4, dtype=torch.bool)
+    observed[0, :2] = observed[1, 2:] = True
+    matrix = torch.zeros(4, dim, dtype=torch.float64)
+    matrix[[0, 1, 2, 3], [0, 1, 0, 1]] = CURVATURES.flatten().sqrt()
+    y = torch.zeros(2, 4, dtype=torch.float64)
+    return nw.NoisePosterior(nw.maps.Affine(matrix), torch.nn.Identity(), nw.likelihoods.Gaussian(1.0), y, observed)
+
+
+def test_the_largest_stable_step_comes_from_each_images_top_curvature():
+    target = gaussian_posteriors()
+    found = nw.gauss_newton(target, target(nw.noise.rows(0, 2, 3).normal((4,), nw.noise.INIT, torch.float64)), rank=1)
+    torch.testing.assert_close(largest_stable_step(found, 0.25), 0.5 / (1.0 + CURVATURES.amax(1)), rtol=1e-6, atol=0)
+    torch.testing.assert_close(largest_stable_step(found), 2.0 * largest_stable_step(found, 0.25), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.8])
+def test_at_the_largest_stable_step_the_stiffest_variance_is_too_large_by_what_is_promised(fraction):
+    target, chains = gaussian_posteriors(), 4000
+    rows = nw.noise.rows(3, 2, chains)
+    state = target(torch.zeros(2 * chains, 4, dtype=torch.float64))
+    kernel = nw.Langevin(largest_stable_step(nw.gauss_newton(target, state, rank=2), fraction))
+    for k in range(1, 60):  # (1 - 2 f)^2 a step in the stiffest direction: 0.6^118 at f = 0.8
+        state, _ = kernel.step(state, target, rows.at(k))
+    variance = state.z.reshape(2, chains, 4)[:, :, 0].square().mean(1) * (1.0 + CURVATURES[:, 0])
+    torch.testing.assert_close(variance, torch.full((2,), 1.0 / (1.0 - fraction), dtype=torch.float64), rtol=5 * (2.0 / chains) ** 0.5, atol=0)
+
+
+@pytest.mark.parametrize(("over", "bounded"), [(0.9, True), (1.1, False)])
+def test_the_limit_of_stability_is_where_it_is_said_to_be(over, bounded):
+    target = gaussian_posteriors()
+    state = target(torch.ones(2, 4, dtype=torch.float64))
+    limit = 2.0 * largest_stable_step(nw.gauss_newton(target, state, rank=2))
+    kernel, rows = nw.Langevin(over * limit), nw.noise.rows(0, 2)
+    for k in range(1, 200):
+        state, _ = kernel.step(state, target, rows.at(k))
+    scaled = state.z[:, 0].square() * (1.0 + CURVATURES[:, 0])  # stationary: 1 / (1 - 0.9) = 10 times a chi-square; else 1.2^398 = 1e31
+    assert bool((scaled < 10 * 25).all() if bounded else (scaled > 1e20).all())
+
+
+def test_without_curvature_the_step_is_the_priors_own():
+    flat = LowRank(torch.zeros(3, 5), torch.zeros(3, 0, 5), torch.zeros(3, 0))
+    assert torch.equal(largest_stable_step(flat), torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5, float("nan")])
+def test_a_fraction_that_is_not_stable_is_refused(fraction):
+    with pytest.raises(ConfigError, match="fraction"):
+        largest_stable_step(LowRank(torch.zeros(1, 5), torch.zeros(1, 0, 5), torch.zeros(1, 0)), fraction)

@@ -1,0 +1,247 @@
+r"""Which kernel moves? Three tasks on a prior, the same network calls for every kernel, side by side.
+
+The truth is a draw of the prior itself, sigma_y = 0.1. The chains of all kernels start at the same points: z ~ N(0, I), then --adam steps of Adam.
+Each kernel then has --warmup calls a chain to burn in, which pay for step adaptation and preconditioner too, and --calls calls a chain for its draws;
+a transition that has begun is finished.
+
+- jump/call: mean squared distance of consecutive draws over twice the variance, median over 64 projections, per network call. The variance is one for
+  all kernels, that of the chains of all exact kernels whose R-hat over the projections is below 1.1, pooled; if there are none, of the exact kernel
+  with the smallest R-hat, and the table says so. No stuck chain can inflate it, while the ESS of one never falls below about one a chain:
+  an ESS next to an R-hat above 1.1 is printed in brackets and compares nothing.
+- chi2: of the residual per observed entry, near 1 for the posterior. An unadjusted kernel that is far from it jumps in another distribution.
+- R-hat: the largest and the median over the pixels that vary and 64 projections. ESS: bulk, the smallest and the median of the same set.
+
+EM at the paper's step: Table A.2 for 4x and 20 % (fashion32), Table A.1 for 8x and 10 %. Every row is written to --out when it is done; the
+same command goes on after a stop.
+
+    python benchmarks/mixing.py --prior faces64 --out mixing.json
+"""
+
+import argparse
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from dflow_sgld import DFlowSGLD
+
+import noisewalk as nw
+from noisewalk.adapt import largest_stable_step
+from noisewalk.diagnostics.chains import projections
+from noisewalk.loop import Plan, run_loop
+from noisewalk.memory_store import MemoryStore
+from noisewalk.operators import observed_of
+from noisewalk.plan import adaptation_of, default_kernel
+from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
+from noisewalk.types import Info, State
+from noisewalk.warmstart import AdamState
+
+SIGMA_Y = 0.1
+CONVERGED = 1.1
+LABELS = {"terrain128": 50.0}
+SMALL = {"inpaint:keep=0.2,seed=0": 1e-4, "avgpool:factor=4": 5e-4, "blur:kernel_size=25,std=3": 3e-5}
+LARGE = {"inpaint:keep=0.1,seed=0": 1e-5, "avgpool:factor=8": 1e-5, "blur:kernel_size=25,std=3": 1e-6}
+TASKS = {"fashion32": SMALL, "faces64": LARGE, "terrain128": LARGE}
+"""Operators, and the paper's step for each."""
+KERNELS = ("em-paper", "em-largest", "mala", "pcnl", "hmc", "slice", "pcnl-gn", "hmc-gn", "dflow-sgld")
+EXACT = ("mala", "pcnl", "hmc", "slice", "pcnl-gn", "hmc-gn")
+
+
+class Setting(NamedTuple):
+    """A kernel and what its warm-up does."""
+
+    kernel: Any
+    adapt: nw.DualAveraging | None = None
+    refresh: Refresh | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A warm start that has been made already, in the place of Adam: all kernels share it."""
+
+    state: State
+    num_steps: int = 1
+
+    def start(self, state: State) -> AdamState:
+        return AdamState(state, torch.zeros_like(state.z), torch.zeros_like(state.z))
+
+    def step(self, adam: AdamState, target: Any, k: int) -> AdamState:
+        return adam._replace(state=self.state)
+
+
+class AfterBurnIn(MemoryStore):
+    """Draws in memory, dropped while `burning`: a burn-in counted in network calls, where transitions vary in cost."""
+
+    burning = False
+
+    def append(self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, torch.Tensor]) -> None:
+        if not self.burning:
+            super().append(state, info, sampler, extras)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prior", choices=list(TASKS), default="fashion32")
+    parser.add_argument("--task", type=int, nargs="+", choices=range(3), default=[0, 1, 2], help="0 inpainting, 1 average pooling, 2 blur")
+    parser.add_argument("--kernels", nargs="+", choices=KERNELS, default=list(KERNELS))
+    parser.add_argument("--calls", type=int, default=400, help="network calls a chain for the draws")
+    parser.add_argument("--warmup", type=int, default=800, help="network calls a chain before them")
+    parser.add_argument("--adam", type=int, default=100, help="steps of the common warm start")
+    parser.add_argument("--rank", type=int, default=40, help="of the preconditioner; 40 is the default kernel's")
+    parser.add_argument("--chains", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file, gone on with if it exists")
+    args = parser.parse_args()
+    done: dict[str, Any] = json.loads(args.out.read_text()) if args.out and args.out.exists() else {}
+    prior = nw.load_prior(args.prior, LABELS.get(args.prior))
+    for operator in [list(TASKS[args.prior])[k] for k in args.task]:
+        keys = {k: f"{args.prior}, {operator}, {k}, " + ", ".join(f"{n} {getattr(args, n)}" for n in KEPT) for k in args.kernels}
+        target = posterior(prior, operator, args.seed)
+        start = None
+        for name, key in keys.items():
+            if key in done:
+                continue
+            start = start or warm_start(target, args)
+            done[key] = measure(target, start, name, TASKS[args.prior][operator], args)
+            if args.out:
+                args.out.write_text(json.dumps(done, indent=1))
+            print(f"{args.prior}, {operator}, {name}: done in {done[key]['total_seconds']:.1f} s", flush=True)
+        table(f"{args.prior}, {operator}", {name: done[key] for name, key in keys.items()}, args)
+
+
+KEPT = ("calls", "warmup", "adam", "rank", "chains", "seed")
+"""Settings that a row belongs to."""
+
+
+def posterior(prior: Any, text: str, seed: int) -> nw.NoisePosterior:
+    """The task, its truth drawn from the prior."""
+    phi, operator, likelihood = prior.map(), nw.operators.parse(text, prior.shape), nw.likelihoods.Gaussian(SIGMA_Y)
+    noise = nw.noise.rows(seed + 1, 1)  # another seed than the chains': else chain 0 would start at the truth
+    with torch.no_grad():
+        y = likelihood.sample(operator(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(operator, prior.shape))
+    return nw.NoisePosterior(phi, operator, likelihood, y)
+
+
+def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
+    """Dispersed starts, common to all kernels."""
+    adam = nw.Adam(args.adam)
+    here = adam.start(target(nw.noise.rows(args.seed, 1, args.chains).normal(target.shape, nw.noise.INIT)))
+    for k in range(1, args.adam + 1):
+        here = adam.step(here, target, k)
+    return Made(here.state)
+
+
+def setting(name: str, target: nw.NoisePosterior, start: Made, paper_step: float, args: argparse.Namespace) -> Setting:
+    """The kernel by its name."""
+    refresh = Refresh(rank=args.rank)
+    if name == "em-largest":
+        return Setting(nw.Langevin(largest_stable_step(nw.gauss_newton(target, start.state, rank=1))))
+    if name == "hmc-gn":
+        return Setting(default_kernel(target), adaptation_of(default_kernel(target))[0], refresh)
+    return {
+        "em-paper": Setting(nw.Langevin(paper_step)),
+        "mala": Setting(nw.Langevin(1e-3, adjust=True), nw.DualAveraging()),
+        "pcnl": Setting(nw.Langevin(1e-3, "ei", adjust=True), nw.DualAveraging()),
+        "hmc": Setting(nw.HMC(0.02), nw.DualAveraging(0.8)),
+        "slice": Setting(nw.EllipticalSlice()),
+        "pcnl-gn": Setting(nw.Langevin(0.1, "ei", adjust=True), nw.DualAveraging(), refresh),
+        "dflow-sgld": Setting(DFlowSGLD(SIGMA_Y)),
+    }[name]
+
+
+def measure(target: nw.NoisePosterior, start: Made, name: str, paper_step: float, args: argparse.Namespace) -> dict[str, Any]:
+    """One kernel on one task."""
+    began, calls = time.perf_counter(), target.nfe
+    kernel, adapt, refresh = setting(name, target, start, paper_step, args)
+    spent = (target.nfe - calls) / args.chains  # by the choice of the step
+    if refresh is not None:
+        spent += len(refresh.at) * (1 + 4 * min(math.prod(target.shape), args.rank + OVERSAMPLING))
+    num_warmup = int((args.warmup - spent) // kernel.evaluations) if adapt is not None else 0
+    if adapt is not None and num_warmup < 5:
+        raise SystemExit(f"{name} spends {spent:.0f} calls a chain on its curvature: --warmup {args.warmup} leaves {num_warmup} transitions; give it more")
+    if args.calls < kernel.evaluations:
+        raise SystemExit(f"{name} needs {kernel.evaluations} calls a draw, --calls is {args.calls}")
+    memory, per_draw = AfterBurnIn(1, args.chains), kernel.evaluations if kernel.needs_gradient else 1  # slice sampling: at least 1
+    most = args.calls // per_draw + (0 if adapt is not None else args.warmup)
+    plan = Plan(kernel, most, args.chains, num_warmup, 1, start, adapt, args.seed, refresh)  # type: ignore[arg-type]
+    setup_calls, setup_seconds, memory.burning = 0, 0.0, adapt is None
+    try:
+        for tick in run_loop(target, plan, memory):
+            spent, now = target.nfe - calls, time.perf_counter() - began
+            if tick.phase != "draws" or memory.burning:
+                setup_calls, setup_seconds = spent, now
+                memory.burning = adapt is None and spent < args.warmup * args.chains
+            elif spent - setup_calls >= args.calls * args.chains:
+                break
+    except nw.errors.DivergedError as error:
+        return {"failed": str(error), "total_seconds": time.perf_counter() - began}
+    total, seconds = target.nfe - calls, time.perf_counter() - began
+    return {**statistics(memory, target), "setup_calls": setup_calls / args.chains, "calls": (total - setup_calls) / args.chains} | {
+        "seconds": seconds - setup_seconds,
+        "total_seconds": seconds,
+        "num_threads": torch.get_num_threads(),
+    }
+
+
+def statistics(memory: MemoryStore, target: nw.NoisePosterior) -> dict[str, Any]:
+    """Diagnostics of the draws, and what the common variance needs."""
+    run = nw.Run(memory.arrays(), 0, 0.0, y=target.y, num_observed=target.num_observed)
+    summary = run.summary()
+    probes = projections(run.draws[0])
+    kept = ("num_draws", "acceptance_rate", "divergences", "step_size", "r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "chi2")
+    flat = probes.flatten(0, 1)
+    return {k: summary[k] for k in kept} | {
+        "square": probes.diff(dim=1).square().mean((0, 1)).tolist(),  # mean squared distance of consecutive draws, of every projection
+        "mean": flat.mean(0).tolist(),
+        "variance": flat.var(0, correction=0).tolist(),
+        "r_hat_projections": float(nw.diagnostics.r_hat(probes).max()),
+    }
+
+
+def common_variance(rows: dict[str, Any]) -> tuple[torch.Tensor, str]:
+    """Variance of the projections over the chains of the best reference, and what that is."""
+    exact = {k: r for k, r in rows.items() if k in EXACT and "failed" not in r}
+    chosen = [k for k, r in exact.items() if r["r_hat_projections"] < CONVERGED]
+    text = f"the converged kernels ({', '.join(chosen)})"
+    if not chosen:
+        chosen = sorted(exact, key=lambda k: (math.isnan(exact[k]["r_hat_projections"]), exact[k]["r_hat_projections"]))[:1]
+        text = f"{chosen[0]}, R-hat {exact[chosen[0]]['r_hat_projections']:.2f}: NO KERNEL HAS CONVERGED" if chosen else "no exact kernel"
+    if not chosen:
+        return torch.full((64,), torch.nan), text
+    weight = torch.tensor([float(exact[k]["num_draws"]) for k in chosen])
+    mean, variance = (torch.tensor([exact[k][part] for k in chosen], dtype=torch.float64) for part in ("mean", "variance"))
+    share = (weight / weight.sum()).to(torch.float64)[:, None]
+    centre = (share * mean).sum(0)
+    return (share * (variance + (mean - centre) ** 2)).sum(0), text
+
+
+def table(title: str, rows: dict[str, Any], args: argparse.Namespace) -> None:
+    """Side by side."""
+    variance, reference = common_variance(rows)
+
+    def jump(row: dict[str, Any]) -> float:
+        ratio = torch.tensor(row["square"], dtype=torch.float64) / (2.0 * variance)
+        return float(ratio.quantile(0.5)) * row["num_draws"] / row["calls"]
+
+    base = jump(rows["em-paper"]) if "square" in rows.get("em-paper", {}) else math.nan
+    print(f"\n{title}: {args.chains} chains, {args.calls} calls a chain after a warm-up of {args.warmup} and {args.adam} Adam steps; variance from {reference}")
+    print(f"{'':11}     step accept draws  setup jump/call   / paper R-hat max median   chi2  ESS min/call  ESS med/call   ESS min/s   calls/s")
+    for name, row in rows.items():
+        if "failed" in row:
+            print(f"{name:11} {row['failed']}")
+            continue
+        calls, shown = row["calls"] * args.chains, "{:.2e}" if row["r_hat_max"] < CONVERGED else "({:.2e})"
+        least, middle, second = (shown.format(v) for v in (row["ess_bulk_min"] / calls, row["ess_bulk_median"] / calls, row["ess_bulk_min"] / row["seconds"]))
+        print(
+            f"{name:11} {row['step_size']:8.2e} {row['acceptance_rate']:6.3f} {row['num_draws']:5} {row['setup_calls']:6.0f}  {jump(row):8.2e} "
+            f"{jump(row) / base:9.3g} {row['r_hat_max']:9.3f} {row['r_hat_median']:6.3f} {row['chi2']:6.3f}  {least:>12}  {middle:>12}  {second:>10}  "
+            f"{calls / row['seconds']:8.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
