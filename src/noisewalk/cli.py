@@ -223,8 +223,9 @@ def _conclude(folder: Path) -> None:
     print("  " + "  ".join(f"{k} {summary[k]:.4g}" for k in keys if summary.get(k) is not None), flush=True)
 
 
-from . import cli_calibrate, cli_priors, cli_train  # noqa: E402
+from . import cli_bench, cli_calibrate, cli_priors, cli_train  # noqa: E402
 
+cli_bench.register(app)
 cli_calibrate.register(app)
 cli_priors.register(priors_app)
 cli_train.register(train_app)

@@ -1,0 +1,260 @@
+"""`noisewalk bench`: the paper's tables and figures, on its priors or on the ones of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .cli_options import dtype_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .experiments.grid import Bench
+    from .priors.prior import Prior
+
+WHAT = ("table1", "table2", "table3", "tableA4", "figure1", "figure2", "figure3", "figure4", "figure5", "figuresA")
+EXTRACTOR = "efficientnet-lite0"
+PAPER_PRIOR = "openai/diffusers-cd_bedroom256_lpips"
+NUM_IMAGES, NUM_PICTURED, NUM_SHOWN = 8, 3, 10
+"""Images of a table, images and samples of a figure, where the options do not say."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Arguments:
+        app: the command line.
+    """
+    app.command()(bench)
+
+
+def bench(
+    what: Annotated[str, typer.Argument(help=", ".join(WHAT))],
+    prior: Annotated[str | None, typer.Option(help="A consistency model: fashion32, a Hub repository, a folder or a .pt file.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of images, .npz or IDX file; fashion32 has bundled ones.")] = None,
+    num_images: Annotated[int | None, typer.Option(help="Images; 8 for tables, 3 for figures, 100 with --paper.")] = None,
+    num_exact: Annotated[int | None, typer.Option(help="Images of the exact kernel's rows; a quarter, for table3 an eighth.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; what is there is not computed again. bench/WHAT-PRIOR.")] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="The paper's checkpoints, number of images and settings: for a GPU.")] = False,
+    teacher: Annotated[str | None, typer.Option(help="Diffusion model of the DM rows; by default the one of the prior's card.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Some of sr,blur,inpaint,nonlinear,phase,hdr.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Some rows, such as dps-dm,ours1-em,ours1-exact.")] = None,
+    num_samples: Annotated[int | None, typer.Option(help="Samples per image; 10, 25 for table3.")] = None,
+    num_steps: Annotated[int | None, typer.Option(help="Network calls of the guided methods' samples.")] = None,
+    warm_start: Annotated[int | None, typer.Option(help="Adam steps of ours.")] = None,
+    num_warmup: Annotated[int | None, typer.Option(help="Warm-up of the exact kernel.")] = None,
+    extractor: Annotated[
+        str, typer.Option(help="Of FD and diversity, or none: efficientnet-lite0, clip-vit-b32, resnet50, inception-v3.")
+    ] = "efficientnet-lite0",
+    neural_blur: Annotated[Path | None, typer.Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")] = None,
+    label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
+    microbatch: Annotated[int | None, typer.Option(help="Rows per network call; 128, or 4 for large images.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="Of the network.")] = "float32",
+) -> None:
+    """Make one of the paper's tables or figures; a second call goes on where the first stopped."""
+    from .errors import ConfigError
+
+    if what not in WHAT:
+        raise ConfigError(f"unknown {what!r}: choose one of {', '.join(WHAT)}")
+    prior = prior or (PAPER_PRIOR if paper else None)
+    if what == "figure1":
+        _figure1(out or Path("bench") / what, seed)
+        return
+    if prior is None:
+        raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
+    from .experiments.grid import Bench
+    from .experiments.presets import tasks_for
+    from .priors.load import load_prior
+
+    count, samples, exact = _sizes(what, num_images, num_samples, num_exact, paper)
+    sheets = _sheets(what, _names(tasks, "tasks"), _names(methods, "methods"))
+    network = load_prior(prior, label, device, dtype_of(dtype))
+    guided = what == "figure2" or any(name.endswith("-dm") for sheet in sheets.values() for name in sheet.methods)
+    shared = _teacher(network, teacher, label, device, dtype, paper) if guided else None
+    pool = _images(network, images, device, dtype)
+    if len(pool) < count:
+        raise ConfigError(f"--num-images is {count}, but there are {len(pool)} images: give more, or ask for fewer")
+    table = what.startswith("table")
+    made = Bench(
+        network,
+        shared,
+        pool,
+        tasks_for(network.shape, seed, _weights(neural_blur)),
+        out or Path("bench") / f"{what}-{Path(prior).name}",
+        samples,
+        seed,
+        label,
+        num_steps,
+        warm_start,
+        num_warmup,
+        extractor if table and extractor != "none" else None,
+        _lpips_net(network),
+        diversity=what == "table3",
+        keep_draws=not table,
+        microbatch=microbatch or (4 if min(network.shape[-2:]) >= 256 else 128),
+    )
+    _make(what, made, sheets, count, exact)
+
+
+def _sizes(what: str, num_images: int | None, num_samples: int | None, num_exact: int | None, paper: bool) -> tuple[int, int, int]:
+    """Images, samples and images of the exact kernel's rows."""
+    from .errors import ConfigError
+    from .experiments.costs import COUNTS
+    from .experiments.presets import NUM_IMAGES as PAPER_IMAGES
+    from .experiments.tables import TABLES
+
+    table = what in TABLES
+    count = num_images if num_images is not None else 1 if what == "figure2" else NUM_PICTURED if not table else PAPER_IMAGES if paper else NUM_IMAGES
+    usual = TABLES[what].num_samples if table else {"figure2": COUNTS[-1], "figure3": 1, "figure4": 1}.get(what, NUM_SHOWN)
+    samples = usual if num_samples is None else num_samples
+    exact = max(1, count // (8 if what == "table3" else 4)) if num_exact is None else num_exact
+    if count < 1 or samples < 1 or exact < 1:
+        raise ConfigError(f"--num-images, --num-samples and --num-exact must be at least 1, got {count}, {samples} and {exact}")
+    return count, samples, exact
+
+
+def _sheets(what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] | None) -> dict[str, Any]:
+    """What is made, by name, each with the tasks and methods that were chosen of its own."""
+    from dataclasses import replace
+
+    from .errors import ConfigError
+    from .experiments.figures import FIGURES
+    from .experiments.tables import TABLES
+
+    if what == "figure2":
+        return {}
+    own: dict[str, Any] = {what: TABLES[what]} if what in TABLES else FIGURES[what]
+    kept = {}
+    for name, sheet in own.items():
+        few, rows = (tuple(n for n in all_ if chosen is None or n in chosen) for all_, chosen in ((sheet.tasks, tasks), (sheet.methods, methods)))
+        if few and rows:
+            kept[name] = replace(sheet, tasks=few, methods=rows)
+    if not kept:
+        known = {key: ", ".join(dict.fromkeys(n for sheet in own.values() for n in getattr(sheet, key))) for key in ("tasks", "methods")}
+        raise ConfigError(f"nothing is left of {what}: its tasks are {known['tasks']}; its methods {known['methods']}")
+    return kept
+
+
+def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_exact: int) -> None:
+    from .experiments.costs import COUNTS, estimate2, figure2
+    from .experiments.figures import draw_sheet
+    from .experiments.grid import Grid
+    from .experiments.render import write
+    from .experiments.tables import TABLES, collect
+    from .progress import show
+
+    print(f"{what}: {made.prior.name} {made.prior.shape}, {num_images} images x {made.num_samples} samples, seed {made.seed}, into {made.out}", flush=True)
+    try:
+        if what == "figure2":
+            counts = tuple(n for n in COUNTS if n <= made.num_samples)
+            print(f"  {estimate2(made, counts)}", flush=True)
+            for _ in show(figure2(made, counts), True):
+                pass
+            print(f"open {made.out / 'figure2.png'}")
+            return
+        grids = {name: Grid(sheet.tasks, sheet.methods, num_images, num_exact) for name, sheet in sheets.items()}
+        _compute(made, list(grids.values()))
+        for name, sheet in sheets.items():
+            if what in TABLES:
+                print(write(collect(made, grids[name], sheet), sheet, made.out))
+                print(f"open {made.out / 'table.md'}")
+            else:
+                draw_sheet(made, sheet, num_images, num_exact, made.out / f"{name}.png")
+                print(f"open {made.out / f'{name}.png'}")
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the cells so far are stored: the same command goes on", err=True)
+        raise typer.Exit(130) from None
+
+
+def _compute(made: Bench, grids: list[Any]) -> None:
+    from .experiments.grid import fill, pending
+    from .experiments.tables import estimate
+    from .progress import show
+
+    for grid in grids:
+        blocks = pending(made, grid)
+        print(f"  {', '.join(grid.tasks)}: {estimate(made, grid, blocks)}", flush=True)
+        for _ in show(fill(made, blocks), True):
+            pass
+
+
+def _names(text: str | None, what: str) -> tuple[str, ...] | None:
+    from .errors import ConfigError
+    from .experiments.presets import METHODS, SIGMA_Y
+
+    if text is None:
+        return None
+    names, known = tuple(name.strip() for name in text.split(",")), METHODS if what == "methods" else SIGMA_Y
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"unknown --{what} {', '.join(unknown)!r}: choose from {', '.join(known)}")
+    return tuple(dict.fromkeys(names))
+
+
+def _teacher(prior: Prior, name: str | None, label: float | None, device: str, dtype: str, paper: bool) -> Prior | None:
+    """The diffusion model of the DM rows: asked for, the paper's, named by the card, or bundled beside the prior."""
+    from .experiments.presets import dataset_of
+    from .priors.load import list_priors, load_prior
+
+    dataset, beside = dataset_of(prior.name), f"{prior.name}-edm"
+    published = f"edm_{dataset}_ema.pt" if paper and dataset != "small" else None
+    bundled = beside if list_priors().get(beside, {}).get("kind") == "edm" else None
+    named = name or published or prior.card.get("teacher") or bundled
+    return None if named is None else load_prior(named, label, device, dtype_of(dtype))
+
+
+def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tensor:
+    import torch
+
+    from .errors import ConfigError
+    from .train.data import load_images, to_unit
+
+    if source is None:
+        from .data import held_out_images
+
+        if prior.name != "fashion32":
+            raise ConfigError(f"{prior.name} has no bundled images: give --images, a folder of validation images or an .npz file")
+        x = to_unit(torch.from_numpy(held_out_images())[:, None])
+    elif source.is_dir():
+        from .inputs import load_image
+
+        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff"))[:1000]
+        if not files:
+            raise ConfigError(f"no images under {source}: .png, .jpg and .tif are read")
+        x = torch.stack([load_image(file, prior.shape, fit="resize")[0] for file in files])
+    else:
+        x = to_unit(load_images(source, prior.shape[-1], prior.shape[0])[:1000])
+    return x.to(device, torch.float64 if dtype == "float64" else torch.float32)
+
+
+def _weights(given: Path | None) -> Path | None:
+    from .packages import cache_folder
+
+    usual = cache_folder() / "GOPRO_wVAE.pth"
+    return given if given is not None else usual if usual.is_file() else None
+
+
+def _lpips_net(prior: Prior) -> str | None:
+    """LPIPS's network where its weights are here and the images large enough."""
+    from .errors import WeightsError
+    from .metrics.backbones import SMALLEST
+    from .metrics.lpips import ARCHIVES
+    from .packages import locate
+
+    try:
+        locate(**ARCHIVES["alex"])
+    except WeightsError:
+        return None
+    return "alex" if min(prior.shape[-2:]) >= SMALLEST["alex"] else None
+
+
+def _figure1(out: Path, seed: int) -> None:
+    from .experiments.figures import figure1
+
+    print("figure1: a mixture of three Gaussians in two dimensions, NFE about 450, a few seconds", flush=True)
+    print(figure1(out / "figure1.png", seed=seed))
+    print(f"open {out / 'figure1.png'}")

@@ -1,0 +1,169 @@
+"""Figure 2: seconds and network calls against the number of samples of one image, measured in one run.
+
+The paper's kernel adds one network call with its gradient per draw; the guided method starts anew for each. The exact kernel is drawn at equal
+effective samples: its first draw at which the median bulk ESS (pixels that vary and random projections) has reached the number.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import noise as keyed
+from ..diagnostics.chains import image_diagnostics
+from ..likelihoods import Gaussian
+from ..loop import Tick, run_loop
+from ..memory_store import MemoryStore
+from ..operators import observed_of, parse
+from ..plan import resolve
+from ..samplers.langevin import Langevin
+from ..targets import NoisePosterior
+from ..warmstart import Adam
+from .grid import Bench, draw, expected_nfe
+from .presets import METHODS, Walk, dataset_of, preset
+from .tables import duration, seconds_a_call
+
+COUNTS = (1, 5, 10, 25, 50, 100)
+"""Numbers of samples in figure 2."""
+
+
+def figure2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> Iterator[Tick]:
+    """Measure seconds and network calls against the number of samples of one image; each curve is stored as JSON and skipped when it is there.
+
+    Arguments:
+        bench: whose first image is inpainted.
+        counts: numbers of samples.
+
+    Yields:
+        Progress in curves.
+    """
+    curves = {"DPS-DM": _guided_curve, "ours, paper's kernel": _paper_curve, "ours, exact kernel": _exact_curve}
+    task = bench.tasks["inpaint"]
+    for k, (name, curve) in enumerate(curves.items()):
+        path = bench.out / "figure2" / f"{k}.json"
+        yield Tick(name, k, len(curves), 0, float("nan"))
+        if name == "DPS-DM" and bench.teacher is None:
+            continue
+        method = METHODS[("dps-dm", "ours1-em", "ours1-exact")[k]]
+        wanted = {"name": name, "counts": list(counts), "threads": torch.get_num_threads(), **bench.settings(method, task, 0)}
+        if path.exists() and json.loads(path.read_text())["settings"] == json.loads(json.dumps(wanted)):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = {"settings": wanted, **curve(bench, counts)}
+        path.with_suffix(".partial").write_text(json.dumps(found, indent=1) + "\n")
+        os.replace(path.with_suffix(".partial"), path)
+    plot_figure2([json.loads(p.read_text()) for p in sorted((bench.out / "figure2").glob("*.json"))], bench.out / "figure2.png")
+    yield Tick("done", len(curves), len(curves), 0, float("nan"))
+
+
+def estimate2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> str:
+    """What figure 2 will cost.
+
+    Arguments:
+        bench: whose first image is inpainted.
+        counts: numbers of samples.
+
+    Returns:
+        One line.
+    """
+    found, guided = bench.preset(METHODS["ours1-em"], "inpaint"), bench.preset(METHODS["dps-dm"], "inpaint")
+    nfe = sum(counts) * getattr(guided, "num_steps", 0) if bench.teacher is not None else 0
+    nfe += 1 + getattr(found, "adam_steps", 0) + counts[-1]
+    nfe += expected_nfe(replace(bench, num_samples=2 * counts[-1]), METHODS["ours1-exact"], "inpaint") * 4 // 2
+    call = seconds_a_call(bench, 1, True)
+    return f"NFE about {nfe:,}; at most about {duration(nfe * call)} ({1e3 * call:.1f} ms a network call of one row with its gradient, measured)"
+
+
+def _measured(bench: Bench) -> Tensor:
+    task = bench.tasks["inpaint"]
+    operator = parse(task.operator, bench.prior.shape)
+    with torch.no_grad():
+        rows = keyed.rows(bench.seed, 1, device=bench.images.device)
+        return Gaussian(task.sigma_y).sample(operator(bench.images[:1]), rows, observed_of(operator, bench.prior.shape))
+
+
+def _guided_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
+    seconds, nfe, y = [], [], _measured(bench)
+    for n in counts:
+        started = time.perf_counter()
+        _, calls = draw(replace(bench, num_samples=n), bench.tasks["inpaint"], METHODS["dps-dm"], y, 0)
+        seconds.append(time.perf_counter() - started)
+        nfe.append(calls)
+    return {"samples": list(counts), "seconds": seconds, "nfe": nfe, "ess": None}
+
+
+def _walked(bench: Bench, plan: Any, most: int) -> tuple[list[float], list[int], MemoryStore]:
+    """Seconds and network calls at every draw, until `most` of them."""
+    task = bench.tasks["inpaint"]
+    target = NoisePosterior(bench.phi(1), parse(task.operator, bench.prior.shape), Gaussian(task.sigma_y), _measured(bench), microbatch=bench.microbatch)
+    sink, started = MemoryStore(1, plan.num_chains), time.perf_counter()
+    seconds: list[float] = []
+    nfe: list[int] = []
+    for tick in run_loop(target, plan, sink):
+        if sink.cursor()[0] > len(seconds):
+            seconds.append(time.perf_counter() - started)
+            nfe.append(tick.nfe)
+        if len(seconds) == most:
+            break
+    return seconds, nfe, sink
+
+
+def _target(bench: Bench) -> NoisePosterior:
+    task = bench.tasks["inpaint"]
+    return NoisePosterior(bench.phi(1), parse(task.operator, bench.prior.shape), Gaussian(task.sigma_y), _measured(bench))
+
+
+def _paper_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
+    found = bench.preset(METHODS["ours1-em"], "inpaint") or preset(dataset_of(bench.prior.name), "ours1", "inpaint")
+    assert isinstance(found, Walk)
+    start = Adam(found.adam_steps, found.lr, found.betas) if found.adam_steps else None
+    plan = resolve(_target(bench), Langevin(found.step_size), counts[-1], 1, 0, 1, start, None, bench.seed)
+    seconds, nfe, sink = _walked(bench, plan, counts[-1])
+    ess = image_diagnostics(sink.arrays()["x"][0])["ess_bulk_median"]
+    return {"samples": list(counts), "seconds": [seconds[n - 1] for n in counts], "nfe": [nfe[n - 1] for n in counts], "ess": None if ess != ess else ess}
+
+
+def _exact_curve(bench: Bench, counts: tuple[int, ...], chains: int = 4) -> dict[str, Any]:
+    """At equal effective samples: the first draw at which the median bulk ESS has reached n."""
+    begin = "auto" if bench.adam_steps is None else Adam(bench.adam_steps) if bench.adam_steps else None
+    warmup = "auto" if bench.num_warmup is None else bench.num_warmup
+    length = max(4, -(-counts[-1] // chains) * 2)
+    plan = resolve(_target(bench), None, length, chains, warmup, 1, begin, "auto", bench.seed)
+    seconds, nfe, sink = _walked(bench, plan, length)
+    x = sink.arrays()["x"][0]
+    ess = [image_diagnostics(x[:, :d])["ess_bulk_median"] if d >= 4 else float("nan") for d in range(1, length + 1)]
+    first = {n: next((d for d, e in enumerate(ess) if e >= n), None) for n in counts}
+    reached = [n for n in counts if first[n] is not None]
+    at: list[Any] = [first[n] for n in reached]
+    last = ess[-1]
+    return {"samples": reached, "seconds": [seconds[d - 1] for d in at], "nfe": [nfe[d - 1] for d in at], "ess": None if last != last else last}
+
+
+def plot_figure2(curves: list[dict[str, Any]], path: Path) -> None:
+    """Draw seconds against the number of samples, network calls written beside.
+
+    Arguments:
+        curves: each with settings, samples, seconds, nfe, and the effective sample size of its last point.
+        path: of the PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for curve in curves:
+        ess = "" if curve["ess"] is None else f" (median ESS of its last draws {curve['ess']:.1f})"
+        axes.plot(curve["samples"], curve["seconds"], "o-", label=curve["settings"]["name"] + ess)
+        for n, seconds, nfe in zip(curve["samples"], curve["seconds"], curve["nfe"], strict=True):
+            axes.annotate(f"{nfe:,}", (n, seconds), fontsize=6, xytext=(2, 3), textcoords="offset points")
+    axes.set_xlabel("samples of one image (exact kernel: effective samples)")
+    axes.set_ylabel("seconds; network calls beside the points")
+    axes.set_yscale("log")
+    axes.legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=200)

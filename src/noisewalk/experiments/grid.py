@@ -1,0 +1,311 @@
+"""The grid behind the tables and figures: task x method x image, every cell stored on its own and skipped when it is there.
+
+A cell is one JSON of numbers and settings; beside it an npz holds the samples' features and, where a figure needs them, the samples. Images
+are computed in fixed blocks (numbers 0 to 7, 8 to 15, ...), so that an interrupted grid ends with the bits of an uninterrupted one.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import noise as keyed
+from ..errors import ConfigError, DivergedError
+from ..likelihoods import Gaussian
+from ..loop import Tick
+from ..operators import observed_of, parse
+from ..priors.prior import Prior
+from ..repr import describe
+from ..run import sample
+from ..samplers.langevin import Langevin
+from ..targets import NoisePosterior
+from ..warmstart import Adam
+from .presets import METHODS, Guided, Method, Preset, Task, Walk, dataset_of, preset
+from .scores import score
+
+NFE_HMC, NFE_REFRESH, WARMUP, ADAM = 8, 2 * (1 + 4 * 48), 120, 200
+"""Network calls of the default kernel's transition and preconditioners, and the lengths of its warm-up and warm start: for estimates alone."""
+BLOCK_NUMEL = 3 * 128 * 128
+"""Images of up to as many numbers are computed eight at a time, larger ones alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What every cell of a grid shares.
+
+    Arguments:
+        prior: consistency model.
+        teacher: diffusion model for the DM rows; None where there is none.
+        images: (pool, *x) in [-1, 1]; the first ones are restored, all are the Frechet distance's reference.
+        tasks: by name.
+        out: folder.
+        num_samples: per image.
+        seed: of all noise.
+        label: of the prior, for the record.
+        num_steps: of the guided methods; None takes the preset's.
+        adam_steps: of ours; None takes the preset's.
+        num_warmup: of the exact kernel; None takes its own.
+        extractor: of features.
+        lpips_net: None where LPIPS's weights are not here.
+        diversity: score the diversity of an image's samples.
+        keep_draws: store the samples.
+        microbatch: rows per network call.
+    """
+
+    prior: Prior
+    teacher: Prior | None
+    images: Tensor
+    tasks: dict[str, Task]
+    out: Path
+    num_samples: int = 10
+    seed: int = 0
+    label: float | None = None
+    num_steps: int | None = None
+    adam_steps: int | None = None
+    num_warmup: int | None = None
+    extractor: str | None = "efficientnet-lite0"
+    lpips_net: str | None = "alex"
+    diversity: bool = False
+    keep_draws: bool = False
+    microbatch: int | None = None
+    _maps: dict[int, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if getattr(self.prior.denoiser, "kind", None) != "consistency":
+            raise ConfigError(f"bench compares methods over a consistency model, and {self.prior.name} is none: choose one such as fashion32")
+        for name in ("num_samples", "num_steps", "adam_steps", "num_warmup"):
+            value, least = getattr(self, name), 2 if name == "num_steps" else 0 if name != "num_samples" else 1
+            if value is not None and value < least:
+                raise ConfigError(f"{name} must be at least {least}, got {value}")
+        if not 0 <= self.seed < 1 << 32:
+            raise ConfigError(f"seed must be from 0 to 2^32 - 1, got {self.seed}")
+
+    @property
+    def block(self) -> int:
+        """Images computed together."""
+        return 8 if self.images[0].numel() <= BLOCK_NUMEL else 1
+
+    @property
+    def chains(self) -> int:
+        """Chains of the exact kernel: two where the samples can be shared out, four or more to each."""
+        return 2 if self.num_samples % 2 == 0 and self.num_samples >= 8 else 1
+
+    def phi(self, num_steps: int) -> Any:
+        """The map of one or two network calls."""
+        if num_steps not in self._maps:
+            self._maps[num_steps] = self.prior.map(num_steps)
+        return self._maps[num_steps]
+
+    def preset(self, method: Method, task: str) -> Preset | None:
+        """A cell's settings, with what the command line shortens."""
+        found = preset(dataset_of(self.prior.name), method.preset, task, self.num_samples)
+        if isinstance(found, Guided) and self.num_steps is not None and method.family != "cmedit":
+            return replace(found, num_steps=self.num_steps, source=f"{found.source}, N from the command line")
+        if isinstance(found, Walk) and self.adam_steps is not None:
+            return replace(found, adam_steps=self.adam_steps, source=f"{found.source}, K from the command line")
+        return found
+
+    def missing(self, method: Method, task: str) -> str:
+        """Why a cell does not exist; empty if it does."""
+        if method.backbone == "dm" and self.teacher is None:
+            return f"{self.prior.name} has no teacher"
+        if method.num_steps == 2 and self.prior.card.get("midpoint") is None:
+            return f"the card of {self.prior.name} names no midpoint"
+        return "" if method.family == "exact" or self.preset(method, task) is not None else "the paper has no settings (N/A)"
+
+    def settings(self, method: Method, task: Task, image: int) -> dict[str, Any]:
+        """What makes a cell, JSON-ready: two cells of the same settings are the same."""
+        owner = self.teacher if method.backbone == "dm" and self.teacher is not None else self.prior
+        exact = f"default kernel, {self.chains} chains, warm-up {self.num_warmup or 'auto'}, Adam {self.adam_steps or 'auto'}"
+        return {
+            "network": f"{owner.name} {owner.card.get('sha256') or ''}".strip(),
+            "label": self.label,
+            "operator": task.operator,
+            "sigma_y": task.sigma_y,
+            "preset": exact if method.family == "exact" else repr(self.preset(method, task.name)),
+            "num_samples": self.num_samples,
+            "seed": self.seed,
+            "dtype": [str(self.images.dtype), str(next(owner.denoiser.network.parameters()).dtype)],  # type: ignore[union-attr]
+            "image": describe(self.images[image]),
+            "scored": [self.extractor, self.lpips_net, self.diversity],
+        }
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which cells: the names of tasks and methods, and the images of each method."""
+
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    num_images: int
+    num_exact: int
+
+    def images_of(self, method: str) -> int:
+        """Images that a method restores."""
+        return min(self.num_exact, self.num_images) if METHODS[method].family == "exact" else self.num_images
+
+    def blocks(self, bench: Bench) -> list[tuple[Task, Method, range]]:
+        """Every block of the grid that exists."""
+        out = []
+        for task in (bench.tasks[name] for name in self.tasks):
+            for method in (METHODS[name] for name in self.methods):
+                if not bench.missing(method, task.name):
+                    count = self.images_of(method.name)
+                    out += [(task, method, range(k, min(k + bench.block, count))) for k in range(0, count, bench.block)]
+        return out
+
+
+def path_of(bench: Bench, task: str, method: str, image: int) -> Path:
+    """Where a cell's JSON is."""
+    return bench.out / "cells" / task / method / f"{image:05d}.json"
+
+
+def read_cell(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
+    """A stored cell.
+
+    Arguments:
+        bench: the grid's.
+        task: column.
+        method: row.
+        image: number.
+
+    Returns:
+        Its numbers; None if it is not there, or without samples that are wanted.
+
+    Raises:
+        ConfigError: it was made with other settings.
+    """
+    path = path_of(bench, task.name, method.name, image)
+    try:
+        cell = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    wanted = json.loads(json.dumps(bench.settings(method, task, image)))
+    if other := [key for key, value in wanted.items() if cell["settings"].get(key) != value]:
+        raise ConfigError(f"{path} was made with another {', '.join(other)}: give another --out, or the settings of that run")
+    if bench.keep_draws and not cell["draws"]:
+        return None
+    return cell
+
+
+def pending(bench: Bench, grid: Grid) -> list[tuple[Task, Method, range]]:
+    """The blocks of which a cell is missing."""
+    return [(t, m, images) for t, m, images in grid.blocks(bench) if any(read_cell(bench, t, m, i) is None for i in images)]
+
+
+def fill(bench: Bench, blocks: list[tuple[Task, Method, range]]) -> Iterator[Tick]:
+    """Compute blocks and store their cells.
+
+    Arguments:
+        bench: the grid's.
+        blocks: from `pending`.
+
+    Yields:
+        Progress in estimated network calls.
+    """
+    total, done = sum(expected_nfe(bench, m, t.name) * len(images) for t, m, images in blocks), 0
+    for task, method, images in blocks:
+        yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
+        _block(bench, task, method, images)
+        done += expected_nfe(bench, method, task.name) * len(images)
+    yield Tick("done", done, total, done, float("nan"))
+
+
+def expected_nfe(bench: Bench, method: Method, task: str) -> int:
+    """Network calls of one image: an estimate for the exact kernel, exact for the rest."""
+    n, found = bench.num_samples, bench.preset(method, task)
+    if method.family == "exact":
+        adam = ADAM if bench.adam_steps is None else bench.adam_steps
+        warmup = WARMUP if bench.num_warmup is None else bench.num_warmup
+        return method.num_steps * bench.chains * (1 + adam + NFE_REFRESH + NFE_HMC * (warmup + n // bench.chains))
+    if isinstance(found, Walk):
+        return method.num_steps * (1 + found.adam_steps + n)
+    return n * found.num_steps if found is not None else 0
+
+
+def _block(bench: Bench, task: Task, method: Method, images: range) -> None:
+    operator, likelihood = parse(task.operator, bench.prior.shape), Gaussian(task.sigma_y)
+    truth = bench.images[images.start : images.stop]
+    observed = observed_of(operator, bench.prior.shape)
+    numbers = torch.arange(images.start, images.stop, device=truth.device)
+    with torch.no_grad():
+        y = likelihood.sample(operator(truth), keyed.Noise(bench.seed, numbers, torch.zeros_like(numbers)), observed)
+    started = time.perf_counter()
+    failed, nfe, draws = "", 0, truth.new_full((len(truth), 1, bench.num_samples, *truth.shape[1:]), float("nan"))
+    try:
+        draws, nfe = draw(bench, task, method, y, images.start)
+    except DivergedError as error:
+        failed = str(error)
+    seconds = time.perf_counter() - started
+    for k, i in enumerate(images):
+        if read_cell(bench, task, method, i) is not None:
+            continue
+        target = NoisePosterior(bench.phi(1), operator, likelihood, y[k : k + 1], microbatch=bench.microbatch)
+        numbers_of, features = score(draws[k], truth[k], target, method.family in ("walk", "exact"), bench)
+        cost = {"nfe": nfe / len(images), "seconds": seconds / len(images), "failed": failed, "batch": len(images)}
+        extra = {"draws": draws[k].flatten(0, 1), "truth": truth[k], "y": y[k]} if bench.keep_draws else {}
+        _store(bench, task, method, i, {**numbers_of, **cost}, {"features": features, **extra})
+
+
+def draw(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> tuple[Tensor, int]:
+    """Samples of a block.
+
+    Arguments:
+        bench: the grid's.
+        task: column.
+        method: row.
+        y: (N, *y) measurements.
+        first: number of the first image, in the noise's key.
+
+    Returns:
+        (N, chain, draw, *x), and network calls.
+    """
+    from ..baselines import CountedDenoiser, cmedit, dps, lgd, mpgd
+
+    operator, found, n = parse(task.operator, bench.prior.shape), bench.preset(method, task.name), bench.num_samples
+    if isinstance(found, Guided) and method.family != "exact":
+        owner = bench.teacher if method.backbone == "dm" else bench.prior
+        assert owner is not None
+        network = CountedDenoiser(owner.denoiser)  # type: ignore[arg-type]
+        common: dict[str, Any] = {"batch_size": bench.microbatch, "first_image": first}
+        base = (network, operator, y, n, found.num_steps, bench.seed)
+        if method.family == "cmedit":
+            x = cmedit(*base, **common)
+        elif method.family == "lgd":
+            x = lgd(*base, zeta=float(found.zeta or 0.0), num_mc=found.num_mc or 1, **common)
+        else:
+            x = (dps if method.family == "dps" else mpgd)(*base, zeta=float(found.zeta or 0.0), **common)
+        return x[:, None], network.nfe
+    target = NoisePosterior(bench.phi(method.num_steps), operator, Gaussian(task.sigma_y), y, microbatch=bench.microbatch)
+    seed = (bench.seed << 20) + first  # the rows of a run are numbered from 0: another block is another seed
+    if isinstance(found, Walk) and method.family == "walk":
+        start = Adam(found.adam_steps, found.lr, found.betas) if found.adam_steps else None
+        run = sample(target, Langevin(found.step_size, method.scheme), n, 1, warm_start=start, seed=seed, progress=False)
+    else:
+        begin: Any = "auto" if bench.adam_steps is None else Adam(bench.adam_steps) if bench.adam_steps else None
+        warmup = "auto" if bench.num_warmup is None else bench.num_warmup
+        run = sample(target, None, n // bench.chains, bench.chains, warmup, warm_start=begin, seed=seed, progress=False)
+    if not run.complete:
+        raise KeyboardInterrupt  # a run in memory ends early instead
+    return run.draws, run.nfe
+
+
+def _store(bench: Bench, task: Task, method: Method, image: int, numbers: dict[str, Any], arrays: dict[str, Tensor | None]) -> None:
+    path = path_of(bench, task.name, method.name, image)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held: dict[str, Any] = {k: v.detach().float().cpu().numpy() for k, v in arrays.items() if v is not None}
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **held)
+    os.replace(partial, path.with_suffix(".npz"))
+    numbers = {k: None if isinstance(v, float) and v != v else v for k, v in numbers.items()}
+    cell = {"task": task.name, "method": method.name, "image": image, "draws": "draws" in held, **numbers, "settings": bench.settings(method, task, image)}
+    partial = path.with_suffix(".partial.json")
+    partial.write_text(json.dumps(cell, indent=1) + "\n")
+    os.replace(partial, path)

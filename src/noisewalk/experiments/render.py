@@ -1,0 +1,141 @@
+"""A table as Markdown, LaTeX and JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .presets import METHODS
+from .tables import Layout
+
+
+def write(found: dict[str, Any], layout: Layout, folder: Path) -> str:
+    """Write table.md, table.tex and table.json.
+
+    Arguments:
+        found: from `collect`.
+        layout: the table.
+        folder: where.
+
+    Returns:
+        The Markdown.
+    """
+    (folder / "table.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "table.tex").write_text(latex(found, layout))
+    text = markdown(found, layout)
+    (folder / "table.md").write_text(text)
+    return text
+
+
+def heads_of(found: dict[str, Any], columns: dict[str, tuple[str, int, int]]) -> dict[str, str]:
+    """What the columns are called, extractors named and without Greek arrows."""
+    names = {key: head for key, (head, _, _) in columns.items()}
+    names |= {key: f"{names[key]} ({found['extractor'] or 'no extractor'})" for key in ("fd", "diversity_score", "vendi") if key in names}
+    names |= {key: f"{names[key]} ({found['lpips_net'] or 'no weights'})" for key in ("lpips", "pairwise_lpips") if key in names}
+    if "similarity" in names:
+        clip = found["extractor"] == "clip-vit-b32"
+        names["similarity"] = "CLIP similarity" if clip else f"cosine similarity ({found['extractor'] or 'no extractor'})"
+    if "coverage" in names:
+        names["coverage"] = f"coverage ({found['nominal_coverage']:.3f})"
+    return names
+
+
+def marks(found: dict[str, Any], task: str, key: str, sign: int) -> dict[str, str]:
+    """Which rows are the best CM method, the second best and the best DM method, as in the paper; rows of fewer images do not compete.
+
+    Arguments:
+        found: from `collect`.
+        task: group of columns.
+        key: column.
+        sign: 1 where higher is better, -1 where lower is, 0 for no mark.
+
+    Returns:
+        "best", "second" or "dm" by method.
+    """
+    out: dict[str, str] = {}
+    rows = found["rows"][task]
+    ranked = {name: sign * row[key][0] for name, row in rows.items() if not row.get("missing") and row[key][0] is not None}
+    ranked = {name: value for name, value in ranked.items() if sign and rows[name]["num_images"] == found["num_images"]}
+    both = (("cm dm", ("best", "second")),)
+    for backbones, names in both if found["overall"] else (("cm", ("best", "second")), ("dm", ("dm",))):
+        order = sorted((n for n in ranked if METHODS[n].backbone in backbones), key=lambda n: -ranked[n])
+        out |= dict(zip(order, names, strict=False))
+    return out
+
+
+def _text(row: dict[str, Any], key: str, digits: int) -> str:
+    if row.get("missing"):
+        return "n/a"
+    value, error = row[key]
+    return "n/a" if value is None else f"{value:.{digits}f}" + ("" if error is None or key == "nfe" else f" ± {error:.{digits}f}")
+
+
+def markdown(found: dict[str, Any], layout: Layout) -> str:
+    """The table in the paper's layout, the columns beside it, and what has to be known to read them."""
+    lines = [f"# {found['title']}: {found['prior']}, {found['num_images']} images x {found['num_samples']} samples", ""]
+    lines += _grid_lines(found, list(found["rows"]), layout.columns, True)
+    for task in found["rows"]:
+        lines += [f"## {found['tasks'][task]['title']}", "", *_grid_lines(found, [task], layout.beside, False)]
+    return "\n".join([*lines, "## Notes", "", *notes(found), ""])
+
+
+def _grid_lines(found: dict[str, Any], tasks: list[str], columns: dict[str, tuple[str, int, int]], marked: bool) -> list[str]:
+    style = {"best": "**{}**", "second": "_{}_", "dm": "{} *", "": "{}"}
+    heads = heads_of(found, columns)
+    titles = [f"{found['tasks'][task]['title']}: {heads[key]}" if marked else heads[key] for task in tasks for key in columns]
+    lines = ["| Method | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+    best = {(task, key): marks(found, task, key, sign if marked else 0) for task in tasks for key, (_, sign, _) in columns.items()}
+    for name in found["rows"][tasks[0]]:
+        cells = [
+            style[best[task, key].get(name, "")].format(_text(found["rows"][task][name], key, digits))
+            for task in tasks
+            for key, (_, _, digits) in columns.items()
+        ]
+        lines.append(f"| {METHODS[name].label} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def notes(found: dict[str, Any]) -> list[str]:
+    """What stands below a table."""
+    floor, reference = found["reference"]["fd_of_halves"], found["reference"]["images"]
+    n, halves = found["num_samples"], "n/a" if floor is None else f"{floor:.1f}"
+    best = "Bold: best method; italic: second best" if found["overall"] else "Bold: best CM method; italic: second best; *: best DM method"
+    out = [
+        f"{best}. ±: standard error over images. n/a: see below.",
+        f"FD and KID: features of {found['extractor']}, not FID; against {reference} images (assumed: the paper does not name its reference). "
+        f"KID has no error here, the samples of one image being dependent. FD of the two halves of the reference: {halves}.",
+        f"Coverage: pixels whose true value lies between the smallest and largest of {n} samples, nominally {found['nominal_coverage']:.3f}; "
+        "it also measures how well the prior fits. s / sample: wall time on this machine, images batched. R-hat: worst of an image, where there are "
+        "chains; a chain alone is taken as two, its halves.",
+    ]
+    for task, about in found["tasks"].items():
+        out.append(f"{about['title']}: {about['operator']}, sigma_y {about['sigma_y']:g}{'; ' + about['note'] if about['note'] else ''}.")
+        for name, row in found["rows"][task].items():
+            if row.get("missing"):
+                out.append(f"- {METHODS[name].label}: n/a, {row['missing']}.")
+                continue
+            fewer = f"; {row['num_images']} of the images" if row["num_images"] < found["num_images"] else ""
+            failed = f"; {row['failed']} images without finite samples" if row["failed"] else ""
+            out.append(f"- {METHODS[name].label}: {row['preset']}{fewer}{failed}.")
+    return [f"{line}\n" if not line.startswith("- ") else line for line in out]
+
+
+def latex(found: dict[str, Any], layout: Layout) -> str:
+    """The table in the paper's layout, for booktabs."""
+    columns, style = layout.columns, {"best": r"\textbf{%s}", "second": r"\underline{%s}", "dm": "%s$^*$", "": "%s"}
+    heads, tasks = heads_of(found, columns), list(found["rows"])
+    arrow = {1: r" $\uparrow$", -1: r" $\downarrow$", 0: ""}
+    groups = " & ".join(rf"\multicolumn{{{len(columns)}}}{{c}}{{{_escape(found['tasks'][task]['title'])}}}" for task in tasks)
+    inner = " & ".join(_escape(heads[key]) + arrow[columns[key][1]] for _ in tasks for key in columns)
+    lines = [r"\begin{tabular}{l" + ("c" * len(columns)) * len(tasks) + "}", r"\toprule", rf"Method & {groups} \\", rf" & {inner} \\", r"\midrule"]
+    for name in found["rows"][tasks[0]]:
+        cells = []
+        for task in tasks:
+            for key, (_, sign, digits) in columns.items():
+                text = _text(found["rows"][task][name], key, digits).replace(" ± ", r" $\pm$ ")
+                cells.append(style[marks(found, task, key, sign).get(name, "")] % text)
+        lines.append(rf"{METHODS[name].label} & {' & '.join(cells)} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", r"\%").replace("_", r"\_")

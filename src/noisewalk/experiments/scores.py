@@ -1,0 +1,70 @@
+r"""The numbers of one cell: an image's samples beside its truth.
+
+Fidelity is averaged over the samples; the mean of the samples is scored beside it. Coverage is the share of pixels whose true value lies between the
+smallest and the largest of n samples, nominally (n - 1) / (n + 1); on real images it also measures how well the prior fits. A sample with a value
+that is not finite makes its cell's numbers NaN.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diagnostics.chains import image_diagnostics
+from ..metrics import clip_similarity, diversity_score, features, lpips, pairwise_lpips, pixel_std, psnr, ssim, vendi_score
+from ..metrics.pixel import WINDOW
+from ..targets import NoisePosterior
+
+NAMES = ("psnr", "ssim", "lpips", "psnr_mean", "chi2", "coverage", "r_hat", "diversity_score", "similarity", "pairwise_lpips", "pixel_std", "vendi")
+CLUSTERS = 6
+
+
+def score(draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, bench: Any) -> tuple[dict[str, Any], Tensor | None]:
+    """Score an image's samples.
+
+    Arguments:
+        draws: (chain, draw, *x).
+        truth: (*x).
+        target: the image's posterior, for the chi-square.
+        chained: whether the draws are of Markov chains: R-hat says something; a chain alone is taken as two, its halves.
+        bench: names the extractor and the LPIPS network, each None where it is not here, and whether diversity is wanted.
+
+    Returns:
+        Numbers by name, NaN where there is none, and the samples' features.
+    """
+    x = draws.flatten(0, 1)
+    out: dict[str, Any] = dict.fromkeys(NAMES, float("nan"))
+    out["finite"] = bool(x.isfinite().all())
+    if not out["finite"]:
+        return out, None
+    out["psnr"], out["psnr_mean"] = _mean(psnr(x, truth)), _mean(psnr(x.mean(0, keepdim=True), truth))
+    if min(truth.shape[-2:]) >= WINDOW:
+        out["ssim"] = _mean(ssim(x, truth))
+    if bench.lpips_net is not None:
+        out["lpips"] = _mean(lpips(x, truth, bench.lpips_net))
+    out["chi2"] = _mean(target.chi2(x))
+    if len(x) > 1:
+        out["coverage"] = float(((truth >= x.amin(0)) & (truth <= x.amax(0))).double().mean())
+    if chained:
+        half = draws.shape[1] // 2
+        chains = draws if len(draws) > 1 else draws[0, -2 * half :].unflatten(0, (2, half))
+        out["r_hat"] = image_diagnostics(chains)["r_hat_max"]
+    found = None if bench.extractor is None else features(x, bench.extractor)
+    if bench.diversity and len(x) > 1:
+        out |= _diversity(x, found, bench)
+    return out, found
+
+
+def _diversity(x: Tensor, found: Tensor | None, bench: Any) -> dict[str, float]:
+    out = {"pixel_std": _mean(pixel_std(x[None]))}
+    if bench.lpips_net is not None:
+        out["pairwise_lpips"] = _mean(pairwise_lpips(x[None], bench.lpips_net))
+    if found is not None:
+        for name, function in (("similarity", clip_similarity), ("vendi", vendi_score), ("diversity_score", diversity_score)):
+            if name != "diversity_score" or len(x) > CLUSTERS:
+                out[name] = _mean(function(x[None], lambda _: found, batch_size=len(x)))  # the features are computed once
+    return out
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.detach().to(torch.float64).mean())

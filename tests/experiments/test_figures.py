@@ -1,0 +1,70 @@
+"""Law: the figures show what was stored and measured."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from noisewalk.errors import ConfigError
+from noisewalk.experiments.costs import estimate2, figure2
+from noisewalk.experiments.figures import FIGURES, boxes, draw_sheet, figure1
+from noisewalk.experiments.grid import Grid, fill, pending
+
+
+def drawn(path):
+    """Whether a picture holds more than its ground."""
+    pixels = np.asarray(Image.open(path).convert("L"))
+    return pixels.std() > 1
+
+
+def test_figure1_is_of_a_real_run(tmp_path):
+    numbers = figure1(tmp_path / "figure1.png", num_draws=6)
+    assert drawn(tmp_path / "figure1.png")
+    assert numbers["nfe"] == 1 + 50 + 6
+
+
+def test_boxes_mark_the_most_and_least_certain_windows():
+    std, mean = np.zeros((16, 16)), np.tile(np.arange(16.0) % 2, (1, 16, 1))
+    std[:] = 0.5
+    std[8:12, 8:12], std[0:4, 0:4] = 1.0, 0.1
+    (top, left, side, colour), red = boxes(std, mean)
+    assert (top, left, side, colour) == (0, 0, 4, "lime")
+    assert red == (8, 8, 4, "red")
+
+
+@pytest.mark.parametrize("name", ["figure4", "figure5", "figuresA"])
+def test_sheets_are_drawn_from_stored_samples(make_bench, tmp_path, name):
+    bench = make_bench(keep_draws=True)
+    label, sheet = list(FIGURES[name].items())[-1]
+    kept = replace(sheet, tasks=sheet.tasks[:1], methods=tuple(m for m in sheet.methods if "exact" not in m)[-2:])
+    with pytest.raises(FileNotFoundError):
+        draw_sheet(bench, kept, 1, 1, tmp_path / "early.png")
+    for _ in fill(bench, pending(bench, Grid(kept.tasks, kept.methods, 1, 1))):
+        pass
+    draw_sheet(bench, kept, 1, 1, tmp_path / f"{label}.png")
+    assert drawn(tmp_path / f"{label}.png")
+
+
+def test_a_sheet_of_nothing_is_refused(make_bench, tmp_path):
+    bench = make_bench(teacher=None, keep_draws=True)
+    with pytest.raises(ConfigError, match="none of its cells"):
+        draw_sheet(bench, replace(FIGURES["figure4"]["figure4"], methods=("dps-dm",)), 1, 1, tmp_path / "x.png")
+
+
+def test_figure2_measures_what_it_says_and_keeps_it(make_bench):
+    bench = make_bench(num_samples=10)
+    assert "NFE about" in estimate2(bench, (1, 5, 10))
+    ticks = list(figure2(bench, (1, 5, 10)))
+    curves = [json.loads((bench.out / "figure2" / f"{k}.json").read_text()) for k in range(3)]
+    guided, paper, exact = curves
+    assert guided["nfe"] == [3, 15, 30]
+    assert paper["nfe"] == [1 + 2 + n for n in (1, 5, 10)]  # one call per further draw
+    assert sorted(paper["seconds"]) == paper["seconds"]
+    assert exact["samples"] == [n for n in (1, 5, 10) if exact["ess"] is not None and n in exact["samples"]]
+    assert drawn(bench.out / "figure2.png")
+    assert [t.done for t in ticks] == [0, 1, 2, 3]
+    before = (bench.out / "figure2" / "0.json").stat().st_mtime_ns
+    list(figure2(bench, (1, 5, 10)))
+    assert (bench.out / "figure2" / "0.json").stat().st_mtime_ns == before

@@ -1,0 +1,140 @@
+"""Law: a grid ends with the same cells however often it was interrupted, and counts what it did."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from noisewalk.errors import ConfigError, DivergedError
+from noisewalk.experiments import grid as module
+from noisewalk.experiments.grid import Grid, draw, expected_nfe, fill, path_of, pending, read_cell
+from noisewalk.experiments.presets import METHODS
+
+GRID = Grid(("sr", "hdr"), ("dps-dm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei", "ours1-exact"), 10, 2)
+
+
+def complete(bench, grid=GRID):
+    for _ in fill(bench, pending(bench, grid)):
+        pass
+
+
+def cells(bench, grid=GRID):
+    """Every stored number but the time it took."""
+    out = {}
+    for task, method, images in grid.blocks(bench):
+        for i in images:
+            cell = read_cell(bench, task, method, i)
+            with np.load(path_of(bench, task.name, method.name, i).with_suffix(".npz")) as held:
+                arrays = {name: held[name].tobytes() for name in held.files}
+            out[task.name, method.name, i] = {**cell, "seconds": 0.0}, arrays
+    return out
+
+
+def test_an_interrupted_grid_ends_like_an_uninterrupted_one(make_bench, tmp_path, monkeypatch):
+    whole = make_bench(out=tmp_path / "whole", keep_draws=True)
+    complete(whole)
+    broken = replace(whole, out=tmp_path / "broken")
+    calls = iter(range(100))
+
+    def interrupted(*args):
+        if next(calls) in (2, 7):
+            raise KeyboardInterrupt
+        return draw(*args)
+
+    monkeypatch.setattr(module, "draw", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            complete(broken)
+    path_of(broken, "sr", "dps-dm", 3).unlink()  # a block of which one cell was lost
+    complete(broken)
+    assert pending(broken, GRID) == []
+    assert cells(broken) == cells(whole)
+
+
+def test_stored_cells_are_not_computed_again(make_bench, monkeypatch):
+    bench = make_bench()
+    complete(bench)
+    monkeypatch.setattr(module, "draw", lambda *args: pytest.fail("computed again"))
+    complete(bench)
+
+
+def test_more_images_keep_the_first_ones(make_bench):
+    bench, small = make_bench(), replace(GRID, num_images=8)
+    complete(bench, small)
+    before = cells(bench, small)
+    complete(bench)
+    assert {key: value for key, value in cells(bench).items() if key in before} == before
+
+
+@pytest.mark.parametrize("name", ["dps-dm", "mpgd-cm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei"])
+def test_the_expected_cost_is_the_real_one(make_bench, name):
+    bench = make_bench()
+    complete(bench, Grid(("sr",), (name,), 2, 2))
+    cell = read_cell(bench, bench.tasks["sr"], METHODS[name], 1)
+    assert cell["nfe"] == expected_nfe(bench, METHODS[name], "sr")
+
+
+def test_images_have_their_own_noise(make_bench):
+    """Two equal images of one grid, in one block and in two, get other measurements and other samples."""
+    bench = make_bench()
+    bench = replace(bench, images=bench.images[:1].expand(10, -1, -1, -1).contiguous(), keep_draws=True)
+    grid = Grid(("sr",), ("dps-cm", "ours1-em"), 10, 1)
+    complete(bench, grid)
+    for method in grid.methods:
+        held = [np.load(path_of(bench, "sr", method, i).with_suffix(".npz")) for i in range(10)]
+        for name in ("y", "draws"):
+            assert len({arrays[name].tobytes() for arrays in held}) == 10
+
+
+def test_other_settings_in_one_folder_are_refused(make_bench):
+    bench = make_bench()
+    complete(bench, Grid(("sr",), ("ours1-em",), 1, 1))
+    with pytest.raises(ConfigError, match="seed"):
+        pending(replace(bench, seed=1), Grid(("sr",), ("ours1-em",), 1, 1))
+
+
+def test_a_cell_without_samples_is_made_again_where_they_are_wanted(make_bench):
+    bench, grid = make_bench(), Grid(("sr",), ("ours1-em",), 1, 1)
+    complete(bench, grid)
+    assert len(pending(replace(bench, keep_draws=True), grid)) == 1
+
+
+def test_rows_that_cannot_be_are_left_out_with_a_reason(make_bench):
+    bench = make_bench(teacher=None)
+    assert "teacher" in bench.missing(METHODS["dps-dm"], "sr")
+    assert "N/A" in bench.missing(METHODS["cmedit"], "blur")
+    assert bench.missing(METHODS["ours1-em"], "sr") == ""
+    assert {m.name for _, m, _ in GRID.blocks(bench)} == set(GRID.methods) - {"dps-dm"}
+    del bench.prior.card["midpoint"]
+    assert "midpoint" in bench.missing(METHODS["ours2-exact"], "sr")
+
+
+def test_a_diverged_block_is_a_cell_that_says_so(make_bench, monkeypatch):
+    def diverge(*args):
+        raise DivergedError("every chain has diverged")
+
+    bench, grid = make_bench(), Grid(("sr",), ("ours1-em",), 1, 1)
+    monkeypatch.setattr(module, "draw", diverge)
+    complete(bench, grid)
+    cell = json.loads(path_of(bench, "sr", "ours1-em", 0).read_text())
+    assert (cell["failed"], cell["finite"], cell["psnr"]) == ("every chain has diverged", False, None)
+
+
+def test_a_run_that_was_cut_short_is_no_cell(make_bench, monkeypatch):
+    monkeypatch.setattr(module, "sample", lambda *args, **settings: type("Run", (), {"complete": False}))
+    bench = make_bench()
+    with pytest.raises(KeyboardInterrupt):
+        draw(bench, bench.tasks["sr"], METHODS["ours1-em"], torch.zeros(1, 1, 4, 4), 0)
+
+
+@pytest.mark.parametrize("change", [{"num_samples": 0}, {"num_steps": 1}, {"adam_steps": -1}, {"num_warmup": -1}, {"seed": -1}])
+def test_a_value_out_of_range_is_refused(make_bench, change):
+    with pytest.raises(ConfigError):
+        make_bench(**change)
+
+
+def test_a_diffusion_model_is_no_prior_of_a_bench(make_bench):
+    with pytest.raises(ConfigError, match="consistency"):
+        make_bench(prior=make_bench().teacher)

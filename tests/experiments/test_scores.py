@@ -1,0 +1,65 @@
+"""Law: a cell's numbers are those of the metrics on its samples."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import noisewalk as nw
+from noisewalk.diagnostics.chains import image_diagnostics
+from noisewalk.experiments.scores import NAMES, score
+from noisewalk.noise import PROBE, rows
+
+SHAPE, SIGMA = (1, 16, 16), 0.3
+TRUTH = rows(1, 1).normal(SHAPE, PROBE, torch.float64)[0].clamp(-1, 1)
+NOTHING = SimpleNamespace(extractor=None, lpips_net=None, diversity=False)
+
+
+def target():
+    likelihood = nw.likelihoods.Gaussian(SIGMA)
+    return nw.NoisePosterior(nw.maps.Warp(SHAPE, 0.5), torch.nn.Identity(), likelihood, likelihood.sample(TRUTH[None], rows(2, 1)))
+
+
+def test_scores_are_the_metrics_means():
+    draws = TRUTH + 0.2 * rows(3, 8).normal(SHAPE, PROBE, torch.float64).unflatten(0, (1, 8))
+    out, features = score(draws, TRUTH, target(), True, NOTHING)
+    assert features is None
+    assert set(NAMES) <= set(out)
+    assert out["psnr"] == pytest.approx(float(nw.metrics.psnr(draws[0], TRUTH).mean()), rel=1e-12)
+    assert out["psnr_mean"] > out["psnr"]
+    assert out["r_hat"] == image_diagnostics(draws[0].unflatten(0, (2, 4)))["r_hat_max"]  # one chain: its halves
+    assert out["chi2"] == pytest.approx(1 + (0.2 / SIGMA) ** 2, abs=5 * (2 / 256) ** 0.5 * (1 + (0.2 / SIGMA) ** 2))
+    assert math.isnan(out["lpips"])
+    assert math.isnan(out["vendi"])
+
+
+def test_coverage_of_exchangeable_draws_is_nominal():
+    n, count = 9, 4000
+    x = rows(4, n + 1).normal((1, 40, 100), PROBE)
+    fake = SimpleNamespace(chi2=lambda x: torch.zeros(len(x)))
+    out, _ = score(x[None, 1:], x[0], fake, False, NOTHING)
+    nominal = (n - 1) / (n + 1)
+    assert abs(out["coverage"] - nominal) < 5 * (nominal * (1 - nominal) / count) ** 0.5
+    assert math.isnan(out["r_hat"])
+
+
+def test_one_value_that_is_not_finite_leaves_no_number():
+    draws = TRUTH.expand(1, 2, *SHAPE).clone()
+    draws[0, 1, 0, 0, 0] = torch.nan
+    out, features = score(draws, TRUTH, target(), True, NOTHING)
+    assert features is None
+    assert out["finite"] is False
+    assert all(math.isnan(out[name]) for name in NAMES)
+
+
+def test_diversity_of_equal_samples_is_none(monkeypatch):
+    from noisewalk.experiments import scores
+
+    monkeypatch.setattr(scores, "features", lambda x, extractor: x.flatten(1)[:, :8])
+    bench = SimpleNamespace(extractor="pixels", lpips_net=None, diversity=True)
+    out, features = score(TRUTH.expand(1, 8, *SHAPE), TRUTH, target(), False, bench)
+    assert features.shape == (8, 8)
+    assert out["pixel_std"] == 0
+    assert out["similarity"] == pytest.approx(1, abs=1e-12)
+    assert out["vendi"] == pytest.approx(1, abs=1e-6)

@@ -1,0 +1,108 @@
+"""The bench command on a grid of a few network calls, and what it refuses."""
+
+import functools
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from noisewalk.cli import main
+from noisewalk.priors import load
+
+SMALL = ["--prior", "fashion32", "--num-images", "1", "--num-samples", "2", "--num-steps", "2", "--warm-start", "1", "--extractor", "none"]
+READ_ONCE = functools.cache(load.load_prior)
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch, capsys):
+    """`noisewalk bench` in this process; returns exit status, output and errors."""
+    monkeypatch.setattr(load, "load_prior", READ_ONCE)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["noisewalk", "bench", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out = capsys.readouterr()
+        return ended.value.code, out.out, out.err
+
+    return run
+
+
+def test_a_table_is_made_and_made_again_from_what_is_stored(bench, tmp_path):
+    words = ["table1", *SMALL, "--tasks", "sr", "--methods", "dps-dm,cmedit,ours1-em", "--out", "t"]
+    code, out, err = bench(*words)
+    assert code == 0, err
+    assert out.index("cells to compute") < out.index("| DPS-DM")
+    first = (tmp_path / "t" / "table.md").read_text()
+    assert [line.split(" | ")[0] for line in first.splitlines()[4:7]] == ["| DPS-DM", "| CMEdit", "| Ours-EM (1-step)"]
+    assert json.loads((tmp_path / "t" / "table.json").read_text())["num_samples"] == 2
+    code, out, _ = bench(*words)
+    assert code == 0
+    assert "all 3 cells are stored" in out
+    assert (tmp_path / "t" / "table.md").read_text() == first
+    code, _, err = bench(*words, "--seed", "1")  # another grid in the same folder
+    assert code == 2
+    assert "seed" in err
+
+
+def test_a_figure_is_made_from_images_of_ones_own(bench, tmp_path):
+    (tmp_path / "mine").mkdir()
+    Image.fromarray(np.arange(40 * 40, dtype=np.uint8).reshape(40, 40)).save(tmp_path / "mine" / "a.png")
+    code, out, err = bench("figure4", *SMALL, "--images", "mine", "--tasks", "sr", "--methods", "cmedit", "--out", "f")
+    assert code == 0, err
+    assert (tmp_path / "f" / "figure4.png").stat().st_size > 1000
+    assert "open f/figure4.png" in out
+
+
+WRONG = {
+    "what": (["table9", "--prior", "fashion32"], "table9"),
+    "prior": (["table1"], "--prior"),
+    "unknown prior": (["table1", "--prior", "fashion33"], "fashion33"),
+    "task": (["table1", *SMALL, "--tasks", "colouring"], "colouring"),
+    "method": (["table1", *SMALL, "--methods", "magic"], "magic"),
+    "task of another table": (["table1", *SMALL, "--tasks", "phase"], "sr, blur, inpaint"),
+    "images": (["table1", *SMALL, "--images", "nowhere"], "nowhere"),
+    "too many": (["table1", "--prior", "fashion32", "--num-images", "101"], "100 images"),
+    "none": (["table1", "--prior", "fashion32", "--num-images", "0"], "--num-images"),
+    "diffusion": (["table1", "--prior", "fashion32-edm", "--images", "mine.npz"], "consistency"),
+    "steps": (["table1", *SMALL, "--num-steps", "1"], "num_steps"),
+    "dtype": (["table1", *SMALL, "--dtype", "int8"], "int8"),
+    "teacher": (["table1", *SMALL, "--teacher", "nobody"], "nobody"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_bad_input_is_one_line_and_status_2(bench, tmp_path, name):
+    np.savez(tmp_path / "mine.npz", images=np.zeros((8, 32, 32), np.uint8))
+    words, says = WRONG[name]
+    code, _, err = bench(*words, "--out", "w")
+    assert code == 2
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) == 1
+    assert says in err
+    assert not (tmp_path / "w").exists()
+
+
+def test_the_papers_priors_without_weights_are_one_line(bench, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path / "cache"))
+    code, _, err = bench("table1", "--paper", "--out", "p")
+    assert code == 2
+    assert "diffusers-cd_bedroom256_lpips" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_an_interruption_is_status_130_and_says_how_to_go_on(bench, monkeypatch):
+    from noisewalk.experiments import grid
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grid, "draw", stop)
+    code, _, err = bench("table1", *SMALL, "--tasks", "sr", "--methods", "cmedit", "--out", "i")
+    assert code == 130
+    assert "same command goes on" in err
