@@ -15,7 +15,7 @@ import noisewalk
 ROOT = Path(noisewalk.__file__).parent
 
 LAYERS = [
-    {"types", "noise", "errors", "repr", "packages"},
+    {"types", "noise", "errors", "repr", "packages", "pickled"},
     {"metrics", "diagnostics"},
     {"maps", "operators", "likelihoods", "inputs", "readers", "data"},
     {"targets", "priors", "problem"},

@@ -42,6 +42,8 @@ class Mixture:
     nfe: int = 1
     basis: Tensor = field(init=False)
     """(d, r) orthonormal, the span of the means."""
+    log_weights: Tensor = field(init=False)
+    """(K,) log w, normalised."""
 
     def __post_init__(self) -> None:
         if self.means.ndim != 2 or not self.means.is_floating_point() or not self.means.isfinite().all():
@@ -58,7 +60,8 @@ class Mixture:
             raise ConfigError(f"sigma_max must be finite and above std = {self.std}, got {sigma_max}")
         left, values, _ = torch.linalg.svd(self.means.T.double(), full_matrices=False)
         rank = int((values > 1e-9 * values.max().clamp(min=1e-30)).sum())
-        found = {"weights": (weights / weights.sum()).to(self.means), "sigma_max": sigma_max, "basis": left[:, :rank].to(self.means)}
+        weights = (weights / weights.sum()).to(self.means)
+        found = {"weights": weights, "log_weights": weights.log(), "sigma_max": sigma_max, "basis": left[:, :rank].to(self.means)}
         for name, value in found.items():
             object.__setattr__(self, name, value)
 
@@ -88,7 +91,7 @@ class Mixture:
         """
         basis = self.basis.to(z)
         inside = z @ basis
-        w, means, constant = inside, self.means.to(z) @ basis, self._constant(z)
+        w, means, constant = inside, self.means.to(z) @ basis, self.log_weights.to(z)
         high = 0.5 * math.log(self.std**2 + float(self.sigma_max or 0.0) ** 2)
         step = (math.log(self.std) - high) / self.num_steps
 
@@ -118,7 +121,7 @@ class Mixture:
         """
         level = torch.as_tensor(sigma, dtype=x_t.dtype, device=x_t.device).reshape(-1, 1)
         variance, means = self.std**2 + level**2, self.means.to(x_t)
-        share = torch.softmax(self._constant(x_t) + (x_t @ means.T - 0.5 * means.square().sum(1)) / variance, 1)
+        share = torch.softmax(self.log_weights.to(x_t) + (x_t @ means.T - 0.5 * means.square().sum(1)) / variance, 1)
         return (self.std**2 * x_t + level**2 * (share @ means)) / variance
 
     def log_density(self, x: Tensor) -> Tensor:
@@ -131,9 +134,5 @@ class Mixture:
             (B,) float64.
         """
         scaled = torch.cdist(x.double(), self.means.double()).square() / (2.0 * self.std**2)
-        constant = self._constant(scaled) - 0.5 * x.shape[1] * math.log(2.0 * math.pi * self.std**2)
+        constant = self.log_weights.to(scaled) - 0.5 * x.shape[1] * math.log(2.0 * math.pi * self.std**2)
         return torch.logsumexp(constant - scaled, 1)
-
-    def _constant(self, like: Tensor) -> Tensor:
-        assert self.weights is not None
-        return self.weights.to(like).log()

@@ -16,7 +16,6 @@ Reference: Tran, Tran, Phung and Hoai, Explore Image Deblurring via Encoded Blur
 """
 
 import hashlib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, WeightsError
 from ..noise import MASK, rows
+from ..pickled import load_pickled
 from .checks import floating, whole_number
 
 SHAPE = (3, 256, 256)
@@ -221,17 +221,7 @@ def _unet_keys(level: int) -> tuple[str, str]:
 def _load(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path} is not a file: give the path of your GOPRO_wVAE.pth")
-    try:
-        is_zip = zipfile.is_zipfile(path)
-        if is_zip:
-            with zipfile.ZipFile(path) as archive:
-                if (damaged := archive.testzip()) is not None:
-                    raise WeightsError(f"{path} is damaged: the checksum of {damaged!r} in it is wrong; get the file again")
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except WeightsError:
-        raise
-    except Exception as error:  # unpicklers raise whatever the damaged bytes lead them to
-        raise WeightsError(f"{path} cannot be read: it is damaged, or holds more than tensors (none of its code was run); get the file again") from error
+    state = load_pickled(path)
     if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
         raise WeightsError(f"{path} holds something other than named tensors: GOPRO_wVAE.pth is a state dict")
     return state

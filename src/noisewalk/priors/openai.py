@@ -7,9 +7,7 @@ then named as what it is instead of bending the architecture.
 References: Song et al., Consistency Models, 2023, Appendix C.
 """
 
-import hashlib
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from ..pickled import load_pickled
 from .openai_layout import GROUPS, Architecture, expected_shapes, layers, unet_config
 
 _BLOCK = re.compile(r"(input|output)_blocks\.([0-9]{1,4})\.([0-9])\.(.+)")
@@ -41,22 +40,7 @@ def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise WeightsError(f"{path} is missing: give the path of a .pt checkpoint")
-    try:
-        is_zip = zipfile.is_zipfile(path)
-        if sha256 is not None:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != sha256.lower():
-                raise WeightsError(f"{path} has sha256 {found[:12]}..., not {sha256[:12]}...: the file is damaged or was replaced; get it again")
-        elif is_zip:
-            with zipfile.ZipFile(path) as archive:
-                if (damaged := archive.testzip()) is not None:
-                    raise WeightsError(f"{path} is damaged: the checksum of {damaged!r} in it is wrong; get the file again")
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except WeightsError:
-        raise
-    except Exception as error:  # unpicklers raise whatever the damaged bytes lead them to
-        raise WeightsError(f"{path} cannot be read: it is damaged, or holds more than tensors (none of its code was run); get the file again") from error
+    state = load_pickled(path, sha256)
     if not isinstance(state, dict) or not state:
         raise WeightsError(
             f"{path} holds {'an empty' if state == {} else 'a'} {type(state).__name__}, not a state dict: save the network's state_dict() itself"

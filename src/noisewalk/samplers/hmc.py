@@ -25,7 +25,7 @@ from ..errors import ConfigError
 from ..noise import Noise
 from ..repr import readable
 from ..types import Info, State, Target
-from .langevin import check_step_size, finite_rows, per_row, select
+from .langevin import check_step_size, finite_rows, metropolis, per_row
 from .preconditioner import LowRank, reference_of
 
 
@@ -92,10 +92,7 @@ class HMC:
             v, done = self._kick(here, v, h)
             work = work + done
         finite = finite_rows(here) & torch.isfinite(work)
-        log_alpha = self._drop(state, here) - work
-        rate = torch.where(finite, log_alpha.clamp(max=0.0).exp(), 0.0).nan_to_num(0.0)
-        accepted = finite & (torch.log(noise.uniform((), keyed.ACCEPT).to(log_alpha.device)) < log_alpha)
-        return select(accepted, here, state), Info(rate, accepted, ~finite)
+        return metropolis(state, here, self._drop(state, here) - work, finite, noise)
 
     def _kick(self, here: State, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         reference = reference_of(self.preconditioner)

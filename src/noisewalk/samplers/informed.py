@@ -15,7 +15,7 @@ likelihood-informed MCMC, 2016, sections 3.2 and 4.2 (the split, from the mean o
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,9 +24,9 @@ from .. import noise as keyed
 from ..errors import ConfigError
 from ..noise import Noise
 from ..repr import readable
-from ..types import Info, Product, State, Target
+from ..types import Info, State, Target
 from .hmc import HMC
-from .langevin import check_step_size, finite_rows, per_row, select
+from .langevin import check_step_size, finite_rows, metropolis, per_row, select
 
 LEFT = 0.02
 """Directions are kept until the others' part of the mean squared gradient is at most this; it is about the variance of L - L' in the first block."""
@@ -105,11 +105,7 @@ class SplitHMC:
         fresh = self._outside(apart.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype).to(state.z.device))
         rest, theta = self._outside(state.z), per_row(self.turn, state.z)
         there = target(state.z + (torch.cos(theta) - 1.0).to(rest.dtype) * rest + torch.sin(theta).to(rest.dtype) * fresh)
-        finite = finite_rows(there)
-        log_alpha = state.nll - there.nll
-        rate = torch.where(finite, log_alpha.clamp(max=0.0).exp(), 0.0).nan_to_num(0.0)
-        accepted = finite & (torch.log(apart.uniform((), keyed.ACCEPT).to(log_alpha.device)) < log_alpha)
-        return select(accepted, there, state), Info(rate, accepted, ~finite)
+        return metropolis(state, there, state.nll - there.nll, finite_rows(there), apart)
 
     def walk(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
         """The second block.
@@ -123,7 +119,7 @@ class SplitHMC:
             The next state and what happened.
         """
         within = _Within(self, target, self._outside(state.z))
-        _, info = HMC(self.step_size, self.num_leapfrog).step(self._inside(state), within, noise)
+        _, info = HMC(self.step_size, self.num_leapfrog).step(self._inside(state), cast(Target, within), noise)
         return select(info.accepted, within.last, state), info
 
     def _inside(self, state: State) -> State:
@@ -138,13 +134,10 @@ class SplitHMC:
 
 
 class _Within:
-    """The target as a function of U U^T z, the rest held; `last` is its last evaluation, whole."""
+    """The target as a function of U U^T z, the rest held, as far as HMC around N(0, I) asks; `last` is its last evaluation, whole."""
 
     def __init__(self, split: SplitHMC, target: Any, rest: Tensor) -> None:
         self.split, self.target, self.rest = split, target, rest
-
-    def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
-        raise NotImplementedError
 
     def __call__(self, z: Tensor) -> State:
         self.last = self.target(self.rest + z - self.split._outside(z))

@@ -87,11 +87,7 @@ class Langevin:
         proposal = target(reference.position(u))
         finite = finite_rows(proposal)
         log_alpha = log_acceptance(state, proposal, a, b, s, reference)
-        rate = torch.where(finite, log_alpha.clamp(max=0.0).exp(), 0.0).nan_to_num(0.0)
-        accepted = finite
-        if self.adjust:
-            accepted = finite & (torch.log(noise.uniform((), keyed.ACCEPT)) < log_alpha)
-        return select(accepted, proposal, state), Info(rate, accepted, ~finite)
+        return metropolis(state, proposal, log_alpha, finite, noise if self.adjust else None)
 
     def _coefficients(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         tau = per_row(self.step_size, z)
@@ -166,6 +162,24 @@ def finite_rows(state: State) -> Tensor:
     for part in (state.z, state.x, state.grad):
         finite = finite & torch.isfinite(part).flatten(1).all(1)
     return finite
+
+
+def metropolis(state: State, proposal: State, log_alpha: Tensor, finite: Tensor, noise: Noise | None) -> tuple[State, Info]:
+    """Accept every row's proposal with probability min(1, alpha); one that is not finite never.
+
+    Arguments:
+        state: where the move starts.
+        proposal: where it ends.
+        log_alpha: (B,) float64 log acceptance ratio.
+        finite: (B,) bool, proposals that may be taken.
+        noise: of the rows, its ACCEPT slot; None takes every finite proposal.
+
+    Returns:
+        The next state and what happened.
+    """
+    rate = torch.where(finite, log_alpha.clamp(max=0.0).exp(), 0.0).nan_to_num(0.0)
+    accepted = finite if noise is None else finite & (torch.log(noise.uniform((), keyed.ACCEPT).to(log_alpha.device)) < log_alpha)
+    return select(accepted, proposal, state), Info(rate, accepted, ~finite)
 
 
 def select(accepted: Tensor, proposal: State, state: State) -> State:
