@@ -6,11 +6,14 @@ Means (8i, 8j, 8i, 8j, ...) with i, j in -2..2, unit covariance, random weights;
 
 import math
 from dataclasses import dataclass
+from statistics import mean
 
 import torch
 from torch import Tensor
 
 import noisewalk as nw
+
+PAIRS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,10 @@ class MixtureProblem:
         root = torch.linalg.cholesky(0.5 * (covariance + covariance.T))
         mode = torch.multinomial(torch.softmax(logits, 0), count, replacement=True, generator=g)
         return means[mode] + torch.randn(count, means.shape[1], generator=g, dtype=torch.float64) @ root.T
+
+    def floor(self, count: int) -> float:
+        """Distance that no sampler is expected to beat: between two exact sets, mean over PAIRS of them."""
+        return mean(sliced_wasserstein(self.sample(count, 100 + 2 * k), self.sample(count, 101 + 2 * k)) for k in range(PAIRS))
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int = 500, seed: int = 0) -> float:
