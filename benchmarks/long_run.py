@@ -1,0 +1,77 @@
+r"""How many network calls does a chain need? R-hat of the default kernel at 500, 1,000, 2,000 and 4,000 calls a chain, from dispersed starts.
+
+The truth is a draw of the prior itself. Each chain starts at z ~ N(0, I), then warm-starts, adapts its step in --warmup transitions around one
+Gauss-Newton Gaussian averaged over the chains, and draws; every call counts, those of the curvature too. R-hat at n calls is taken over the draws made after
+n / 2 calls: over the pixels that vary (median, largest) and 20 random projections (largest). The run is kept in --out: the same command goes on
+after a stop and prints again what is there.
+
+    python benchmarks/long_run.py --prior terrain128 --operator avgpool:factor=8 --sigma-y 0.05 --out long-terrain128
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+import noisewalk as nw
+from noisewalk.diagnostics.chains import projections
+from noisewalk.loop import Plan
+from noisewalk.operators import observed_of
+from noisewalk.plan import adaptation_of, default_kernel
+from noisewalk.run import sample_stored
+from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
+
+NUM_PROJECTIONS = 20
+FEWEST = 8
+"""Draws a chain below which R-hat is not printed."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prior", default="terrain128")
+    parser.add_argument("--label", type=float, help="conditioning value; 50 for terrain128")
+    parser.add_argument("--operator", default="avgpool:factor=8")
+    parser.add_argument("--sigma-y", type=float, default=0.05)
+    parser.add_argument("--chains", type=int, default=4)
+    parser.add_argument("--calls", type=int, default=4000, help="network calls a chain in all")
+    parser.add_argument("--marks", type=int, nargs="+", default=[500, 1000, 2000, 4000])
+    parser.add_argument("--adam", type=int, default=80)
+    parser.add_argument("--rank", type=int, default=40)
+    parser.add_argument("--warmup", type=int, default=25, help="transitions that adapt the step")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, gone on with if it exists")
+    args = parser.parse_args()
+    label = 50.0 if args.label is None and args.prior == "terrain128" else args.label
+    prior = nw.load_prior(args.prior, label)
+    phi, operator, likelihood = prior.map(), nw.operators.parse(args.operator, prior.shape), nw.likelihoods.Gaussian(args.sigma_y)
+    noise = nw.noise.rows(args.seed + 1, 1)  # another seed than the chains': else chain 0 would start at the truth
+    with torch.no_grad():
+        y = likelihood.sample(operator(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(operator, prior.shape))
+    target = nw.NoisePosterior(phi, operator, likelihood, y)
+    kernel = default_kernel(target)
+    setup = 1 + args.adam + 1 + 4 * (args.rank + OVERSAMPLING) + args.warmup * kernel.evaluations
+    num_draws = (args.calls - setup) // kernel.evaluations
+    plan = Plan(kernel, num_draws, args.chains, args.warmup, 1, nw.Adam(args.adam), adaptation_of(kernel)[0], args.seed, Refresh((0.0,), args.rank))
+    run = sample_stored(target, plan, args.out)
+    print(f"{args.prior}, {args.operator}, sigma_y {args.sigma_y}: {kernel}, step {float(torch.as_tensor(run.arrays['step_size'][0, 0, 0])):.3f}, ", end="")
+    print(f"acceptance {float(torch.as_tensor(run.arrays['acceptance_rate'][...]).mean()):.3f}, {setup} calls a chain before the draws")
+    for mark in args.marks:
+        last = min(num_draws, (mark - setup) // kernel.evaluations)
+        first = max(0, (mark // 2 - setup) // kernel.evaluations)
+        if mark > args.calls or last - first < FEWEST:
+            print(f"{mark:6} calls a chain: {max(0, last - first)} draws, too few")
+            continue
+        x = run.draws[0][:, first:last]
+        pixels = x.flatten(2)
+        pixels = nw.diagnostics.r_hat(pixels[..., pixels.flatten(0, 1).std(0) > 0])
+        probes = projections(x)[..., :NUM_PROJECTIONS]
+        print(
+            f"{mark:6} calls a chain: {last - first} draws, R-hat pixels median {float(pixels.median()):.3f}, max {float(pixels.max()):.3f}; "
+            f"{NUM_PROJECTIONS} projections max {float(nw.diagnostics.r_hat(probes).max()):.3f}, ESS median {float(nw.diagnostics.ess_bulk(probes).median()):.0f}; "
+            f"chi-square {float(torch.as_tensor(run.arrays['chi2'][0, :, first:last]).mean()):.3f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
