@@ -65,10 +65,11 @@ def main() -> None:
         pixels = x.flatten(2)
         pixels = nw.diagnostics.r_hat(pixels[..., pixels.flatten(0, 1).std(0) > 0])
         probes = projections(x)[..., :NUM_PROJECTIONS]
+        worst, size = float(nw.diagnostics.r_hat(probes).max()), float(nw.diagnostics.ess_bulk(probes).median())
+        chi2 = float(torch.as_tensor(run.arrays["chi2"][0, :, first:last]).mean())
         print(
             f"{mark:6} calls a chain: {last - first} draws, R-hat pixels median {float(pixels.median()):.3f}, max {float(pixels.max()):.3f}; "
-            f"{NUM_PROJECTIONS} projections max {float(nw.diagnostics.r_hat(probes).max()):.3f}, ESS median {float(nw.diagnostics.ess_bulk(probes).median()):.0f}; "
-            f"chi-square {float(torch.as_tensor(run.arrays['chi2'][0, :, first:last]).mean()):.3f}",
+            f"{NUM_PROJECTIONS} projections max {worst:.3f}, ESS median {size:.0f}; chi-square {chi2:.3f}",
             flush=True,
         )
 

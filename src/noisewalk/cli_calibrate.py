@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,12 +25,15 @@ def calibrate(
     sigma_y: Annotated[float | None, typer.Option(help="Noise standard deviation of gaussian, pixels in [-1, 1].")] = None,
     likelihood: Annotated[str, typer.Option(help=LIKELIHOOD_HELP + ":concentration=A,rate=B, pixels in [-1, 1].")] = "gaussian",
     test: Annotated[str, typer.Option(help="exactness (is the kernel right?) or converged (are its runs long enough?).")] = "exactness",
-    kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc or slice; without it the sound default.")] = None,
-    step_size: Annotated[float | None, typer.Option(help="Step of the kernel.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc, slice or smc; without it the sound default.")] = None,
+    step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it an exact kernel's is adapted.")] = None,
     num_leapfrog: Annotated[int, typer.Option(help="Leapfrog steps of hmc.")] = 8,
     num_problems: Annotated[int, typer.Option(help="Simulated problems.")] = 200,
     num_draws: Annotated[int, typer.Option(help="Draws the truth is ranked among.")] = 19,
     thin: Annotated[int, typer.Option(help="Transitions between draws.")] = 1,
+    num_warmup: Annotated[int | None, typer.Option(help="Transitions before the draws of converged.")] = None,
+    warm_start: Annotated[int, typer.Option(help="Adam steps before the chains of converged.")] = 60,
+    num_carried: Annotated[int | None, typer.Option(help="Particles that smc carries; at least --num-draws.")] = None,
     label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
     num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of calibration.html, .json and .png.")] = Path("calibration"),
@@ -46,14 +49,31 @@ def calibrate(
     from .operators import parse
     from .priors.load import load_prior
     from .report.calibration import write_calibration
+    from .warmstart import Adam
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder: give another --out")
     noise = parse_likelihood(likelihood, sigma_y)
     network = load_prior(prior, label, device, dtype_of(dtype))
-    chosen = None if kernel is None else kernel_of(kernel, step_size, num_leapfrog)
     problem = f"{prior}, {operator}, {noise}"
-    found = run(network.map(num_steps), parse(operator, network.shape), noise, chosen, num_problems, test, seed, num_draws, thin, microbatch)
+    chosen: Any = kernel if kernel is None or kernel == "smc" else kernel_of(kernel, step_size, num_leapfrog)
+    adapted = step_size is None and hasattr(chosen, "step_size") and getattr(chosen, "adjust", False)
+    found = run(
+        network.map(num_steps),
+        parse(operator, network.shape),
+        noise,
+        chosen,
+        num_problems,
+        test,
+        seed,
+        num_draws,
+        thin,
+        microbatch,
+        num_warmup if num_warmup is not None else 100 if adapted else "auto",
+        Adam(warm_start) if warm_start else None,
+        adapted,
+        num_carried,
+    )
     write_calibration(found, problem, out)
     for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):
         print(f"  {name:16} p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")

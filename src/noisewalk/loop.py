@@ -175,6 +175,20 @@ def _kernel(here: _Position, plan: Plan) -> Any:
     return replace(plan.kernel, **changes) if changes else plan.kernel
 
 
+def adapted_kernel(packed: dict[str, Any], plan: Plan, device: torch.device) -> Any:
+    """The kernel as the warm-up has left it.
+
+    Arguments:
+        packed: the loop's state after its warm-up, as a sink keeps it.
+        plan: what the loop did.
+        device: of the tensors.
+
+    Returns:
+        The plan's kernel with its step sizes (N,) and its preconditioner.
+    """
+    return _kernel(_Position.unpack(packed, device), plan)
+
+
 def _refresh(here: _Position, target: Any, plan: Plan) -> None:
     """Compute the preconditioner at the present states and let the step size adapt to it from where it is."""
     if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):

@@ -44,18 +44,51 @@ def test_a_biased_kernel_is_found_out() -> None:
 def test_draws_from_a_stuck_start_fail_the_converged_test_and_good_ones_pass() -> None:
     stuck = nw.calibrate(PHI, bent, LIKELIHOOD, nw.Langevin(1e-6), num_problems=300, test="converged")
     assert float(stuck.p_values.min()) < 1e-6
+    assert float(stuck.coverage.empirical.max()) < 0.3  # near-copies: no interval of theirs holds the truth
     sound = nw.calibrate(PHI, bent, LIKELIHOOD, num_problems=300, test="converged", num_draws=9, thin=2)
     assert float(sound.p_values.min()) > 0.001
+    assert sound.quantities[-1] == "TARP of x"
+    assert len(sound.p_values) == len(sound.quantities)
+    error = (sound.coverage.empirical - sound.coverage.nominal[:, None]) / sound.coverage.standard_error
+    assert float(error.abs().max()) < 4.5
+
+
+def test_tempered_smc_passes_the_converged_test() -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, "smc", num_problems=200, test="converged", num_carried=60)
+    assert found.ranks.shape == (200, len(found.quantities) - 1)
+    assert float(found.p_values.min()) > 0.001
+
+
+def test_a_run_that_knows_nothing_of_the_truth_fits_step_and_preconditioner_to_every_y() -> None:
+    default = nw.calibrate(PHI, bent, LIKELIHOOD, num_problems=30)
+    assert default.kernel.step_size.shape == (30,)
+    assert default.kernel.preconditioner.eigenvalues.shape[0] == 30
+    adapted = nw.calibrate(PHI, bent, LIKELIHOOD, nw.Langevin(1e-3, adjust=True), num_problems=30, adapted=True)
+    assert adapted.kernel.step_size.shape == (30,)
+    assert float(adapted.kernel.step_size.min()) > 2e-3
 
 
 def test_the_plot_has_a_curve_per_quantity() -> None:
     found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40)
-    axes = found.plot().axes[0]
-    assert len(axes.lines) == len(found.quantities)
+    assert [len(axes.lines) for axes in found.plot().axes] == [len(found.quantities)]
+    ranked = nw.calibrate(PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40, test="converged")
+    assert [len(axes.lines) for axes in ranked.plot().axes] == [len(found.quantities), 1 + len(found.quantities)]
     assert "smallest p" in repr(found)
 
 
-@pytest.mark.parametrize("change", [{"test": "both"}, {"num_problems": 5}, {"num_draws": 1}, {"thin": 0}, {"kernel": nw.Langevin(0.1)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"test": "both"},
+        {"num_problems": 5},
+        {"num_draws": 1},
+        {"thin": 0},
+        {"kernel": nw.Langevin(0.1)},
+        {"kernel": "smc"},
+        {"kernel": "em"},
+        {"adapted": True},
+    ],
+)
 def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         nw.calibrate(PHI, bent, LIKELIHOOD, **change)  # type: ignore[arg-type]

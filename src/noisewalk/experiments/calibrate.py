@@ -2,117 +2,82 @@ r"""Is the sampler right on this kind of problem? Two questions, kept apart, ove
 
 - "exactness": given y the truth is a draw of the posterior. A reversible kernel that keeps the posterior runs backward as it
   runs forward, so with the truth at a uniformly random place of a chain its rank among all places is uniform; no convergence is needed (Besag and Clifford).
-- "converged": the rank of the truth among the draws of a run from its own start, as a user would make it (SBC).
+- "converged": the rank of the truth among the draws of a run from its own start, as a user would make it (SBC), the coverage of the draws' intervals,
+  and TARP on x, whose reference point is the warm start of another run: it depends on y, not on the truth. Draws that follow each other closely fail too.
 
 Ranked are quantities of (z, y): the negative log-likelihood, the log posterior, |z|^2, the mean of x and random projections of x; those that depend on y
 see a sampler that ignores the measurement. P-values are adjusted by Holm's method over the quantities.
 
 References: Besag and Clifford, Generalized Monte Carlo significance tests, 1989; Talts et al., Validating Bayesian Inference Algorithms with
-Simulation-Based Calibration, 2018.
+Simulation-Based Calibration, 2018; Lemos et al., Sampling-Based Accuracy Testing of Posterior Estimators, 2023 (TARP).
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from .. import noise as keyed
-from ..diagnostics.ranks import Ranks, holm, sbc
+from ..diagnostics.ranks import coverage, holm, sbc, tarp
 from ..errors import ConfigError
+from ..loop import Plan, Tick, adapted_kernel, run_loop
+from ..memory_store import MemoryStore
 from ..operators import observed_of
-from ..plan import default_kernel
+from ..plan import adaptation_of, default_kernel, resolve
+from ..progress import show
 from ..run import sample
+from ..samplers.langevin import select
+from ..samplers.preconditioner import Refresh
 from ..targets import NoisePosterior
+from ..tempering import resolve_smc, tempered_smc
 from ..types import Kernel, Likelihood, NoiseMap, Operator, State
+from ..warmstart import Adam
+from .calibration import NUM_PROJECTIONS, Calibration
 
-NUM_PROJECTIONS = 4
-QUANTITIES = ("nll", "log posterior", "|z|^2", "mean of x", *(f"projection {k}" for k in range(NUM_PROJECTIONS)))
-PILOT = 8
-"""Problems on which the default kernel's step is adapted; the test itself uses others."""
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """Ranks of the truth.
-
-    Arguments:
-        test: "exactness" or "converged".
-        kernel: what was tested.
-        ranks: (problem, quantity) 0 to num_draws.
-        num_draws: places besides the truth's.
-        p_values: (quantity,), adjusted by Holm's method.
-        acceptance_rate: mean over transitions.
-        nfe: network calls.
-    """
-
-    test: str
-    kernel: Kernel
-    ranks: Tensor
-    num_draws: int
-    p_values: Tensor
-    acceptance_rate: float
-    nfe: int
-
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """Names of the ranked quantities."""
-        return QUANTITIES
-
-    def __repr__(self) -> str:
-        worst = int(self.p_values.argmin())
-        return f"Calibration({self.test}, {len(self.ranks)} problems, {self.kernel}: smallest p {float(self.p_values[worst]):.3g} ({QUANTITIES[worst]}))"
-
-    def plot(self) -> Any:
-        """The ranks' distribution functions minus the uniform one, with the band that 95 % of exact samplers stay in at each place.
-
-        Returns:
-            A matplotlib Figure.
-        """
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.subplots()
-        places = torch.arange(self.num_draws + 1)
-        uniform = (places + 1.0) / (self.num_draws + 1)
-        band = 1.96 * (uniform * (1 - uniform) / len(self.ranks)).sqrt()
-        axes.fill_between(places / self.num_draws, -band, band, color="0.85", step="post", label="95 % of exact samplers")
-        for k, name in enumerate(QUANTITIES):
-            curve = (self.ranks[:, k, None] <= places).double().mean(0) - uniform
-            axes.step(places / self.num_draws, curve, where="post", label=f"{name}, p {float(self.p_values[k]):.2g}")
-        axes.set_xlabel("rank of the truth / largest rank")
-        axes.set_ylabel("share of problems - uniform")
-        axes.legend(fontsize=7, ncols=2)
-        return figure
+PILOT = {"num_warmup": 20, "rank": 24}
+"""Transitions that adapt the default kernel's step, and the rank of its preconditioner, before the truth is ranked."""
 
 
 def calibrate(
     phi: NoiseMap,
     operator: Operator,
     likelihood: Likelihood,
-    kernel: Kernel | None = None,
+    kernel: Kernel | Literal["smc"] | None = None,
     num_problems: int = 200,
     test: str = "exactness",
     seed: int = 0,
     num_draws: int = 19,
     thin: int = 1,
     microbatch: int | None = None,
+    num_warmup: int | str = "auto",
+    warm_start: Adam | str | None = "auto",
+    adapted: bool = False,
+    num_carried: int | None = None,
+    progress: bool = True,
 ) -> Calibration:
     """Rank the truth of many simulated problems, all in one batch.
 
-    Cost in network calls: num_problems x num_draws x thin x the kernel's evaluations for "exactness", that of `nw.sample` for "converged".
+    Cost in network calls: num_problems x num_draws x thin x the kernel's evaluations for "exactness", and 60 + 129 + 20 times the evaluations a problem
+    for the default kernel, whose step and preconditioner are fitted to each y by a run that knows nothing of the truth; that of `nw.sample` or
+    `nw.tempered_smc` for "converged".
 
     Arguments:
         phi: map.
         operator: A.
         likelihood: p(y | A(x)).
-        kernel: a transition; None: the default kernel, without a preconditioner and its step adapted on other problems for "exactness".
+        kernel: a transition; "smc" for tempered SMC, "converged" alone; None: the default kernel.
         num_problems: simulated problems, at least 20.
         test: "exactness" or "converged".
         seed: of all noise.
         num_draws: places besides the truth's; draws of a run.
         thin: transitions between places.
         microbatch: rows per network call.
+        num_warmup: as in `nw.sample`, for "converged".
+        warm_start: as in `nw.sample`, for "converged".
+        adapted: adapt the step of a given kernel as well, by a run that knows nothing of the truth; 20 transitions for "exactness".
+        num_carried: particles of "smc"; None: num_draws.
+        progress: show a progress bar on a terminal.
 
     Returns:
         Ranks, p-values, a plot.
@@ -125,19 +90,17 @@ def calibrate(
     for name, value, least in (("num_problems", num_problems, 20), ("num_draws", num_draws, 2), ("thin", thin, 1)):
         if not isinstance(value, int) or value < least:
             raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if isinstance(kernel, str) and (kernel != "smc" or test == "exactness"):
+        raise ConfigError(f"kernel must be a transition, None, or 'smc' with test='converged'; got {kernel!r} with test={test!r}")
     if test == "exactness" and kernel is not None and not getattr(kernel, "adjust", False):
         raise ConfigError(f"exactness is a property of reversible kernels, and {kernel} is unadjusted: set adjust=True, or test='converged'")
+    if adapted and (kernel is None or not hasattr(kernel, "step_size") or not getattr(kernel, "adjust", False)):
+        raise ConfigError(f"adapted=True is for a given exact kernel with a step size (the default kernel is always adapted), got {kernel!r}")
     target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch)
-    if test == "converged":
-        run = sample(target, kernel, num_draws=num_draws, num_chains=1, thin=thin, seed=seed, progress=False)
-        states = [_of_run(run, k) for k in range(num_draws)]
-        chain = torch.stack([_quantities(s, seed) for s in states], 1)
-        ranks, rate = sbc(_quantities(truth, seed), chain, seed), float(run.arrays["acceptance_rate"].double().mean())
-        return Calibration(test, kernel or default_kernel(target), ranks.ranks, num_draws, holm(ranks.p_values), rate, run.nfe)
-    chosen = _adapted(phi, operator, likelihood, seed, microbatch) if kernel is None else kernel
-    before = target.nfe
-    ranks, rate = _exact_ranks(target, truth, chosen, num_draws, thin, seed)
-    return Calibration(test, chosen, ranks.ranks, num_draws, holm(ranks.p_values), rate, target.nfe - before)
+    if test == "exactness" and not isinstance(kernel, str):
+        chosen = _fitted(target, kernel, seed + 1, progress) if kernel is None or adapted else kernel
+        return _exactness(target, truth, chosen, num_draws, thin, seed, progress)
+    return _converged(target, truth, kernel, seed, num_draws, thin, num_warmup, warm_start, adapted, num_carried, progress)
 
 
 def _simulate(
@@ -152,31 +115,83 @@ def _simulate(
     return target, target(z)
 
 
-def _adapted(phi: NoiseMap, operator: Operator, likelihood: Likelihood, seed: int, microbatch: int | None) -> Kernel:
-    """The default kernel without a preconditioner, its step adapted on problems of another seed."""
-    from ..plan import adaptation_of
+def _fitted(target: NoisePosterior, kernel: Kernel | None, seed: int, progress: bool) -> Kernel:
+    """The kernel with the step and, if it is the default one, the preconditioner that a run of its own finds for every y."""
+    from ..adapt import DualAveraging
 
-    pilot, _ = _simulate(phi, operator, likelihood, PILOT, seed + 1, microbatch)
-    kernel = default_kernel(pilot)
-    if not hasattr(kernel, "step_size"):
-        return kernel
-    run = sample(pilot, kernel, num_draws=1, num_chains=1, num_warmup=60, adapt=adaptation_of(kernel)[0], seed=seed, progress=False)
-    return replace(kernel, step_size=float(run.arrays["step_size"].log().mean().exp()))  # type: ignore[type-var]
+    chosen = default_kernel(target) if kernel is None else kernel
+    adapt, refresh = adaptation_of(chosen) if kernel is None else (DualAveraging(), None)
+    if adapt is None:
+        return chosen
+    plan = Plan(chosen, 1, 1, PILOT["num_warmup"], 1, Adam(), adapt, seed, refresh and Refresh((0.0,), PILOT["rank"]))
+    memory = MemoryStore(target.num_images, 1)
+    for _ in show(run_loop(target, plan, memory), progress):
+        pass
+    return adapted_kernel(memory.sampler or {}, plan, target.y.device)
 
 
-def _exact_ranks(target: NoisePosterior, truth: State, kernel: Kernel, num_draws: int, thin: int, seed: int) -> tuple[Ranks, float]:
-    from ..samplers.langevin import select
-
-    rows = keyed.rows(seed, target.num_images)
+def _exactness(target: NoisePosterior, truth: State, kernel: Kernel, num_draws: int, thin: int, seed: int, progress: bool) -> Calibration:
+    before, rows = target.nfe, keyed.rows(seed, target.num_images)
     place = (rows.uniform((), keyed.JITTER) * (num_draws + 1)).long()  # places before the truth's
-    state, chain, rate = truth, [], 0.0
-    for k in range(num_draws):
-        state = select(place == k, truth, state)  # this row's backward part is complete: go forward from the truth
-        for step in range(k * thin, (k + 1) * thin):
-            state, info = kernel.step(state, target, rows.at(1 + step))
-            rate += float(info.acceptance_rate.double().mean()) / (num_draws * thin)
-        chain.append(_quantities(state, seed))
-    return sbc(_quantities(truth, seed), torch.stack(chain, 1), seed), rate
+    chain: list[Tensor] = []
+    rates: list[float] = []
+
+    def walk() -> Iterator[Tick]:
+        state = truth
+        for k in range(num_draws):
+            state = select(place == k, truth, state)  # this row's backward part is complete: go forward from the truth
+            for step in range(k * thin, (k + 1) * thin):
+                state, info = kernel.step(state, target, rows.at(1 + step))
+                rates.append(float(info.acceptance_rate.double().mean()))
+                yield Tick("ranks", step + 1, num_draws * thin, target.nfe - before, rates[-1])
+            chain.append(_quantities(state, seed))
+
+    for _ in show(walk(), progress):
+        pass
+    ranks = sbc(_quantities(truth, seed), torch.stack(chain, 1), seed)
+    return Calibration("exactness", kernel, ranks.ranks, num_draws, holm(ranks.p_values), sum(rates) / len(rates), target.nfe - before)
+
+
+def _converged(
+    target: NoisePosterior,
+    truth: State,
+    kernel: Kernel | str | None,
+    seed: int,
+    num_draws: int,
+    thin: int,
+    num_warmup: int | str,
+    warm_start: Adam | str | None,
+    adapted: bool,
+    num_carried: int | None,
+    progress: bool,
+) -> Calibration:
+    if isinstance(kernel, str):
+        run = tempered_smc(target, num_draws, num_carried, seed=seed, progress=progress)
+        used: Any = resolve_smc(target, num_draws, num_carried, seed=seed)
+        parts = [{name: run.arrays[name][:, k, 0] for name in ("z", "x", "nll")} for k in range(num_draws)]
+    else:
+        from ..adapt import DualAveraging
+
+        plan = resolve(target, kernel, num_draws, 1, num_warmup, thin, warm_start, DualAveraging() if adapted else "auto", seed)
+        run = sample(target, kernel, num_draws, 1, num_warmup, thin, warm_start, plan.adapt if adapted else "auto", seed, progress=progress)
+        used = plan.kernel
+        parts = [{name: run.arrays[name][:, 0, k] for name in ("z", "x", "nll")} for k in range(num_draws)]
+    states = [State(part["z"], part["x"], part["nll"], part["z"]) for part in parts]
+    quantities, chain = _quantities(truth, seed), torch.stack([_quantities(s, seed) for s in states], 1)
+    ranks = sbc(quantities, chain, seed)
+    distances = tarp(truth.x, torch.stack([s.x for s in states], 1), _references(target, seed + 1), seed)
+    p_values = holm(torch.cat([ranks.p_values, torch.tensor([distances.p_value])]))
+    rate, inside = float(run.arrays["acceptance_rate"].double().mean()), coverage(quantities, chain)
+    return Calibration("converged", used, ranks.ranks, num_draws, p_values, rate, run.nfe, distances, inside)
+
+
+def _references(target: NoisePosterior, seed: int) -> Tensor:
+    """x of another warm start: near the data, independent of the truth given y."""
+    adam = Adam()
+    here = adam.start(target(keyed.rows(seed, target.num_images).at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype)))
+    for k in range(1, adam.num_steps + 1):
+        here = adam.step(here, target, k)
+    return here.state.x
 
 
 def _quantities(state: State, seed: int) -> Tensor:
@@ -184,8 +199,3 @@ def _quantities(state: State, seed: int) -> Tensor:
     x, radius = state.x.to(torch.float64).flatten(1), state.z.to(torch.float64).flatten(1).square().sum(1)
     directions = keyed.rows(seed, 1).normal((x.shape[1], NUM_PROJECTIONS), keyed.PROBE, torch.float64)[0].to(x.device)
     return torch.cat([torch.stack([state.nll, -state.nll - 0.5 * radius, radius, x.mean(1)], 1), x @ directions], 1)
-
-
-def _of_run(run: Any, draw: int) -> State:
-    parts = {name: run.arrays[name][:, 0, draw] for name in ("z", "x", "nll")}
-    return State(parts["z"], parts["x"], parts["nll"], parts["z"])

@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from ..experiments.calibrate import Calibration
+from ..experiments.calibration import Calibration
 
 LEVEL = 0.01
 """Holm-adjusted p-values below it reject."""
@@ -33,6 +33,9 @@ def write_calibration(found: Calibration, problem: str, folder: Path) -> None:
         "p_values": dict(zip(found.quantities, found.p_values.tolist(), strict=True)),
         "ranks": found.ranks.tolist(),
     }
+    if found.tarp is not None and found.coverage is not None:
+        numbers["tarp"] = {"credibility": found.tarp.credibility.tolist(), "coverage": found.tarp.coverage.tolist()}
+        numbers["coverage"] = {"nominal": found.coverage.nominal.tolist(), "empirical": found.coverage.empirical.tolist()}
     (folder / "calibration.json").write_text(json.dumps(numbers, indent=2) + "\n")
     (folder / "calibration.html").write_text(_page(found, problem, (folder / "calibration.png").read_bytes()), encoding="utf-8")
 
@@ -57,7 +60,7 @@ def _page(found: Calibration, problem: str, picture: bytes) -> str:
         f"<title>{escape(problem)} · noisewalk calibration</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
         f'<header class="top"><p class="brand">noisewalk · calibration</p><h1>{escape(problem)}</h1></header>\n'
         f"<p>{question}</p>\n<p><strong>{escape(verdict)}</strong></p>\n"
-        f'<img src="data:image/png;base64,{image}" alt="Distribution of the truth\'s ranks minus the uniform one" style="max-width:100%">\n'
+        f'<img src="data:image/png;base64,{image}" alt="Distribution of the truth\'s ranks minus the uniform one, and coverage" style="max-width:100%">\n'
         f"<table><thead><tr><th>ranked</th><th>adjusted p</th></tr></thead><tbody>{rows}</tbody></table>\n"
         f"<table><tbody>{table}</tbody></table>\n</main>\n</body>\n</html>\n"
     )

@@ -1,0 +1,102 @@
+r"""Are the kernels exact, and which runs are long enough, on the bundled image priors? 200 simulated problems for each prior, operator and kernel.
+
+- exactness: every adjusted kernel; the truth stands at a random place of a chain (`nw.calibrate`). Holm's correction is over all tests of the table.
+- converged: SBC, TARP of x and interval coverage of runs from their own starts, for one kernel or for tempered SMC.
+- paper: the same for Euler-Maruyama with the paper's step, from its warm start (Table A.2; 0.4 of its Adam steps, as `noisewalk bench` has on fashion32).
+
+Every run is written to --out (numbers, plot and page) when it is done; the same command goes on after a stop and prints the table again.
+
+    python benchmarks/calibration.py exactness --prior faces64 --out calibration
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import noisewalk as nw
+from noisewalk.diagnostics.ranks import holm
+from noisewalk.report.calibration import LEVEL, write_calibration
+
+SIGMA_Y = 0.1
+OPERATORS = {
+    "fashion32": ("avgpool:factor=4", "inpaint:keep=0.2,seed=0", "hdr:factor=2"),
+    "faces64": ("avgpool:factor=8", "inpaint:keep=0.1,seed=0", "hdr:factor=2"),
+}
+KERNELS: dict[str, Any] = {
+    "mala": nw.Langevin(1e-3, adjust=True),
+    "pcnl": nw.Langevin(1e-3, "ei", adjust=True),
+    "hmc": nw.HMC(0.02, 4),
+    "slice": nw.EllipticalSlice(),
+    "hmc-gn": None,  # the default kernel: around a Gauss-Newton Gaussian for every y
+}
+PAPER_STEP, PAPER_ADAM = {"avgpool:factor=4": 5e-4, "inpaint:keep=0.2,seed=0": 1e-4}, nw.Adam(320, 1e-2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["exactness", "converged", "paper"])
+    parser.add_argument("--prior", choices=list(OPERATORS), default="fashion32")
+    parser.add_argument("--operator", type=int, nargs="+", choices=range(3), default=[0, 1, 2], help="0 average pooling, 1 inpainting, 2 HDR")
+    parser.add_argument("--kernels", nargs="+", default=list(KERNELS), help=f"{', '.join(KERNELS)}; smc for converged")
+    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--draws", type=int, default=19)
+    parser.add_argument("--thin", type=int, default=1, help="transitions between draws, for converged")
+    parser.add_argument("--warmup", type=int, default=200, help="transitions before the draws, for converged")
+    parser.add_argument("--carried", type=int, help="particles of smc")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    network, rows = nw.load_prior(args.prior), []
+    for text in [OPERATORS[args.prior][k] for k in args.operator]:
+        for name in ["em"] if args.part == "paper" else args.kernels:
+            if args.part == "paper" and text not in PAPER_STEP:
+                continue
+            folder = args.out / f"{args.prior}-{text.split(':')[0]}-{args.part}-{name}"
+            if not (folder / "calibration.json").exists():
+                run(network, text, name, folder, args)
+            rows.append((args.prior, text, name, json.loads((folder / "calibration.json").read_text())))
+    table(rows)
+
+
+def run(network: Any, text: str, name: str, folder: Path, args: argparse.Namespace) -> None:
+    """One calibration, written to its folder."""
+    began = time.perf_counter()
+    phi, operator, noise = network.map(), nw.operators.parse(text, network.shape), nw.likelihoods.Gaussian(SIGMA_Y)
+    common: dict[str, Any] = {"num_problems": args.problems, "seed": args.seed, "num_draws": args.draws, "microbatch": 50}
+    if args.part == "paper":
+        common |= {"test": "converged", "warm_start": PAPER_ADAM}
+        kernel: Any = nw.Langevin(PAPER_STEP[text])
+    else:
+        kernel = "smc" if name == "smc" else KERNELS[name]
+        common["adapted"] = hasattr(kernel, "step_size")
+        if args.part == "converged":
+            common |= {"test": "converged", "thin": args.thin, "num_carried": args.carried}
+            common |= {} if name == "smc" else {"num_warmup": args.warmup if hasattr(kernel, "step_size") or kernel is None else 0}
+    found = nw.calibrate(phi, operator, noise, kernel, **common)
+    write_calibration(found, f"{args.prior}, {text}, {noise}", folder)
+    print(f"{folder.name}: {time.perf_counter() - began:.0f} s, {found}", flush=True)
+
+
+def table(rows: list[tuple[str, str, str, dict[str, Any]]]) -> None:
+    """The p-values with Holm's correction over all tests of the table (within each run they are corrected already)."""
+    smallest = torch.tensor([min(numbers["p_values"].values()) for *_, numbers in rows], dtype=torch.float64)
+    for (prior, text, name, numbers), p in zip(rows, holm(smallest).tolist(), strict=True):
+        inside = numbers.get("coverage")
+        levels = "" if inside is None else f", coverage of the widest interval {widest(inside):.3f} (nominal {max(inside['nominal']):.3f})"
+        print(
+            f"{prior}, {text}, {name}: {numbers['num_problems']} problems, acceptance {numbers['acceptance_rate']:.2f}, "
+            f"{numbers['nfe'] / numbers['num_problems']:.0f} calls a problem, p {p:.3g}{' REJECTED' if p < LEVEL else ''}{levels}"
+        )
+
+
+def widest(inside: dict[str, Any]) -> float:
+    """Mean over the quantities of the widest interval's coverage."""
+    return float(torch.tensor(inside["empirical"][inside["nominal"].index(max(inside["nominal"]))]).mean())
+
+
+if __name__ == "__main__":
+    main()
