@@ -3,7 +3,7 @@ r"""How many network calls does a chain need? R-hat of the default kernel at 500
 The truth is a draw of the prior itself. Each chain starts at z ~ N(0, I), then warm-starts, adapts its step in --warmup transitions around one
 Gauss-Newton Gaussian averaged over the chains, and draws; every call counts, those of the curvature too. R-hat at n calls is taken over the draws made after
 n / 2 calls: over the pixels that vary (median, largest) and 20 random projections (largest). The run is kept in --out: the same command goes on
-after a stop and prints again what is there.
+after a stop, and with --report it prints what is there so far.
 
     python benchmarks/long_run.py --prior terrain128 --operator avgpool:factor=8 --sigma-y 0.05 --out long-terrain128
 """
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=40)
     parser.add_argument("--warmup", type=int, default=25, help="transitions that adapt the step")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--report", action="store_true", help="do not go on, print")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run, gone on with if it exists")
     args = parser.parse_args()
     label = 50.0 if args.label is None and args.prior == "terrain128" else args.label
@@ -52,14 +53,15 @@ def main() -> None:
     setup = 1 + args.adam + 1 + 4 * (args.rank + OVERSAMPLING) + args.warmup * kernel.evaluations
     num_draws = (args.calls - setup) // kernel.evaluations
     plan = Plan(kernel, num_draws, args.chains, args.warmup, 1, nw.Adam(args.adam), adaptation_of(kernel)[0], args.seed, Refresh((0.0,), args.rank))
-    run = sample_stored(target, plan, args.out)
+    run = nw.open_run(args.out) if args.report else sample_stored(target, plan, args.out)
+    num_draws = run.draws.shape[2]
     print(f"{args.prior}, {args.operator}, sigma_y {args.sigma_y}: {kernel}, step {float(torch.as_tensor(run.arrays['step_size'][0, 0, 0])):.3f}, ", end="")
     print(f"acceptance {float(torch.as_tensor(run.arrays['acceptance_rate'][...]).mean()):.3f}, {setup} calls a chain before the draws")
     for mark in args.marks:
         last = min(num_draws, (mark - setup) // kernel.evaluations)
         first = max(0, (mark // 2 - setup) // kernel.evaluations)
-        if mark > args.calls or last - first < FEWEST:
-            print(f"{mark:6} calls a chain: {max(0, last - first)} draws, too few")
+        if mark > setup + (num_draws + 1) * kernel.evaluations or last - first < FEWEST:
+            print(f"{mark:6} calls a chain: {max(0, last - first)} draws, too few or not there yet")
             continue
         x = run.draws[0][:, first:last]
         pixels = x.flatten(2)

@@ -35,6 +35,7 @@ from noisewalk.loop import Plan, run_loop
 from noisewalk.memory_store import MemoryStore
 from noisewalk.operators import observed_of
 from noisewalk.plan import adaptation_of, default_kernel
+from noisewalk.progress import show
 from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
 from noisewalk.types import Info, State
 from noisewalk.warmstart import AdamState
@@ -90,6 +91,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=400, help="network calls a chain for the draws")
     parser.add_argument("--warmup", type=int, default=800, help="network calls a chain before them")
     parser.add_argument("--adam", type=int, default=100, help="steps of the common warm start")
+    parser.add_argument("--lr", type=float, default=0.01, help="its learning rate; faces64 needs 600 steps of 0.1 to come down")
+    parser.add_argument("--objective", choices=["likelihood", "posterior"], default="likelihood", help="what it lowers")
     parser.add_argument("--rank", type=int, default=40, help="of the preconditioner; 40 is the default kernel's")
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
@@ -112,7 +115,7 @@ def main() -> None:
         table(f"{args.prior}, {operator}", {name: done[key] for name, key in keys.items()}, args)
 
 
-KEPT = ("calls", "warmup", "adam", "rank", "chains", "seed")
+KEPT = ("calls", "warmup", "adam", "lr", "objective", "rank", "chains", "seed")
 """Settings that a row belongs to."""
 
 
@@ -127,7 +130,7 @@ def posterior(prior: Any, text: str, seed: int) -> nw.NoisePosterior:
 
 def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
     """Dispersed starts, common to all kernels."""
-    adam = nw.Adam(args.adam)
+    adam = nw.Adam(args.adam, args.lr, objective=args.objective)
     here = adam.start(target(nw.noise.rows(args.seed, 1, args.chains).normal(target.shape, nw.noise.INIT)))
     for k in range(1, args.adam + 1):
         here = adam.step(here, target, k)
@@ -169,7 +172,7 @@ def measure(target: nw.NoisePosterior, start: Made, name: str, paper_step: float
     plan = Plan(kernel, most, args.chains, num_warmup, 1, start, adapt, args.seed, refresh)  # type: ignore[arg-type]
     setup_calls, setup_seconds, memory.burning = 0, 0.0, adapt is None
     try:
-        for tick in run_loop(target, plan, memory):
+        for tick in show(run_loop(target, plan, memory), True):
             spent, now = target.nfe - calls, time.perf_counter() - began
             if tick.phase != "draws" or memory.burning:
                 setup_calls, setup_seconds = spent, now

@@ -35,8 +35,8 @@ from ..types import Kernel, Likelihood, NoiseMap, Operator, State
 from ..warmstart import Adam
 from .calibration import NUM_PROJECTIONS, Calibration
 
-PILOT = {"num_warmup": 20, "rank": 24}
-"""Transitions that adapt the default kernel's step, and the rank of its preconditioner, before the truth is ranked."""
+PILOT = {"adam_steps": 60, "num_warmup": 20, "rank": 24}
+"""The run that fits a kernel before the truth is ranked: steps of its warm start, transitions that adapt the step, rank of the preconditioner."""
 
 
 def calibrate(
@@ -123,7 +123,7 @@ def _fitted(target: NoisePosterior, kernel: Kernel | None, seed: int, progress: 
     adapt, refresh = adaptation_of(chosen) if kernel is None else (DualAveraging(), None)
     if adapt is None:
         return chosen
-    plan = Plan(chosen, 1, 1, PILOT["num_warmup"], 1, Adam(), adapt, seed, refresh and Refresh((0.0,), PILOT["rank"]))
+    plan = Plan(chosen, 1, 1, PILOT["num_warmup"], 1, Adam(PILOT["adam_steps"], 0.03), adapt, seed, refresh and Refresh((0.0,), PILOT["rank"]))
     memory = MemoryStore(target.num_images, 1)
     for _ in show(run_loop(target, plan, memory), progress):
         pass

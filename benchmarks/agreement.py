@@ -1,0 +1,93 @@
+r"""Do two samplers that share nothing but the target agree? Tempered SMC, twice, and a long run of preconditioned HMC on one image.
+
+The truth is a draw of the prior. Compared are the posterior mean and the posterior variance of 64 random projections of x, each difference over its
+Monte Carlo error: that of SMC from the spread of its independent populations, half of them one run and half the other; that of HMC from its effective
+sample size. A root mean square near 1 is agreement (1.2 with 8 populations, whose spread is itself an estimate). Every part is kept in --out; the same
+command goes on after a stop.
+
+    python benchmarks/agreement.py --prior faces64 --operator avgpool:factor=8 --out agreement
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import noisewalk as nw
+from noisewalk.diagnostics.chains import mcse_mean, projections
+from noisewalk.loop import Plan
+from noisewalk.operators import observed_of
+from noisewalk.run import sample_stored
+from noisewalk.samplers.preconditioner import Refresh
+
+SIGMA_Y = 0.1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prior", default="faces64")
+    parser.add_argument("--operator", default="avgpool:factor=8")
+    parser.add_argument("--populations", type=int, default=8, help="independent populations of SMC, an even number")
+    parser.add_argument("--particles", type=int, default=128, help="of each")
+    parser.add_argument("--chains", type=int, default=8)
+    parser.add_argument("--draws", type=int, default=2000, help="of each chain")
+    parser.add_argument("--warmup", type=int, default=150)
+    parser.add_argument("--adam", type=int, default=800)
+    parser.add_argument("--rank", type=int, default=92)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs, gone on with if it exists")
+    args = parser.parse_args()
+    prior = nw.load_prior(args.prior)
+    phi, operator, likelihood = prior.map(), nw.operators.parse(args.operator, prior.shape), nw.likelihoods.Gaussian(SIGMA_Y)
+    noise = nw.noise.rows(1, 1)
+    with torch.no_grad():
+        truth = phi(noise.normal(phi.shape, nw.noise.INIT))
+        y = likelihood.sample(operator(truth), noise, observed_of(operator, prior.shape))
+    target = nw.NoisePosterior(phi, operator, likelihood, y)
+    plan = Plan(
+        nw.HMC(0.1, 8),
+        args.draws,
+        args.chains,
+        args.warmup,
+        1,
+        nw.Adam(args.adam, 0.1, objective="posterior"),
+        nw.DualAveraging(0.8),
+        0,
+        Refresh((0.0, 0.3, 0.6), args.rank),
+    )
+    chains = sample_stored(target, plan, args.out / "hmc")
+    probes = projections(chains.draws[0])
+    pixels = torch.as_tensor(chains.draws[0]).flatten(2)
+    pixels = pixels[..., pixels.flatten(0, 1).std(0) > 0]
+    print(f"{args.prior}, {args.operator}: HMC, {args.chains} chains x {args.draws} draws, {chains.nfe / args.chains:.0f} calls a chain", end="; ")
+    print(f"R-hat, pixels {float(nw.diagnostics.r_hat(pixels).max()):.3f}, projections {float(nw.diagnostics.r_hat(probes).max()):.3f}", end="; ")
+    print(f"ESS at least {float(nw.diagnostics.ess_bulk(probes).min()):.0f}", flush=True)
+    same = nw.NoisePosterior(phi, operator, likelihood, y.repeat(args.populations, *[1] * (y.ndim - 1)), microbatch=128)
+    smc = nw.tempered_smc(same, args.particles, seed=1, store=args.out / "smc")
+    evidence = smc.log_evidence
+    print(f"SMC, {args.populations} x {args.particles} particles, {smc.nfe / args.populations / args.particles:.0f} calls a particle", end="; ")
+    print(f"log evidence {float(evidence.mean()):.2f} +- {float(evidence.std()) / args.populations**0.5:.2f}", end=", ")
+    print(f"from {float(evidence.min()):.2f} to {float(evidence.max()):.2f}", flush=True)
+    particles = [torch.as_tensor(smc.draws[k])[:, :1].transpose(0, 1) for k in range(args.populations)]
+    clouds = torch.stack([projections(x)[0] for x in particles])  # (population, particle, 64)
+    centre = probes.mean((0, 1))
+    half = args.populations // 2
+    for name, power in (("mean", 1), ("variance", 2)):
+        hmc, error = ((probes - centre) ** power).mean((0, 1)), mcse_mean((probes - centre) ** power)
+        means = ((clouds - centre) ** power).mean(1)
+        spread = means.std(0) / half**0.5
+        first, second = means[:half].mean(0), means[half:].mean(0)
+        z = {"SMC and SMC": (first - second) / (2**0.5 * spread)}
+        for label, mean in (("first SMC and HMC", first), ("second SMC and HMC", second)):
+            z[label] = (mean - hmc) / (spread**2 + error**2).sqrt()
+        for label, values in z.items():
+            print(f"  posterior {name}, {label}: root mean square of difference / error {rms(values):.2f}, largest {float(values.abs().max()):.2f}")
+
+
+def rms(values: Tensor) -> float:
+    """Root mean square."""
+    return float(values.square().mean().sqrt())
+
+
+if __name__ == "__main__":
+    main()
