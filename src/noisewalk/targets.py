@@ -95,6 +95,22 @@ class NoisePosterior:
         states = [self._evaluate(z[rows], image) for rows, image in self._blocks(z)]
         return states[0] if len(states) == 1 else State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
 
+    def value(self, z: Tensor, rows: Tensor, num_rows: int) -> State:
+        """Evaluate a few rows of a batch without a gradient: what a kernel that needs none asks for, row by row.
+
+        Arguments:
+            z: (b, *phi.shape).
+            rows: (b,) their places in the batch.
+            num_rows: B, rows of the whole batch.
+
+        Returns:
+            The states of these rows, `grad` 0.
+        """
+        image = rows // (num_rows // self.num_images)
+        parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
+        states = [self._evaluate(some, where, gradient=False) for some, where in parts]
+        return State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+
     def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
         """A(Phi(z)) with the products of its Jacobian J at z; each product costs one network call a row.
 
@@ -175,15 +191,15 @@ class NoisePosterior:
         self.nfe += z.shape[0] * self.phi.nfe
         return self.operator(self.phi(z))
 
-    def _evaluate(self, z: Tensor, image: Tensor) -> State:
+    def _evaluate(self, z: Tensor, image: Tensor, gradient: bool = True) -> State:
         self.nfe += z.shape[0] * self.phi.nfe
         y, observed = self._rows(image)
-        z = z.detach()
-        with torch.set_grad_enabled(self.differentiable):
-            leaf = z.clone().requires_grad_(self.differentiable)
+        z, gradient = z.detach(), gradient and self.differentiable
+        with torch.set_grad_enabled(gradient):
+            leaf = z.clone().requires_grad_(gradient)
             x = self.phi(leaf)
             nll = self.likelihood.nll(self.operator(x), y, observed)
-        grad = torch.autograd.grad(nll.sum(), leaf)[0] if self.differentiable else torch.zeros_like(z)
+        grad = torch.autograd.grad(nll.sum(), leaf)[0] if gradient else torch.zeros_like(z)
         return State(z, x.detach(), nll.detach(), grad)
 
     def _jvp(self, z: Tensor, v: Tensor) -> Tensor:

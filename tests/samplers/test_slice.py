@@ -6,6 +6,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.samplers import slice as elliptical
+from noisewalk.samplers.smc import Tempered
 from noisewalk.types import State
 
 ROWS, DIM = 128, 4
@@ -61,3 +62,33 @@ def test_it_samples_a_posterior_that_has_no_gradient() -> None:
 
 def test_the_number_of_points_is_bounded() -> None:
     assert 30 <= elliptical.MAX_SHRINKS <= 200
+
+
+def test_it_pays_for_the_points_its_rows_try_and_gets_what_the_whole_batch_would() -> None:
+    class Whole:
+        """The same posterior, which can only be evaluated whole."""
+
+        def __init__(self, posterior: nw.NoisePosterior) -> None:
+            self.posterior = posterior
+
+        def __call__(self, z: Tensor) -> State:
+            return self.posterior(z)
+
+    def made() -> nw.NoisePosterior:
+        y = torch.tensor([[0.5, -1.0], [1.0, 0.3]], dtype=torch.float64)
+        return nw.NoisePosterior(nw.maps.Warp((3,), 0.2), lambda x: x[:, :2], nw.likelihoods.Gaussian(0.2), y, microbatch=5)
+
+    some, whole = made(), made()
+    rows = noise.rows(1, 2, 16)
+    state = some(rows.at(0).normal((3,), noise.INIT, torch.float64))
+    before = some.nfe
+    one, info = nw.EllipticalSlice().step(state, some, rows.at(1))
+    other, _ = nw.EllipticalSlice().step(state, Whole(whole), rows.at(1))  # type: ignore[arg-type]
+    assert torch.equal(one.z, other.z)
+    assert torch.equal(one.nll, other.nll)
+    assert some.nfe - before == int((1 / info.acceptance_rate).round().sum()) < whole.nfe
+    beta = torch.tensor([0.5, 0.25], dtype=torch.float64)
+    tempered = Tempered(some, beta)
+    part = tempered.value(state.z[[3, 20]], torch.tensor([3, 20]), 32)  # type: ignore[misc]
+    assert torch.equal(part.nll, state.nll[[3, 20]] * beta)
+    assert Tempered(Whole(some), beta).value is None

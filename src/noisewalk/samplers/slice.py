@@ -9,6 +9,7 @@ Elliptical Slice Sampling, 2014 (another Gaussian than the prior).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,7 @@ MAX_SHRINKS = 60
 class EllipticalSlice:
     """One elliptical slice transition of every row; each row shrinks its own bracket.
 
-    Costs as many evaluations of the whole batch as its slowest row needs points, typically 2 to 10.
+    Costs an evaluation without gradient for every point a row tries, typically 2 to 10; a target without `value` is evaluated whole each time.
 
     Arguments:
         preconditioner: N(m, H^-1) from `gauss_newton`; None is N(0, I).
@@ -63,7 +64,7 @@ class EllipticalSlice:
         after, pending = state, torch.ones_like(theta, dtype=torch.bool)
         tries, diverging = torch.zeros_like(theta), torch.zeros_like(pending)
         for k in range(1, MAX_SHRINKS + 1):
-            proposal = target(reference.position(_column(torch.cos(theta), u) * u + _column(torch.sin(theta), u) * nu))
+            proposal = _evaluate(target, reference.position(_column(torch.cos(theta), u) * u + _column(torch.sin(theta), u) * nu), pending, after)
             finite = finite_rows(proposal)
             diverging |= pending & ~finite
             tries += pending
@@ -74,6 +75,15 @@ class EllipticalSlice:
             low, high = torch.where(theta < 0, theta, low), torch.where(theta < 0, high, theta)
             theta = low + (high - low) * uniform[:, k]
         return after, Info(torch.where(pending, 0.0, 1.0 / tries), ~pending, diverging & pending)
+
+
+def _evaluate(target: Target, z: Tensor, pending: Tensor, state: State) -> State:
+    """The rows that are pending at z, the others as they are in `state`."""
+    value: Callable[[Tensor, Tensor, int], State] | None = getattr(target, "value", None)
+    if value is None:
+        return target(z)
+    rows = pending.nonzero()[:, 0]
+    return State(*(old.index_copy(0, rows, new) for old, new in zip(state, value(z[rows], rows, len(z)), strict=True)))
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ non-Gaussian nonlinear state space models, 1996 (systematic resampling).
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,6 +85,19 @@ class Tempered:
             The state.
         """
         return self.temper(self.target(z))
+
+    @property
+    def value(self) -> Callable[[Tensor, Tensor, int], State] | None:
+        """`NoisePosterior.value` with nll times beta; None where the target has none."""
+        whole = getattr(self.target, "value", None)
+        if whole is None:
+            return None
+
+        def tempered(z: Tensor, rows: Tensor, num_rows: int) -> State:
+            state: State = whole(z, rows, num_rows)
+            return state._replace(nll=self.beta[rows // (num_rows // len(self.beta))] * state.nll)
+
+        return tempered
 
     def temper(self, state: State) -> State:
         """Scale an evaluation of the target.
