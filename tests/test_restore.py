@@ -44,8 +44,9 @@ def test_a_problem_becomes_a_run_folder_with_its_report(solved):
 
 def test_the_folder_says_what_was_solved_and_holds_the_truth(solved):
     folder, run = solved
-    facts = json.loads((folder / "spec.json").read_text())["problem"]
-    assert facts == {**problem().facts(), "command": "noisewalk sample toy.png"}
+    spec = json.loads((folder / "spec.json").read_text())
+    assert spec["problem"] == problem().facts()
+    assert spec["command"] == "noisewalk sample toy.png"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["nfe"] == run.nfe == 2 * (1 + 3 + 4)
     mse = float((run.mean.clamp(-1, 1) - problem().truth).double().square().mean())  # what is scored is clipped
@@ -70,7 +71,8 @@ def test_an_existing_run_is_kept_unless_it_is_resumed(solved):
 
 def test_more_draws_go_on_and_the_report_is_made_again(tmp_path):
     restore(problem(), plan(2), tmp_path / "run", "c")
-    more = restore(problem(), plan(4), tmp_path / "run", "c", resume=True)
+    more = restore(problem(), plan(4), tmp_path / "run", "c --num-draws 4", resume=True)
+    assert "c --num-draws 4" in (tmp_path / "run" / "report.html").read_text()
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["num_draws"] == 4
     assert torch.equal(more.draws[...], restore(problem(), plan(4), tmp_path / "other", "c").draws[...])
 

@@ -29,11 +29,11 @@ def restore(problem: Problem, plan: Plan | Ladder, out: Path, command: str, resu
         StoreError: the folder is in use, or not writable.
     """
     arrays = {} if problem.truth is None else {"truth": problem.truth}
-    facts = {**problem.facts(), "command": command}
+    facts = problem.facts()
     target = problem.target(microbatch)
     if isinstance(plan, Ladder):
-        run = smc_stored(target, plan, out, progress, facts, arrays, resume)
+        run = smc_stored(target, plan, out, progress, facts, arrays, resume, command)
     else:
-        run = sample_stored(target, plan, out, progress, facts, arrays, resume)
+        run = sample_stored(target, plan, out, progress, facts, arrays, resume, command)
     build_report(out)
     return run

@@ -223,6 +223,7 @@ def sample_stored(
     problem: Mapping[str, Any] | None = None,
     arrays: Mapping[str, Tensor] | None = None,
     resume: bool = True,
+    command: str | None = None,
 ) -> Run:
     """Run the loop into a folder.
 
@@ -234,6 +235,7 @@ def sample_stored(
         problem: what else defines the run, kept in spec.json.
         arrays: (image, ...) arrays to keep beside the draws, such as the truth.
         resume: go on with an existing run; False makes one an error.
+        command: what reproduces the run, kept in spec.json; like the number of draws, it may change when a run goes on.
 
     Returns:
         The run, read back from the folder.
@@ -241,7 +243,7 @@ def sample_stored(
     Raises:
         StoreError: the folder holds something else.
     """
-    return into_folder(target, plan, plan.num_chains, folder, lambda store: _drive(target, plan, store, progress), problem, arrays, resume)
+    return into_folder(target, plan, plan.num_chains, folder, lambda store: _drive(target, plan, store, progress), problem, arrays, resume, command)
 
 
 def into_folder(
@@ -253,6 +255,7 @@ def into_folder(
     problem: Mapping[str, Any] | None,
     arrays: Mapping[str, Tensor] | None,
     resume: bool,
+    command: str | None = None,
 ) -> Run:
     """Open a run's folder, keep what does not change, and let a sampler write its draws.
 
@@ -265,6 +268,7 @@ def into_folder(
         problem: what else defines the run, kept in spec.json.
         arrays: (image, ...) arrays to keep beside the draws, such as the truth.
         resume: go on with an existing run; False makes one an error.
+        command: what reproduces the run.
 
     Returns:
         The run, read back from the folder.
@@ -274,7 +278,7 @@ def into_folder(
     """
     from .store import RunStore
 
-    spec = {**spec_of(target, plan), "problem": dict(problem or {})}
+    spec = {**spec_of(target, plan), "problem": dict(problem or {})} | ({} if command is None else {"command": command})
     shapes = (target.num_images, num_chains, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
     with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), resume=resume) as store:
         fixed = {"y": target.y, "num_observed": target.num_observed, **(arrays or {})}

@@ -109,7 +109,7 @@ class RunStore:
         dtype: torch.dtype = torch.float32,
         *,
         extras: Sequence[str] = ("step_size",),
-        free: Sequence[str] = ("num_draws",),
+        free: Sequence[str] = ("num_draws", "command"),
         resume: bool = True,
         draws_per_segment: int | None = None,
         durable: bool = False,

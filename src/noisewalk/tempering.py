@@ -70,6 +70,7 @@ def smc_stored(
     problem: Mapping[str, Any] | None = None,
     arrays: Mapping[str, Tensor] | None = None,
     resume: bool = True,
+    command: str | None = None,
 ) -> Run:
     """Carry the particles into a folder.
 
@@ -81,6 +82,7 @@ def smc_stored(
         problem: what else defines the run, kept in spec.json.
         arrays: (image, ...) arrays to keep beside the draws, such as the truth.
         resume: go on with an existing run; False makes one an error.
+        command: what reproduces the run, kept in spec.json.
 
     Returns:
         The run, read back from the folder.
@@ -88,7 +90,7 @@ def smc_stored(
     Raises:
         StoreError: the folder holds something else.
     """
-    return into_folder(target, plan, plan.num_particles, folder, lambda store: _drive(target, plan, store, progress), problem, arrays, resume)
+    return into_folder(target, plan, plan.num_particles, folder, lambda store: _drive(target, plan, store, progress), problem, arrays, resume, command)
 
 
 def resolve_smc(

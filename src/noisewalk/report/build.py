@@ -184,10 +184,10 @@ def _entry(run: Run, shared: _Shared, arrays: Mapping[str, Any], summary: dict[s
 
 
 def _settings(run: Run, problem: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
-    groups = [("problem", [(k, v) for k, v in problem.items() if k != "command"])] if problem else []
-    groups.append(("run", [(k, v) for k, v in run.spec.items() if k != "problem"]))
-    if "command" in problem:
-        groups.append(("reproduce", [("command", problem["command"])]))
+    groups = [("problem", list(problem.items()))] if problem else []
+    groups.append(("run", [(k, v) for k, v in run.spec.items() if k not in ("problem", "command")]))
+    if "command" in run.spec:
+        groups.append(("reproduce", [("command", run.spec["command"])]))
     return groups
 
 
