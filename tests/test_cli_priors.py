@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import noisewalk
 from noisewalk import packages
 from noisewalk.cli import main
 from noisewalk.priors import hub
@@ -84,6 +85,13 @@ def test_show_prints_the_card(priors: Callable[..., tuple[int, str, str]], name:
     code, out, _ = priors("show", name)
     assert code == 0
     assert json.loads(out) == CARDS[name]
+
+
+def test_show_prints_the_card_of_a_folder(priors: Callable[..., tuple[int, str, str]]) -> None:
+    folder = Path(noisewalk.__file__).parent / "priors" / "bundled" / "fashion32"
+    code, out, _ = priors("show", str(folder))
+    assert code == 0
+    assert json.loads(out) == json.loads((folder / "card.json").read_text())
 
 
 @pytest.mark.parametrize("command", ["show", "get"])

@@ -1,13 +1,18 @@
 import json
+import os
 import shutil
+import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 
 from noisewalk.cli import main
+from noisewalk.priors import hub
 from noisewalk.priors.load import load_prior
+from noisewalk.train import export
 
 TINY = {"size": 8, "widths": "32", "attention": "", "unshuffle": 1, "num_images": 4, "batch_size": 2}
 
@@ -30,7 +35,12 @@ def train(command, **options):
 
 
 def diffusion(data, out, **change):
-    return train("diffusion", data=data, out=out, **{**TINY, **change})
+    given = {**TINY, **change}
+    return train("diffusion", data=data, out=out, **{key: value for key, value in given.items() if value is not None})
+
+
+FROM = {"size": None, "widths": None, "attention": None, "unshuffle": None}
+"""What --start says."""
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +110,23 @@ def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(teacher, d
         ("distill", {"teacher": "fashion32"}, "edm"),
         ("distill", {"teacher": "nobody"}, "nobody"),
         ("distill", {"recipe": "magic"}, "magic"),
+        ("diffusion", {"widths": 33}, "widths must be multiples of 32, such as 64,96,128, got 33"),
+        ("diffusion", {"attention": 1}, "attention must name levels from 0 to 0"),
+        ("diffusion", {"size": 9, "unshuffle": 2}, "size must be a multiple of 2"),
+        ("diffusion", {"size": 0}, "size"),
+        ("diffusion", {"augment": "mirror"}, "none, flip, dihedral"),
+        ("diffusion", {"dtype": "float16"}, "must be float32 or bfloat16, got 'float16': float16 is for sampling alone"),
+        ("diffusion", {"dtype": "int8"}, "must be float32 or bfloat16"),
+        ("diffusion", {"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
+        ("diffusion", {"push_to_hub": "mine"}, "--push-to-hub takes OWNER/NAME, got 'mine'"),
+        ("diffusion", {"start": "fashion32-edm"}, "--size, --widths, --attention, --unshuffle are those of --start"),
+        ("diffusion", {**FROM, "start": "fashion32"}, "--start takes a prior of kind edm"),
+        ("diffusion", {**FROM, "start": "nobody"}, "nobody"),
+        ("distill", {"start": "fashion32-edm"}, "--start takes a prior of kind consistency"),
+        ("distill", {"start": "fashion32"}, "makes no images of shape (1, 8, 8)"),
+        ("distill", {"augment": "flip"}, "--augment"),
+        ("distill", {"dtype": "float64"}, "must be float32 or bfloat16"),
+        ("distill", {"push_to_hub": "a/b/c"}, "OWNER/NAME"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(teacher, data, tmp_path, capsys, command, change, says):
@@ -114,3 +141,112 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(teacher, data, tm
     assert says in stderr
     assert "wrote" not in stdout
     assert not out.exists()
+
+
+def test_a_private_repository_wants_a_name(data, tmp_path, capsys):
+    assert noisewalk("train", "diffusion", "--data", data, "--out", tmp_path / "prior", "--private") == 2
+    assert "--private belongs to --push-to-hub" in capsys.readouterr().err
+
+
+def test_a_training_starts_from_weights_alone(teacher, data, tmp_path, monkeypatch):
+    """Without its checkpoint, in the network of the prior that it starts from; the average begins anew."""
+    steps = []
+    original = export.train
+    monkeypatch.setattr(export, "train", lambda *a: (steps.append((p.step, p.ema.weights)) or p for p in original(*a)))
+    settings = {"start": teacher, "lr": 1e-9, "seed": 9}
+    assert diffusion(data, tmp_path / "again", **FROM, **settings) == 0
+    old, new = load_prior(teacher), load_prior(tmp_path / "again")
+    assert new.shape == old.shape
+    for key, value in old.denoiser.network.state_dict().items():
+        assert torch.allclose(new.denoiser.network.state_dict()[key], value, atol=1e-4), key  # four steps of 1e-9, and float16
+    assert [step for step, _ in steps] == [1, 2]
+    made = card(tmp_path / "again")
+    assert made["settings"]["start"].startswith("UNet2DModel#")
+    assert made["images_seen"] == 4
+    assert f"--start {teacher}" in made["command"]
+    assert diffusion(data, tmp_path / "again", **FROM, **settings, num_images=6) == 0
+    assert diffusion(data, tmp_path / "again", lr=1e-9, seed=9, num_images=8) == 2  # not what this training started from
+
+
+def test_the_folder_that_a_training_starts_from_is_kept(teacher, data, capsys):
+    assert diffusion(data, teacher, **FROM, start=teacher) == 2
+    assert "--start and --out are both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [["--bfloat16"], ["--dtype", "bfloat16"]])
+def test_bfloat16_is_an_option_or_a_dtype(data, tmp_path, how):
+    words = [word for key, value in {**TINY, "data": data, "out": tmp_path / "prior"}.items() for word in (f"--{key.replace('_', '-')}", value)]
+    assert noisewalk("train", "diffusion", *words, *how) == 0
+    assert card(tmp_path / "prior")["settings"]["bfloat16"] is True
+
+
+def test_the_symmetry_is_in_the_card(data, tmp_path):
+    assert diffusion(data, tmp_path / "prior", augment="dihedral") == 0
+    assert card(tmp_path / "prior")["settings"]["augment"] == "dihedral"
+
+
+def test_a_training_says_what_it_does_and_what_it_finds_in_the_data(tmp_path, capsys):
+    images = np.random.default_rng(1).integers(0, 256, (6, 8, 8), np.uint8)
+    images[5] = images[0]
+    np.savez(tmp_path / "a.npz", images=images)
+    np.savez(tmp_path / "b.npz", images=images[:2] ^ 1)
+    assert diffusion(tmp_path / "a.npz", tmp_path / "prior", held_out=tmp_path / "b.npz") == 0
+    stdout, stderr = capsys.readouterr()
+    flat = " ".join(stdout.split())
+    assert f"6 images 1x8x8 of {tmp_path / 'a.npz'}, none of them among the 2 of {tmp_path / 'b.npz'}" in flat
+    assert "DiffusionLoss of UNet2DModel" in flat
+    assert "float32" in flat
+    assert "2 steps of 2 images, lr 0.001, augment none, seed 0 NFE 4" in flat
+    assert "warning: 1 of 6 images are copies of another one, which then weighs more: a.npz[5] of a.npz[0]" in flat
+    assert "warning: 5 different images are few" in flat
+    assert "4 of 4 images  loss " in stderr
+
+
+def test_held_out_images_among_the_training_images_are_refused(data, tmp_path, capsys):
+    with np.load(data) as archive:
+        np.savez(tmp_path / "held.npz", images=archive["images"][[4]])
+    assert diffusion(data, tmp_path / "prior", held_out=tmp_path / "held.npz") == 2
+    assert "held.npz[0] is squares.npz[4]" in capsys.readouterr().err
+    assert not (tmp_path / "prior").exists()
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_finished_prior_is_pushed(data, tmp_path, monkeypatch, capsys, private):
+    pushed = []
+    monkeypatch.setattr(hub, "push_prior", lambda folder, *rest: pushed.append((load_prior(folder).shape, folder, *rest)) or "https://hub/me/mine")
+    words = [word for key, value in {**TINY, "data": data, "out": tmp_path / "p"}.items() for word in (f"--{key.replace('_', '-')}", value)]
+    assert noisewalk("train", "diffusion", *words, "--push-to-hub", "me/mine", *["--private"] * private) == 0
+    assert pushed == [((1, 8, 8), tmp_path / "p", "me/mine", private)]
+    assert "https://hub/me/mine: load it with noisewalk.load_prior('me/mine')" in capsys.readouterr().out
+
+
+def test_a_stopped_training_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    for says in ("starts anew: there is no checkpoint yet", f"goes on from the last checkpoint in {tmp_path / 'prior'}"):
+        with monkeypatch.context() as patch:
+            patch.setattr(export, "run_training", stopped)
+            assert diffusion(data, tmp_path / "prior") == 130
+        assert f"interrupted: the same command {says}\n" in capsys.readouterr().err
+        assert diffusion(data, tmp_path / "prior") == 0
+        capsys.readouterr()
+
+
+def test_two_processes_train_one_prior(data, tmp_path):
+    if find_spec("accelerate") is None:
+        pytest.skip("accelerate is not installed")
+    program = tmp_path / "noisewalk"
+    program.write_text(f"#!{sys.executable}\nfrom noisewalk.cli import main\nmain()\n")
+    program.chmod(0o755)
+    given = {**TINY, "data": data, "out": tmp_path / "prior"}
+    words = [str(word) for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value)]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python", str(program)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launch, "train", "diffusion", *words], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    made = card(tmp_path / "prior")
+    assert (made["num_processes"], made["images_seen"]) == (2, 4)
+    assert load_prior(tmp_path / "prior").shape == (1, 8, 8)
+    assert done.stdout.count("wrote") == done.stderr.count("4 of 4 images") == 1
+    assert "float32 by 2 processes" in done.stdout

@@ -46,11 +46,14 @@ def list_() -> None:
     Console(width=None if Console().is_terminal else 200).print(table)
 
 
-def show(name: Annotated[str, typer.Argument(help="Of the prior.")]) -> None:
+def show(name: Annotated[str, typer.Argument(help="Of the prior, or a folder that `noisewalk train` wrote.")]) -> None:
     """A prior's card."""
     import json
 
-    print(json.dumps(_card(name), indent=2))
+    from .priors.cards import read_card
+
+    card = read_card(Path(name)) if (Path(name) / "card.json").is_file() else _card(name)
+    print(json.dumps(card, indent=2))
 
 
 def get(name: Annotated[str, typer.Argument(help="A package prior, such as terrain128, a Hub repository, or lpips-alex, lpips-vgg.")]) -> None:

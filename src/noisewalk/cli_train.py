@@ -5,9 +5,26 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .priors.denoiser import NetworkDenoiser
+    from .train.export import Recipe
+    from .train.processes import Processes
+
+DATA = typer.Option(help="IDX file, .npz or folder of images.")
+OUT = typer.Option(help="Folder of the prior; an existing training goes on.")
+HELD_OUT = typer.Option(help="IDX file, .npz or folder of images that must not be among --data, compared pixel by pixel.")
+AUGMENT = typer.Option(help="Symmetry of the data: none, flip (left-right) or dihedral (flips and quarter turns, as of satellite images).")
+DEVICE = typer.Option(help="cpu or cuda; several GPUs by torchrun --nproc-per-node N --no-python noisewalk train ...")
+DTYPE = typer.Option(help="Of the network's arithmetic: float32, or bfloat16 by autocast; weights stay float32.")
+BFLOAT16 = typer.Option("--bfloat16", help="The same as --dtype bfloat16.")
+PUSH = typer.Option(metavar="OWNER/NAME", help="Upload the finished prior to the Hub (log in first: hf auth login, or HF_TOKEN).")
+PRIVATE = typer.Option("--private", help="Of --push-to-hub: only its owner sees it.")
 
 
 def register(app: typer.Typer) -> None:
@@ -21,79 +38,188 @@ def register(app: typer.Typer) -> None:
 
 
 def diffusion(
-    data: Annotated[Path, typer.Option(help="IDX file, .npz or folder of images.")],
-    out: Annotated[Path, typer.Option(help="Folder of the prior; an existing training goes on.")],
-    size: Annotated[int, typer.Option(help="Image side.")] = 32,
-    channels: Annotated[int, typer.Option(help="1 or 3.")] = 1,
+    data: Annotated[Path, DATA],
+    out: Annotated[Path, OUT],
+    size: Annotated[int | None, typer.Option(help="Image side; 32, or that of --start.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1 or 3; 1, or those of --start.")] = None,
     num_images: Annotated[int, typer.Option(help="Training length in images seen.")] = 500_000,
-    widths: Annotated[str, typer.Option(help="Channels of each level, multiples of 32.")] = "64,96,128",
-    attention: Annotated[str, typer.Option(help="Levels with attention, from 0.")] = "2",
-    unshuffle: Annotated[int, typer.Option(help="Pixel-unshuffle factor.")] = 2,
+    widths: Annotated[str | None, typer.Option(help="Channels of each level, multiples of 32; 64,96,128, or those of --start.")] = None,
+    attention: Annotated[str | None, typer.Option(help="Levels with attention, from 0; 2, or those of --start.")] = None,
+    unshuffle: Annotated[int | None, typer.Option(help="Pixel-unshuffle factor; 2, or that of --start.")] = None,
+    start: Annotated[str | None, typer.Option(help="Diffusion prior whose network and weights the training starts from, its checkpoint being lost.")] = None,
     p_mean: Annotated[float, typer.Option(help="Mean of ln(sigma).")] = -1.0,
     p_std: Annotated[float, typer.Option(help="Standard deviation of ln(sigma).")] = 1.4,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
+    batch_size: Annotated[int, typer.Option(help="Images per step, of all GPUs together.")] = 128,
     lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Autocast the network.")] = False,
+    augment: Annotated[str, AUGMENT] = "none",
+    held_out: Annotated[Path | None, HELD_OUT] = None,
+    push_to_hub: Annotated[str | None, PUSH] = None,
+    private: Annotated[bool, PRIVATE] = False,
     seed: Annotated[int, typer.Option(help="Of weights, noise and order.")] = 0,
+    device: Annotated[str, DEVICE] = "cpu",
+    dtype: Annotated[str, DTYPE] = "float32",
+    bfloat16: Annotated[bool, BFLOAT16] = False,
 ) -> None:
     """Train an EDM teacher."""
+    from .errors import ConfigError
     from .priors.denoiser import NetworkDenoiser
-    from .train.data import load_images
     from .train.diffusion import DiffusionLoss
-    from .train.export import Recipe, new_network, run_training
+    from .train.export import Recipe, new_network
     from .train.loop import TrainSettings
+    from .train.processes import join
 
-    images = load_images(data, size, channels)
-    config = {"widths": _numbers(widths), "attention": _numbers(attention), "unshuffle": unshuffle}
-    network = new_network(size, channels, config, seed)
-    denoiser = NetworkDenoiser(network, "edm", (channels, size, size), unshuffle=unshuffle)
-    settings = TrainSettings(num_images, batch_size, lr, seed=seed, bfloat16=bfloat16)
-    run_training(Recipe(denoiser, DiffusionLoss(denoiser, p_mean, p_std), settings, data.name, _command()), images, out)
+    autocast = _checked(out, start, dtype, bfloat16, push_to_hub, private)
+    with join(device) as processes:
+        if start is None:
+            side, colours, factor = (usual if value is None else value for value, usual in ((size, 32), (channels, 1), (unshuffle, 2)))
+            config = {
+                "widths": _numbers("64,96,128" if widths is None else widths),
+                "attention": _numbers("2" if attention is None else attention),
+                "unshuffle": factor,
+            }
+            network = new_network(side, colours, config, seed)
+            denoiser = NetworkDenoiser(network, "edm", (colours, side, side), unshuffle=factor)
+        else:
+            given = {"--size": size, "--channels": channels, "--widths": widths, "--attention": attention, "--unshuffle": unshuffle}
+            if known := [name for name, value in given.items() if value is not None]:
+                raise ConfigError(f"{', '.join(known)} are those of --start {start}: leave them out")
+            denoiser = _trainable(start, "edm")
+        settings = TrainSettings(num_images, batch_size, lr, seed=seed, bfloat16=autocast, augment=augment, start=_hash_of(denoiser, start))
+        images = _images(data, denoiser.shape, held_out, processes)
+        recipe = Recipe(denoiser, DiffusionLoss(denoiser, p_mean, p_std), settings, data.name, _command())
+        _run(recipe, images, out, processes, push_to_hub, private)
 
 
 def distill(
-    data: Annotated[Path, typer.Option(help="IDX file, .npz or folder of images.")],
+    data: Annotated[Path, DATA],
     teacher: Annotated[str, typer.Option(help="Bundled teacher or folder.")],
-    out: Annotated[Path, typer.Option(help="Folder of the prior; an existing training goes on.")],
+    out: Annotated[Path, OUT],
     recipe: Annotated[str, typer.Option(help="trajectory, cd or ct.")] = "trajectory",
     num_images: Annotated[int, typer.Option(help="Training length in images seen.")] = 500_000,
     num_trajectories: Annotated[int, typer.Option(help="Teacher trajectories of the recipe `trajectory`.")] = 20_000,
     start: Annotated[str | None, typer.Option(help="Consistency prior whose weights the student starts from; by default the teacher's.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 64,
+    batch_size: Annotated[int, typer.Option(help="Images per step, of all GPUs together.")] = 64,
     lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Autocast the network.")] = False,
+    augment: Annotated[str, AUGMENT] = "none",
+    held_out: Annotated[Path | None, HELD_OUT] = None,
+    push_to_hub: Annotated[str | None, PUSH] = None,
+    private: Annotated[bool, PRIVATE] = False,
     seed: Annotated[int, typer.Option(help="Of noise and order.")] = 0,
+    device: Annotated[str, DEVICE] = "cpu",
+    dtype: Annotated[str, DTYPE] = "float32",
+    bfloat16: Annotated[bool, BFLOAT16] = False,
 ) -> None:
     """Distil a teacher into a consistency model."""
-    import copy
     from dataclasses import replace
 
     from .errors import ConfigError
     from .priors.load import load_prior
-    from .train.data import load_images
     from .train.distill import DistillLoss
-    from .train.export import Recipe, run_training
+    from .train.export import Recipe
     from .train.loop import TrainSettings
+    from .train.processes import join
     from .train.trajectory import TrajectoryLoss, teacher_trajectories
 
     if recipe not in ("trajectory", "cd", "ct"):
         raise ConfigError(f"unknown --recipe {recipe!r}: choose trajectory, cd or ct")
-    source = load_prior(teacher)
-    guide = source.denoiser
-    if guide is None or guide.kind != "edm":
-        raise ConfigError(f"{teacher} is no diffusion model: a student needs a teacher of kind edm")
-    images = load_images(data, source.shape[1], source.shape[0])
-    first = guide if start is None else load_prior(start).denoiser
-    if first is None or first.shape != guide.shape:
-        raise ConfigError(f"{start} makes no images of shape {source.shape}: start from a student of this teacher")
-    network = copy.deepcopy(first.network).requires_grad_(True)
-    denoiser = replace(guide, network=network, kind="consistency")
-    settings = TrainSettings(num_images, batch_size, lr, lr_hold=600, seed=seed, bfloat16=bfloat16)
-    loss: Any = DistillLoss(denoiser, guide, recipe) if recipe != "trajectory" else None
-    if loss is None:
-        paths = teacher_trajectories(guide, num_trajectories, 9, out / "trajectories.safetensors", seed, bfloat16=bfloat16)
-        loss = TrajectoryLoss(denoiser, paths)
-    run_training(Recipe(denoiser, loss, settings, data.name, _command()), images, out)
+    if recipe == "trajectory" and augment != "none":
+        raise ConfigError("the recipe trajectory learns from the teacher's samples, not from --data: leave --augment out, or choose --recipe cd or ct")
+    autocast = _checked(out, start, dtype, bfloat16, push_to_hub, private)
+    with join(device) as processes:
+        source = load_prior(teacher, device=processes.device)
+        guide = source.denoiser
+        if guide is None or guide.kind != "edm":
+            raise ConfigError(f"{teacher} is no diffusion model: a student needs a teacher of kind edm")
+        first = _trainable(teacher, "edm") if start is None else _trainable(start, "consistency")
+        if first.shape != guide.shape:
+            raise ConfigError(f"{start} makes no images of shape {source.shape}: start from a student of this teacher")
+        denoiser = replace(guide, network=first.network, kind="consistency", unshuffle=first.unshuffle)
+        settings = TrainSettings(num_images, batch_size, lr, lr_hold=600, seed=seed, bfloat16=autocast, augment=augment, start=_hash_of(first, start))
+        processes.share(batch_size)
+        images = _images(data, guide.shape, held_out, processes)
+        loss: Any = DistillLoss(denoiser, guide, recipe) if recipe != "trajectory" else None
+        if loss is None:
+            with processes.first_goes_ahead():
+                cache = out / "trajectories.safetensors"
+                paths = teacher_trajectories(guide, num_trajectories, 9, cache, seed, bfloat16=autocast)
+            loss = TrajectoryLoss(denoiser, paths)
+        _run(Recipe(denoiser, loss, settings, data.name, _command()), images, out, processes, push_to_hub, private)
+
+
+def _checked(out: Path, start: str | None, dtype: str, bfloat16: bool, push_to_hub: str | None, private: bool) -> bool:
+    """Check the options that both trainings share; whether the network is to run under bfloat16 autocast."""
+    from .cli_options import DTYPES
+    from .errors import ConfigError
+
+    if dtype not in ("float32", "bfloat16"):
+        why = "" if dtype not in DTYPES else f": {dtype} is for sampling alone"
+        raise ConfigError(f"--dtype of a training must be float32 or bfloat16, got {dtype!r}{why}")
+    if start is not None and Path(start).exists() and out.exists() and out.samefile(start):
+        raise ConfigError(f"--start and --out are both {out}: write into another folder, so that what the training started from is kept")
+    if push_to_hub is None and private:
+        raise ConfigError("--private belongs to --push-to-hub: give OWNER/NAME, or leave it out")
+    if push_to_hub is not None and push_to_hub.count("/") != 1:
+        raise ConfigError(f"--push-to-hub takes OWNER/NAME, got {push_to_hub!r}")
+    return bfloat16 or dtype == "bfloat16"
+
+
+def _trainable(source: str, kind: str) -> NetworkDenoiser:
+    """A prior's denoiser with a network that may be trained."""
+    from .errors import ConfigError
+    from .priors.load import load_prior
+
+    denoiser = load_prior(source).denoiser
+    if denoiser is None or denoiser.kind != kind:
+        raise ConfigError(f"--start takes a prior of kind {kind}, and {source} is of kind {'generator' if denoiser is None else denoiser.kind}")
+    denoiser.network.requires_grad_(True)
+    return denoiser
+
+
+def _hash_of(denoiser: NetworkDenoiser, start: str | None) -> str | None:
+    from .repr import describe
+
+    return None if start is None else describe(denoiser.network)
+
+
+def _images(data: Path, shape: tuple[int, ...], held_out: Path | None, processes: Processes) -> Tensor:
+    """The training images, checked; what is found is printed."""
+    from .train.data import image_names, load_images
+    from .train.vetting import vet
+
+    images = load_images(data, shape[-1], shape[0])
+    others = None if held_out is None else load_images(held_out, shape[-1], shape[0])
+    names = [] if held_out is None or others is None else image_names(held_out, len(others))
+    warnings = vet(images, image_names(data, len(images)), others, names)
+    if processes.first:
+        apart = "" if others is None else f", none of them among the {len(others):,} of {held_out}"
+        print(f"{len(images):,} images {'x'.join(map(str, shape))} of {data}{apart}")
+        for warning in warnings:
+            print(f"  warning: {warning}", flush=True)
+    return images
+
+
+def _run(recipe: Recipe, images: Tensor, out: Path, processes: Processes, push_to_hub: str | None, private: bool) -> None:
+    """Print the settings, train, write the prior and push it."""
+    from .priors.hub import push_prior
+    from .train.export import run_training
+
+    settings, network, loss = recipe.settings, recipe.denoiser.network, recipe.loss
+    if processes.first:
+        weights = sum(p.numel() for p in network.parameters()) / 1e6
+        shared = "" if processes.count == 1 else f" by {processes.count} processes"
+        print(f"  {type(loss).__name__} of {type(network).__name__}, {weights:.3g} M weights, {'bfloat16' if settings.bfloat16 else 'float32'}{shared}")
+        steps = -(-settings.num_images // settings.batch_size)
+        nfe = steps * settings.batch_size * loss.nfe  # type: ignore[attr-defined]
+        print(f"  {steps:,} steps of {settings.batch_size} images, lr {settings.lr:g}, augment {settings.augment}, seed {settings.seed}  NFE {nfe:,}")
+        print(f"  into {out}; the same command goes on where it was stopped", flush=True)
+    try:
+        run_training(recipe, images, out, processes)
+    except KeyboardInterrupt:
+        after = f"goes on from the last checkpoint in {out}" if (out / "checkpoint.pt").exists() else "starts anew: there is no checkpoint yet"
+        print(f"interrupted: the same command {after}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if push_to_hub is not None and processes.first:
+        print(f"{push_prior(out, push_to_hub, private)}: load it with noisewalk.load_prior({push_to_hub!r})")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from noisewalk.errors import ConfigError
-from noisewalk.train.data import load_images, to_unit
+from noisewalk.train.data import image_names, load_images, to_unit
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -209,6 +209,36 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(30))
     with pytest.raises(ConfigError, match=r"broken\.png cannot be read"):
         load_images(folder, 6, 1)
+
+
+def test_all_files_that_cannot_be_used_are_counted_and_the_first_ones_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "photos", pixels(4, 5, 5))
+    for k in range(4):
+        (folder / f"broken{k}.png").write_bytes(b"no image")
+    Image.fromarray(pixels(5, 7)).save(folder / "a00.png")  # the first one is the odd one out: the others decide
+    Image.fromarray(np.full((5, 5), 2000, np.uint16)).save(folder / "deep.png")
+    with pytest.raises(ConfigError) as error:
+        load_images(folder, 8, 1)
+    message = str(error.value)
+    assert message.startswith(f"6 of the 9 files under {folder} cannot be used: ")
+    for name in ("broken0.png", "broken1.png", "broken2.png", "broken3.png", "deep.png"):
+        assert name in message
+    assert message.endswith("; and 1 more")
+    assert "\n" not in message
+    for k in range(4):
+        (folder / f"broken{k}.png").unlink()
+    (folder / "deep.png").unlink()
+    with pytest.raises(ConfigError, match=r"^\S*a00\.png is of shape \(1, 5, 7\), \S*a02\.png of \(1, 5, 5\)"):
+        load_images(folder, 8, 1)
+
+
+def test_images_are_called_by_their_files_or_numbers(tmp_path: Path) -> None:
+    folder = write(tmp_path / "photos", pixels(3, 5, 5))
+    loaded, found = load_images(folder, 5, 1), image_names(folder, 3)
+    for image, name in zip(loaded, found, strict=True):
+        with Image.open(name) as file:
+            assert np.array_equal(np.asarray(file), image[0].numpy())
+    assert image_names(write(tmp_path / "a.npz", pixels(2, 5, 5)), 2) == ["a.npz[0]", "a.npz[1]"]
 
 
 def test_a_cut_image_is_named_and_closed(tmp_path: Path) -> None:

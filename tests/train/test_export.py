@@ -13,6 +13,7 @@ from PIL import Image
 
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.load import load_prior
+from noisewalk.train import export
 from noisewalk.train.diffusion import DiffusionLoss
 from noisewalk.train.distill import DistillLoss
 from noisewalk.train.export import Recipe, new_network, run_training, write_prior
@@ -125,3 +126,30 @@ def test_a_training_that_is_killed_and_run_again_writes_the_same_prior(
     (tmp_path / "whole" / "card.json").unlink()
     run_training(recipe("consistency", seed=5), IMAGES, tmp_path / "whole")  # the training was complete: only the prior is written again
     assert load_prior(tmp_path / "whole").card == cards[0]
+
+
+def test_sheets_on_the_way_show_the_average_and_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_training(recipe("consistency"), IMAGES, tmp_path / "plain")
+    monkeypatch.setattr(export, "SHEET_SECONDS", 0.0)
+    shown: list[tuple[int, dict[str, torch.Tensor]]] = []
+    write = export.write_sheet
+
+    def watched(denoiser: NetworkDenoiser, weights: dict[str, torch.Tensor], path: Path) -> None:
+        write(denoiser, weights, path)
+        shown.append((path.stat().st_size, {k: v.clone() for k, v in weights.items()}))
+
+    monkeypatch.setattr(export, "write_sheet", watched)
+    run_training(recipe("consistency"), IMAGES, tmp_path / "watched")
+    assert len(shown) == 4  # after each of three steps, and with the prior
+    assert all(size > 0 for size, _ in shown)
+    assert not torch.equal(shown[0][1]["conv_in.weight"], shown[1][1]["conv_in.weight"])
+    assert load_prior(tmp_path / "watched").card == load_prior(tmp_path / "plain").card
+    assert (tmp_path / "watched" / "samples.png").read_bytes() == (tmp_path / "plain" / "samples.png").read_bytes()
+
+
+@pytest.mark.parametrize("config", [((32, 32), (0, 1), 3), ((32,), (0,), 1), ((64, 32), (), 2)], ids=str)
+def test_every_network_that_the_checks_allow_runs(config: tuple[tuple[int, ...], tuple[int, ...], int]) -> None:
+    widths, attention, unshuffle = config
+    network = new_network(12, 1, {"widths": widths, "attention": attention, "unshuffle": unshuffle}, 0)
+    x = torch.zeros(1, 1, 12, 12)
+    assert NetworkDenoiser(network, "edm", (1, 12, 12), unshuffle=unshuffle)(x, torch.tensor(1.0)).shape == x.shape

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noisewalk.errors import ConfigError, WeightsError
+from noisewalk.errors import ConfigError, DivergedError, WeightsError
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.train.diffusion import DiffusionLoss
 from noisewalk.train.distill import DistillLoss
 from noisewalk.train.export import new_network
 from noisewalk.train.loop import TrainProgress, TrainSettings, generator_of, train
+from noisewalk.train.processes import Processes
 
 IMAGES = torch.randint(0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 ALWAYS = 0.0
@@ -132,7 +133,7 @@ def test_checkpoints_come_at_intervals_and_at_the_end(tmp_path: Path) -> None:
         assert (tmp_path / "often" / "c.pt").exists()
 
 
-OTHERS = {"batch_size": 2, "lr": 2e-3, "lr_hold": 5, "lr_warmup": 3, "ema_gamma": 6.94, "seed": 1, "bfloat16": True}
+OTHERS = {"batch_size": 2, "lr": 2e-3, "lr_hold": 5, "lr_warmup": 3, "ema_gamma": 6.94, "seed": 1, "bfloat16": True, "augment": "flip", "start": "a prior's"}
 
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(TrainSettings) if f.name not in ("num_images", "checkpoint_seconds")])
@@ -226,6 +227,7 @@ NOT_ALLOWED: list[dict[str, Any]] = [
     *({"seed": value} for value in (-1, 2**32)),
     {"lr_warmup": -5},
     {"ema_gamma": -1.0},
+    {"augment": "mirror"},
     {"checkpoint_seconds": -1.0},
     {"checkpoint_seconds": math.nan},
 ]
@@ -235,6 +237,62 @@ NOT_ALLOWED: list[dict[str, Any]] = [
 def test_settings_that_are_not_allowed_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         settings(**{"steps": 1, **bad})
+
+
+def test_a_checkpoint_from_before_a_setting_did_what_was_done_then(whole: Uninterrupted, tmp_path: Path) -> None:
+    list(training(tiny(1), tmp_path, settings(2)))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["settings"]["augment"], state["settings"]["start"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ConfigError, match="made with augment=none, now augment=flip"):
+        next(training(tiny(2), tmp_path, settings(augment="flip")))
+    network = tiny(2)
+    check_same(whole, network, list(training(network, tmp_path, settings(start="unknown then"))))
+
+
+def test_images_are_turned_by_the_augmentation_alone(tmp_path: Path) -> None:
+    seen: dict[str, list[Tensor]] = {"none": [], "flip": []}
+    for symmetry, kept in seen.items():
+
+        def watch(network: nn.Module, x: Tensor, generator: torch.Generator, done: float, kept: list[Tensor] = kept) -> Tensor:
+            kept.append(x)
+            return descend(network, x, generator, done)
+
+        list(train(Weight(), watch, IMAGES, settings(steps=4, augment=symmetry), tmp_path / f"{symmetry}.pt"))
+    plain, turned = torch.cat(seen["none"]), torch.cat(seen["flip"])
+    same, flipped = ((turned == x).flatten(1).all(1) for x in (plain, plain.flip(-1)))
+    assert (same | flipped).all()
+    assert same.any()
+    assert flipped.any()
+
+
+def test_a_loss_that_is_no_number_stops_the_training_before_it_reaches_weights_and_checkpoint(tmp_path: Path) -> None:
+    def explode(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+        return descend(network, x, generator, done) / (0.0 if done > 0.5 else 1.0)
+
+    network = Weight()
+    with pytest.raises(DivergedError, match=r"the loss is .* at step 4.*smaller learning rate \(--lr\)"):
+        list(train(network, explode, IMAGES, settings(6), tmp_path / "c.pt"))
+    state = torch.load(tmp_path / "c.pt", weights_only=True)
+    assert state["step"] == 3
+    assert torch.equal(network.value.detach(), state["network"]["value"])
+    assert math.isfinite(float(network.value.detach()))
+
+
+def test_a_batch_that_processes_cannot_share_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a batch of 4 images cannot be shared evenly by 3 processes: choose a multiple of 3"):
+        next(train(Weight(), descend, IMAGES, settings(), tmp_path / "c.pt", Three(torch.device("cpu"))))
+
+
+class Three(Processes):
+    """Three processes as far as sharing goes."""
+
+    count = 3
+
+
+def test_processes_draw_noise_of_their_own() -> None:
+    first = [torch.randint(2**62, (), generator=generator_of(seed, k, rank)).item() for seed in (0, 1) for k in range(20) for rank in range(8)]
+    assert len(set(first)) == 320
 
 
 def test_the_generators_of_different_seeds_and_steps_differ_and_of_seed_0_are_the_steps() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from ..errors import ConfigError
 from ..readers import read_array
 from .checks import check_whole
 
+NAMED = 5
+"""How many of a folder's unusable files an error names."""
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 
 
@@ -56,6 +59,20 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.pad(images, pad).transpose(0, 3, 1, 2)))
 
 
+def image_names(path: str | Path, count: int) -> list[str]:
+    """What the images of `load_images` are called in messages.
+
+    Arguments:
+        path: as given to `load_images`.
+        count: number of images.
+
+    Returns:
+        Each image's file in a folder, else its number from 0.
+    """
+    path = Path(path)
+    return [str(file) for file in _files(path)] if path.is_dir() else [f"{path.name}[{i}]" for i in range(count)]
+
+
 def to_unit(images: Tensor) -> Tensor:
     """Map uint8 pixels to [-1, 1].
 
@@ -95,15 +112,33 @@ def _read_npz(path: Path) -> np.ndarray:
 
 
 def _read_folder(path: Path) -> np.ndarray:
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    files = _files(path)
     if not files:
         raise ConfigError(f"no {', '.join(sorted(_SUFFIXES))} files under {path}")
-    images: list[np.ndarray] = []
+    images: dict[Path, np.ndarray] = {}
+    problems: list[str] = []
     for file in files:
-        image = read_array(file).values
-        if image.dtype != np.uint8:
-            raise ConfigError(f"{file} holds pixels of type {image.dtype}: save it with 8 bits a channel")
-        if images and image.shape != images[0].shape:
-            raise ConfigError(f"{file} is of shape {image.shape}, {files[0]} of {images[0].shape} (channels, height, width): make them alike")
-        images.append(image)
-    return np.moveaxis(np.stack(images), 1, -1)
+        try:
+            image = read_array(file).values
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        if image.dtype == np.uint8:
+            images[file] = image
+        else:
+            problems.append(f"{file} holds pixels of type {image.dtype}: save it with 8 bits a channel")
+    shapes = Counter(image.shape for image in images.values())
+    if len(shapes) > 1:
+        usual, _ = shapes.most_common(1)[0]
+        like = next(file for file, image in images.items() if image.shape == usual)
+        odd = [(file, image.shape) for file, image in images.items() if image.shape != usual]
+        problems += [f"{file} is of shape {shape}, {like} of {usual} (channels, height, width): make them alike" for file, shape in odd]
+    if problems:
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        count = f"{len(problems)} of the {len(files)} files under {path} cannot be used: " if len(problems) > 1 else ""
+        raise ConfigError(count + "; ".join(problems[:NAMED]) + more)
+    return np.moveaxis(np.stack(list(images.values())), 1, -1)
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)

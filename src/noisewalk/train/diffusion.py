@@ -8,6 +8,7 @@ Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Genera
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ class DiffusionLoss:
     denoiser: NetworkDenoiser
     p_mean: float = -1.2
     p_std: float = 1.2
+    nfe: ClassVar[int] = 1
+    """Network calls per image."""
 
     def __post_init__(self) -> None:
         check_kind("denoiser", self.denoiser, "edm")
@@ -44,15 +47,15 @@ class DiffusionLoss:
         Arguments:
             network: the module under training.
             x: (B, C, H, W) clean images in [-1, 1].
-            generator: source of the noise.
+            generator: source of the noise, on the CPU whatever x's device: the same noise everywhere.
             done: share of the training done; unused here.
 
         Returns:
             (B,) loss per image, averaged over pixels.
         """
         denoise = replace(self.denoiser, network=network)
-        sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(x), generator=generator))
-        noise = torch.randn(x.shape, generator=generator)
+        sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(x), generator=generator)).to(x.device)
+        noise = torch.randn(x.shape, generator=generator).to(x.device)
         weight = (sigma**2 + denoise.sigma_data**2) / (sigma * denoise.sigma_data) ** 2
         error = denoise(x + sigma.view(-1, 1, 1, 1) * noise, sigma) - x
         return weight * error.float().square().flatten(1).mean(1)

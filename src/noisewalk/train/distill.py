@@ -71,15 +71,15 @@ class DistillLoss:
         Arguments:
             network: the student's module under training.
             x: (B, C, H, W) clean images in [-1, 1].
-            generator: source of the noise.
+            generator: source of the noise, on the CPU whatever x's device: the same noise everywhere.
             done: share of the training done, which sets r/t of "ct".
 
         Returns:
             (B,) loss per image.
         """
         f = replace(self.denoiser, network=network)
-        noise = torch.randn(x.shape, generator=generator)
-        t, r = self._levels(len(x), generator, done)
+        noise = torch.randn(x.shape, generator=generator).to(x.device)
+        t, r = (level.to(x.device) for level in self._levels(len(x), generator, done))
         x_t = x + _column(t) * noise
         with torch.no_grad():
             x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + _column(r) * noise
@@ -88,6 +88,11 @@ class DistillLoss:
         c = self.huber * x[0].numel() ** 0.5
         weight = 1.0 if self.recipe == "cd" else t / (t - r)
         return weight * (torch.sqrt(distance + c**2) - c)
+
+    @property
+    def nfe(self) -> int:
+        """Network calls per image, the teacher's two among them."""
+        return 4 if self.recipe == "cd" else 2
 
     def _levels(self, count: int, generator: torch.Generator, done: float) -> tuple[Tensor, Tensor]:
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max

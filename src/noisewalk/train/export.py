@@ -1,6 +1,8 @@
 """A training as a command runs it: progress on the terminal, then a prior's folder with card, weights and a sheet of samples."""
 
+import copy
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +17,13 @@ from ..maps.consistency import Consistency
 from ..maps.ode import ProbabilityFlow
 from ..priors.denoiser import NetworkDenoiser
 from ..priors.diffusers import build_unet, write_unet
+from .checks import check_network
 from .loop import Loss, TrainSettings, train
+from .processes import ALONE, Processes
+from .show import show
+
+SHEET_SECONDS = 600.0
+"""Time between two sheets of samples during a training."""
 
 
 @dataclass(frozen=True)
@@ -43,44 +51,51 @@ def new_network(size: int, channels: int, config: Mapping[str, Any], seed: int) 
     Arguments:
         size: image side.
         channels: image channels.
-        config: widths, attention, unshuffle.
+        config: widths (multiples of 32), attention, unshuffle.
         seed: of the weights.
 
     Returns:
         The network.
+
+    Raises:
+        ConfigError: a configuration that makes no network for images of that size.
     """
+    check_network(size, config["widths"], config["attention"], config["unshuffle"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_unet(size, channels, config["widths"], attention=config["attention"], unshuffle=config["unshuffle"])
 
 
-def run_training(recipe: Recipe, images: Tensor, out: Path) -> None:
-    """Train with progress and write the prior.
+def run_training(recipe: Recipe, images: Tensor, out: Path, processes: Processes = ALONE) -> None:
+    """Train with progress and write the prior; on the way a sheet of the averaged weights' samples every ten minutes.
 
     Arguments:
         recipe: what to train.
         images: (N, C, H, W) uint8.
         out: folder of the prior; holds checkpoint.pt too.
+        processes: that share the training; the first one writes.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    out.mkdir(parents=True, exist_ok=True)
-    network, weights, seen, mean = recipe.denoiser.network, None, 0, None
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
-    with Progress(*columns) as bar:
-        task = bar.add_task("train", total=recipe.settings.num_images, loss=float("nan"))
-        for progress in train(network, recipe.loss, images, recipe.settings, out / "checkpoint.pt"):
-            mean = progress.loss if mean is None else 0.98 * mean + 0.02 * progress.loss
-            weights, seen = progress.ema.weights, progress.images
-            bar.update(task, completed=seen, loss=mean)
-    if weights is None:  # the checkpoint was complete already
-        state = torch.load(out / "checkpoint.pt", weights_only=True)
-        weights, seen = state["ema"], state["step"] * recipe.settings.batch_size
-    write_prior(recipe, weights, seen, out)
+    settings, network, ema = recipe.settings, recipe.denoiser.network, None
+    checkpoint, last = out / "checkpoint.pt", time.monotonic()
+    steps = train(network, recipe.loss, images, settings, checkpoint, processes)
+    for progress in show(steps, settings.num_images) if processes.first else steps:
+        ema, seen = progress.ema, progress.images
+        if processes.first and time.monotonic() - last >= SHEET_SECONDS:
+            out.mkdir(parents=True, exist_ok=True)
+            write_sheet(replace(recipe.denoiser, network=copy.deepcopy(network)), ema.weights, out / "samples.png")
+            last = time.monotonic()
+    if not processes.first:
+        return
+    if ema is None:  # the checkpoint was complete already
+        state = torch.load(checkpoint, map_location=processes.device, weights_only=True)
+        weights, seen = state["ema"], state["step"] * settings.batch_size
+    else:
+        weights = ema.weights
+    write_prior(recipe, weights, seen, out, processes.count)
     print(f"wrote {out}: load it with noisewalk.load_prior({str(out)!r}); look at {out / 'samples.png'}")
 
 
-def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path) -> None:
+def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1) -> None:
     """Write unet/, card.json and samples.png.
 
     Arguments:
@@ -88,6 +103,7 @@ def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path
         weights: averaged weights.
         seen: images seen.
         out: folder of the prior.
+        num_processes: that shared the training; the card names it where there were several.
     """
     denoiser = recipe.denoiser
     card: dict[str, Any] = {
@@ -99,13 +115,26 @@ def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path
         "images_seen": seen,
         "settings": asdict(recipe.settings),
         "command": recipe.command,
+        **({"num_processes": num_processes} if num_processes > 1 else {}),
         "sha256": write_unet(denoiser.network, weights, out / "unet"),
     }
     (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    write_sheet(denoiser, weights, out / "samples.png")
+
+
+def write_sheet(denoiser: NetworkDenoiser, weights: dict[str, Tensor], path: Path) -> None:
+    """Write a picture of 64 samples, the same noise each time.
+
+    Arguments:
+        denoiser: the scaling around a network, which takes over the weights.
+        weights: averaged weights.
+        path: the PNG.
+    """
     denoiser.network.load_state_dict(weights)
     trained = replace(denoiser, network=denoiser.network.eval())
     phi = Consistency(trained) if denoiser.kind == "consistency" else ProbabilityFlow(trained)
+    device = next(trained.network.parameters()).device
     with torch.no_grad():
-        x = phi(keyed.rows(0, 64).normal(trained.shape, keyed.INIT))
+        x = phi(keyed.rows(0, 64).normal(trained.shape, keyed.INIT).to(device))
     channels, height, width = trained.shape
-    save_png(x.reshape(8, 8, channels, height, width).permute(2, 0, 3, 1, 4).reshape(channels, 8 * height, 8 * width), out / "samples.png")
+    save_png(x.reshape(8, 8, channels, height, width).permute(2, 0, 3, 1, 4).reshape(channels, 8 * height, 8 * width), path)

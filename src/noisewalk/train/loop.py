@@ -1,9 +1,10 @@
 """The training loop that teacher and student share: Adam, averaged weights, resumable checkpoints.
 
-Everything random in step k is drawn from a generator seeded by (seed, k), so a resumed training goes on as if it had
-never stopped. A checkpoint says what it trains: settings, loss and images; it is resumed with nothing else.
+Everything random in step k is drawn on the CPU from a generator seeded by (seed, k), so a resumed training goes on as if it had
+never stopped, and another device sees the same noise. A checkpoint says what it trains: settings, loss and images; it is resumed with nothing else.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +15,22 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError, WeightsError
+from ..errors import ConfigError, DivergedError, WeightsError
 from ..priors.denoiser import NetworkDenoiser
 from ..repr import describe
+from .augment import SYMMETRIES, augment
 from .checks import check_above, check_whole
 from .data import to_unit
 from .ema import PowerEMA
+from .processes import ALONE, Processes
 
 # (network, clean images (B, C, H, W), generator, share of the training done) -> loss per image (B,)
 Loss = Callable[[nn.Module, Tensor, torch.Generator, float], Tensor]
 
 FREE = ("num_images", "checkpoint_seconds")
 """Settings that may change when a training is resumed."""
+BEFORE = {"augment": "none"}
+"""What a training did whose checkpoint is older than the setting; where nothing is known, the setting is not compared."""
 PARTS = {"network": dict, "optimizer": dict, "ema": dict, "settings": dict, "step": int}
 """What a checkpoint holds at least."""
 
@@ -44,6 +49,8 @@ class TrainSettings:
         seed: of noise and image order, 0 to 2^32 - 1.
         bfloat16: compute the network under bfloat16 autocast.
         checkpoint_seconds: time between checkpoints.
+        augment: symmetry of the images, "none", "flip" or "dihedral".
+        start: the network's weights before the first step, as their hash; None: random ones or the teacher's. A record: `train` does not read it.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -58,6 +65,8 @@ class TrainSettings:
     seed: int = 0
     bfloat16: bool = False
     checkpoint_seconds: float = 60.0
+    augment: str = "none"
+    start: str | None = None
 
     def __post_init__(self) -> None:
         for name, lowest in (("num_images", 1), ("batch_size", 1), ("lr_hold", 1), ("lr_warmup", 0), ("seed", 0)):
@@ -66,6 +75,8 @@ class TrainSettings:
         check_above("ema_gamma", self.ema_gamma, -1.0)
         if not self.checkpoint_seconds >= 0:
             raise ConfigError(f"checkpoint_seconds must be at least 0, got {self.checkpoint_seconds!r}")
+        if self.augment not in SYMMETRIES:
+            raise ConfigError(f"augment must be one of {', '.join(SYMMETRIES)}, got {self.augment!r}")
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of one step.
@@ -88,60 +99,68 @@ class TrainProgress(NamedTuple):
     ema: PowerEMA
 
 
-def generator_of(seed: int, k: int) -> torch.Generator:
-    """The generator of step (or batch) k; torch keeps 32 bits of what it is seeded by, so both are mixed into these.
+def generator_of(seed: int, k: int, rank: int = 0) -> torch.Generator:
+    """The generator of step (or batch) k; torch keeps 32 bits of what it is seeded by, so all are mixed into these.
 
     Arguments:
         seed: 0 to 2^32 - 1.
         k: from 0.
+        rank: number of the process.
 
     Returns:
         A CPU generator.
     """
-    return torch.Generator().manual_seed((seed * 0x9E3779B1 + k) % 2**32)
+    return torch.Generator().manual_seed((seed * 0x9E3779B1 + rank * 0x85EBCA6B + k) % 2**32)
 
 
-def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSettings, checkpoint: Path) -> Iterator[TrainProgress]:
+def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSettings, checkpoint: Path, processes: Processes = ALONE) -> Iterator[TrainProgress]:
     """Train in place; an existing checkpoint is resumed, and one is written at intervals and at the end.
 
     Arguments:
-        network: the module to train.
+        network: the module to train, moved to the processes' device.
         loss: loss per image.
         images: (N, C, H, W) uint8, at least one.
         settings: length, rates, seed.
         checkpoint: file of the checkpoint.
+        processes: that share each batch; the first one writes the checkpoint.
 
     Yields:
         The state after each step.
 
     Raises:
-        ConfigError: no images, or the checkpoint belongs to other settings, images or networks, or to another loss.
+        ConfigError: no images, a batch that the processes cannot share, or the checkpoint belongs to other settings, images or networks, or to another loss.
         WeightsError: the checkpoint cannot be read.
+        DivergedError: the loss is no longer finite.
     """
     if not len(images):
         raise ConfigError("there are no images to train on: give at least one")
-    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    share, device = processes.share(settings.batch_size), processes.device
+    network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
     ema = PowerEMA(network, settings.ema_gamma)
     made = {"settings": asdict(settings), "record": _record(network, loss, images)}
     done = _resume(checkpoint, network, optimizer, ema, made) if checkpoint.exists() else 0
+    tied, stepper = processes.prepare(network, optimizer)
     last = time.monotonic()
     total = -(-settings.num_images // settings.batch_size)
     for step in range(done + 1, total + 1):
-        generator = generator_of(settings.seed, step)
-        batch = to_unit(images[torch.randint(len(images), (settings.batch_size,), generator=generator)])
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-            value = loss(network, batch, generator, step / total).mean()
-        optimizer.zero_grad()
-        value.backward()
+        generator = generator_of(settings.seed, step, processes.rank)
+        chosen = images[torch.randint(len(images), (share,), generator=generator)]
+        batch = to_unit(augment(chosen, settings.augment, generator).to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
+            value = loss(tied, batch, generator, step / total).mean()
+        if not math.isfinite(shown := processes.mean(value)):
+            raise DivergedError(f"the loss is {shown} at step {step}: train with a smaller learning rate (--lr), now {settings.lr:g}, into another --out")
+        stepper.zero_grad()
+        processes.backward(value)
         optimizer.param_groups[0]["lr"] = settings.learning_rate(step)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        stepper.step()
         ema.update(network, step)
-        if step == total or time.monotonic() - last > settings.checkpoint_seconds:
+        if processes.first and (step == total or time.monotonic() - last > settings.checkpoint_seconds):
             _save(checkpoint, network, optimizer, ema, made, step)
             last = time.monotonic()
-        yield TrainProgress(step, step * settings.batch_size, float(value.detach()), ema)
+        yield TrainProgress(step, step * settings.batch_size, shown, ema)
 
 
 def _record(network: nn.Module, loss: Loss, images: Tensor) -> dict[str, str]:
@@ -169,20 +188,21 @@ def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, em
     for part, now in made.items():
         kept = state.get(part, now)  # checkpoints from before there was a record say only their settings
         for key, value in now.items():
-            if key not in FREE and kept.get(key) != value:
-                raise ConfigError(f"{path} was made with {key}={kept.get(key)}, now {key}={value}: give the same or another --out")
+            before = kept[key] if key in kept else BEFORE.get(key, value)
+            if key not in FREE and before != value:
+                raise ConfigError(f"{path} was made with {key}={before}, now {key}={value}: give the same or another --out")
     try:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"{path} holds another network, give the same or another --out: {' '.join(str(error).split())[:300]}") from error
-    ema.load(state["ema"])
+    ema.load({key: value.to(ema.weights[key].device) for key, value in state["ema"].items()})
     return state["step"]
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch meets damaged bytes with errors of any kind
         raise WeightsError(f"cannot read the checkpoint {path} ({type(error).__name__}): remove it to start anew, or give another --out") from error
     if not isinstance(state, dict) or not all(isinstance(state.get(key), kind) for key, kind in PARTS.items()):

@@ -11,6 +11,7 @@ Reference: Luhman and Luhman, Knowledge Distillation in Iterative Generative Mod
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ def teacher_trajectories(
         bfloat16: compute the network under bfloat16 autocast.
 
     Returns:
-        (count, n + 1, C, H, W) float16, from sigma_max z to x_0.
+        (count, n + 1, C, H, W) float16 on the CPU, from sigma_max z to x_0.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -55,11 +56,11 @@ def teacher_trajectories(
     kept = _read(cache, made) if cache.exists() else None
     if kept is not None:
         return kept
-    parts = []
+    parts, device = [], next(teacher.network.parameters()).device
     for k in range(-(-count // batch_size)):
-        z = torch.randn(batch_size, *teacher.shape, generator=generator_of(seed, k))
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            parts.append(torch.stack(list(flow.path(z)), 1).to(torch.float16))
+        z = torch.randn(batch_size, *teacher.shape, generator=generator_of(seed, k)).to(device)
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            parts.append(torch.stack(list(flow.path(z)), 1).to("cpu", torch.float16))
     x = torch.cat(parts)[:count].contiguous()
     cache.parent.mkdir(parents=True, exist_ok=True)
     partial = cache.with_suffix(".partial")
@@ -97,6 +98,8 @@ class TrajectoryLoss:
     trajectories: Tensor
     first: float = 0.4
     huber: float = 0.00054
+    nfe: ClassVar[int] = 1
+    """Network calls per point."""
 
     def __post_init__(self) -> None:
         check_kind("denoiser", self.denoiser, "consistency")
@@ -112,8 +115,8 @@ class TrajectoryLoss:
 
         Arguments:
             network: the student's module under training.
-            x: (B, C, H, W); only its number of rows is used.
-            generator: chooses the points.
+            x: (B, C, H, W); only its number of rows and its device are used.
+            generator: chooses the points, on the CPU.
             done: unused.
 
         Returns:
@@ -125,7 +128,7 @@ class TrajectoryLoss:
         row = torch.randint(len(self.trajectories), (len(x),), generator=generator)
         level = torch.randint(1, num_steps, (len(x),), generator=generator)
         level = torch.where(torch.rand(len(x), generator=generator) < self.first, 0, level)
-        point, end = self.trajectories[row, level].float(), self.trajectories[row, -1].float()
-        distance = (f(point, sigmas[level]).float() - end).square().flatten(1).sum(1)
+        point, end = (self.trajectories[row, which].float().to(x.device) for which in (level, -1))
+        distance = (f(point, sigmas[level].to(x.device)).float() - end).square().flatten(1).sum(1)
         c = self.huber * end[0].numel() ** 0.5
         return torch.sqrt(distance + c**2) - c

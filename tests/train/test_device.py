@@ -1,0 +1,57 @@
+"""Noise, levels and points are made on the CPU and used on the network's device: on a device without numbers, mixing the two is an error."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+from noisewalk.priors.denoiser import NetworkDenoiser
+from noisewalk.train.diffusion import DiffusionLoss
+from noisewalk.train.distill import DistillLoss
+from noisewalk.train.export import new_network
+from noisewalk.train.trajectory import TrajectoryLoss, teacher_trajectories
+
+ELSEWHERE = torch.device("meta")
+
+
+def denoiser(kind: str, unshuffle: int = 2) -> NetworkDenoiser:
+    network = new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": unshuffle}, 0).to(ELSEWHERE)
+    return NetworkDenoiser(network, kind, (1, 8, 8), unshuffle=unshuffle)
+
+
+@pytest.mark.parametrize("name", ["diffusion", "cd", "ct", "trajectory"])
+def test_a_loss_is_computed_where_its_network_is(name: str) -> None:
+    student, teacher = denoiser("edm" if name == "diffusion" else "consistency"), denoiser("edm")
+    losses = {
+        "diffusion": lambda: DiffusionLoss(student),
+        "cd": lambda: DistillLoss(student, teacher, "cd"),
+        "ct": lambda: DistillLoss(student, teacher, "ct"),
+        "trajectory": lambda: TrajectoryLoss(student, torch.zeros(3, 4, 1, 8, 8, dtype=torch.float16)),
+    }
+    x = torch.zeros(4, 1, 8, 8, device=ELSEWHERE)
+    value = losses[name]()(student.network, x, torch.Generator().manual_seed(0), 0.5)
+    assert (value.device, value.shape) == (ELSEWHERE, (4,))
+    value.mean().backward()
+    assert all(p.grad is not None and p.grad.device == ELSEWHERE for p in student.network.parameters())
+
+
+def test_the_device_without_numbers_refuses_a_mix() -> None:
+    with pytest.raises(RuntimeError, match="device"):
+        torch.zeros(3, device=ELSEWHERE) + torch.zeros(3)
+
+
+def test_trajectories_are_made_where_the_teacher_is_and_kept_on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[torch.device] = []
+    forward = NetworkDenoiser.__call__
+
+    def watched(self: NetworkDenoiser, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        asked.append(x.device)
+        return forward(self, x, sigma)
+
+    monkeypatch.setattr(NetworkDenoiser, "__call__", watched)
+    monkeypatch.setattr("noisewalk.repr._digest", lambda tensors, text="": "0" * 8)  # nothing can be read from that device
+    monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: nullcontext())  # there is none for that device
+    with pytest.raises(NotImplementedError, match="meta"):  # moving the result to the CPU is what needs numbers
+        teacher_trajectories(denoiser("edm"), 2, 3, tmp_path / "t", batch_size=2)
+    assert set(asked) == {ELSEWHERE}
