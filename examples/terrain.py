@@ -39,6 +39,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.cbook import get_sample_data
+from tiling import divide
 from torch import Tensor
 
 import noisewalk as nw
@@ -143,15 +144,15 @@ def sample_map(phi: nw.types.NoiseMap, y: Tensor, factor: int, shape: tuple[int,
     base = float(seen.min())
     scale = (float(seen.max()) - base) / args.relief
     draws, summaries = torch.full((args.chains, *shape), torch.nan), []
-    places = [(top, left) for top in range(0, shape[0] - SIDE + 1, SIDE - args.overlap) for left in range(0, shape[1] - SIDE + 1, SIDE - args.overlap)]
-    for number, (top, left) in enumerate(places):
-        cells = (slice(None), slice(top, top + SIDE), slice(left, left + SIDE))
+    tiles = divide(shape, SIDE, args.overlap)
+    for tile in tiles:
+        cells = (slice(None), *tile.window)
         before = draws[cells]
         operator = Heights(base, scale, factor, before[0].isfinite())
-        blocks = y[top // factor : (top + SIDE) // factor, left // factor : (left + SIDE) // factor]
-        h, summary = sample_tile(phi, operator, blocks, before, args, args.seed + number)
+        blocks = y[tuple(slice(axis.start // factor, axis.stop // factor) for axis in tile.window)]
+        h, summary = sample_tile(phi, operator, blocks, before, args, args.seed + tile.number)
         summaries.append(summary)
-        if len(places) == 1:
+        if len(tiles) == 1:
             return h.flatten(0, 1), summaries
         draws[cells] = torch.where(operator.known, before, h[:, -1])
     return draws, summaries
