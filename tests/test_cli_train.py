@@ -89,7 +89,7 @@ def test_a_longer_training_goes_on_and_another_one_is_refused(teacher, data, tmp
     assert card(out)["images_seen"] == 6
 
 
-@pytest.mark.parametrize("recipe", ["trajectory", "ct"])
+@pytest.mark.parametrize("recipe", ["trajectory", "ct", "cd", "scd"])
 def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(teacher, data, tmp_path, recipe):
     settings = {"num_images": 4, "batch_size": 2, "num_trajectories": 2, "recipe": recipe}
     assert train("distill", data=data, teacher=teacher, out=tmp_path / "student", **settings) == 0
@@ -110,6 +110,8 @@ def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(teacher, d
         ("distill", {"teacher": "fashion32"}, "edm"),
         ("distill", {"teacher": "nobody"}, "nobody"),
         ("distill", {"recipe": "magic"}, "magic"),
+        ("distill", {"distance": "l2"}, "choose one of huber, lpips-alex, lpips-vgg"),
+        ("distill", {"recipe": "scd", "distance": "lpips-alex"}, "leave --distance out"),
         ("diffusion", {"widths": 33}, "widths must be multiples of 32, such as 64,96,128, got 33"),
         ("diffusion", {"attention": 1}, "attention must name levels from 0 to 0"),
         ("diffusion", {"size": 9, "unshuffle": 2}, "size must be a multiple of 2"),
@@ -124,7 +126,7 @@ def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(teacher, d
         ("diffusion", {**FROM, "start": "nobody"}, "nobody"),
         ("distill", {"start": "fashion32-edm"}, "--start takes a prior of kind consistency"),
         ("distill", {"start": "fashion32"}, "makes no images of shape (1, 8, 8)"),
-        ("distill", {"augment": "flip"}, "--augment"),
+        ("distill", {"augment": "turn"}, "none, flip, dihedral"),
         ("distill", {"dtype": "float64"}, "must be float32 or bfloat16"),
         ("distill", {"push_to_hub": "a/b/c"}, "OWNER/NAME"),
     ],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .train.export import Recipe
     from .train.processes import Processes
 
+RECIPES = ("trajectory", "cd", "ct", "scd")
 DATA = typer.Option(help="IDX file, .npz or folder of images.")
 OUT = typer.Option(help="Folder of the prior; an existing training goes on.")
 HELD_OUT = typer.Option(help="IDX file, .npz or folder of images that must not be among --data, compared pixel by pixel.")
@@ -94,7 +95,8 @@ def distill(
     data: Annotated[Path, DATA],
     teacher: Annotated[str, typer.Option(help="Bundled teacher or folder.")],
     out: Annotated[Path, OUT],
-    recipe: Annotated[str, typer.Option(help="trajectory, cd or ct.")] = "trajectory",
+    recipe: Annotated[str, typer.Option(help=f"{', '.join(RECIPES[:-1])} or {RECIPES[-1]}.")] = "trajectory",
+    distance: Annotated[str, typer.Option(help="Between the student's image and its goal: huber, lpips-alex or lpips-vgg (all recipes but scd).")] = "huber",
     num_images: Annotated[int, typer.Option(help="Training length in images seen.")] = 500_000,
     num_trajectories: Annotated[int, typer.Option(help="Teacher trajectories of the recipe `trajectory`.")] = 20_000,
     start: Annotated[str | None, typer.Option(help="Consistency prior whose weights the student starts from; by default the teacher's.")] = None,
@@ -114,16 +116,18 @@ def distill(
 
     from .errors import ConfigError
     from .priors.load import load_prior
+    from .train.distance import HUBER, check_distance
     from .train.distill import DistillLoss
     from .train.export import Recipe
     from .train.loop import TrainSettings
     from .train.processes import join
+    from .train.tangent import TangentLoss
     from .train.trajectory import TrajectoryLoss, teacher_trajectories
 
-    if recipe not in ("trajectory", "cd", "ct"):
-        raise ConfigError(f"unknown --recipe {recipe!r}: choose trajectory, cd or ct")
-    if recipe == "trajectory" and augment != "none":
-        raise ConfigError("the recipe trajectory learns from the teacher's samples, not from --data: leave --augment out, or choose --recipe cd or ct")
+    if recipe not in RECIPES:
+        raise ConfigError(f"unknown --recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
+    if recipe == "scd" and distance != "huber":
+        raise ConfigError("the recipe scd compares no two images: leave --distance out")
     autocast = _checked(out, start, dtype, bfloat16, push_to_hub, private)
     with join(device) as processes:
         source = load_prior(teacher, device=processes.device)
@@ -136,13 +140,16 @@ def distill(
         denoiser = replace(guide, network=first.network, kind="consistency", unshuffle=first.unshuffle)
         settings = TrainSettings(num_images, batch_size, lr, lr_hold=600, seed=seed, bfloat16=autocast, augment=augment, start=_hash_of(first, start))
         processes.share(batch_size)
+        check_distance(distance, HUBER, guide.shape)  # before anything is written
         images = _images(data, guide.shape, held_out, processes)
-        loss: Any = DistillLoss(denoiser, guide, recipe) if recipe != "trajectory" else None
-        if loss is None:
+        loss: Any
+        if recipe == "trajectory":
             with processes.first_goes_ahead():
                 cache = out / "trajectories.safetensors"
                 paths = teacher_trajectories(guide, num_trajectories, 9, cache, seed, bfloat16=autocast)
-            loss = TrajectoryLoss(denoiser, paths)
+            loss = TrajectoryLoss(denoiser, paths, distance=distance, augment=augment)
+        else:
+            loss = TangentLoss(denoiser, guide) if recipe == "scd" else DistillLoss(denoiser, guide, recipe, distance=distance)
         _run(Recipe(denoiser, loss, settings, data.name, _command()), images, out, processes, push_to_hub, private)
 
 

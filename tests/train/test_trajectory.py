@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from noisewalk.errors import ConfigError, WeightsError
+from noisewalk.train.augment import orbit
 from noisewalk.train.trajectory import TrajectoryLoss, teacher_trajectories
 
 MEAN, VARIANCE = -0.3, 0.2
@@ -231,3 +232,26 @@ def test_it_prints_its_trajectories_by_their_hash(play) -> None:
     assert "trajectories=Tensor[3, 6, 1, 2, 2]#" in a
     assert "\n" not in a
     assert a != b
+
+
+def test_a_turned_trajectory_has_its_point_and_its_end_turned_alike(play) -> None:
+    """Under the symmetry every pair is one of the eight turned ones; each of them occurs."""
+    paths = torch.randn(1, 4, 1, 2, 2, generator=seeded(4)).half()
+    seen = []
+    student = play("consistency", lambda x, s: 0 * x)
+    loss = TrajectoryLoss(student, paths, first=1.0, augment="dihedral")
+    values = loss(student.network, torch.zeros(400, 1, 2, 2), seeded(), 0.0).detach()
+    turned = orbit(paths.flatten(0, 1), "dihedral")  # (8, point, 1, 2, 2)
+    for x in student.network.calls[0].x:
+        gaps = (turned[:, 0].float() - x.float()).abs().flatten(1).amax(1)
+        seen.append(int(gaps.argmin()))
+        assert float(gaps.min()) < 0.1
+    assert sorted(set(seen)) == list(range(8))
+    assert len(torch.unique(values.round(decimals=4))) == 1  # the distance to 0 does not depend on the turn
+    perfect = play("consistency", ode_end, (1, 2, 2))
+    assert (
+        float(TrajectoryLoss(perfect, exact_trajectories(7, 9), augment="dihedral")(perfect.network, torch.zeros(99, 1, 2, 2), seeded(), 0.0).detach().max())
+        < 1e-6
+    )
+    with pytest.raises(ConfigError, match="augment must be one of"):
+        TrajectoryLoss(student, paths, augment="turn")

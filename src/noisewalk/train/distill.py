@@ -1,7 +1,7 @@
 r"""Losses that turn a teacher $D(x, \sigma)$ into a consistency model $f(x, \sigma)$, initialised at the teacher's weights.
 
 Both compare the student at a noise level t with itself, without gradient, at a lower level r on the same trajectory,
-$$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t = x + t n, \qquad d(a, b) = \sqrt{\|a - b\|^2 + c^2} - c.$$
+$$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t = x + t n .$$
 
 - "cd", consistency distillation: t and r are neighbours on the teacher's own grid, $x_r$ is the teacher's Heun step from $x_t$, and w = 1. Six
   network calls' worth a step, but the target has no noise beyond x_t's own.
@@ -9,8 +9,8 @@ $$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t
   calls' worth a step. The gap halves k times over the training, from
   $1 - r/t = 2^{-(1 + k')} (1 + 8\,\mathrm{sigmoid}(-t))$ at k' = 0 to k' = k; r is at least sigma_min, where $f(x, \sigma_{min}) = x$ is the goal.
 
-References: Song et al., Consistency Models, 2023, Algorithm 2; Geng et al., Consistency Models Made Easy, 2024, section 3;
-Song and Dhariwal, Improved Techniques for Training Consistency Models, 2023, section 3.3 (the distance d).
+The distance d is in `distance.py`.
+References: Song et al., Consistency Models, 2023, Algorithm 2; Geng et al., Consistency Models Made Easy, 2024, section 3.
 """
 
 import math
@@ -23,6 +23,7 @@ from ..errors import ConfigError
 from ..maps.ode import karras_sigmas
 from ..priors.denoiser import NetworkDenoiser
 from .checks import check_above, check_kind, check_whole
+from .distance import HUBER, check_distance, distances
 
 RECIPES = ("cd", "ct")
 
@@ -39,7 +40,8 @@ class DistillLoss:
         p_mean: mean of ln(t) ("ct").
         p_std: standard deviation of ln(t) ("ct").
         halvings: how often 1 - r/t halves over the training ("ct").
-        huber: c per square root of the number of pixels.
+        huber: c per square root of the number of values in an image.
+        distance: d, one of `distance.DISTANCES`.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -52,15 +54,17 @@ class DistillLoss:
     p_mean: float = -0.8
     p_std: float = 1.8
     halvings: int = 8
-    huber: float = 0.00054
+    huber: float = HUBER
+    distance: str = "huber"
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise ConfigError(f"unknown recipe {self.recipe!r}: choose one of {', '.join(RECIPES)}")
         check_whole("num_levels", self.num_levels, 2)
         check_whole("halvings", self.halvings, 0)
-        for name, bound in (("p_mean", -math.inf), ("p_std", 0.0), ("huber", 0.0)):
+        for name, bound in (("p_mean", -math.inf), ("p_std", 0.0)):
             check_above(name, getattr(self, name), bound)
+        check_distance(self.distance, self.huber, self.denoiser.shape)
         check_kind("denoiser", self.denoiser, "consistency")
         if self.recipe == "cd":
             check_kind("teacher", self.teacher, "edm")
@@ -84,10 +88,8 @@ class DistillLoss:
         with torch.no_grad():
             x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + _column(r) * noise
             goal = torch.where(_column(r) > f.sigma_min, f(x_r, r), x_r).float()
-        distance = (f(x_t, t).float() - goal).square().flatten(1).sum(1)
-        c = self.huber * x[0].numel() ** 0.5
         weight = 1.0 if self.recipe == "cd" else t / (t - r)
-        return weight * (torch.sqrt(distance + c**2) - c)
+        return weight * distances(f(x_t, t).float(), goal, self.distance, self.huber)
 
     @property
     def nfe(self) -> int:

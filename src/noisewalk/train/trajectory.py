@@ -1,9 +1,11 @@
 r"""Distillation on the teacher's own trajectories: the student learns where each of their points ends.
 
 A teacher's solver takes $x_{t_0} = \sigma_{max} z$ through $x_{t_1}, x_{t_2}, \dots$ to $x_0$; the loss is
-$$\mathbb{E}\; d\big(f(x_{t_i}, t_i), x_0\big), \qquad d(a, b) = \sqrt{\|a - b\|^2 + c^2} - c .$$
+$$\mathbb{E}\; d\big(f(x_{t_i}, t_i), x_0\big)$$
+with the distance d of `distance.py`.
 The goal is fixed, so it converges in far fewer steps than the bootstrapped losses of `distill.py`, but f is blurred where trajectories
-that start close end apart and the trajectories are too few to tell them. Cost: 2n - 1 network calls a trajectory, once.
+that start close end apart and the trajectories are too few to tell them; LPIPS as d, and a symmetry of the data, under which a turned trajectory is
+one as well, make up for some of that. Cost: 2n - 1 network calls a trajectory, once.
 
 Reference: Luhman and Luhman, Knowledge Distillation in Iterative Generative Models for Improved Sampling Speed, 2021, section 3.
 """
@@ -20,7 +22,9 @@ from ..errors import ConfigError, WeightsError
 from ..maps.ode import ProbabilityFlow, karras_sigmas
 from ..priors.denoiser import NetworkDenoiser
 from ..repr import readable
-from .checks import check_above, check_kind, check_whole
+from .augment import SYMMETRIES, augment
+from .checks import check_kind, check_whole
+from .distance import HUBER, check_distance, distances
 from .loop import generator_of
 
 
@@ -88,7 +92,9 @@ class TrajectoryLoss:
         denoiser: the student's scaling, kind "consistency".
         trajectories: from `teacher_trajectories`, at least 2 steps.
         first: share of the points at sigma_max, where the one-step map is evaluated; the others are spread evenly.
-        huber: c per square root of the number of pixels.
+        huber: c per square root of the number of values in an image.
+        distance: d, one of `distance.DISTANCES`.
+        augment: symmetry of the data, a key of `augment.SYMMETRIES`; the teacher's samples should have it too.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -97,13 +103,17 @@ class TrajectoryLoss:
     denoiser: NetworkDenoiser
     trajectories: Tensor
     first: float = 0.4
-    huber: float = 0.00054
+    huber: float = HUBER
+    distance: str = "huber"
+    augment: str = "none"
     nfe: ClassVar[int] = 1
     """Network calls per point."""
 
     def __post_init__(self) -> None:
         check_kind("denoiser", self.denoiser, "consistency")
-        check_above("huber", self.huber, 0.0)
+        check_distance(self.distance, self.huber, self.denoiser.shape)
+        if self.augment not in SYMMETRIES:
+            raise ConfigError(f"augment must be one of {', '.join(SYMMETRIES)}, got {self.augment!r}")
         if not 0 <= self.first <= 1:
             raise ConfigError(f"first must be a share from 0 to 1, got {self.first!r}")
         shape, expected = tuple(self.trajectories.shape), tuple(self.denoiser.shape)
@@ -116,7 +126,7 @@ class TrajectoryLoss:
         Arguments:
             network: the student's module under training.
             x: (B, C, H, W); only its number of rows and its device are used.
-            generator: chooses the points, on the CPU.
+            generator: chooses the points and turns them, on the CPU.
             done: unused.
 
         Returns:
@@ -128,7 +138,6 @@ class TrajectoryLoss:
         row = torch.randint(len(self.trajectories), (len(x),), generator=generator)
         level = torch.randint(1, num_steps, (len(x),), generator=generator)
         level = torch.where(torch.rand(len(x), generator=generator) < self.first, 0, level)
-        point, end = (self.trajectories[row, which].float().to(x.device) for which in (level, -1))
-        distance = (f(point, sigmas[level].to(x.device)).float() - end).square().flatten(1).sum(1)
-        c = self.huber * end[0].numel() ** 0.5
-        return torch.sqrt(distance + c**2) - c
+        pair = torch.cat([self.trajectories[row, which] for which in (level, -1)], 1)
+        point, end = augment(pair, self.augment, generator).float().to(x.device).chunk(2, 1)
+        return distances(f(point, sigmas[level].to(x.device)), end, self.distance, self.huber)
