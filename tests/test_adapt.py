@@ -112,6 +112,12 @@ def test_an_impossible_target_is_refused(delta):
         DualAveraging(delta)
 
 
+@pytest.mark.parametrize("bad", [{"gamma": 0.0}, {"gamma": float("nan")}, {"t0": -1.0}, {"kappa": 0.0}, {"kappa": 1.5}], ids=str)
+def test_impossible_constants_are_refused(bad):
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        DualAveraging(**bad)
+
+
 CURVATURES = torch.tensor([[399.0, 3.0], [7.0, 0.5]], dtype=torch.float64)
 """Eigenvalues of J^T W J of two images."""
 

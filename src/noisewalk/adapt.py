@@ -12,6 +12,7 @@ References: Hoffman and Gelman, The No-U-Turn Sampler, 2014, section 3.2; Robert
 their discrete approximations, 1996 (stability of the unadjusted scheme).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,12 +28,12 @@ class DualAveraging:
 
     Arguments:
         target_accept: delta in (0, 1); 0.574 is optimal for MALA in high dimension.
-        gamma: strength of the shrinkage towards mu.
-        t0: damping of the first iterations.
-        kappa: decay of the averaging weights.
+        gamma: strength of the shrinkage towards mu, positive.
+        t0: damping of the first iterations, at least 0.
+        kappa: decay of the averaging weights, in (0, 1].
 
     Raises:
-        ConfigError: target_accept outside (0, 1).
+        ConfigError: a value outside its range.
     """
 
     target_accept: float = 0.574
@@ -43,6 +44,8 @@ class DualAveraging:
     def __post_init__(self) -> None:
         if not 0.0 < self.target_accept < 1.0:
             raise ConfigError(f"target_accept must lie in (0, 1), got {self.target_accept}")
+        if not (0.0 < self.gamma < math.inf and 0.0 <= self.t0 < math.inf and 0.0 < self.kappa <= 1.0):
+            raise ConfigError(f"gamma must be positive, t0 at least 0 and kappa in (0, 1], got {self.gamma}, {self.t0} and {self.kappa}")
 
     def start(self, step_size: float | Tensor, num_images: int) -> Tensor:
         """The adaptation's state before the first step.

@@ -60,4 +60,4 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
         if step_size is not None:
             raise ConfigError("elliptical slice sampling has no step size: leave --step-size out")
         return EllipticalSlice()
-    raise ConfigError(f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice")
+    raise ConfigError(f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice, smc")

@@ -107,7 +107,10 @@ class Likelihood(Protocol):
 
 @runtime_checkable
 class Target(Protocol):
-    """The posterior in noise space."""
+    """The posterior in noise space.
+
+    One that also has `NoisePosterior.value` is asked for some of the rows, without gradients, where a kernel needs no more.
+    """
 
     def __call__(self, z: Tensor) -> State:
         """Evaluate (B, *shape); the only place that calls autograd."""
