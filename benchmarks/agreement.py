@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     prior = nw.load_prior(args.prior)
     phi, operator, likelihood = prior.map(), nw.operators.parse(args.operator, prior.shape), nw.likelihoods.Gaussian(SIGMA_Y)
-    noise = nw.noise.rows(1, 1)
+    noise = nw.noise.rows(1, 1)  # HMC has seed 0, SMC seed 2: with the truth's, a chain or a particle would start at it
     with torch.no_grad():
         truth = phi(noise.normal(phi.shape, nw.noise.INIT))
         y = likelihood.sample(operator(truth), noise, observed_of(operator, prior.shape))
@@ -63,7 +63,7 @@ def main() -> None:
     print(f"R-hat, pixels {float(nw.diagnostics.r_hat(pixels).max()):.3f}, projections {float(nw.diagnostics.r_hat(probes).max()):.3f}", end="; ")
     print(f"ESS at least {float(nw.diagnostics.ess_bulk(probes).min()):.0f}", flush=True)
     same = nw.NoisePosterior(phi, operator, likelihood, y.repeat(args.populations, *[1] * (y.ndim - 1)), microbatch=128)
-    smc = nw.tempered_smc(same, args.particles, seed=1, store=args.out / "smc")
+    smc = nw.tempered_smc(same, args.particles, seed=2, store=args.out / "smc")
     evidence = smc.log_evidence
     print(f"SMC, {args.populations} x {args.particles} particles, {smc.nfe / args.populations / args.particles:.0f} calls a particle", end="; ")
     print(f"log evidence {float(evidence.mean()):.2f} +- {float(evidence.std()) / args.populations**0.5:.2f}", end=", ")

@@ -63,8 +63,13 @@ def main() -> None:
             if args.part == "paper" and text not in PAPER_STEP:
                 continue
             folder = args.out / f"{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}-{args.part}-{name}"
+            settings = {k: getattr(args, k) for k in ("problems", "draws", "thin", "warmup", "carried", "seed")}
+            kept = folder / "settings.json"
+            if kept.exists() and (before := json.loads(kept.read_text())) != settings:
+                raise SystemExit(f"{folder} was made with {before}, now {settings}: give another --out")
             if not (folder / "calibration.json").exists():
                 run(network, text, name, folder, args)
+                kept.write_text(json.dumps(settings))
             rows.append((args.prior, text, name, json.loads((folder / "calibration.json").read_text())))
             if args.part == "converged" and name != "smc":
                 print(f"{folder.name}: R-hat {convergence(network, text, name, folder, args):.3f}", flush=True)
@@ -84,7 +89,7 @@ def run(network: Any, text: str, name: str, folder: Path, args: argparse.Namespa
         common["adapted"] = hasattr(kernel, "step_size")
         if args.part == "converged":
             common |= {"test": "converged", "thin": args.thin, "num_carried": args.carried}
-            common |= {} if name == "smc" else {"num_warmup": args.warmup if hasattr(kernel, "step_size") or kernel is None else 0}
+            common |= {} if name == "smc" else {"num_warmup": args.warmup}
     found = nw.calibrate(phi, operator, noise, kernel, **common)
     write_calibration(found, f"{args.prior}, {text}, {noise}", folder)
     print(f"{folder.name}: {time.perf_counter() - began:.0f} s, {found}", flush=True)
@@ -99,9 +104,8 @@ def convergence(network: Any, text: str, name: str, folder: Path, args: argparse
         with torch.no_grad():
             y = likelihood.sample(operator(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(operator, network.shape))
         target = nw.NoisePosterior(phi, operator, likelihood, y)
-        step = hasattr(kernel, "step_size") or kernel is None
         adapt: Any = nw.DualAveraging() if hasattr(kernel, "step_size") else "auto"
-        run = nw.sample(target, kernel, args.draws, 4, args.warmup if step else 0, args.thin, adapt=adapt, seed=args.seed + 1)
+        run = nw.sample(target, kernel, args.draws, 4, args.warmup, args.thin, adapt=adapt, seed=args.seed + 1)
         values = [max(float(r_hat(varying(x)).max()), float(r_hat(projections(x)).max())) for x in (torch.as_tensor(run.draws[k]) for k in range(4))]
         kept.write_text(json.dumps(values))
     return float(torch.tensor(json.loads(kept.read_text())).mean())

@@ -43,11 +43,13 @@ def main() -> None:
     held_out = to_unit(load_images(args.val, teacher.shape[-1], teacher.shape[0]))
     row(f"teacher {args.teacher}, 18 Heun steps", teacher.ode_map(18, gradient="direct"), held_out, args.num_samples)
     for name in args.recipes:
-        folder, began = args.out / name, time.perf_counter()
-        if not (folder / "card.json").exists():
+        folder = args.out / name
+        if not (folder / "seconds.txt").exists():
+            began = time.perf_counter()
             train(name, folder, args)
+            (folder / "seconds.txt").write_text(f"{time.perf_counter() - began:.0f}")
         prior = nw.load_prior(folder)
-        print(f"{name}: {prior.card['images_seen']:,} images, trained in {time.perf_counter() - began:.0f} s")
+        print(f"{name}: {prior.card['images_seen']:,} images, trained in {(folder / 'seconds.txt').read_text()} s")
         row("  one step", prior.map(), held_out, args.num_samples)
         row("  two steps", prior.map(2, midpoint=1.0), held_out, args.num_samples)
 

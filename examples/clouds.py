@@ -223,7 +223,7 @@ def sample_tile(phi: nw.types.NoiseMap, window: Tensor, gaps: Tensor, args: argp
     start, warmup, last = args.steps
     run = nw.sample(target, num_draws=1, num_chains=1, num_warmup=warmup, thin=last, warm_start=nw.Adam(start, args.lr), seed=seed, store=store)
     x, summary = run.draws[:, 0, 0], run.summary()
-    found = {"chi2": summary["chi2"], "|z|^2 / d": summary["z_norm2_per_dim"], "acceptance": summary["acceptance_rate"], "nfe": summary["nfe"]}
+    found = {"chi2": summary["chi2"], "|z|^2 / d": summary["z_norm2_per_dim"], "last acceptance": summary["acceptance_rate"], "nfe": summary["nfe"]}
     carried = known & gaps
     if carried.any():
         found["seam"] = SCALE.half * float((x - window)[..., carried].square().mean().sqrt())

@@ -73,6 +73,7 @@ def calibrate(
         Adam(warm_start) if warm_start else None,
         adapted,
         num_carried,
+        device=device,
     )
     write_calibration(found, problem, out)
     for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):

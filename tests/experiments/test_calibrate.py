@@ -27,6 +27,19 @@ def test_an_exact_kernel_passes(kernel: object) -> None:
     assert float(found.p_values.min()) > 0.001
 
 
+def test_ties_of_rejected_moves_are_broken_independently_of_the_truths_place() -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.Langevin(0.25, adjust=True), num_problems=20_000)
+    assert found.acceptance_rate < 0.2
+    assert float(found.p_values.min()) > 0.001
+
+
+def test_the_cost_of_fitting_a_kernel_is_counted() -> None:
+    kernel, settings = nw.Langevin(0.1, adjust=True), {"num_problems": 30, "num_draws": 5}
+    given, fitted = (nw.calibrate(PHI, bent, LIKELIHOOD, kernel, **settings, adapted=adapted) for adapted in (False, True))  # type: ignore[arg-type]
+    assert given.nfe == 30 * 5
+    assert fitted.nfe == 30 * (5 + 1 + 60 + 20 + 1)
+
+
 @dataclass(frozen=True)
 class Careless:
     """MALA that accepts everything and says it is adjusted."""

@@ -174,6 +174,17 @@ def test_resuming_with_another_loss_is_refused_with_what_differs(play, tmp_path:
     assert len(list(train(network, losses[""], IMAGES, settings(2), tmp_path / "c.pt"))) == 1  # its own weights moved, and may
 
 
+def test_a_checkpoint_older_than_the_distances_was_made_with_the_only_one_there_was(play, tmp_path: Path) -> None:
+    loss, checkpoint = kept_losses(play)[""], tmp_path / "c.pt"
+    list(train(loss.denoiser.network, loss, IMAGES, settings(1), checkpoint))
+    state = torch.load(checkpoint, weights_only=True)
+    del state["record"]["distance"]
+    torch.save(state, checkpoint)
+    with pytest.raises(ConfigError, match=r"distance=huber, now distance='?lpips-alex"):
+        list(train(loss.denoiser.network, dataclasses.replace(loss, distance="lpips-alex"), IMAGES, settings(2), checkpoint))
+    assert len(list(train(loss.denoiser.network, loss, IMAGES, settings(2), checkpoint))) == 1
+
+
 def test_resuming_with_other_images_is_refused(tmp_path: Path) -> None:
     list(train(Weight(), descend, IMAGES, settings(1), tmp_path / "c.pt"))
     for images in (IMAGES[:-1], IMAGES.flip(0)):

@@ -35,6 +35,8 @@ from ..types import Kernel, Likelihood, NoiseMap, Operator, State
 from ..warmstart import Adam
 from .calibration import NUM_PROJECTIONS, Calibration
 
+TRUTH, PLACE = 1 << 31, (1 << 31) + 1
+"""Steps of the noise that no run reaches: of the truth with its measurement, and of its place in the chain."""
 PILOT = {"adam_steps": 60, "num_warmup": 20, "rank": 24}
 """The run that fits a kernel before the truth is ranked: steps of its warm start, transitions that adapt the step, rank of the preconditioner."""
 
@@ -55,11 +57,12 @@ def calibrate(
     adapted: bool = False,
     num_carried: int | None = None,
     progress: bool = True,
+    device: torch.device | str = "cpu",
 ) -> Calibration:
     """Rank the truth of many simulated problems, all in one batch.
 
-    Cost in network calls: num_problems x num_draws x thin x the kernel's evaluations for "exactness", and 60 + 129 + 20 times the evaluations a problem
-    for the default kernel, whose step and preconditioner are fitted to each y by a run that knows nothing of the truth; that of `nw.sample` or
+    Cost in network calls: num_problems x num_draws x thin x the kernel's evaluations for "exactness", and about 60 + 129 + 21 times the evaluations a
+    problem for the default kernel, whose step and preconditioner are fitted to each y by a run that knows nothing of the truth; that of `nw.sample` or
     `nw.tempered_smc` for "converged".
 
     Arguments:
@@ -78,6 +81,7 @@ def calibrate(
         adapted: adapt the step of a given kernel as well, by a run that knows nothing of the truth; 20 transitions for "exactness".
         num_carried: particles of "smc"; None: num_draws.
         progress: show a progress bar on a terminal.
+        device: where the map's weights are.
 
     Returns:
         Ranks, p-values, a plot.
@@ -96,18 +100,19 @@ def calibrate(
         raise ConfigError(f"exactness is a property of reversible kernels, and {kernel} is unadjusted: set adjust=True, or test='converged'")
     if adapted and (kernel is None or not hasattr(kernel, "step_size") or not getattr(kernel, "adjust", False)):
         raise ConfigError(f"adapted=True is for a given exact kernel with a step size (the default kernel is always adapted), got {kernel!r}")
-    target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch)
+    target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch, device)
     if test == "exactness" and not isinstance(kernel, str):
+        before = target.nfe
         chosen = _fitted(target, kernel, seed + 1, progress) if kernel is None or adapted else kernel
-        return _exactness(target, truth, chosen, num_draws, thin, seed, progress)
+        return _exactness(target, truth, chosen, num_draws, thin, seed, before, progress)
     return _converged(target, truth, kernel, seed, num_draws, thin, num_warmup, warm_start, adapted, num_carried, progress)
 
 
 def _simulate(
-    phi: NoiseMap, operator: Operator, likelihood: Likelihood, count: int, seed: int, microbatch: int | None, dtype: torch.dtype = torch.float32
+    phi: NoiseMap, operator: Operator, likelihood: Likelihood, count: int, seed: int, microbatch: int | None, device: torch.device | str
 ) -> tuple[NoisePosterior, State]:
-    rows = keyed.rows(seed, count).at(1 << 31)
-    z = rows.normal(tuple(phi.shape), keyed.INIT, dtype)
+    rows = keyed.rows(seed, count, device=device).at(TRUTH)
+    z = rows.normal(tuple(phi.shape), keyed.INIT)
     with torch.no_grad():
         x = torch.cat([phi(part) for part in z.split(microbatch or count)])
         y = likelihood.sample(operator(x), rows, observed_of(operator, tuple(x.shape[1:])))
@@ -130,9 +135,9 @@ def _fitted(target: NoisePosterior, kernel: Kernel | None, seed: int, progress: 
     return adapted_kernel(memory.sampler or {}, plan, target.y.device)
 
 
-def _exactness(target: NoisePosterior, truth: State, kernel: Kernel, num_draws: int, thin: int, seed: int, progress: bool) -> Calibration:
-    before, rows = target.nfe, keyed.rows(seed, target.num_images)
-    place = (rows.uniform((), keyed.JITTER) * (num_draws + 1)).long()  # places before the truth's
+def _exactness(target: NoisePosterior, truth: State, kernel: Kernel, num_draws: int, thin: int, seed: int, before: int, progress: bool) -> Calibration:
+    rows = keyed.rows(seed, target.num_images, device=target.y.device)
+    place = (rows.at(PLACE).uniform((), keyed.JITTER) * (num_draws + 1)).long()  # places before the truth's; step 0's numbers break ties in `sbc`
     chain: list[Tensor] = []
     rates: list[float] = []
 
@@ -188,7 +193,8 @@ def _converged(
 def _references(target: NoisePosterior, seed: int) -> Tensor:
     """x of another warm start: near the data, independent of the truth given y."""
     adam = Adam()
-    here = adam.start(target(keyed.rows(seed, target.num_images).at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype)))
+    start = keyed.rows(seed, target.num_images, device=target.y.device).normal(tuple(target.shape), keyed.INIT, target.y.dtype)
+    here = adam.start(target(start))
     for k in range(1, adam.num_steps + 1):
         here = adam.step(here, target, k)
     return here.state.x

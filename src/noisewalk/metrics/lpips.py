@@ -92,8 +92,9 @@ def perceptual_distance(x: Tensor, goal: Tensor, net: str = "alex") -> Tensor:
     factor = -(-LOSS_SIDE // min(LOSS_SIDE, *x.shape[-2:]))
     unit = _unit_features(net, x.device)
     pair = [torch.nn.functional.interpolate(image, scale_factor=factor, mode="bilinear") if factor > 1 else image for image in (x, goal)]
-    layers = zip(*(unit(image) for image in pair), _network(net, str(x.device)).heads, strict=True)
-    return torch.stack([((a - b).square().mean((-2, -1)) * w).sum(1) for a, b, w in layers]).sum(0)
+    with torch.autocast(x.device.type, enabled=False):
+        layers = zip(*(unit(image) for image in pair), _network(net, str(x.device)).heads, strict=True)
+        return torch.stack([((a - b).square().mean((-2, -1)) * w).sum(1) for a, b, w in layers]).sum(0)
 
 
 def pairwise_lpips(samples: Tensor, net: str = "alex", batch_size: int = 16) -> Tensor:
@@ -148,7 +149,7 @@ def _unit_features(net: str, device: Any) -> Callable[[Tensor], list[Tensor]]:
     network = _network(net, str(device))
 
     def unit(images: Tensor) -> list[Tensor]:
-        layers = [f.float() for f in network(images.float().expand(-1, 3, -1, -1))]  # another type under autocast
+        layers = network(images.float().expand(-1, 3, -1, -1))
         return [f / (torch.linalg.vector_norm(f, dim=1, keepdim=True) + EPSILON) for f in layers]  # its gradient at 0 is 0, a root's is not finite
 
     return unit

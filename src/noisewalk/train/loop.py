@@ -29,7 +29,7 @@ Loss = Callable[[nn.Module, Tensor, torch.Generator, float], Tensor]
 
 FREE = ("num_images", "checkpoint_seconds")
 """Settings that may change when a training is resumed."""
-BEFORE = {"augment": "none"}
+BEFORE = {"settings": {"augment": "none"}, "record": {"augment": repr("none"), "distance": repr("huber")}}
 """What a training did whose checkpoint is older than the setting; where nothing is known, the setting is not compared."""
 PARTS = {"network": dict, "optimizer": dict, "ema": dict, "settings": dict, "step": int}
 """What a checkpoint holds at least."""
@@ -188,7 +188,7 @@ def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, em
     for part, now in made.items():
         kept = state.get(part, now)  # checkpoints from before there was a record say only their settings
         for key, value in now.items():
-            before = kept[key] if key in kept else BEFORE.get(key, value)
+            before = kept[key] if key in kept else BEFORE[part].get(key, value)
             if key not in FREE and before != value:
                 raise ConfigError(f"{path} was made with {key}={before}, now {key}={value}: give the same or another --out")
     try:

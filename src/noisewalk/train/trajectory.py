@@ -90,8 +90,8 @@ class TrajectoryLoss:
 
     Arguments:
         denoiser: the student's scaling, kind "consistency".
-        trajectories: from `teacher_trajectories`, at least 2 steps.
-        first: share of the points at sigma_max, where the one-step map is evaluated; the others are spread evenly.
+        trajectories: from `teacher_trajectories`, at least 3 steps.
+        first: share of the points at sigma_max, where the one-step map is evaluated; the others are spread evenly between it and sigma_min.
         huber: c per square root of the number of values in an image.
         distance: d, one of `distance.DISTANCES`.
         augment: symmetry of the data, a key of `augment.SYMMETRIES`; the teacher's samples should have it too.
@@ -117,8 +117,8 @@ class TrajectoryLoss:
         if not 0 <= self.first <= 1:
             raise ConfigError(f"first must be a share from 0 to 1, got {self.first!r}")
         shape, expected = tuple(self.trajectories.shape), tuple(self.denoiser.shape)
-        if len(shape) < 2 or shape[0] < 1 or shape[1] < 3 or shape[2:] != expected:
-            raise ConfigError(f"trajectories must be of shape (count, n + 1, *{expected}) with count at least 1 and n at least 2, got {shape}")
+        if len(shape) < 2 or shape[0] < 1 or shape[1] < 4 or shape[2:] != expected:
+            raise ConfigError(f"trajectories must be of shape (count, n + 1, *{expected}) with count at least 1 and n at least 3, got {shape}")
 
     def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
         """Loss per point.
@@ -136,7 +136,7 @@ class TrajectoryLoss:
         num_steps = self.trajectories.shape[1] - 1
         sigmas = karras_sigmas(num_steps, f.sigma_min, f.sigma_max).to(torch.float32)
         row = torch.randint(len(self.trajectories), (len(x),), generator=generator)
-        level = torch.randint(1, num_steps, (len(x),), generator=generator)
+        level = torch.randint(1, num_steps - 1, (len(x),), generator=generator)  # the last one's is sigma_min, where f(x) = x whatever the weights
         level = torch.where(torch.rand(len(x), generator=generator) < self.first, 0, level)
         pair = torch.cat([self.trajectories[row, which] for which in (level, -1)], 1)
         point, end = augment(pair, self.augment, generator).float().to(x.device).chunk(2, 1)
