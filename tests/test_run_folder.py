@@ -59,6 +59,13 @@ def test_another_specification_is_refused_key_by_key(run):
     )
 
 
+def test_a_long_value_is_shown_where_it_differs(run):
+    there, here = (f"Target({'map, ' * 100}sigma_y={sigma}, {'more, ' * 100})" for sigma in (0.1, 0.25))
+    with make(run, {**SPEC, "target": there}):
+        pass
+    refused(run, r"target is \.\.\..{20}1, more, .*\.\.\. there, \.\.\..{20}25, more, .*\.\.\. here; give", spec={**SPEC, "target": here})
+
+
 def test_free_keys_may_change_and_reopen_a_complete_run(run):
     with make(run) as store:
         store.mark_complete()

@@ -27,6 +27,8 @@ from .segments import DRAW, Segmented, sync_folder, write_file
 FORMAT = 1
 SPEC, GROUP, LOCK, META = "spec.json", "run.zarr", ".lock", "zarr.json"
 OWN_KEYS = ("noisewalk", "format")
+EXCERPT = 80
+"""Characters of a value that an error shows."""
 SEGMENT_BYTES, SEGMENT_DRAWS = 1 << 26, (8, 1024)
 _HEADER = '{\n  "noisewalk": "'
 
@@ -78,12 +80,16 @@ def _differences(stored: Any, asked: Any, where: str = "") -> Iterator[str]:
         for key in sorted(stored.keys() | asked.keys()):
             yield from _differences(stored.get(key, "(not set)"), asked.get(key, "(not set)"), f"{where}.{key}" if where else key)
     elif stored != asked and json.dumps(stored) != json.dumps(asked):
-        yield f"{where} is {_short(stored)} there, {_short(asked)} here"
+        there, here = json.dumps(stored), json.dumps(asked)
+        same = next((k for k, (a, b) in enumerate(zip(there, here, strict=False)) if a != b), min(len(there), len(here)))
+        start = max(0, same - 20) if max(len(there), len(here)) > EXCERPT else 0
+        yield f"{where} is {_excerpt(there, start)} there, {_excerpt(here, start)} here"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _excerpt(text: str, start: int) -> str:
+    """Of a long text, what begins a little before the first difference."""
+    end = start + EXCERPT
+    return f"{'...' * (start > 0)}{text[start:end]}{'...' * (len(text) > end)}"
 
 
 def read_spec(folder: Path) -> dict[str, Any] | None:
