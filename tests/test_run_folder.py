@@ -59,7 +59,8 @@ def test_another_specification_is_refused_key_by_key(run):
     )
 
 
-def test_a_long_value_is_shown_where_it_differs(run):
+def test_a_long_value_is_shown_where_it_differs(tmp_path):
+    run = tmp_path / "fresh"
     there, here = (f"Target({'map, ' * 100}sigma_y={sigma}, {'more, ' * 100})" for sigma in (0.1, 0.25))
     with make(run, {**SPEC, "target": there}):
         pass
