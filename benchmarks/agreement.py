@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=128, help="of each")
     parser.add_argument("--chains", type=int, default=8)
     parser.add_argument("--draws", type=int, default=2000, help="of each chain")
+    parser.add_argument("--num-leapfrog", type=int, default=8, help="of HMC; its calls a draw")
     parser.add_argument("--warmup", type=int, default=150)
     parser.add_argument("--adam", type=int, default=800)
     parser.add_argument("--rank", type=int, default=92)
@@ -45,7 +46,7 @@ def main() -> None:
         y = likelihood.sample(operator(truth), noise, observed_of(operator, prior.shape))
     target = nw.NoisePosterior(phi, operator, likelihood, y)
     plan = Plan(
-        nw.HMC(0.1, 8),
+        nw.HMC(0.1, args.num_leapfrog),
         args.draws,
         args.chains,
         args.warmup,
