@@ -1,0 +1,47 @@
+r"""Do the paper's claims hold in a table of `noisewalk bench`? Our rows minus each baseline's, image by image.
+
+A claim is about differences, and images differ more than methods do, so the differences are paired: mean and standard error over the images that both
+rows have. Positive is better for PSNR, negative for LPIPS.
+
+    python benchmarks/claims.py docs/results/table1-fashion32.json
+"""
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+KEYS = {"psnr": "PSNR of a sample", "lpips": "LPIPS of a sample", "psnr_mean": "PSNR of the mean", "coverage": "coverage"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", type=Path, help="table.json of `noisewalk bench`")
+    parser.add_argument("--keys", nargs="+", choices=list(KEYS), default=["psnr", "lpips", "psnr_mean"])
+    args = parser.parse_args()
+    table = json.loads(args.table.read_text())
+    for task, rows in table["rows"].items():
+        print(f"{table['tasks'][task]['title']}:")
+        for key in args.keys:
+            for ours in (name for name in rows if name.startswith("ours")):
+                shown = []
+                for baseline in (name for name in rows if not name.startswith("ours")):
+                    gaps = differences(rows[ours], rows[baseline], key)
+                    if len(gaps) > 1:
+                        shown.append(f"{baseline} {float(gaps.mean()):+.3f} +- {float(gaps.std()) / math.sqrt(len(gaps)):.3f}")
+                if shown:
+                    print(f"  {KEYS[key]}, {ours} ({len(rows[ours]['images'])} images) minus " + ", ".join(shown))
+
+
+def differences(ours: dict[str, Any], baseline: dict[str, Any], key: str) -> torch.Tensor:
+    """Ours minus the baseline's on the images that both have."""
+    mine, theirs = ({cell["image"]: cell.get(key) for cell in row.get("images") or []} for row in (ours, baseline))
+    both = [k for k in mine if mine[k] is not None and theirs.get(k) is not None]
+    return torch.tensor([mine[k] - theirs[k] for k in both], dtype=torch.float64)
+
+
+if __name__ == "__main__":
+    main()
