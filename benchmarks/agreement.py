@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import noisewalk as nw
-from noisewalk.diagnostics.chains import mcse_mean, projections
+from noisewalk.diagnostics.chains import mcse_mean, projections, varying
 from noisewalk.loop import Plan
 from noisewalk.operators import observed_of
 from noisewalk.run import sample_stored
@@ -58,8 +58,8 @@ def main() -> None:
     )
     chains = sample_stored(target, plan, args.out / "hmc")
     probes = projections(chains.draws[0])
-    pixels = torch.as_tensor(chains.draws[0]).flatten(2)
-    pixels = pixels[..., pixels.flatten(0, 1).std(0) > 0]
+    x = torch.as_tensor(chains.draws[0])
+    pixels = x[..., varying(x)]
     print(f"{args.prior}, {args.operator}: HMC, {args.chains} chains x {args.draws} draws, {chains.nfe / args.chains:.0f} calls a chain", end="; ")
     print(f"R-hat, pixels {float(nw.diagnostics.r_hat(pixels).max()):.3f}, projections {float(nw.diagnostics.r_hat(probes).max()):.3f}", end="; ")
     print(f"ESS at least {float(nw.diagnostics.ess_bulk(probes).min()):.0f}", flush=True)

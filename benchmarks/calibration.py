@@ -20,8 +20,7 @@ from typing import Any
 import torch
 
 import noisewalk as nw
-from noisewalk.diagnostics import r_hat
-from noisewalk.diagnostics.chains import projections
+from noisewalk.diagnostics.chains import image_diagnostics
 from noisewalk.diagnostics.ranks import holm
 from noisewalk.operators import observed_of
 from noisewalk.report.calibration import LEVEL, write_calibration
@@ -106,15 +105,8 @@ def convergence(network: Any, text: str, name: str, folder: Path, args: argparse
         target = nw.NoisePosterior(phi, operator, likelihood, y)
         adapt: Any = nw.DualAveraging() if hasattr(kernel, "step_size") else "auto"
         run = nw.sample(target, kernel, args.draws, 4, args.warmup, args.thin, adapt=adapt, seed=args.seed + 1)
-        values = [max(float(r_hat(varying(x)).max()), float(r_hat(projections(x)).max())) for x in (torch.as_tensor(run.draws[k]) for k in range(4))]
-        kept.write_text(json.dumps(values))
+        kept.write_text(json.dumps([image_diagnostics(run.draws[k])["r_hat_max"] for k in range(4)]))
     return float(torch.tensor(json.loads(kept.read_text())).mean())
-
-
-def varying(x: torch.Tensor) -> torch.Tensor:
-    """(chain, draw, pixel): those that vary."""
-    x = x.flatten(2)
-    return x[..., x.flatten(0, 1).std(0) > 0]
 
 
 def table(rows: list[tuple[str, str, str, dict[str, Any]]]) -> None:

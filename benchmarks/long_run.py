@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import noisewalk as nw
-from noisewalk.diagnostics.chains import projections
+from noisewalk.diagnostics.chains import projections, varying
 from noisewalk.loop import Plan
 from noisewalk.operators import observed_of
 from noisewalk.plan import adaptation_of, default_kernel
@@ -64,8 +64,7 @@ def main() -> None:
             print(f"{mark:6} calls a chain: {max(0, last - first)} draws, too few or not there yet")
             continue
         x = run.draws[0][:, first:last]
-        pixels = x.flatten(2)
-        pixels = nw.diagnostics.r_hat(pixels[..., pixels.flatten(0, 1).std(0) > 0])
+        pixels = nw.diagnostics.r_hat(x[..., varying(x)])
         probes = projections(x)[..., :NUM_PROJECTIONS]
         worst, size = float(nw.diagnostics.r_hat(probes).max()), float(nw.diagnostics.ess_bulk(probes).median())
         chi2 = float(torch.as_tensor(run.arrays["chi2"][0, :, first:last]).mean())

@@ -84,10 +84,10 @@ class DistillLoss:
         f = replace(self.denoiser, network=network)
         noise = torch.randn(x.shape, generator=generator).to(x.device)
         t, r = (level.to(x.device) for level in self._levels(len(x), generator, done))
-        x_t = x + _column(t) * noise
+        x_t = x + column(t) * noise
         with torch.no_grad():
-            x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + _column(r) * noise
-            goal = torch.where(_column(r) > f.sigma_min, f(x_r, r), x_r).float()
+            x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + column(r) * noise
+            goal = torch.where(column(r) > f.sigma_min, f(x_r, r), x_r).float()
         weight = 1.0 if self.recipe == "cd" else t / (t - r)
         return weight * distances(f(x_t, t).float(), goal, self.distance, self.huber)
 
@@ -102,16 +102,41 @@ class DistillLoss:
             sigmas = karras_sigmas(self.num_levels, low, high).to(torch.float32)
             index = torch.randint(self.num_levels - 1, (count,), generator=generator)
             return sigmas[index], sigmas[index + 1]
-        t = torch.exp(self.p_mean + self.p_std * torch.randn(count, generator=generator)).clamp(2 * low, high)
+        t = lognormal_levels(self.denoiser, self.p_mean, self.p_std, count, generator)
         share = 2.0 ** -(1 + int(done * self.halvings)) * (1.0 + 8.0 * torch.sigmoid(-t))
         return t, (t * (1.0 - share)).clamp(min=low)
 
     def _teacher_step(self, x: Tensor, t: Tensor, r: Tensor) -> Tensor:
-        slope = (x - self.teacher(x, t)) / _column(t)
-        moved = x + _column(r - t) * slope
-        corrected = (moved - self.teacher(moved, r)) / _column(r)
-        return x + _column(r - t) * 0.5 * (slope + corrected)
+        slope = (x - self.teacher(x, t)) / column(t)
+        moved = x + column(r - t) * slope
+        corrected = (moved - self.teacher(moved, r)) / column(r)
+        return x + column(r - t) * 0.5 * (slope + corrected)
 
 
-def _column(t: Tensor) -> Tensor:
+def lognormal_levels(denoiser: NetworkDenoiser, p_mean: float, p_std: float, count: int, generator: torch.Generator) -> Tensor:
+    """Noise levels with ln(t) ~ N(p_mean, p_std^2), kept between 2 sigma_min and sigma_max.
+
+    Arguments:
+        denoiser: whose range they are for.
+        p_mean: mean of ln(t).
+        p_std: standard deviation of ln(t).
+        count: of them.
+        generator: on the CPU.
+
+    Returns:
+        (count,) levels on the CPU.
+    """
+    t = torch.exp(p_mean + p_std * torch.randn(count, generator=generator))
+    return t.clamp(2 * denoiser.sigma_min, denoiser.sigma_max)
+
+
+def column(t: Tensor) -> Tensor:
+    """One number an image, shaped to multiply images.
+
+    Arguments:
+        t: (B,).
+
+    Returns:
+        (B, 1, 1, 1).
+    """
     return t.view(-1, 1, 1, 1)

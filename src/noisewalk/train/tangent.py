@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..priors.denoiser import NetworkDenoiser
 from .checks import check_above, check_kind
+from .distill import column, lognormal_levels
 
 FLOOR = 0.1
 """c of the normalised tangent."""
@@ -67,19 +68,15 @@ class TangentLoss:
             (B,) loss per image.
         """
         f = replace(self.denoiser, network=network)
-        t = torch.exp(self.p_mean + self.p_std * torch.randn(len(x), generator=generator)).clamp(2 * f.sigma_min, f.sigma_max).to(x.device)
-        x_t = x + _column(t) * torch.randn(x.shape, generator=generator).to(x.device)
-        c_out = _column((t - f.sigma_min) * f.sigma_data * (t**2 + f.sigma_data**2).rsqrt())
+        t = lognormal_levels(f, self.p_mean, self.p_std, len(x), generator).to(x.device)
+        x_t = x + column(t) * torch.randn(x.shape, generator=generator).to(x.device)
+        c_out = column((t - f.sigma_min) * f.sigma_data * (t**2 + f.sigma_data**2).rsqrt())
         with torch.no_grad():
             slope = x_t - self.teacher(x_t, t).float()  # t dx/dt
         # fused attention has no forward-mode derivative on CPU
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH), forward_ad.dual_level():
             moved = f(forward_ad.make_dual(x_t, slope), forward_ad.make_dual(t, t))
             g = forward_ad.unpack_dual(moved).tangent / c_out
-        g = g / (g.square().flatten(1).mean(1).sqrt().view(-1, 1, 1, 1) + FLOOR)
+        g = g / (column(g.square().flatten(1).mean(1).sqrt()) + FLOOR)
         student = f(x_t, t).float() / c_out  # c_skip x / c_out is the same in the goal
         return (student - (student - g).detach()).square().flatten(1).mean(1)
-
-
-def _column(t: Tensor) -> Tensor:
-    return t.view(-1, 1, 1, 1)
