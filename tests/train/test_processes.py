@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,16 @@ def test_each_process_knows_its_place_and_the_first_one_goes_ahead(pair: Path) -
         assert (said["count"], said["rank"], said["first"], said["device"], said["made"]) == (2, rank, rank == 0, "cpu", True)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As each process of `pair` has: the threads set the order of sums, and Adam's first steps turn a tiny gradient's rounding into whole steps."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_do_the_steps_of_one_whose_batch_is_both_shares(pair: Path, tmp_path: Path) -> None:
     network, loss = tiny(0)
 
