@@ -1,13 +1,15 @@
 r"""Which kernel moves? Three tasks on a prior, the same network calls for every kernel, side by side.
 
-The truth is a draw of the prior itself, sigma_y = 0.1. The chains of all kernels start at the same points: z ~ N(0, I), then --adam steps of Adam.
-Each kernel then has --warmup calls a chain to burn in, which pay for step adaptation and preconditioner too, and --calls calls a chain for its draws;
-a transition that has begun is finished.
+The truth is a draw of the prior itself, sigma_y = 0.1. The chains of all kernels start at the same points: z ~ N(0, I), then --adam steps of Adam,
+then --settle calls a chain of the default kernel with --settle-leapfrog steps, so that what is measured is no drift from the starts. Each kernel then has
+--warmup calls a chain to burn in, which pay for step adaptation and preconditioner too, and --calls calls a chain for its draws; a transition that has
+begun is finished.
 
 - jump/call: mean squared distance of consecutive draws over twice the variance, median over 64 projections, per network call. The variance is one for
   all kernels, that of the chains of all exact kernels whose R-hat over the projections is below 1.1, pooled; if there are none, of the exact kernel
   with the smallest R-hat, and the table says so. No stuck chain can inflate it, while the ESS of one never falls below about one a chain:
   an ESS next to an R-hat above 1.1 is printed in brackets and compares nothing.
+- z jump/call: mean squared distance of consecutive z over 2 d, per network call: 1 would be a fresh draw of N(0, I) at every call.
 - chi2: of the residual per observed entry, near 1 for the posterior. An unadjusted kernel that is far from it jumps in another distribution.
 - R-hat: the largest and the median over the pixels that vary and 64 projections. ESS: bulk, the smallest and the median of the same set.
 
@@ -94,6 +96,8 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.01, help="its learning rate; faces64 needs 600 steps of 0.1 to come down")
     parser.add_argument("--objective", choices=["likelihood", "posterior"], default="likelihood", help="what it lowers")
     parser.add_argument("--rank", type=int, default=40, help="of the preconditioner; 40 is the default kernel's")
+    parser.add_argument("--settle", type=int, default=0, help="network calls a chain of the default kernel after the warm start, common to all kernels")
+    parser.add_argument("--settle-leapfrog", type=int, default=8, help="its steps a transition")
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON file, gone on with if it exists")
@@ -115,7 +119,7 @@ def main() -> None:
         table(f"{args.prior}, {operator}", {name: done[key] for name, key in keys.items()}, args)
 
 
-KEPT = ("calls", "warmup", "adam", "lr", "objective", "rank", "chains", "seed")
+KEPT = ("calls", "warmup", "adam", "lr", "objective", "rank", "settle", "settle_leapfrog", "chains", "seed")
 """Settings that a row belongs to."""
 
 
@@ -134,7 +138,15 @@ def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
     here = adam.start(target(nw.noise.rows(args.seed, 1, args.chains).normal(target.shape, nw.noise.INIT)))
     for k in range(1, args.adam + 1):
         here = adam.step(here, target, k)
-    return Made(here.state)
+    if not args.settle:
+        return Made(here.state)
+    kernel, memory = nw.HMC(0.1, args.settle_leapfrog), MemoryStore(1, args.chains)
+    transitions = args.settle // kernel.evaluations
+    plan = Plan(kernel, 1, args.chains, transitions, 1, Made(here.state), nw.DualAveraging(0.8), args.seed, Refresh((0.0, 0.3, 0.6), args.rank))  # type: ignore[arg-type]
+    for _ in show(run_loop(target, plan, memory), True):
+        pass
+    z = torch.as_tensor(memory.arrays()["z"][0]).flatten(0, 1)
+    return Made(target(z))
 
 
 def setting(name: str, target: nw.NoisePosterior, start: Made, paper_step: float, args: argparse.Namespace) -> Setting:
@@ -193,11 +205,12 @@ def statistics(memory: MemoryStore, target: nw.NoisePosterior) -> dict[str, Any]
     """Diagnostics of the draws, and what the common variance needs."""
     run = nw.Run(memory.arrays(), 0, 0.0, y=target.y, num_observed=target.num_observed)
     summary = run.summary()
-    probes = projections(run.draws[0])
+    probes, z = projections(run.draws[0]), torch.as_tensor(run.arrays["z"][0])
     kept = ("num_draws", "acceptance_rate", "divergences", "step_size", "r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "chi2")
     flat = probes.flatten(0, 1)
     return {k: summary[k] for k in kept} | {
         "square": probes.diff(dim=1).square().mean((0, 1)).tolist(),  # mean squared distance of consecutive draws, of every projection
+        "z_jump": float(z.diff(dim=1).square().mean() / 2.0),
         "mean": flat.mean(0).tolist(),
         "variance": flat.var(0, correction=0).tolist(),
         "r_hat_projections": float(nw.diagnostics.r_hat(probes).max()),
@@ -229,9 +242,13 @@ def table(title: str, rows: dict[str, Any], args: argparse.Namespace) -> None:
         ratio = torch.tensor(row["square"], dtype=torch.float64) / (2.0 * variance)
         return float(ratio.quantile(0.5)) * row["num_draws"] / row["calls"]
 
-    base = jump(rows["em-paper"]) if "square" in rows.get("em-paper", {}) else math.nan
-    print(f"\n{title}: {args.chains} chains, {args.calls} calls a chain after a warm-up of {args.warmup} and {args.adam} Adam steps; variance from {reference}")
-    print(f"{'':11}     step accept draws  setup jump/call   / paper R-hat max median   chi2  ESS min/call  ESS med/call   ESS min/s   calls/s")
+    def z_jump(row: dict[str, Any]) -> float:
+        return float(row["z_jump"] * row["num_draws"] / row["calls"])
+
+    base, z_base = (f(rows["em-paper"]) if "square" in rows.get("em-paper", {}) else math.nan for f in (jump, z_jump))
+    before = f"{args.warmup}, {args.adam} Adam steps" + (f" and {args.settle} calls of the default kernel" if args.settle else "")
+    print(f"\n{title}: {args.chains} chains, {args.calls} calls a chain after a warm-up of {before}; variance from {reference}")
+    print(f"{'':11}     step accept draws  setup jump/call   / paper z jump/call   / paper R-hat max median   chi2  ESS min/call  ESS med/call   ESS min/s   calls/s")
     for name, row in rows.items():
         if "failed" in row:
             print(f"{name:11} {row['failed']}")
@@ -240,7 +257,7 @@ def table(title: str, rows: dict[str, Any], args: argparse.Namespace) -> None:
         least, middle, second = (shown.format(v) for v in (row["ess_bulk_min"] / calls, row["ess_bulk_median"] / calls, row["ess_bulk_min"] / row["seconds"]))
         print(
             f"{name:11} {row['step_size']:8.2e} {row['acceptance_rate']:6.3f} {row['num_draws']:5} {row['setup_calls']:6.0f}  {jump(row):8.2e} "
-            f"{jump(row) / base:9.3g} {row['r_hat_max']:9.3f} {row['r_hat_median']:6.3f} {row['chi2']:6.3f}  {least:>12}  {middle:>12}  {second:>10}  "
+            f"{jump(row) / base:9.3g}   {z_jump(row):9.2e} {z_jump(row) / z_base:9.3g} {row['r_hat_max']:9.3f} {row['r_hat_median']:6.3f} {row['chi2']:6.3f}  {least:>12}  {middle:>12}  {second:>10}  "
             f"{calls / row['seconds']:8.1f}",
             flush=True,
         )
