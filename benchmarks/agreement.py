@@ -19,6 +19,7 @@ from noisewalk.diagnostics.chains import mcse_mean, projections, varying
 from noisewalk.loop import Plan
 from noisewalk.operators import observed_of
 from noisewalk.run import sample_stored
+from noisewalk.samplers.hmc import quarter_turn
 from noisewalk.samplers.preconditioner import Refresh
 
 SIGMA_Y = 0.1
@@ -30,6 +31,8 @@ def main() -> None:
     parser.add_argument("--operator", default="avgpool:factor=8")
     parser.add_argument("--populations", type=int, default=8, help="independent populations of SMC, an even number")
     parser.add_argument("--particles", type=int, default=128, help="of each")
+    parser.add_argument("--smc-leapfrog", type=int, help="move the particles by HMC of so many steps instead of SMC's own kernel")
+    parser.add_argument("--smc-moves", type=int, help="transitions at each temperature; left out: SMC's own")
     parser.add_argument("--chains", type=int, default=8)
     parser.add_argument("--draws", type=int, default=2000, help="of each chain")
     parser.add_argument("--num-leapfrog", type=int, default=8, help="of HMC; its calls a draw")
@@ -64,7 +67,8 @@ def main() -> None:
     print(f"R-hat, pixels {float(nw.diagnostics.r_hat(pixels).max()):.3f}, projections {float(nw.diagnostics.r_hat(probes).max()):.3f}", end="; ")
     print(f"ESS at least {float(nw.diagnostics.ess_bulk(probes).min()):.0f}", flush=True)
     same = nw.NoisePosterior(phi, operator, likelihood, y.repeat(args.populations, *[1] * (y.ndim - 1)), microbatch=128)
-    smc = nw.tempered_smc(same, args.particles, seed=2, store=args.out / "smc")
+    kernel = nw.HMC(0.5 * quarter_turn(args.smc_leapfrog), args.smc_leapfrog) if args.smc_leapfrog else None
+    smc = nw.tempered_smc(same, args.particles, kernel=kernel, num_moves=args.smc_moves, seed=2, store=args.out / "smc")
     evidence = smc.log_evidence
     print(f"SMC, {args.populations} x {args.particles} particles, {smc.nfe / args.populations / args.particles:.0f} calls a particle", end="; ")
     print(f"log evidence {float(evidence.mean()):.2f} +- {float(evidence.std()) / args.populations**0.5:.2f}", end=", ")
