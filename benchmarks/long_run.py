@@ -17,7 +17,7 @@ import noisewalk as nw
 from noisewalk.diagnostics.chains import projections, varying
 from noisewalk.loop import Plan
 from noisewalk.operators import observed_of
-from noisewalk.plan import adaptation_of, default_kernel
+from noisewalk.plan import adaptation_of
 from noisewalk.run import sample_stored
 from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
 
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--marks", type=int, nargs="+", default=[500, 1000, 2000, 4000])
     parser.add_argument("--adam", type=int, default=80)
     parser.add_argument("--rank", type=int, default=40)
+    parser.add_argument("--num-leapfrog", type=int, default=8, help="steps a transition; 8 is the default kernel")
     parser.add_argument("--warmup", type=int, default=25, help="transitions that adapt the step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--report", action="store_true", help="do not go on, print")
@@ -49,7 +50,7 @@ def main() -> None:
     with torch.no_grad():
         y = likelihood.sample(operator(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(operator, prior.shape))
     target = nw.NoisePosterior(phi, operator, likelihood, y)
-    kernel = default_kernel(target)
+    kernel = nw.HMC(0.8 / args.num_leapfrog, args.num_leapfrog)
     setup = 1 + args.adam + 1 + 4 * (args.rank + OVERSAMPLING) + args.warmup * kernel.evaluations
     num_draws = (args.calls - setup) // kernel.evaluations
     plan = Plan(kernel, num_draws, args.chains, args.warmup, 1, nw.Adam(args.adam), adaptation_of(kernel)[0], args.seed, Refresh((0.0,), args.rank))
