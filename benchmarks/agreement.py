@@ -12,12 +12,12 @@ import argparse
 from pathlib import Path
 
 import torch
+from simulated import simulated
 from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.diagnostics.chains import mcse_mean, projections, varying
 from noisewalk.loop import Plan
-from noisewalk.operators import observed_of
 from noisewalk.run import sample_stored
 from noisewalk.samplers.hmc import quarter_turn
 from noisewalk.samplers.preconditioner import Refresh
@@ -42,12 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs, gone on with if it exists")
     args = parser.parse_args()
     prior = nw.load_prior(args.prior)
-    phi, operator, likelihood = prior.map(), nw.operators.parse(args.operator, prior.shape), nw.likelihoods.Gaussian(SIGMA_Y)
-    noise = nw.noise.rows(1, 1)  # HMC has seed 0, SMC seed 2: with the truth's, a chain or a particle would start at it
-    with torch.no_grad():
-        truth = phi(noise.normal(phi.shape, nw.noise.INIT))
-        y = likelihood.sample(operator(truth), noise, observed_of(operator, prior.shape))
-    target = nw.NoisePosterior(phi, operator, likelihood, y)
+    target = simulated(prior, args.operator, SIGMA_Y, seed=1)  # HMC has seed 0, SMC seed 2
     plan = Plan(
         nw.HMC(0.1, args.num_leapfrog),
         args.draws,
@@ -66,7 +61,8 @@ def main() -> None:
     print(f"{args.prior}, {args.operator}: HMC, {args.chains} chains x {args.draws} draws, {chains.nfe / args.chains:.0f} calls a chain", end="; ")
     print(f"R-hat, pixels {float(nw.diagnostics.r_hat(pixels).max()):.3f}, projections {float(nw.diagnostics.r_hat(probes).max()):.3f}", end="; ")
     print(f"ESS at least {float(nw.diagnostics.ess_bulk(probes).min()):.0f}", flush=True)
-    same = nw.NoisePosterior(phi, operator, likelihood, y.repeat(args.populations, *[1] * (y.ndim - 1)), microbatch=128)
+    y = target.y.repeat(args.populations, *[1] * (target.y.ndim - 1))
+    same = nw.NoisePosterior(target.phi, target.operator, target.likelihood, y, microbatch=128)
     kernel = nw.HMC(0.5 * quarter_turn(args.smc_leapfrog), args.smc_leapfrog) if args.smc_leapfrog else None
     smc = nw.tempered_smc(same, args.particles, kernel=kernel, num_moves=args.smc_moves, seed=2, store=args.out / "smc")
     evidence = smc.log_evidence

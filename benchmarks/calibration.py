@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from simulated import simulated
 
 import noisewalk as nw
 from noisewalk.diagnostics.chains import image_diagnostics
 from noisewalk.diagnostics.ranks import holm
-from noisewalk.operators import observed_of
 from noisewalk.report.calibration import LEVEL, write_calibration
 
 SIGMA_Y = 0.1
@@ -98,11 +98,7 @@ def convergence(network: Any, text: str, name: str, folder: Path, args: argparse
     """Mean over 4 problems of the largest R-hat of 4 chains; kept in the folder."""
     kept = folder / "r_hat.json"
     if not kept.exists():
-        kernel, (phi, operator) = KERNELS[name], (network.map(), nw.operators.parse(text, network.shape))
-        likelihood, noise = nw.likelihoods.Gaussian(args.sigma_y), nw.noise.rows(args.seed + 7, 4)
-        with torch.no_grad():
-            y = likelihood.sample(operator(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(operator, network.shape))
-        target = nw.NoisePosterior(phi, operator, likelihood, y)
+        kernel, target = KERNELS[name], simulated(network, text, args.sigma_y, args.seed + 7, 4)
         adapt: Any = nw.DualAveraging() if hasattr(kernel, "step_size") else "auto"
         run = nw.sample(target, kernel, args.draws, 4, args.warmup, args.thin, adapt=adapt, seed=args.seed + 1)
         kept.write_text(json.dumps([image_diagnostics(run.draws[k])["r_hat_max"] for k in range(4)]))

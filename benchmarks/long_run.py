@@ -12,11 +12,11 @@ import argparse
 from pathlib import Path
 
 import torch
+from simulated import simulated
 
 import noisewalk as nw
 from noisewalk.diagnostics.chains import projections, varying
 from noisewalk.loop import Plan
-from noisewalk.operators import observed_of
 from noisewalk.plan import adaptation_of
 from noisewalk.run import sample_stored
 from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
@@ -45,11 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     label = 50.0 if args.label is None and args.prior == "terrain128" else args.label
     prior = nw.load_prior(args.prior, label)
-    phi, operator, likelihood = prior.map(), nw.operators.parse(args.operator, prior.shape), nw.likelihoods.Gaussian(args.sigma_y)
-    noise = nw.noise.rows(args.seed + 1, 1)  # another seed than the chains': else chain 0 would start at the truth
-    with torch.no_grad():
-        y = likelihood.sample(operator(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(operator, prior.shape))
-    target = nw.NoisePosterior(phi, operator, likelihood, y)
+    target = simulated(prior, args.operator, args.sigma_y, args.seed + 1)
     kernel = nw.HMC(0.8 / args.num_leapfrog, args.num_leapfrog)
     setup = 1 + args.adam + 1 + 4 * (args.rank + OVERSAMPLING) + args.warmup * kernel.evaluations
     num_draws = (args.calls - setup) // kernel.evaluations

@@ -29,13 +29,13 @@ from typing import Any, NamedTuple
 
 import torch
 from dflow_sgld import DFlowSGLD
+from simulated import simulated
 
 import noisewalk as nw
 from noisewalk.adapt import largest_stable_step
 from noisewalk.diagnostics.chains import projections
 from noisewalk.loop import Plan, run_loop
 from noisewalk.memory_store import MemoryStore
-from noisewalk.operators import observed_of
 from noisewalk.plan import adaptation_of, default_kernel
 from noisewalk.progress import show
 from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
@@ -106,7 +106,7 @@ def main() -> None:
     prior = nw.load_prior(args.prior, LABELS.get(args.prior))
     for operator in [list(TASKS[args.prior])[k] for k in args.task]:
         keys = {k: f"{args.prior}, {operator}, {k}, " + ", ".join(f"{n} {getattr(args, n)}" for n in KEPT) for k in args.kernels}
-        target = posterior(prior, operator, args.seed)
+        target = simulated(prior, operator, SIGMA_Y, args.seed + 1)
         start = None
         for name, key in keys.items():
             if key in done:
@@ -121,15 +121,6 @@ def main() -> None:
 
 KEPT = ("calls", "warmup", "adam", "lr", "objective", "rank", "settle", "settle_leapfrog", "chains", "seed")
 """Settings that a row belongs to."""
-
-
-def posterior(prior: Any, text: str, seed: int) -> nw.NoisePosterior:
-    """The task, its truth drawn from the prior."""
-    phi, operator, likelihood = prior.map(), nw.operators.parse(text, prior.shape), nw.likelihoods.Gaussian(SIGMA_Y)
-    noise = nw.noise.rows(seed + 1, 1)  # another seed than the chains': else chain 0 would start at the truth
-    with torch.no_grad():
-        y = likelihood.sample(operator(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(operator, prior.shape))
-    return nw.NoisePosterior(phi, operator, likelihood, y)
 
 
 def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
@@ -248,19 +239,18 @@ def table(title: str, rows: dict[str, Any], args: argparse.Namespace) -> None:
     base, z_base = (f(rows["em-paper"]) if "square" in rows.get("em-paper", {}) else math.nan for f in (jump, z_jump))
     before = f"{args.warmup}, {args.adam} Adam steps" + (f" and {args.settle} calls of the default kernel" if args.settle else "")
     print(f"\n{title}: {args.chains} chains, {args.calls} calls a chain after a warm-up of {before}; variance from {reference}")
-    print(f"{'':11}     step accept draws  setup jump/call   / paper z jump/call   / paper R-hat max median   chi2  ESS min/call  ESS med/call   ESS min/s   calls/s")
+    head = ("step", "accept", "draws", "setup", "jump/call", "/ paper", "z jump/call", "/ paper", "R-hat max", "median", "chi2")
+    print(" " * 11 + "".join(f"{text:>13}" for text in (*head, "ESS min/call", "ESS med/call", "ESS min/s", "calls/s")))
     for name, row in rows.items():
         if "failed" in row:
             print(f"{name:11} {row['failed']}")
             continue
         calls, shown = row["calls"] * args.chains, "{:.2e}" if row["r_hat_max"] < CONVERGED else "({:.2e})"
         least, middle, second = (shown.format(v) for v in (row["ess_bulk_min"] / calls, row["ess_bulk_median"] / calls, row["ess_bulk_min"] / row["seconds"]))
-        print(
-            f"{name:11} {row['step_size']:8.2e} {row['acceptance_rate']:6.3f} {row['num_draws']:5} {row['setup_calls']:6.0f}  {jump(row):8.2e} "
-            f"{jump(row) / base:9.3g}   {z_jump(row):9.2e} {z_jump(row) / z_base:9.3g} {row['r_hat_max']:9.3f} {row['r_hat_median']:6.3f} {row['chi2']:6.3f}  {least:>12}  {middle:>12}  {second:>10}  "
-            f"{calls / row['seconds']:8.1f}",
-            flush=True,
-        )
+        moved = (f"{jump(row):.2e}", f"{jump(row) / base:.3g}", f"{z_jump(row):.2e}", f"{z_jump(row) / z_base:.3g}")
+        rates = (f"{row['step_size']:.2e}", f"{row['acceptance_rate']:.3f}", f"{row['num_draws']}", f"{row['setup_calls']:.0f}")
+        mixed = (f"{row['r_hat_max']:.3f}", f"{row['r_hat_median']:.3f}", f"{row['chi2']:.3f}", least, middle, second, f"{calls / row['seconds']:.1f}")
+        print(f"{name:11}" + "".join(f"{text:>13}" for text in (*rates, *moved, *mixed)), flush=True)
 
 
 if __name__ == "__main__":
