@@ -1,10 +1,14 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import noisewalk as nw
+from noisewalk.cli import _plan
 from noisewalk.data import held_out_images as images
 
 
@@ -46,3 +50,11 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, change, says):
     assert failed.returncode == 2
     assert len(failed.stderr.strip().splitlines()) == 1
     assert says in failed.stderr
+
+
+@pytest.mark.parametrize(("step_size", "num_leapfrog"), [(None, 4), (0.05, None), (0.05, 4)])
+def test_options_of_hmc_without_a_kernel_are_those_of_the_default_one(step_size, num_leapfrog):
+    target = nw.NoisePosterior(nw.maps.Affine(torch.eye(3), torch.zeros(3)), lambda x: x, nw.likelihoods.Gaussian(1.0), torch.zeros(1, 3))
+    plan = _plan(SimpleNamespace(target=lambda: target), None, step_size, None, 2, None, 2, None, 0, num_leapfrog)
+    assert repr(plan.kernel) == repr(nw.HMC(step_size or 0.1, num_leapfrog or 8))
+    assert (plan.adapt is None) == (step_size is not None)

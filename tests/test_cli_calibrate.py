@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from noisewalk.cli import main
+
 
 def run(*args: object) -> subprocess.CompletedProcess[str]:
     code = "from noisewalk.cli import main; main()"
@@ -31,3 +35,19 @@ def test_an_unadjusted_kernel_is_no_candidate_for_exactness(tmp_path: Path) -> N
     failed = run("calibrate", *problem, "--kernel", "em", "--step-size", "1e-5", "--out", tmp_path / "c")
     assert failed.returncode == 2
     assert "unadjusted" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("--step-size 0.1", "--num-leapfrog 4", "--kernel mala --num-leapfrog 4", "--num-carried 30", "--num-warmup 9", "--kernel hmc --warm-start 9"),
+        *(f"--test converged --kernel smc {option}" for option in ("--thin 2", "--num-warmup 9", "--step-size 0.1")),
+    ],
+)
+def test_an_option_that_nothing_reads_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str) -> None:
+    problem = ["--prior", "fashion32", "--operator", "avgpool:factor=8", "--sigma-y", "0.2", "--out", str(tmp_path / "c")]
+    monkeypatch.setattr(sys, "argv", ["noisewalk", "calibrate", *problem, *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"does not read {words.split()[-2]}" in capsys.readouterr().err

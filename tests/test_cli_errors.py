@@ -226,6 +226,19 @@ def test_an_unadjusted_kernel_needs_its_step(sample, kernel):
 
 
 @pytest.mark.parametrize(
+    ("kernel", "option"),
+    [
+        *(("smc", option) for option in ("num_draws", "chains", "thin", "num_warmup", "warm_start", "lr")),
+        *((kernel, "num_leapfrog") for kernel in ("em", "mala", "slice")),
+        *((kernel, "num_particles") for kernel in (None, "hmc")),
+    ],
+)
+def test_an_option_that_the_kernel_does_not_read_is_refused(sample, kernel, option):
+    says = sample(**{"chains": None, "num_draws": None, "warm_start": None, "kernel": kernel, option: "7"})
+    assert f"does not read --{option.replace('_', '-')}" in says
+
+
+@pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"num_draws": 0}, "num_draws"),

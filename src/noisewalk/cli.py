@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .cli_options import LIKELIHOOD_HELP, dtype_of, kernel_of
+from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, kernel_of, refuse
 
 if TYPE_CHECKING:
     from .loop import Plan
     from .problem import Problem
+    from .warmstart import Adam
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Samples from p(x | y) with generative priors.")
 priors_app = typer.Typer(help="List and show priors.", no_args_is_help=False, invoke_without_command=True)
@@ -91,14 +92,14 @@ def sample(
     num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
     kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc, slice or smc; without it preconditioned HMC.")] = None,
     step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it mala, pcnl and hmc adapt theirs.")] = None,
-    num_leapfrog: Annotated[int, typer.Option(help="Leapfrog steps of hmc.")] = 8,
-    num_particles: Annotated[int, typer.Option(help="Particles of smc.")] = 200,
+    num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc, 8, and of smc, 6.")] = None,
+    num_particles: Annotated[int | None, typer.Option(help="Particles of smc; 200.")] = None,
     thin: Annotated[int | None, typer.Option(help="Transitions per kept draw; 10 for adapted mala and pcnl, else 1.")] = None,
-    num_draws: Annotated[int, typer.Option(help="Draws kept per chain.")] = 100,
+    num_draws: Annotated[int | None, typer.Option(help="Draws kept per chain; 100.")] = None,
     num_warmup: Annotated[int | None, typer.Option(help="Transitions discarded first.")] = None,
-    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    warm_start: Annotated[int, typer.Option(help="Adam steps before the chain.")] = 200,
-    lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 0.01,
+    chains: Annotated[int | None, typer.Option(help="Chains; 4.")] = None,
+    warm_start: Annotated[int | None, typer.Option(help="Adam steps before the chain; 200.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Adam's learning rate; 0.01.")] = None,
     range: Annotated[tuple[float, float] | None, typer.Option(metavar="LO HI", help="Values that stand for -1 and 1.")] = None,
     fit: Annotated[str | None, typer.Option(help="crop, resize or pad a clean image of another size.")] = None,
     missing: Annotated[str | None, typer.Option(help="nan, or a mask file (nonzero = observed).")] = None,
@@ -115,7 +116,13 @@ def sample(
     from .priors.load import load_prior
     from .problem import from_image, from_measurement
     from .restore import restore
+    from .warmstart import Adam
 
+    if kernel == "smc":
+        refuse("smc", num_draws=num_draws, chains=chains, thin=thin, num_warmup=num_warmup, warm_start=warm_start, lr=lr)
+    else:
+        refuse(kernel or "the default kernel", num_particles=num_particles)
+        refuse(kernel or "hmc", num_leapfrog=num_leapfrog if kernel in (*KERNELS, "slice") else None)
     if fit not in (None, "crop", "resize", "pad"):
         raise ConfigError(f"unknown --fit {fit!r}: choose crop, resize or pad")
     if simulate and missing:
@@ -136,9 +143,10 @@ def sample(
     problem = problem.to(dtype_of(dtype)) if dtype == "float64" else problem
     folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
     if kernel == "smc":
-        _restore_smc(problem, step_size, num_leapfrog, num_particles, seed, folder, resume, microbatch)
+        _restore_smc(problem, step_size, num_leapfrog, _or(num_particles, 200), seed, folder, resume, microbatch)
         return
-    plan = _plan(problem, kernel, step_size, thin, num_draws, num_warmup, chains, warm_start, lr, seed, num_leapfrog)
+    start = Adam(warm_start, _or(lr, 0.01)) if (warm_start := _or(warm_start, 200)) else None
+    plan = _plan(problem, kernel, step_size, thin, _or(num_draws, 100), num_warmup, _or(chains, 4), start, seed, num_leapfrog)
     _announce(problem, plan, folder)
     restore(problem, plan, folder, _command(), resume, microbatch)
     _conclude(folder)
@@ -161,19 +169,16 @@ def _plan(
     num_draws: int,
     num_warmup: int | None,
     chains: int,
-    warm_start: int,
-    lr: float,
+    start: Adam | None,
     seed: int,
-    num_leapfrog: int,
+    num_leapfrog: int | None,
 ) -> Plan:
     from dataclasses import replace
 
     from .plan import DEFAULT_WARMUP, adaptation_of, resolve
-    from .warmstart import Adam
 
     target = problem.target()
-    chosen = None if kernel is None and step_size is None else kernel_of(kernel or "mala", step_size, num_leapfrog)
-    start = Adam(warm_start, lr) if warm_start else None
+    chosen = None if kernel is None and step_size is None and num_leapfrog is None else kernel_of(kernel or "hmc", step_size, _or(num_leapfrog, 8))
     each = thin if thin is not None else 10 if getattr(chosen, "evaluations", 8) == 1 and step_size is None else 1
     if chosen is None or step_size is not None:
         return resolve(target, chosen, num_draws, chains, "auto" if num_warmup is None else num_warmup, each, start, "auto", seed)
@@ -183,17 +188,21 @@ def _plan(
 
 
 def _restore_smc(
-    problem: Problem, step_size: float | None, num_leapfrog: int, num_particles: int, seed: int, folder: Path, resume: bool, microbatch: int | None
+    problem: Problem, step_size: float | None, num_leapfrog: int | None, num_particles: int, seed: int, folder: Path, resume: bool, microbatch: int | None
 ) -> None:
     from .restore import restore
     from .samplers.informed import SplitHMC
     from .tempering import resolve_smc
 
-    plan = resolve_smc(problem.target(), num_particles, kernel=SplitHMC(0.2 if step_size is None else step_size, num_leapfrog), seed=seed)
+    plan = resolve_smc(problem.target(), num_particles, kernel=SplitHMC(_or(step_size, 0.2), _or(num_leapfrog, 6)), seed=seed)
     print(f"{_head(problem)}\n  tempered SMC, {plan}\n  into {folder}", flush=True)
     restore(problem, plan, folder, _command(), resume, microbatch)
     _conclude(folder)
     print(f"open {folder / 'report.html'}")
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
 
 
 def _head(problem: Problem) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_options import LIKELIHOOD_HELP, dtype_of, kernel_of
+from .cli_options import LIKELIHOOD_HELP, dtype_of, kernel_of, refuse
 
 
 def register(app: typer.Typer) -> None:
@@ -27,12 +27,12 @@ def calibrate(
     test: Annotated[str, typer.Option(help="exactness (is the kernel right?) or converged (are its runs long enough?).")] = "exactness",
     kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc, slice or smc; without it the sound default.")] = None,
     step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it an exact kernel's is adapted.")] = None,
-    num_leapfrog: Annotated[int, typer.Option(help="Leapfrog steps of hmc.")] = 8,
+    num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc; 8.")] = None,
     num_problems: Annotated[int, typer.Option(help="Simulated problems.")] = 200,
     num_draws: Annotated[int, typer.Option(help="Draws the truth is ranked among.")] = 19,
-    thin: Annotated[int, typer.Option(help="Transitions between draws.")] = 1,
+    thin: Annotated[int | None, typer.Option(help="Transitions between draws; 1.")] = None,
     num_warmup: Annotated[int | None, typer.Option(help="Transitions before the draws of converged.")] = None,
-    warm_start: Annotated[int, typer.Option(help="Adam steps before the chains of converged.")] = 60,
+    warm_start: Annotated[int | None, typer.Option(help="Adam steps before the chains of converged; 60.")] = None,
     num_carried: Annotated[int | None, typer.Option(help="Particles that smc carries; at least --num-draws.")] = None,
     label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
     num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
@@ -51,12 +51,19 @@ def calibrate(
     from .report.calibration import write_calibration
     from .warmstart import Adam
 
+    if kernel in (None, "smc"):
+        refuse(kernel or "the default kernel", step_size=step_size)
+    refuse(kernel or "the default kernel", num_leapfrog=None if kernel == "hmc" else num_leapfrog, num_carried=None if kernel == "smc" else num_carried)
+    if test == "exactness" or kernel == "smc":
+        refuse("smc" if kernel == "smc" else "exactness", num_warmup=num_warmup, warm_start=warm_start)
+    if kernel == "smc":
+        refuse("smc", thin=thin)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder: give another --out")
     noise = parse_likelihood(likelihood, sigma_y)
     network = load_prior(prior, label, device, dtype_of(dtype))
     problem = f"{prior}, {operator}, {noise}"
-    chosen: Any = kernel if kernel is None or kernel == "smc" else kernel_of(kernel, step_size, num_leapfrog)
+    chosen: Any = kernel if kernel is None or kernel == "smc" else kernel_of(kernel, step_size, 8 if num_leapfrog is None else num_leapfrog)
     adapted = step_size is None and hasattr(chosen, "step_size") and getattr(chosen, "adjust", False)
     found = run(
         network.map(num_steps),
@@ -67,10 +74,10 @@ def calibrate(
         test,
         seed,
         num_draws,
-        thin,
+        1 if thin is None else thin,
         microbatch,
         num_warmup if num_warmup is not None else 100 if adapted else "auto",
-        Adam(warm_start) if warm_start else None,
+        Adam(60 if warm_start is None else warm_start) if warm_start != 0 else None,
         adapted,
         num_carried,
         device=device,

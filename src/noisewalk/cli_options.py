@@ -30,6 +30,23 @@ def dtype_of(name: str) -> Any:
     return getattr(torch, name)
 
 
+def refuse(what: str, **given: Any) -> None:
+    """Refuse options that nothing would read.
+
+    Arguments:
+        what: does not read them, such as "smc".
+        **given: values by the options' Python names, None where left out.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    from .errors import ConfigError
+
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{what} does not read --{name.replace('_', '-')} (got {value:g}): leave it out, or choose another --kernel")
+
+
 def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
     """A --kernel.
 
