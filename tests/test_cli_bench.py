@@ -51,10 +51,17 @@ def test_a_table_is_made_and_made_again_from_what_is_stored(bench, tmp_path):
 def test_a_figure_is_made_from_images_of_ones_own(bench, tmp_path):
     (tmp_path / "mine").mkdir()
     Image.fromarray(np.arange(40 * 40, dtype=np.uint8).reshape(40, 40)).save(tmp_path / "mine" / "a.png")
-    code, out, err = bench("figure4", *SMALL, "--images", "mine", "--tasks", "sr", "--methods", "cmedit", "--out", "f")
+    code, out, err = bench("figure4", *SMALL[:-2], "--images", "mine", "--tasks", "sr", "--methods", "cmedit", "--out", "f")
     assert code == 0, err
     assert (tmp_path / "f" / "figure4.png").stat().st_size > 1000
     assert "open f/figure4.png" in out
+
+
+def test_a_figure_of_one_sample_an_image_is_made_at_its_defaults(bench, tmp_path):
+    words = ["--prior", "fashion32", "--num-images", "1", "--warm-start", "1", "--tasks", "sr", "--methods", "ours1-em", "--out", "f"]
+    code, out, err = bench("figure3", *words)
+    assert code == 0, err
+    assert "1 images x 1 samples" in out
 
 
 WRONG = {
@@ -63,7 +70,11 @@ WRONG = {
     "unknown prior": (["table1", "--prior", "fashion33"], "fashion33"),
     "task": (["table1", *SMALL, "--tasks", "colouring"], "colouring"),
     "method": (["table1", *SMALL, "--methods", "magic"], "magic"),
-    "task of another table": (["table1", *SMALL, "--tasks", "phase"], "sr, blur, inpaint"),
+    "task of another table": (["table1", *SMALL, "--tasks", "sr,phase"], "sr, blur, inpaint"),
+    "method of another table": (["table1", *SMALL, "--methods", "cmedit,diverse"], "diverse"),
+    "extractor of a figure": (["figure4", *SMALL], "does not read --extractor"),
+    "tasks of figure 2": (["figure2", "--prior", "fashion32", "--tasks", "sr"], "does not read --tasks"),
+    "prior of figure 1": (["figure1", "--prior", "fashion32"], "does not read --prior"),
     "images": (["table1", *SMALL, "--images", "nowhere"], "nowhere"),
     "too many": (["table1", "--prior", "fashion32", "--num-images", "101"], "100 images"),
     "none": (["table1", "--prior", "fashion32", "--num-images", "0"], "--num-images"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_options import dtype_of
+from .cli_options import dtype_of, refuse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,8 +47,8 @@ def bench(
     warm_start: Annotated[int | None, typer.Option(help="Adam steps of ours.")] = None,
     num_warmup: Annotated[int | None, typer.Option(help="Warm-up of the exact kernel.")] = None,
     extractor: Annotated[
-        str, typer.Option(help="Of FD and diversity, or none: efficientnet-lite0, clip-vit-b32, resnet50, inception-v3.")
-    ] = "efficientnet-lite0",
+        str | None, typer.Option(help="Of FD and diversity, or none: efficientnet-lite0 if left out, clip-vit-b32, resnet50, inception-v3.")
+    ] = None,
     neural_blur: Annotated[Path | None, typer.Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")] = None,
     label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
     microbatch: Annotated[int | None, typer.Option(help="Rows per network call; 128, or 4 for large images.")] = None,
@@ -63,8 +63,14 @@ def bench(
         raise ConfigError(f"unknown {what!r}: choose one of {', '.join(WHAT)}")
     prior = prior or (PAPER_PRIOR if paper else None)
     if what == "figure1":
+        refuse(what, prior=prior, images=images, num_images=num_images, num_exact=num_exact, teacher=teacher, tasks=tasks, methods=methods)
+        refuse(what, num_samples=num_samples, num_steps=num_steps, warm_start=warm_start, num_warmup=num_warmup, label=label)
         _figure1(out or Path("bench") / what, seed)
         return
+    if what == "figure2":
+        refuse(what, num_images=num_images, num_exact=num_exact, tasks=tasks, methods=methods)
+    if not what.startswith("table"):
+        refuse(what, extractor=extractor)
     if prior is None:
         raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
     from .experiments.grid import Bench
@@ -92,7 +98,7 @@ def bench(
         num_steps,
         warm_start,
         num_warmup,
-        extractor if table and extractor != "none" else None,
+        None if not table or extractor == "none" else extractor or EXTRACTOR,
         _lpips_net(network),
         diversity=what == "table3",
         keep_draws=not table,
@@ -129,14 +135,17 @@ def _sheets(what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] |
     if what == "figure2":
         return {}
     own: dict[str, Any] = {what: TABLES[what]} if what in TABLES else FIGURES[what]
+    known = {key: list(dict.fromkeys(n for sheet in own.values() for n in getattr(sheet, key))) for key in ("tasks", "methods")}
+    for key, chosen in (("tasks", tasks), ("methods", methods)):
+        if strange := [name for name in chosen or () if name not in known[key]]:
+            raise ConfigError(f"{what} has no --{key} {', '.join(strange)}: choose from {', '.join(known[key])}")
     kept = {}
     for name, sheet in own.items():
         few, rows = (tuple(n for n in all_ if chosen is None or n in chosen) for all_, chosen in ((sheet.tasks, tasks), (sheet.methods, methods)))
         if few and rows:
             kept[name] = replace(sheet, tasks=few, methods=rows)
     if not kept:
-        known = {key: ", ".join(dict.fromkeys(n for sheet in own.values() for n in getattr(sheet, key))) for key in ("tasks", "methods")}
-        raise ConfigError(f"nothing is left of {what}: its tasks are {known['tasks']}; its methods {known['methods']}")
+        raise ConfigError(f"nothing is left of {what}: no picture of it shows these methods on these tasks")
     return kept
 
 

@@ -39,7 +39,7 @@ def calibrate(
     out: Annotated[Path, typer.Option(help="Folder of calibration.html, .json and .png.")] = Path("calibration"),
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="Of the network.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16.")] = "float32",
     microbatch: Annotated[int, typer.Option(help="Rows per network call.")] = 50,
 ) -> None:
     """Rank the truth of many simulated problems among the sampler's draws; uniform ranks mean that it is right."""
@@ -81,6 +81,7 @@ def calibrate(
         adapted,
         num_carried,
         device=device,
+        dtype=dtype_of("float64" if dtype == "float64" else "float32"),  # as `sample`: the half precisions are the network's alone
     )
     write_calibration(found, problem, out)
     for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):

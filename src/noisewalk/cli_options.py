@@ -44,7 +44,7 @@ def refuse(what: str, **given: Any) -> None:
 
     for name, value in given.items():
         if value is not None:
-            raise ConfigError(f"{what} does not read --{name.replace('_', '-')} (got {value:g}): leave it out, or choose another --kernel")
+            raise ConfigError(f"{what} does not read --{name.replace('_', '-')} (got {value}): leave it out")
 
 
 def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:

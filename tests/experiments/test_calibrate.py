@@ -8,6 +8,7 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
+from noisewalk.experiments.calibrate import _simulate
 from noisewalk.noise import Noise
 from noisewalk.types import Info, State, Target
 
@@ -105,3 +106,8 @@ def test_the_plot_has_a_curve_per_quantity() -> None:
 def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         nw.calibrate(PHI, bent, LIKELIHOOD, **change)  # type: ignore[arg-type]
+
+
+def test_the_whole_run_is_of_the_dtype() -> None:
+    target, truth = _simulate(nw.maps.Warp((3,), 0.5), torch.nn.Identity(), nw.likelihoods.Gaussian(0.5), 20, 0, None, "cpu", torch.float64)
+    assert target.y.dtype == truth.z.dtype == truth.x.dtype == torch.float64

@@ -95,6 +95,19 @@ def test_other_settings_in_one_folder_are_refused(make_bench):
         pending(replace(bench, seed=1), Grid(("sr",), ("ours1-em",), 1, 1))
 
 
+def test_no_adam_steps_are_other_settings_than_its_own(make_bench):
+    """And so are other weights of the same name, and another midpoint."""
+    bench = make_bench(adam_steps=None)
+    exact, two, task = METHODS["ours1-exact"], METHODS["ours2-em"], bench.tasks["sr"]
+    assert bench.settings(exact, task, 0) != make_bench(adam_steps=0).settings(exact, task, 0)
+    assert make_bench().settings(two, task, 0) == make_bench().settings(two, task, 0)
+    other, moved = make_bench(), make_bench()
+    next(other.prior.denoiser.network.parameters()).data.add_(1e-3)
+    moved.prior.card["midpoint"] = 0.7
+    assert other.settings(two, task, 0)["network"] != make_bench().settings(two, task, 0)["network"]
+    assert moved.settings(two, task, 0)["network"] != make_bench().settings(two, task, 0)["network"]
+
+
 def test_a_cell_without_samples_is_made_again_where_they_are_wanted(make_bench):
     bench, grid = make_bench(), Grid(("sr",), ("ours1-em",), 1, 1)
     complete(bench, grid)

@@ -8,7 +8,7 @@ import torch
 
 import noisewalk as nw
 from noisewalk.diagnostics.chains import image_diagnostics
-from noisewalk.experiments.scores import NAMES, score
+from noisewalk.experiments.scores import NAMES, r_hat_of_independent, score, turned
 from noisewalk.noise import PROBE, rows
 
 SHAPE, SIGMA = (1, 16, 16), 0.3
@@ -28,7 +28,7 @@ def test_scores_are_the_metrics_means():
     assert set(NAMES) <= set(out)
     assert out["psnr"] == pytest.approx(float(nw.metrics.psnr(draws[0], TRUTH).mean()), rel=1e-12)
     assert out["psnr_mean"] > out["psnr"]
-    assert out["r_hat"] == image_diagnostics(draws[0].unflatten(0, (2, 4)))["r_hat_max"]  # one chain: its halves
+    assert out["r_hat"] == image_diagnostics(draws[0].unflatten(0, (2, 4)))["r_hat_median"]  # one chain: its halves
     assert out["chi2"] == pytest.approx(1 + (0.2 / SIGMA) ** 2, abs=5 * (2 / 256) ** 0.5 * (1 + (0.2 / SIGMA) ** 2))
     assert math.isnan(out["lpips"])
     assert math.isnan(out["vendi"])
@@ -63,3 +63,16 @@ def test_diversity_of_equal_samples_is_none(monkeypatch):
     assert out["pixel_std"] == 0
     assert out["similarity"] == pytest.approx(1, abs=1e-12)
     assert out["vendi"] == pytest.approx(1, abs=1e-6)
+
+
+def test_one_draw_has_no_r_hat_and_few_independent_ones_are_above_one():
+    assert math.isnan(score(TRUTH[None, None], TRUTH, target(), True, NOTHING)[0]["r_hat"])
+    assert r_hat_of_independent(2, 5) > 1.1
+    assert r_hat_of_independent(4, 500) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_sample_turned_by_180_degrees_is_turned_back_and_no_other():
+    near = TRUTH + 0.1 * rows(5, 3).normal(SHAPE, PROBE, torch.float64)
+    mixed = torch.stack([near[0], near[1].flip(-2, -1), near[2]])
+    assert torch.equal(turned(mixed, TRUTH), near)
+    assert torch.equal(turned(mixed[None], TRUTH), near[None])

@@ -58,6 +58,7 @@ def calibrate(
     num_carried: int | None = None,
     progress: bool = True,
     device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Calibration:
     """Rank the truth of many simulated problems, all in one batch.
 
@@ -82,6 +83,7 @@ def calibrate(
         num_carried: particles of "smc"; None: num_draws.
         progress: show a progress bar on a terminal.
         device: where the map's weights are.
+        dtype: of noise, measurements and draws.
 
     Returns:
         Ranks, p-values, a plot.
@@ -100,7 +102,7 @@ def calibrate(
         raise ConfigError(f"exactness is a property of reversible kernels, and {kernel} is unadjusted: set adjust=True, or test='converged'")
     if adapted and (kernel is None or not hasattr(kernel, "step_size") or not getattr(kernel, "adjust", False)):
         raise ConfigError(f"adapted=True is for a given exact kernel with a step size (the default kernel is always adapted), got {kernel!r}")
-    target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch, device)
+    target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch, device, dtype)
     if test == "exactness" and not isinstance(kernel, str):
         before = target.nfe
         chosen = _fitted(target, kernel, seed + 1, progress) if kernel is None or adapted else kernel
@@ -109,10 +111,17 @@ def calibrate(
 
 
 def _simulate(
-    phi: NoiseMap, operator: Operator, likelihood: Likelihood, count: int, seed: int, microbatch: int | None, device: torch.device | str
+    phi: NoiseMap,
+    operator: Operator,
+    likelihood: Likelihood,
+    count: int,
+    seed: int,
+    microbatch: int | None,
+    device: torch.device | str,
+    dtype: torch.dtype,
 ) -> tuple[NoisePosterior, State]:
     rows = keyed.rows(seed, count, device=device).at(TRUTH)
-    z = rows.normal(tuple(phi.shape), keyed.INIT)
+    z = rows.normal(tuple(phi.shape), keyed.INIT, dtype)
     with torch.no_grad():
         x = torch.cat([phi(part) for part in z.split(microbatch or count)])
         y = likelihood.sample(operator(x), rows, observed_of(operator, tuple(x.shape[1:])))

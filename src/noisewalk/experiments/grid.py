@@ -28,7 +28,7 @@ from ..samplers.langevin import Langevin
 from ..targets import NoisePosterior
 from ..warmstart import Adam
 from .presets import METHODS, Guided, Method, Preset, Task, Walk, dataset_of, preset
-from .scores import score
+from .scores import RULES, score, turned
 
 NFE_HMC, NFE_REFRESH, WARMUP, ADAM = 8, 2 * (1 + 4 * 48), 120, 200
 """Network calls of the default kernel's transition and preconditioners, and the lengths of its warm-up and warm start: for estimates alone."""
@@ -76,6 +76,7 @@ class Bench:
     keep_draws: bool = False
     microbatch: int | None = None
     _maps: dict[int, Any] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if getattr(self.prior.denoiser, "kind", None) != "consistency":
@@ -123,19 +124,37 @@ class Bench:
     def settings(self, method: Method, task: Task, image: int) -> dict[str, Any]:
         """What makes a cell, JSON-ready: two cells of the same settings are the same."""
         owner = self.teacher if method.backbone == "dm" and self.teacher is not None else self.prior
-        exact = f"default kernel, {self.chains} chains, warm-up {self.num_warmup or 'auto'}, Adam {self.adam_steps or 'auto'}"
+        adam, warmup = ("auto" if value is None else value for value in (self.adam_steps, self.num_warmup))
+        exact = f"default kernel, {self.chains} chains, warm-up {warmup}, Adam {adam}"
         return {
-            "network": f"{owner.name} {owner.card.get('sha256') or ''}".strip(),
+            "network": f"{owner.name} {self._identity(method)}",
             "label": self.label,
-            "operator": task.operator,
+            "operator": self._operator(task),
             "sigma_y": task.sigma_y,
             "preset": exact if method.family == "exact" else repr(self.preset(method, task.name)),
             "num_samples": self.num_samples,
             "seed": self.seed,
             "dtype": [str(self.images.dtype), str(next(owner.denoiser.network.parameters()).dtype)],  # type: ignore[union-attr]
             "image": describe(self.images[image]),
-            "scored": [self.extractor, self.lpips_net, self.diversity],
+            "scored": [self.extractor, self.lpips_net, self.diversity, RULES],
         }
+
+    def _identity(self, method: Method) -> str:
+        """What the method calls: weights by their hash, the midpoint of a map of two steps."""
+        key = "teacher" if method.backbone == "dm" else f"map {method.num_steps}" if method.family in ("walk", "exact") else "prior"
+        if key not in self._texts:
+            if key.startswith("map"):
+                self._texts[key] = describe(self.phi(method.num_steps))
+            else:
+                owner = self.teacher if key == "teacher" and self.teacher is not None else self.prior
+                self._texts[key] = describe(owner.denoiser)
+        return self._texts[key]
+
+    def _operator(self, task: Task) -> str:
+        """The operator with the hash of what it holds."""
+        if task.operator not in self._texts:
+            self._texts[task.operator] = f"{task.operator} {describe(parse(task.operator, self.prior.shape))}"
+        return self._texts[task.operator]
 
 
 @dataclass(frozen=True)
@@ -244,6 +263,8 @@ def _block(bench: Bench, task: Task, method: Method, images: range) -> None:
     except DivergedError as error:
         failed = str(error)
     seconds = time.perf_counter() - started
+    if task.name == "phase":
+        draws = torch.stack([turned(x, true) for x, true in zip(draws, truth, strict=True)])
     for k, i in enumerate(images):
         if read_cell(bench, task, method, i) is not None:
             continue

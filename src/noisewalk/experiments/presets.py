@@ -279,7 +279,7 @@ def tasks_for(shape: tuple[int, ...], seed: int = 0, neural_blur: Path | None = 
         ("blur", "Gaussian Deblur", f"blur:kernel_size={kernel},std=3", fits),
         ("inpaint", f"{keep:.0%} Inpainting", f"inpaint:keep={keep},seed={seed}", ""),
         ("nonlinear", "Nonlinear Deblur", blurred, why),
-        ("phase", "Phase Retrieval", "phase:oversample=1", ""),
+        ("phase", "Phase Retrieval", "phase:oversample=1", "samples turned by 180 degrees where that is nearer to the truth: the measurement cannot tell"),
         ("hdr", "HDR Reconstruction", "hdr:factor=2", ""),
     )
     return {name: Task(name, title, operator, SIGMA_Y[name], note) for name, title, operator, note in made}

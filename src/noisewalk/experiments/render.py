@@ -66,7 +66,7 @@ def _text(row: dict[str, Any], key: str, digits: int) -> str:
     if row.get("missing"):
         return "n/a"
     value, error = row[key]
-    return "n/a" if value is None else f"{value:.{digits}f}" + ("" if error is None or key == "nfe" else f" ± {error:.{digits}f}")
+    return "n/a" if value is None else f"{value:.{digits}f}" + ("" if error is None or key in ("nfe", "seconds") else f" ± {error:.{digits}f}")
 
 
 def markdown(found: dict[str, Any], layout: Layout) -> str:
@@ -97,15 +97,21 @@ def _grid_lines(found: dict[str, Any], tasks: list[str], columns: dict[str, tupl
 def notes(found: dict[str, Any]) -> list[str]:
     """What stands below a table."""
     floor, reference = found["reference"]["fd_of_halves"], found["reference"]["images"]
-    n, halves = found["num_samples"], "n/a" if floor is None else f"{floor:.1f}"
+    n = found["num_samples"]
+    halves, truths, independent = (
+        "n/a" if value is None else f"{value:.{digits}f}"
+        for value, digits in ((floor, 1), (found["reference"]["fd_of_truths"], 1), (found["r_hat_of_independent"], 2))
+    )
     best = "Bold: best method; italic: second best" if found["overall"] else "Bold: best CM method; italic: second best; *: best DM method"
     out = [
         f"{best}. ±: standard error over images. n/a: see below.",
-        f"FD and KID: features of {found['extractor']}, not FID; against {reference} images (assumed: the paper does not name its reference). "
-        f"KID has no error here, the samples of one image being dependent. FD of the two halves of the reference: {halves}.",
+        f"FD and KID: features of {found['extractor']}, not FID; against {reference} images ({found['reference']['source']}; the paper does not "
+        "name its reference). "
+        f"FD of the two halves of the reference: {halves}; of the true images, each as often as it has samples: {truths}. "
+        "FD depends on the number of images, so rows of fewer have none. KID: one sample of each image at a time, averaged.",
         f"Coverage: pixels whose true value lies between the smallest and largest of {n} samples, nominally {found['nominal_coverage']:.3f}; "
-        "it also measures how well the prior fits. s / sample: wall time on this machine, images batched. R-hat: worst of an image, where there are "
-        "chains; a chain alone is taken as two, its halves.",
+        "it also measures how well the prior fits. s / sample: wall time on this machine, images batched as each row says. R-hat: median over an image's "
+        f"pixels and projections, a chain alone taken as two, its halves; of as few but independent draws it is {independent}.",
     ]
     for task, about in found["tasks"].items():
         out.append(f"{about['title']}: {about['operator']}, sigma_y {about['sigma_y']:g}{'; ' + about['note'] if about['note'] else ''}.")
@@ -115,7 +121,8 @@ def notes(found: dict[str, Any]) -> list[str]:
                 continue
             fewer = f"; {row['num_images']} of the images" if row["num_images"] < found["num_images"] else ""
             failed = f"; {row['failed']} images without finite samples" if row["failed"] else ""
-            out.append(f"- {METHODS[name].label}: {row['preset']}{fewer}{failed}.")
+            batched = f"; {max(cell['batch'] for cell in row['images'])} images a batch"
+            out.append(f"- {METHODS[name].label}: {row['preset']}{fewer}{failed}{batched}.")
     return [f"{line}\n" if not line.startswith("- ") else line for line in out]
 
 

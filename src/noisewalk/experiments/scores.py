@@ -3,6 +3,9 @@ r"""The numbers of one cell: an image's samples beside its truth.
 Fidelity is averaged over the samples; the mean of the samples is scored beside it. Coverage is the share of pixels whose true value lies between the
 smallest and the largest of n samples, nominally (n - 1) / (n + 1); on real images it also measures how well the prior fits. A sample with a value
 that is not finite makes its cell's numbers NaN.
+
+R-hat is the median over pixels that vary and projections, from chains cut in halves: from as few draws as a table's it is above 1 even where
+all draws are independent (`r_hat_of_independent` says how far), and its maximum says nothing at all.
 """
 
 from typing import Any
@@ -17,6 +20,8 @@ from ..targets import NoisePosterior
 
 NAMES = ("psnr", "ssim", "lpips", "psnr_mean", "chi2", "coverage", "r_hat", "diversity_score", "similarity", "pairwise_lpips", "pixel_std", "vendi")
 CLUSTERS = 6
+RULES = 2
+"""Version of these rules: cells scored by others are made again."""
 
 
 def score(draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, bench: Any) -> tuple[dict[str, Any], Tensor | None]:
@@ -46,13 +51,47 @@ def score(draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, b
     if len(x) > 1:
         out["coverage"] = float(((truth >= x.amin(0)) & (truth <= x.amax(0))).double().mean())
     if chained:
-        half = draws.shape[1] // 2
-        chains = draws if len(draws) > 1 else draws[0, -2 * half :].unflatten(0, (2, half))
-        out["r_hat"] = image_diagnostics(chains)["r_hat_max"]
+        out["r_hat"] = _r_hat(draws)
     found = None if bench.extractor is None else features(x, bench.extractor)
     if bench.diversity and len(x) > 1:
         out |= _diversity(x, found, bench)
     return out, found
+
+
+def _r_hat(draws: Tensor) -> float:
+    half = draws.shape[1] // 2
+    if len(draws) == 1 and half == 0:
+        return float("nan")
+    chains = draws if len(draws) > 1 else draws[0, -2 * half :].unflatten(0, (2, half))
+    return image_diagnostics(chains)["r_hat_median"]
+
+
+def r_hat_of_independent(num_chains: int, num_draws: int) -> float:
+    """What the R-hat column would be if all draws were independent.
+
+    Arguments:
+        num_chains: chains.
+        num_draws: of each.
+
+    Returns:
+        The median over a thousand numbers; NaN for too few draws.
+    """
+    return _r_hat(torch.randn(num_chains, num_draws, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+
+
+def turned(draws: Tensor, truth: Tensor) -> Tensor:
+    """Each sample, or the sample turned by 180 degrees where that is nearer to the truth: phase retrieval cannot tell the two apart.
+
+    Arguments:
+        draws: (..., *x), x of (C, H, W).
+        truth: (*x).
+
+    Returns:
+        The samples.
+    """
+    other = draws.flip(-2, -1)
+    nearer = (other - truth).square().flatten(-3).sum(-1) < (draws - truth).square().flatten(-3).sum(-1)
+    return torch.where(nearer[..., None, None, None], other, draws)
 
 
 def _diversity(x: Tensor, found: Tensor | None, bench: Any) -> dict[str, float]:

@@ -1,7 +1,9 @@
 """The paper's tables over a grid: which rows and columns, what they will cost, and the result as Markdown, LaTeX and JSON.
 
-Every number is a mean over images with its standard error; the Frechet and kernel distances are over all samples of all images, so they have none.
-The paper's FID column is FD here, with its extractor named; its reference, which the paper does not name, is the pool of images given.
+Every number is a mean over images with its standard error; the distances have none: FD is over all samples of all images, and given for rows of all
+images alone, as it depends on their number; KID compares one sample of each image at a time, which are independent, and is the mean over the samples.
+The paper's FID column is FD here, with its extractor named; its reference, which the paper does not name, is the pool of images given, without those
+that are restored where at least half of it is left.
 """
 
 import time
@@ -17,6 +19,7 @@ from torch import Tensor
 from ..metrics import features, frechet, kid, mean_and_se
 from .grid import Bench, Grid, expected_nfe, path_of, read_cell
 from .presets import LINEAR, METHODS, NONLINEAR
+from .scores import r_hat_of_independent
 
 GUIDED = ("dps-dm", "mpgd-dm", "lgd-dm", "dps-cm", "mpgd-cm", "lgd-cm")
 OURS = ("ours1-em", "ours2-em", "ours1-exact", "ours2-exact")
@@ -28,7 +31,7 @@ BESIDE = {
     "kid": ("KID x 1000", -1, 2),
     "nfe": ("NFE / sample", 0, 0),
     "seconds": ("s / sample", 0, 3),
-    "r_hat": ("R-hat", 0, 2),
+    "r_hat": ("R-hat, median", 0, 2),
     "chi2": ("chi2", 0, 2),
     "coverage": ("coverage", 0, 3),
 }
@@ -151,7 +154,9 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
     Returns:
         JSON-ready: settings, per task and method the mean and standard error of every column and each image's numbers.
     """
-    reference = None if bench.extractor is None else features(bench.images[:MAX_REFERENCE], bench.extractor)
+    pool = None if bench.extractor is None else features(bench.images[:MAX_REFERENCE], bench.extractor)
+    apart = 0 if 2 * grid.num_images > min(MAX_REFERENCE, len(bench.images)) else grid.num_images
+    reference = None if pool is None else pool[apart:]
     rows: dict[str, dict[str, Any]] = {}
     for task in grid.tasks:
         rows[task] = {}
@@ -173,7 +178,15 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
         "extractor": bench.extractor,
         "lpips_net": bench.lpips_net,
         "nominal_coverage": (n - 1) / (n + 1),
-        "reference": {"images": min(MAX_REFERENCE, len(bench.images)), "source": "assumed: the pool of given images", "fd_of_halves": _floor(reference)},
+        "reference": {
+            "images": min(MAX_REFERENCE, len(bench.images)) - apart,
+            "source": "assumed: the pool of given images" + (" but those restored" if apart else ", those restored among them"),
+            "fd_of_halves": _floor(reference),
+            "fd_of_truths": None
+            if pool is None or reference is None or len(reference) < 4
+            else frechet(pool[: grid.num_images].repeat_interleave(n, 0), reference),
+        },
+        "r_hat_of_independent": _number(r_hat_of_independent(bench.chains, n // bench.chains)),
         "rows": rows,
     }
 
@@ -192,6 +205,8 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
             values = torch.tensor([float("nan") if cell[key] is None else float(cell[key]) for cell in cells], dtype=torch.float64)
             out[key] = [_number(v) for v in mean_and_se(values)]
     out |= _distances([path_of(bench, task, name, i).with_suffix(".npz") for i in range(count)], reference)
+    if count < grid.num_images:
+        out["fd"] = [None, None]
     return out
 
 
@@ -202,11 +217,12 @@ def _distances(paths: list[Path], reference: Tensor | None) -> dict[str, Any]:
             if "features" not in arrays:
                 return {"fd": [None, None], "kid": [None, None]}
             found.append(torch.from_numpy(arrays["features"]))
-    x = torch.cat(found)
-    if reference is None or min(len(x), len(reference)) < 4:
+    if reference is None or min(len(found), len(reference)) < 4 or len({len(x) for x in found}) > 1:
         return {"fd": [None, None], "kid": [None, None]}
-    value, _ = kid(x, reference.cpu(), num_subsets=min(10, len(x) // 2, len(reference) // 2))
-    return {"fd": [frechet(x, reference.cpu()), None], "kid": [1000.0 * value, None]}
+    held, x = reference.cpu(), torch.stack(found)
+    blocks = min(10, len(x) // 2, len(held) // 2)
+    values = [kid(x[:, k], held, num_subsets=blocks)[0] for k in range(x.shape[1])]
+    return {"fd": [frechet(x.flatten(0, 1), held), None], "kid": [1000.0 * sum(values) / len(values), None]}
 
 
 def _floor(reference: Tensor | None) -> float | None:
