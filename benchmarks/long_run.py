@@ -17,7 +17,7 @@ from simulated import simulated
 import noisewalk as nw
 from noisewalk.diagnostics.chains import projections, varying
 from noisewalk.loop import Plan
-from noisewalk.plan import adaptation_of
+from noisewalk.plan import FRICTION, adaptation_of
 from noisewalk.run import sample_stored
 from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
 
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--adam", type=int, default=80)
     parser.add_argument("--rank", type=int, default=40)
     parser.add_argument("--num-leapfrog", type=int, default=8, help="steps a transition; 8 is the default kernel")
+    parser.add_argument("--friction", type=float, default=FRICTION, help="of its velocities; inf draws them afresh at every transition")
     parser.add_argument("--warmup", type=int, default=25, help="transitions that adapt the step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--report", action="store_true", help="do not go on, print")
@@ -46,7 +47,7 @@ def main() -> None:
     label = 50.0 if args.label is None and args.prior == "terrain128" else args.label
     prior = nw.load_prior(args.prior, label)
     target = simulated(prior, args.operator, args.sigma_y, args.seed + 1)
-    kernel = nw.HMC(0.8 / args.num_leapfrog, args.num_leapfrog)
+    kernel = nw.HMC(0.8 / args.num_leapfrog, args.num_leapfrog, friction=args.friction)
     setup = 1 + args.adam + 1 + 4 * (args.rank + OVERSAMPLING) + args.warmup * kernel.evaluations
     num_draws = (args.calls - setup) // kernel.evaluations
     plan = Plan(kernel, num_draws, args.chains, args.warmup, 1, nw.Adam(args.adam), adaptation_of(kernel)[0], args.seed, Refresh((0.0,), args.rank))

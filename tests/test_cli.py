@@ -10,6 +10,7 @@ from PIL import Image
 import noisewalk as nw
 from noisewalk.cli import _plan
 from noisewalk.data import held_out_images as images
+from noisewalk.plan import FRICTION
 
 
 def run(*args, cwd=None):
@@ -56,5 +57,5 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, change, says):
 def test_options_of_hmc_without_a_kernel_are_those_of_the_default_one(step_size, num_leapfrog):
     target = nw.NoisePosterior(nw.maps.Affine(torch.eye(3), torch.zeros(3)), lambda x: x, nw.likelihoods.Gaussian(1.0), torch.zeros(1, 3))
     plan = _plan(SimpleNamespace(target=lambda: target), None, step_size, None, 2, None, 2, None, 0, num_leapfrog)
-    assert repr(plan.kernel) == repr(nw.HMC(step_size or 0.1, num_leapfrog or 8))
+    assert repr(plan.kernel) == repr(nw.HMC(step_size or 0.1, num_leapfrog or 8, friction=FRICTION))
     assert (plan.adapt is None) == (step_size is not None)

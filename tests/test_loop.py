@@ -104,9 +104,10 @@ def test_checkpoints_wait_for_their_time(monkeypatch):
     assert sink.checkpoints == []
 
 
-def test_from_every_state_the_loop_goes_on_bitwise(always, tmp_path):
-    whole = Recorder()
-    ticks = drive(target(), PLAN, whole)
+@pytest.mark.parametrize("kernel", [PLAN.kernel, nw.HMC(0.1, 2, friction=0.5)], ids=["fresh", "kept velocity"])
+def test_from_every_state_the_loop_goes_on_bitwise(always, tmp_path, kernel):
+    whole, plan = Recorder(), dataclasses.replace(PLAN, kernel=kernel)
+    ticks = drive(target(), plan, whole)
     samplers = whole.checkpoints + [sampler for _, _, sampler, _ in whole.draws]
     assert {stage(sampler) for sampler in samplers} == {"warm start", "warm-up", "draws"}
     for number, sampler in enumerate(samplers):
@@ -114,7 +115,7 @@ def test_from_every_state_the_loop_goes_on_bitwise(always, tmp_path):
         rest = Recorder(decode(tmp_path / "state"))
         posterior = target()
         posterior(torch.zeros(2, 6, dtype=torch.float64))  # what was spent before is not this run's
-        after = drive(posterior, PLAN, rest)
+        after = drive(posterior, plan, rest)
         missing = max(0, number - len(whole.checkpoints) + 1)
         assert len(rest.draws) == 3 - missing
         for found, expected in zip(rest.draws, whole.draws[missing:], strict=True):
@@ -123,6 +124,16 @@ def test_from_every_state_the_loop_goes_on_bitwise(always, tmp_path):
             assert found[2]["nfe"] == expected[2]["nfe"]
             assert found[2]["seconds"] >= sampler["seconds"] > 0
         assert [tick[:4] for tick in after] == [tick[:4] for tick in ticks[len(ticks) - len(after) :]]
+
+
+def test_a_velocity_is_kept_from_transition_to_transition():
+    kernel, posterior, rows, sink = nw.HMC(0.1, 2, friction=0.5), target(), noise.rows(7, 2, 2), Recorder()
+    drive(posterior, Plan(kernel, 3, 2, 0, 1, None, None, 7), sink)
+    state, velocity = posterior(rows.at(0).normal((6,), noise.INIT, torch.float64)), None
+    for k in range(3):
+        state, _, velocity = kernel.carry(state, posterior, rows.at(1 + k), velocity)
+        assert torch.equal(sink.draws[k][0].z, state.z)
+        assert torch.equal(sink.draws[k][2]["velocity"], velocity)
 
 
 def test_a_finished_run_costs_nothing_more():

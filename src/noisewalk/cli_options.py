@@ -62,6 +62,7 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
         ConfigError: an unknown name, or a step size missing or out of place.
     """
     from .errors import ConfigError
+    from .plan import FRICTION
     from .samplers.hmc import HMC
     from .samplers.langevin import Langevin
     from .samplers.slice import EllipticalSlice
@@ -72,7 +73,7 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
             raise ConfigError(f"the unadjusted kernel {name} needs --step-size, for instance 1e-5 as in the paper")
         return Langevin(1e-3 if step_size is None else step_size, scheme, adjust)
     if name == "hmc":
-        return HMC(0.1 if step_size is None else step_size, num_leapfrog)
+        return HMC(0.1 if step_size is None else step_size, num_leapfrog, friction=FRICTION)
     if name == "slice":
         if step_size is not None:
             raise ConfigError("elliptical slice sampling has no step size: leave --step-size out")

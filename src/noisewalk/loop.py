@@ -76,6 +76,7 @@ class _Position:
     adaptation: Tensor | None = None
     adapted: int = 0
     preconditioner: dict[str, Tensor] | None = None
+    velocity: Tensor | None = None
     adam_steps: int = 0
     transitions: int = 0
     dead_for: int = 0
@@ -205,7 +206,11 @@ def _transition(here: _Position, target: Any, plan: Plan, rows: keyed.Noise) -> 
     _refresh(here, target, plan)
     if plan.adapt is not None and here.adaptation is None and warming:
         here.adaptation = plan.adapt.start(plan.kernel.step_size, target.num_images)
-    here.state, info = _kernel(here, plan).step(here.state, target, rows.at(1 + here.transitions))
+    kernel, noise = _kernel(here, plan), rows.at(1 + here.transitions)
+    if hasattr(kernel, "carry"):
+        here.state, info, here.velocity = kernel.carry(here.state, target, noise, here.velocity)
+    else:
+        here.state, info = kernel.step(here.state, target, noise)
     here.transitions += 1
     if plan.adapt is not None and here.adaptation is not None and warming:
         here.adapted += 1

@@ -1,5 +1,6 @@
 """From the arguments of `sample` to a plan with nothing left on "auto", and the run's specification."""
 
+import math
 from typing import Any
 
 import torch
@@ -18,6 +19,10 @@ DEFAULT_WARMUP = 120
 """Transitions of the default kernel's warm-up."""
 
 
+FRICTION = 0.5
+"""Of the default kernel: velocities last for about 2 radians of the reference's rotation, or until a rejection."""
+
+
 def default_kernel(target: Any) -> Kernel:
     """What `sample` uses without a kernel, its step and its preconditioner meant to be adapted.
 
@@ -25,9 +30,9 @@ def default_kernel(target: Any) -> Kernel:
         target: the posterior.
 
     Returns:
-        HMC around the Gauss-Newton Gaussian; elliptical slice sampling where there are no gradients.
+        HMC around the Gauss-Newton Gaussian, its velocities kept from transition to transition; elliptical slice sampling where there are no gradients.
     """
-    return HMC(0.1, num_leapfrog=8) if getattr(target, "differentiable", True) else EllipticalSlice()
+    return HMC(0.1, num_leapfrog=8, friction=FRICTION) if getattr(target, "differentiable", True) else EllipticalSlice()
 
 
 def adaptation_of(kernel: Kernel) -> tuple[DualAveraging | None, Refresh | None]:
@@ -40,7 +45,7 @@ def adaptation_of(kernel: Kernel) -> tuple[DualAveraging | None, Refresh | None]
         The adaptation of its step and the refresh of its preconditioner, each None where the kernel has neither.
     """
     if isinstance(kernel, HMC):
-        return DualAveraging(target_accept=0.8), Refresh()
+        return DualAveraging(target_accept=0.9 if math.isfinite(kernel.friction) else 0.8), Refresh()  # a rejection turns back a kept velocity
     return DualAveraging() if hasattr(kernel, "step_size") else None, None
 
 

@@ -23,6 +23,21 @@ PROBLEMS, TRANSITIONS, DIM, SEED = 2000, 29, 4, 50
 STEP_SIZE = 0.08
 LEVEL = 0.01
 QUANTITIES = ("nll", "log posterior", "projection of x", "radius")
+
+
+class Joined:
+    """Three transitions that keep their velocity, the first of them a fresh one: reversible as a whole."""
+
+    def __init__(self, kernel: nw.HMC) -> None:
+        self.kernel = kernel
+
+    def step(self, state: State, target: nw.NoisePosterior, rows: noise.Noise) -> tuple[State, Any]:
+        velocity = None
+        for k in range(3):
+            state, info, velocity = self.kernel.carry(state, target, rows.at(3 * rows.step + k), velocity)
+        return state, info
+
+
 ADJUSTED = {
     "mala": nw.Langevin(STEP_SIZE, adjust=True),
     "pcnl": nw.Langevin(STEP_SIZE, scheme="ei", adjust=True),
@@ -30,6 +45,8 @@ ADJUSTED = {
     "hmc": nw.HMC(0.35, 2),
     "preconditioned hmc": nw.HMC(0.5, 2, preconditioner=low_rank(torch.float64)),
     "mass matrix hmc": nw.HMC(0.5, 2, "leapfrog", low_rank(torch.float64)),
+    "hmc, velocity kept": Joined(nw.HMC(0.5, 1, friction=0.2)),
+    "preconditioned hmc, velocity kept": Joined(nw.HMC(0.7, 1, preconditioner=low_rank(torch.float64), friction=0.2)),
     "slice": nw.EllipticalSlice(),
     "preconditioned slice": nw.EllipticalSlice(low_rank(torch.float64)),
 }

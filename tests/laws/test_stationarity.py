@@ -116,6 +116,39 @@ def test_around_its_own_gaussian_nothing_is_ever_rejected(kernel: str) -> None:
     assert rate > 1 - 1e-9
 
 
+def carried(case: Problem, kernel: nw.HMC, num_steps: int) -> tuple[torch.Tensor, float]:
+    """Position and kept velocity together, whitened, and the mean acceptance rate."""
+    rows, state, velocity, rate = noise.rows(1, 1, ROWS), case.target(start(case, torch.ones_like(case.eigenvalues))), None, 0.0
+    for step in range(num_steps):
+        state, info, velocity = kernel.carry(state, case.target, rows.at(step), velocity)
+        rate += float(info.acceptance_rate.mean()) / num_steps
+    return torch.cat([case.whiten(state.z), velocity], 1), rate
+
+
+KEPT = {
+    "leapfrog": lambda case: nw.HMC(0.45, 2, "leapfrog", friction=0.1),
+    "rank 1": lambda case: nw.HMC(0.6, 2, preconditioner=reference(case, 1, exact=False), friction=0.1),
+    "wrong everywhere": lambda case: nw.HMC(0.35, 2, preconditioner=wrong(case), friction=0.1),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_position_and_kept_velocity_keep_their_joint_law(name: str) -> None:
+    joint, rate = carried(case := problem(EIGENVALUES), KEPT[name](case), num_steps=20)
+    assert 0.3 < rate < 0.95
+    assert deviations(joint).abs().max() < TOLERANCE
+
+
+def test_a_velocity_that_is_not_reversed_after_a_rejection_keeps_another_law() -> None:
+    class Forgetful(nw.HMC):
+        def carry(self, *args):
+            state, info, velocity = super().carry(*args)
+            return state, info, torch.where(info.accepted[:, None], velocity, -velocity)
+
+    joint, _ = carried(problem(EIGENVALUES), Forgetful(0.45, 1, "leapfrog", friction=0.02), num_steps=80)
+    assert deviations(joint).abs().max() > 2 * TOLERANCE
+
+
 def test_the_preconditioned_unadjusted_scheme_is_biased_where_its_gaussian_is_wrong() -> None:
     case = problem(EIGENVALUES)
     z, _ = evolve(case, nw.Langevin(0.6, "ei", preconditioner=wrong(case)), start(case, torch.ones_like(case.eigenvalues)), num_steps=25)

@@ -127,8 +127,28 @@ def test_the_jitter_is_per_row_and_within_its_bounds() -> None:
     assert 0.12 < float(seen[0].max()) <= 0.13
 
 
+def test_short_transitions_that_keep_their_velocity_mix_like_a_long_one() -> None:
+    """On a stiff Gaussian, at equal cost: a random walk of short transitions against the same with velocities kept."""
+    matrix = torch.diag(torch.cat([torch.full((3,), 30.0), torch.zeros(3)])).double()
+    target = nw.NoisePosterior(nw.maps.Affine(matrix), torch.nn.Identity(), nw.likelihoods.Gaussian(1.0), torch.zeros(1, 6, dtype=torch.float64))
+    sizes = []
+    for friction in (math.inf, 0.5):
+        run = nw.sample(target, nw.HMC(0.02, 4, friction=friction), 1000, 4, warm_start=None, progress=False)
+        sizes.append(float(nw.diagnostics.ess_bulk(run.z[0])[3:].min()))
+    assert sizes[1] > 4 * sizes[0]
+
+
 @pytest.mark.parametrize(
-    "change", [{"step_size": 0.0}, {"step_size": float("nan")}, {"num_leapfrog": 0}, {"num_leapfrog": 1.5}, {"integrator": "verlet"}, {"jitter": 1.0}]
+    "change",
+    [
+        {"step_size": 0.0},
+        {"step_size": float("nan")},
+        {"num_leapfrog": 0},
+        {"num_leapfrog": 1.5},
+        {"integrator": "verlet"},
+        {"jitter": 1.0},
+        {"friction": 0.0},
+    ],
 )
 def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError):

@@ -154,8 +154,12 @@ def _exactness(target: NoisePosterior, truth: State, kernel: Kernel, num_draws: 
         state = truth
         for k in range(num_draws):
             state = select(place == k, truth, state)  # this row's backward part is complete: go forward from the truth
+            velocity = None  # fresh at every place: from place to place the chain is reversible, whatever is carried between
             for step in range(k * thin, (k + 1) * thin):
-                state, info = kernel.step(state, target, rows.at(1 + step))
+                if hasattr(kernel, "carry"):
+                    state, info, velocity = kernel.carry(state, target, rows.at(1 + step), velocity)
+                else:
+                    state, info = kernel.step(state, target, rows.at(1 + step))
                 rates.append(float(info.acceptance_rate.double().mean()))
                 yield Tick("ranks", step + 1, num_draws * thin, target.nfe - before, rates[-1])
             chain.append(_quantities(state, seed))

@@ -10,8 +10,14 @@ With velocity $v \sim N(0, H^{-1})$, u = z - m and psi as in `preconditioner.py`
 A kick by q changes the kinetic energy by $-\tfrac h4 \langle q, v + v_+ \rangle$, summed in float64, so no two large energies are subtracted.
 The step is jittered by one factor a transition, drawn independently of the state, which keeps the kernel reversible and breaks resonances.
 
+A velocity may outlive its transition, of L steps of size h: `carry` hands it on, reversed after a rejection, and with the friction gamma
+$$v \leftarrow p \, v + \sqrt{1 - p^2} \, \xi, \qquad p = e^{-\gamma h L}, \quad \xi \sim N(0, H^{-1}),$$
+so that short transitions, each of which makes a draw, join into a long trajectory: underdamped Langevin dynamics, exact. (z, v) keeps
+posterior x N(0, H^-1); a chain of z alone is then no longer reversible.
+
 References: Duane, Kennedy, Pendleton and Roweth, Hybrid Monte Carlo, 1987; Beskos, Pinski, Sanz-Serna and Stuart, Hybrid Monte Carlo on
-Hilbert Spaces, 2011, equation 3.3; Neal, MCMC Using Hamiltonian Dynamics, 2011, sections 3.2 and 5.4.
+Hilbert Spaces, 2011, equation 3.3; Neal, MCMC Using Hamiltonian Dynamics, 2011, sections 3.2, 5.3 and 5.4; Horowitz, A generalized
+guided Monte Carlo algorithm, 1991 (the velocity that is kept); Riou-Durand and Vogrinc, Metropolis adjusted Langevin trajectories, 2022 (friction).
 """
 
 import math
@@ -40,6 +46,8 @@ class HMC:
         integrator: "gaussian" or "leapfrog".
         preconditioner: N(m, H^-1) from `gauss_newton`; None is N(0, I).
         jitter: the step is multiplied by a uniform number in [1 - jitter, 1 + jitter], one per row and transition.
+        friction: gamma > 0; below infinity the chains of `nw.sample` keep their velocities from one transition to the next. `step` alone is always the
+            reversible transition with a fresh velocity.
 
     Raises:
         ConfigError: a value out of range.
@@ -50,6 +58,7 @@ class HMC:
     integrator: str = "gaussian"
     preconditioner: LowRank | None = None
     jitter: float = 0.2
+    friction: float = math.inf
 
     needs_gradient = True
     adjust = True
@@ -62,6 +71,8 @@ class HMC:
             raise ConfigError(f"num_leapfrog must be a whole number of at least 1, got {self.num_leapfrog!r}")
         if not 0.0 <= self.jitter < 1.0:
             raise ConfigError(f"jitter must lie in [0, 1), got {self.jitter}")
+        if not self.friction > 0.0:
+            raise ConfigError(f"friction must be positive, infinite for a fresh velocity at every transition, got {self.friction}")
 
     @property
     def evaluations(self) -> int:
@@ -79,10 +90,28 @@ class HMC:
         Returns:
             The next state (a rejected or non-finite row keeps the old one) and what happened.
         """
+        return self.carry(state, target, noise, None)[:2]
+
+    def carry(self, state: State, target: Target, noise: Noise, velocity: Tensor | None) -> tuple[State, Info, Tensor]:
+        """One transition of position and velocity.
+
+        Arguments:
+            state: the target's evaluation at z.
+            target: the posterior.
+            noise: this step's noise for the rows.
+            velocity: (B, *shape) H^1/2 v as the last transition left it, N(0, I) in the law that is kept; None draws a fresh one.
+
+        Returns:
+            The next state, what happened, and the velocity to hand on.
+        """
         reference = reference_of(self.preconditioner)
         factor = 1.0 + self.jitter * (2.0 * noise.uniform((), keyed.JITTER).to(state.z.device) - 1.0)
         h = per_row(self.step_size, state.z) * factor.view(-1, *[1] * (state.z.ndim - 1))
-        v = reference.power(noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype), -0.5)
+        w = noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype)
+        if velocity is not None:
+            kept = torch.exp(-self.friction * self.num_leapfrog * per_row(self.step_size, state.z))
+            w = kept.to(w.dtype) * velocity + torch.sqrt(1.0 - kept**2).to(w.dtype) * w
+        v = reference.power(w, -0.5)
         here, work = state, torch.zeros_like(state.nll)
         for _ in range(self.num_leapfrog):
             v, done = self._kick(here, v, h)
@@ -92,7 +121,9 @@ class HMC:
             v, done = self._kick(here, v, h)
             work = work + done
         finite = finite_rows(here) & torch.isfinite(work)
-        return metropolis(state, here, self._drop(state, here) - work, finite, noise)
+        after, info = metropolis(state, here, self._drop(state, here) - work, finite, noise)
+        accepted = info.accepted.view(-1, *[1] * (w.ndim - 1))
+        return after, info, torch.where(accepted, reference.power(v, 0.5), -w)
 
     def _kick(self, here: State, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         reference = reference_of(self.preconditioner)
