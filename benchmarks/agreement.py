@@ -18,6 +18,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk.diagnostics.chains import mcse_mean, projections, varying
 from noisewalk.loop import Plan
+from noisewalk.plan import FRICTION, adaptation_of
 from noisewalk.run import sample_stored
 from noisewalk.samplers.hmc import quarter_turn
 from noisewalk.samplers.preconditioner import Refresh
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=8)
     parser.add_argument("--draws", type=int, default=2000, help="of each chain")
     parser.add_argument("--num-leapfrog", type=int, default=8, help="of HMC; its calls a draw")
+    parser.add_argument("--friction", type=float, default=FRICTION, help="of HMC's velocities; inf draws them afresh at every transition")
     parser.add_argument("--warmup", type=int, default=150)
     parser.add_argument("--adam", type=int, default=800)
     parser.add_argument("--rank", type=int, default=92)
@@ -43,14 +45,15 @@ def main() -> None:
     args = parser.parse_args()
     prior = nw.load_prior(args.prior)
     target = simulated(prior, args.operator, SIGMA_Y, seed=1)  # HMC has seed 0, SMC seed 2
+    hmc = nw.HMC(0.1, args.num_leapfrog, friction=args.friction)
     plan = Plan(
-        nw.HMC(0.1, args.num_leapfrog),
+        hmc,
         args.draws,
         args.chains,
         args.warmup,
         1,
         nw.Adam(args.adam, 0.1, objective="posterior"),
-        nw.DualAveraging(0.8),
+        adaptation_of(hmc)[0],
         0,
         Refresh((0.0, 0.3, 0.6), args.rank),
     )
@@ -74,13 +77,13 @@ def main() -> None:
     centre = probes.mean((0, 1))
     half = args.populations // 2
     for name, power in (("mean", 1), ("variance", 2)):
-        hmc, error = ((probes - centre) ** power).mean((0, 1)), mcse_mean((probes - centre) ** power)
+        long, error = ((probes - centre) ** power).mean((0, 1)), mcse_mean((probes - centre) ** power)
         means = ((clouds - centre) ** power).mean(1)
         spread = means.std(0) / half**0.5
         first, second = means[:half].mean(0), means[half:].mean(0)
         z = {"SMC and SMC": (first - second) / (2**0.5 * spread)}
         for label, mean in (("first SMC and HMC", first), ("second SMC and HMC", second)):
-            z[label] = (mean - hmc) / (spread**2 + error**2).sqrt()
+            z[label] = (mean - long) / (spread**2 + error**2).sqrt()
         for label, values in z.items():
             print(f"  posterior {name}, {label}: root mean square of difference / error {rms(values):.2f}, largest {float(values.abs().max()):.2f}")
 

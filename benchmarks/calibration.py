@@ -33,7 +33,7 @@ OPERATORS = {
 KERNELS: dict[str, Any] = {
     "mala": nw.Langevin(1e-3, adjust=True),
     "pcnl": nw.Langevin(1e-3, "ei", adjust=True),
-    "hmc": nw.HMC(0.02, 4),
+    "hmc": nw.HMC(0.02, 4),  # around N(0, I), with this step
     "slice": nw.EllipticalSlice(),
     "hmc-gn": None,  # the default kernel: around a Gauss-Newton Gaussian for every y
 }
@@ -85,7 +85,7 @@ def run(network: Any, text: str, name: str, folder: Path, args: argparse.Namespa
         kernel: Any = nw.Langevin(PAPER_STEP[text])
     else:
         kernel = "smc" if name == "smc" else KERNELS[name]
-        common["adapted"] = hasattr(kernel, "step_size")
+        common["adapted"] = hasattr(kernel, "step_size") and name != "hmc"  # adapted it would be around the Gauss-Newton Gaussian, as hmc-gn is
         if args.part == "converged":
             common |= {"test": "converged", "thin": args.thin, "num_carried": args.carried}
             common |= {} if name == "smc" else {"num_warmup": args.warmup}

@@ -92,6 +92,18 @@ def test_high_acceptance_raises_the_step_and_low_acceptance_lowers_it():
     assert raised > 0.1 > lowered > 0
 
 
+def test_the_largest_step_is_never_exceeded_and_is_left_again():
+    adapter = DualAveraging(largest=0.2)
+    adaptation = adapter.start(0.1, 2)
+    for k in range(1, 30):
+        adaptation = adapter.update(adaptation, torch.ones(2), k)
+        assert float(adapter.current(adaptation).max()) <= 0.2 * (1 + 1e-12)
+    assert adapter.final(adaptation).tolist() == pytest.approx([0.2, 0.2], rel=0.2)
+    for k in range(30, 200):
+        adaptation = adapter.update(adaptation, torch.zeros(2), k)
+    assert float(adapter.final(adaptation).max()) < 0.1
+
+
 def test_mala_accepts_as_asked_on_every_image():
     y, sigma = torch.zeros(2, 8, dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
     stiff = torch.diag(torch.linspace(1.0, 6.0, 8, dtype=torch.float64))

@@ -1,5 +1,7 @@
+import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,10 +14,11 @@ from noisewalk.cli import _plan
 from noisewalk.data import held_out_images as images
 from noisewalk.plan import FRICTION
 
+MAIN = "from noisewalk.cli import main; main()"
+
 
 def run(*args, cwd=None):
-    code = "from noisewalk.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=200)
+    return subprocess.run([sys.executable, "-c", MAIN, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=200)
 
 
 def test_a_degraded_image_becomes_a_run_folder(tmp_path):
@@ -51,6 +54,38 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, change, says):
     assert failed.returncode == 2
     assert len(failed.stderr.strip().splitlines()) == 1
     assert says in failed.stderr
+
+
+def test_an_interrupted_run_says_what_is_kept(tmp_path):
+    np.save(tmp_path / "y.npy", np.zeros((1, 32, 32), np.float32))
+    words = ["sample", tmp_path / "y.npy", "--prior", "fashion32", "--operator", "hdr:factor=2", "--sigma-y", "0.1", "--out", tmp_path / "run"]
+    process = subprocess.Popen([sys.executable, "-c", MAIN, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if (tmp_path / "run" / "spec.json").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1].strip()
+    assert process.returncode == 130
+    assert said == f"interrupted: what is done so far is safe in {tmp_path / 'run'}; the same command with --resume goes on"
+
+
+@pytest.mark.parametrize("command", ["calibrate", "train"])
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(tmp_path, command):
+    (tmp_path / "file").write_text("in the way")
+    np.savez(tmp_path / "d.npz", images=np.random.default_rng(0).integers(0, 255, (70, 32, 32), dtype=np.uint8))
+    words = ["train", "diffusion", "--data", tmp_path / "d.npz"]
+    if command == "calibrate":
+        words = ["calibrate", "--prior", "fashion32", "--operator", "avgpool:factor=8", "--sigma-y", "0.2"]
+    failed = run(*words, "--out", tmp_path / "file" / "below")
+    assert failed.returncode == 2
+    assert "cannot make the folder" in failed.stderr
+
+
+def test_a_student_does_not_write_into_its_teachers_folder(tmp_path):
+    failed = run("train", "distill", "--data", tmp_path, "--teacher", tmp_path, "--out", tmp_path)
+    assert failed.returncode == 2
+    assert "--teacher and --out are both" in failed.stderr
 
 
 @pytest.mark.parametrize(("step_size", "num_leapfrog"), [(None, 4), (0.05, None), (0.05, 4)])

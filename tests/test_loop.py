@@ -70,14 +70,23 @@ def test_the_draws_are_the_kernel_run_by_hand_with_the_keyed_noise_of_each_step(
     adam = plan.warm_start.start(state)
     for k in range(1, 4):
         adam = plan.warm_start.step(adam, posterior, k)
-    state, by_hand = adam.state, []
+    state, states, infos = adam.state, [], []
     for transition in range(1 + 6):
         state, info = plan.kernel.step(state, posterior, rows.at(1 + transition))
-        if transition in (2, 4, 6):
-            by_hand.append((state, info))
-    assert len(sink.draws) == len(by_hand) == 3
-    for (found, found_info, _, _), (expected, expected_info) in zip(sink.draws, by_hand, strict=True):
-        assert all(torch.equal(one, other) for one, other in zip((*found, *found_info), (*expected, *expected_info), strict=True))
+        states.append(state)
+        infos.append(info)
+    assert len(sink.draws) == 3
+    for k, (found, found_info, _, _) in enumerate(sink.draws):
+        last, two = states[2 * k + 2], infos[2 * k + 1 : 2 * k + 3]
+        assert all(torch.equal(one, other) for one, other in zip(found, last, strict=True))
+        assert torch.equal(found_info.acceptance_rate, (two[0].acceptance_rate + two[1].acceptance_rate) / 2)
+        assert torch.equal(found_info.accepted, two[0].accepted | two[1].accepted)
+
+
+def test_a_divergence_between_two_draws_is_not_lost():
+    sink = Recorder()
+    drive(Broken([True, False, False, False], begins=3, ends=3), dataclasses.replace(FOREVER, num_draws=3, thin=4), sink)
+    assert [info.diverging.tolist() for _, info, _, _ in sink.draws] == [[True, False, False, False], [False] * 4, [False] * 4]
 
 
 def test_without_a_warm_start_the_chain_starts_at_the_initial_noise():
@@ -176,10 +185,10 @@ def test_extras_hold_the_step_of_every_row_and_its_chi2(step, expected):
 
 
 class Broken:
-    """A target that is not finite on some rows, from the `begins`-th evaluation on."""
+    """A target that is not finite on some rows, from the `begins`-th evaluation to the `ends`-th."""
 
-    def __init__(self, dead, begins=1):
-        self.inner, self.dead, self.begins, self.calls = target(), torch.tensor(dead), begins, 0
+    def __init__(self, dead, begins=1, ends=1_000_000):
+        self.inner, self.dead, self.begins, self.ends, self.calls = target(), torch.tensor(dead), begins, ends, 0
         self.num_images, self.shape, self.y, self.chi2 = 2, (6,), self.inner.y, self.inner.chi2
 
     @property
@@ -189,15 +198,22 @@ class Broken:
     def __call__(self, z):
         self.calls += 1
         state = self.inner(z)
-        return state._replace(nll=torch.where(self.dead, torch.nan, state.nll)) if self.calls >= self.begins else state
+        return state._replace(nll=torch.where(self.dead, torch.nan, state.nll)) if self.begins <= self.calls <= self.ends else state
 
 
 FOREVER = Plan(nw.Langevin(1e-3, "em"), 3 * PATIENCE, 2, 0, 1, None, None, 0)
 
 
-def test_a_target_that_is_not_finite_anywhere_at_the_start_is_refused():
-    with pytest.raises(DivergedError, match="initial z of any chain"):
-        drive(Broken([True] * 4), FOREVER, Recorder())
+@pytest.mark.parametrize(
+    ("dead", "says"),
+    [
+        ([True] * 4, r"4 of 4 chains \(image 0 chain 0, image 0 chain 1, image 1 chain 0, image 1 chain 1\)"),
+        ([False, False, False, True], r"1 of 4 chains \(image 1 chain 1\)"),
+    ],
+)
+def test_a_target_that_is_not_finite_at_a_start_is_refused_by_the_chains_name(dead, says):
+    with pytest.raises(DivergedError, match=says):
+        drive(Broken(dead), FOREVER, Recorder())
 
 
 def test_the_loop_gives_up_when_every_chain_has_diverged_many_times_in_a_row():
@@ -210,7 +226,7 @@ def test_the_loop_gives_up_when_every_chain_has_diverged_many_times_in_a_row():
 
 def test_one_living_chain_keeps_the_run_going():
     sink = Recorder()
-    drive(Broken([True, True, False, True]), FOREVER, sink)
+    drive(Broken([True, True, False, True], begins=2), FOREVER, sink)
     assert len(sink.draws) == FOREVER.num_draws
     assert sink.draws[-1][1].diverging.tolist() == [True, True, False, True]
 

@@ -1,8 +1,11 @@
+import dataclasses
+import math
+
 import pytest
 import torch
 
 import noisewalk as nw
-from noisewalk.errors import ConfigError, StoreError
+from noisewalk.errors import ConfigError, DivergedError, StoreError
 
 
 def target(y=None):
@@ -84,3 +87,44 @@ def test_a_plain_float64_operator_is_probed_in_its_dtype():
     y = torch.zeros(1, 4, dtype=torch.float64)
     made = nw.NoisePosterior(nw.maps.Affine(matrix), lambda x: x @ matrix, nw.likelihoods.Gaussian(0.3), y)
     assert made(torch.zeros(2, 4, dtype=torch.float64)).nll.shape == (2,)
+
+
+def test_a_nan_in_one_image_is_not_hidden_by_the_others():
+    run = nw.sample(target(), KERNEL, **settings(num_draws=8))
+    assert run.summary()["r_hat_max"] > 0
+    for image in (0, 1):
+        spoiled = run.draws.clone()
+        spoiled[image] = torch.nan
+        summary = dataclasses.replace(run, arrays={**run.arrays, "x": spoiled}).summary()
+        assert all(math.isnan(summary[key]) for key in ("r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "jump"))
+
+
+def test_the_draws_before_a_divergence_are_kept(monkeypatch):
+    victim, calls = target(), 0
+    evaluate = victim._evaluate
+
+    def dying(*args):
+        nonlocal calls
+        calls += 1
+        parts = evaluate(*args)
+        return parts if calls <= 8 else parts._replace(nll=parts.nll * torch.nan)
+
+    monkeypatch.setattr(victim, "_evaluate", dying)
+    with pytest.raises(DivergedError, match="this error's `run`") as raised:
+        nw.sample(victim, KERNEL, **settings(num_draws=500, num_warmup=0, thin=1, warm_start=None, adapt=None))
+    assert raised.value.run.draws.shape[2] >= 7
+    assert not raised.value.run.complete
+
+
+def test_without_gradients_nothing_is_spent_on_a_warm_start():
+    problem = target()
+    problem.differentiable = False
+    run = nw.sample(problem, num_draws=3, num_chains=2, num_warmup=0, progress=False)
+    assert run.spec["warm_start"] == "None"
+    with pytest.raises(ConfigError, match="not differentiable: set warm_start=None"):
+        nw.sample(problem, num_draws=3, warm_start=nw.Adam(5))
+
+
+def test_a_kernel_without_a_step_size_is_not_adapted():
+    with pytest.raises(ConfigError, match="no step size to adapt"):
+        nw.sample(target(), nw.EllipticalSlice(), **settings())

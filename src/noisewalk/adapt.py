@@ -3,7 +3,7 @@ r"""Step-size adaptation by dual averaging: acceptance is driven to its target d
 With $H_k$ the running error of the acceptance (averaged over the image's chains),
 $$\ln \tau_{k+1} = \mu - \frac{\sqrt k}{\gamma} \bar H_k, \qquad \bar H_k = \Big(1 - \frac1{k+t_0}\Big) \bar H_{k-1} + \frac1{k+t_0} (\delta - \alpha_k),$$
 $$\ln \bar\tau_k = k^{-\kappa} \ln \tau_k + (1 - k^{-\kappa}) \ln \bar\tau_{k-1}.$$
-The averaged step is used after the warm-up.
+No step exceeds `largest`. The averaged step is used after the warm-up.
 
 An unadjusted kernel has no acceptance to adapt to. Euler-Maruyama on a Gaussian of precision h multiplies an offset by $1 - \tau h$ a step, so it is
 stable for $\tau < 2 / h$, with the stationary variance $2 / (h (2 - \tau h))$ instead of $1 / h$; `largest_stable_step` takes h from the curvature.
@@ -31,6 +31,7 @@ class DualAveraging:
         gamma: strength of the shrinkage towards mu, positive.
         t0: damping of the first iterations, at least 0.
         kappa: decay of the averaging weights, in (0, 1].
+        largest: step that is never exceeded, positive.
 
     Raises:
         ConfigError: a value outside its range.
@@ -40,12 +41,15 @@ class DualAveraging:
     gamma: float = 0.05
     t0: float = 10.0
     kappa: float = 0.75
+    largest: float = math.inf
 
     def __post_init__(self) -> None:
         if not 0.0 < self.target_accept < 1.0:
             raise ConfigError(f"target_accept must lie in (0, 1), got {self.target_accept}")
         if not (0.0 < self.gamma < math.inf and 0.0 <= self.t0 < math.inf and 0.0 < self.kappa <= 1.0):
             raise ConfigError(f"gamma must be positive, t0 at least 0 and kappa in (0, 1], got {self.gamma}, {self.t0} and {self.kappa}")
+        if not self.largest > 0.0:
+            raise ConfigError(f"largest must be positive, got {self.largest}")
 
     def start(self, step_size: float | Tensor, num_images: int) -> Tensor:
         """The adaptation's state before the first step.
@@ -75,7 +79,7 @@ class DualAveraging:
         alpha = acceptance_rate.to(adaptation).reshape(len(mu), -1).mean(1)
         weight = 1.0 / (k + self.t0)
         error = (1.0 - weight) * error + weight * (self.target_accept - alpha)
-        log_step = mu - k**0.5 / self.gamma * error
+        log_step = (mu - k**0.5 / self.gamma * error).clamp(max=math.log(self.largest))
         decay = k**-self.kappa
         return torch.stack([mu, log_step, decay * log_step + (1.0 - decay) * log_average, error])
 

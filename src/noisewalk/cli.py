@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, kernel_of, refuse
+from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, refuse
 
 if TYPE_CHECKING:
     from .loop import Plan
@@ -32,9 +32,6 @@ def main() -> None:
         code = app(standalone_mode=False)
     except NoisewalkError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted; the draws so far are safe: the same command with --resume goes on", file=sys.stderr)
-        raise SystemExit(130) from None
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of the command-line parser
             _fail(error.format_message())
@@ -71,7 +68,8 @@ def demo(
         problem = demo_problem(task, seed, device, dtype_of(dtype))
         plan = demo_plan(problem, seed)
         _announce(problem, plan, out / task)
-        restore(problem, plan, out / task, shlex.join(["noisewalk", *sys.argv[1:]]), resume=True)
+        with interruptible(f"the draws so far are safe in {out}; the same command goes on"):
+            restore(problem, plan, out / task, shlex.join(["noisewalk", *sys.argv[1:]]), resume=True)
         _conclude(out / task)
     combined_report([out / task for task in TASKS], out / "report.html")
     print(f"open {out / 'report.html'}")
@@ -123,6 +121,7 @@ def sample(
     else:
         refuse(kernel or "the default kernel", num_particles=num_particles)
         refuse(kernel or "hmc", num_leapfrog=num_leapfrog if kernel in (*KERNELS, "slice") else None)
+        refuse("--warm-start 0", lr=lr if warm_start == 0 else None)
     if fit not in (None, "crop", "resize", "pad"):
         raise ConfigError(f"unknown --fit {fit!r}: choose crop, resize or pad")
     if simulate and missing:
@@ -148,7 +147,8 @@ def sample(
     start = Adam(warm_start, _or(lr, 0.01)) if (warm_start := _or(warm_start, 200)) else None
     plan = _plan(problem, kernel, step_size, thin, _or(num_draws, 100), num_warmup, _or(chains, 4), start, seed, num_leapfrog)
     _announce(problem, plan, folder)
-    restore(problem, plan, folder, _command(), resume, microbatch)
+    with interruptible(_resumable(folder)):
+        restore(problem, plan, folder, _command(), resume, microbatch)
     _conclude(folder)
     print(f"open {folder / 'report.html'}")
 
@@ -173,18 +173,13 @@ def _plan(
     seed: int,
     num_leapfrog: int | None,
 ) -> Plan:
-    from dataclasses import replace
-
-    from .plan import DEFAULT_WARMUP, adaptation_of, resolve
+    from .plan import resolve
 
     target = problem.target()
     chosen = None if kernel is None and step_size is None and num_leapfrog is None else kernel_of(kernel or "hmc", step_size, _or(num_leapfrog, 8))
     each = thin if thin is not None else 10 if getattr(chosen, "evaluations", 8) == 1 and step_size is None else 1
-    if chosen is None or step_size is not None:
-        return resolve(target, chosen, num_draws, chains, "auto" if num_warmup is None else num_warmup, each, start, "auto", seed)
-    adapt, refresh = adaptation_of(chosen)
-    warmup = DEFAULT_WARMUP if num_warmup is None else num_warmup
-    return replace(resolve(target, chosen, num_draws, chains, warmup, each, start, adapt, seed), refresh=refresh)
+    adapted = chosen is not None and step_size is None and hasattr(chosen, "step_size")
+    return resolve(target, chosen, num_draws, chains, "auto" if num_warmup is None else num_warmup, each, start, "auto", seed, adapted)
 
 
 def _restore_smc(
@@ -196,9 +191,14 @@ def _restore_smc(
 
     plan = resolve_smc(problem.target(), num_particles, kernel=SplitHMC(_or(step_size, 0.2), _or(num_leapfrog, 6)), seed=seed)
     print(f"{_head(problem)}\n  tempered SMC, {plan}\n  into {folder}", flush=True)
-    restore(problem, plan, folder, _command(), resume, microbatch)
+    with interruptible(_resumable(folder)):
+        restore(problem, plan, folder, _command(), resume, microbatch)
     _conclude(folder)
     print(f"open {folder / 'report.html'}")
+
+
+def _resumable(folder: Path) -> str:
+    return f"what is done so far is safe in {folder}; the same command with --resume goes on"
 
 
 def _or(value: Any, default: Any) -> Any:

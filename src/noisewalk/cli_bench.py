@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_options import dtype_of, refuse
+from .cli_options import dtype_of, interruptible, refuse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,7 +158,7 @@ def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_e
     from .progress import show
 
     print(f"{what}: {made.prior.name} {made.prior.shape}, {num_images} images x {made.num_samples} samples, seed {made.seed}, into {made.out}", flush=True)
-    try:
+    with interruptible(f"the cells so far are stored in {made.out}; the same command goes on"):
         if what == "figure2":
             counts = tuple(n for n in COUNTS if n <= made.num_samples)
             print(f"  {estimate2(made, counts)}", flush=True)
@@ -175,9 +175,6 @@ def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_e
             else:
                 draw_sheet(made, sheet, num_images, num_exact, made.out / f"{name}.png")
                 print(f"open {made.out / f'{name}.png'}")
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the cells so far are stored: the same command goes on", err=True)
-        raise typer.Exit(130) from None
 
 
 def _compute(made: Bench, grids: list[Any]) -> None:

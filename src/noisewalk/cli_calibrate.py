@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_options import LIKELIHOOD_HELP, dtype_of, kernel_of, refuse
+from .cli_options import LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, make_folder, refuse
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def calibrate(
     num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc; 8.")] = None,
     num_problems: Annotated[int, typer.Option(help="Simulated problems.")] = 200,
     num_draws: Annotated[int, typer.Option(help="Draws the truth is ranked among.")] = 19,
-    thin: Annotated[int | None, typer.Option(help="Transitions between draws; 1.")] = None,
+    thin: Annotated[int | None, typer.Option(help="Transitions between draws; 1, and 2 for exactness of hmc, which keeps its velocity.")] = None,
     num_warmup: Annotated[int | None, typer.Option(help="Transitions before the draws of converged.")] = None,
     warm_start: Annotated[int | None, typer.Option(help="Adam steps before the chains of converged; 60.")] = None,
     num_carried: Annotated[int | None, typer.Option(help="Particles that smc carries; at least --num-draws.")] = None,
@@ -65,24 +65,26 @@ def calibrate(
     problem = f"{prior}, {operator}, {noise}"
     chosen: Any = kernel if kernel is None or kernel == "smc" else kernel_of(kernel, step_size, 8 if num_leapfrog is None else num_leapfrog)
     adapted = step_size is None and hasattr(chosen, "step_size") and getattr(chosen, "adjust", False)
-    found = run(
-        network.map(num_steps),
-        parse(operator, network.shape),
-        noise,
-        chosen,
-        num_problems,
-        test,
-        seed,
-        num_draws,
-        1 if thin is None else thin,
-        microbatch,
-        num_warmup if num_warmup is not None else 100 if adapted else "auto",
-        Adam(60 if warm_start is None else warm_start) if warm_start != 0 else None,
-        adapted,
-        num_carried,
-        device=device,
-        dtype=dtype_of("float64" if dtype == "float64" else "float32"),  # as `sample`: the half precisions are the network's alone
-    )
+    make_folder(out)
+    with interruptible("a calibration keeps nothing before its end"):
+        found = run(
+            network.map(num_steps),
+            parse(operator, network.shape),
+            noise,
+            chosen,
+            num_problems,
+            test,
+            seed,
+            num_draws,
+            "auto" if thin is None else thin,
+            microbatch,
+            "auto" if num_warmup is None else num_warmup,
+            Adam(60 if warm_start is None else warm_start) if warm_start != 0 else None,
+            adapted,
+            num_carried,
+            device=device,
+            dtype=dtype_of("float64" if dtype == "float64" else "float32"),  # as `sample`: the half precisions are the network's alone
+        )
     write_calibration(found, problem, out)
     for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):
         print(f"  {name:16} p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")

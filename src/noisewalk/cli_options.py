@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -28,6 +32,43 @@ def dtype_of(name: str) -> Any:
     if name not in DTYPES:
         raise ConfigError(f"unknown --dtype {name!r}: choose one of {', '.join(DTYPES)}")
     return getattr(torch, name)
+
+
+def make_folder(out: Path) -> None:
+    """Make --out before the work, not after it.
+
+    Arguments:
+        out: the folder.
+
+    Raises:
+        ConfigError: it cannot be made or written to.
+    """
+    import os
+
+    from .errors import ConfigError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder {out} ({error.strerror or error}): give another --out") from error
+    if not os.access(out, os.W_OK):
+        raise ConfigError(f"{out} is not writable: give another --out")
+
+
+@contextmanager
+def interruptible(said: str) -> Iterator[None]:
+    """Long work: Ctrl-C ends it with one line and exit status 130.
+
+    Arguments:
+        said: what is kept, and how to go on.
+    """
+    import typer
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted: {said}", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def refuse(what: str, **given: Any) -> None:

@@ -62,6 +62,7 @@ def diffusion(
     bfloat16: Annotated[bool, BFLOAT16] = False,
 ) -> None:
     """Train an EDM teacher."""
+    from .cli_options import make_folder
     from .errors import ConfigError
     from .priors.denoiser import NetworkDenoiser
     from .train.diffusion import DiffusionLoss
@@ -69,7 +70,7 @@ def diffusion(
     from .train.loop import TrainSettings
     from .train.processes import join
 
-    autocast = _checked(out, start, dtype, bfloat16, push_to_hub, private)
+    autocast = _checked(out, {"start": start}, dtype, bfloat16, push_to_hub, private)
     with join(device) as processes:
         if start is None:
             side, colours, factor = (usual if value is None else value for value, usual in ((size, 32), (channels, 1), (unshuffle, 2)))
@@ -87,6 +88,7 @@ def diffusion(
             denoiser = _trainable(start, "edm")
         settings = TrainSettings(num_images, batch_size, lr, seed=seed, bfloat16=autocast, augment=augment, start=_hash_of(denoiser, start))
         images = _images(data, denoiser.shape, held_out, processes)
+        make_folder(out)
         recipe = Recipe(denoiser, DiffusionLoss(denoiser, p_mean, p_std), settings, data.name, _command())
         _run(recipe, images, out, processes, push_to_hub, private)
 
@@ -114,6 +116,7 @@ def distill(
     """Distil a teacher into a consistency model."""
     from dataclasses import replace
 
+    from .cli_options import make_folder
     from .errors import ConfigError
     from .priors.load import load_prior
     from .train.distance import HUBER, check_distance
@@ -128,7 +131,7 @@ def distill(
         raise ConfigError(f"unknown --recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
     if recipe == "scd" and distance != "huber":
         raise ConfigError("the recipe scd compares no two images: leave --distance out")
-    autocast = _checked(out, start, dtype, bfloat16, push_to_hub, private)
+    autocast = _checked(out, {"start": start, "teacher": teacher}, dtype, bfloat16, push_to_hub, private)
     with join(device) as processes:
         source = load_prior(teacher, device=processes.device)
         guide = source.denoiser
@@ -142,6 +145,7 @@ def distill(
         processes.share(batch_size)
         check_distance(distance, HUBER, guide.shape)  # before anything is written
         images = _images(data, guide.shape, held_out, processes)
+        make_folder(out)
         loss: Any
         if recipe == "trajectory":
             with processes.first_goes_ahead():
@@ -153,7 +157,7 @@ def distill(
         _run(Recipe(denoiser, loss, settings, data.name, _command()), images, out, processes, push_to_hub, private)
 
 
-def _checked(out: Path, start: str | None, dtype: str, bfloat16: bool, push_to_hub: str | None, private: bool) -> bool:
+def _checked(out: Path, sources: dict[str, str | None], dtype: str, bfloat16: bool, push_to_hub: str | None, private: bool) -> bool:
     """Check the options that both trainings share; whether the network is to run under bfloat16 autocast."""
     from .cli_options import DTYPES
     from .errors import ConfigError
@@ -161,8 +165,9 @@ def _checked(out: Path, start: str | None, dtype: str, bfloat16: bool, push_to_h
     if dtype not in ("float32", "bfloat16"):
         why = "" if dtype not in DTYPES else f": {dtype} is for sampling alone"
         raise ConfigError(f"--dtype of a training must be float32 or bfloat16, got {dtype!r}{why}")
-    if start is not None and Path(start).exists() and out.exists() and out.samefile(start):
-        raise ConfigError(f"--start and --out are both {out}: write into another folder, so that what the training started from is kept")
+    for name, source in sources.items():
+        if source is not None and Path(source).exists() and out.exists() and out.samefile(source):
+            raise ConfigError(f"--{name} and --out are both {out}: write into another folder, so that what the training started from is kept")
     if push_to_hub is None and private:
         raise ConfigError("--private belongs to --push-to-hub: give OWNER/NAME, or leave it out")
     if push_to_hub is not None and push_to_hub.count("/") != 1:

@@ -1,5 +1,7 @@
 """The exception classes: every error a user can meet derives from `NoisewalkError`."""
 
+from typing import Any
+
 
 class NoisewalkError(Exception):
     """Base of all errors that noisewalk raises on purpose."""
@@ -18,7 +20,10 @@ class StoreError(NoisewalkError):
 
 
 class DivergedError(NoisewalkError):
-    """Every chain has diverged; the message names the step, the chains and where the last finite z is."""
+    """A start is not finite, or every chain has diverged; the message names the step and the chains."""
+
+    run: Any = None
+    """The `Run` of the draws before, where `nw.sample` keeps them in memory."""
 
 
 class MissingExtraError(NoisewalkError, ImportError):

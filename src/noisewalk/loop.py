@@ -15,6 +15,7 @@ from torch import Tensor
 from . import noise as keyed
 from .adapt import DualAveraging
 from .errors import DivergedError
+from .samplers.langevin import finite_rows
 from .samplers.preconditioner import LowRank, Refresh, gauss_newton
 from .types import Info, State
 from .warmstart import Adam, AdamState
@@ -23,6 +24,8 @@ CHECKPOINT_SECONDS = 2.0
 """Time between checkpoints before the first draw."""
 PATIENCE = 100
 """Transitions in a row in which every chain may diverge before the loop gives up."""
+MOST_NAMED = 8
+"""Chains named in an error."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def run_loop(target: Any, plan: Plan, sink: Sink) -> Iterator[Tick]:
         Progress.
 
     Raises:
-        DivergedError: every chain has diverged.
+        DivergedError: a chain starts where the target is not finite, or every chain has diverged.
     """
     started, counted = time.monotonic(), target.nfe
     rows = keyed.rows(plan.seed, target.num_images, plan.num_chains, target.y.device)
@@ -141,20 +144,34 @@ def run_loop(target: Any, plan: Plan, sink: Sink) -> Iterator[Tick]:
         info = _transition(here, target, plan, rows)
         checkpoint()
         yield tick("warm-up", float(info.acceptance_rate.mean()))
+    block: list[Info] = []  # the transitions since the last draw: a run that goes on does so from a draw
     while here.transitions < plan.num_warmup + plan.num_draws * plan.thin:
-        info = _transition(here, target, plan, rows)
+        block.append(_transition(here, target, plan, rows))
         account()
-        if (here.transitions - plan.num_warmup) % plan.thin == 0:
-            sink.append(here.state, info, here.pack(), _extras(here, target, plan))
-        yield tick("draws", float(info.acceptance_rate.mean()))
+        rate = float(block[-1].acceptance_rate.mean())
+        if len(block) == plan.thin:
+            sink.append(here.state, _joined(block), here.pack(), _extras(here, target, plan))
+            block.clear()
+        yield tick("draws", rate)
 
 
 def _start(target: Any, rows: keyed.Noise) -> _Position:
     z = rows.at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype)
     state = target(z)
-    if not bool(torch.isfinite(state.nll).any()):
-        raise DivergedError("the target is not finite at the initial z of any chain: check the operator, sigma_y and y")
+    if lost := (~finite_rows(state)).nonzero().flatten().tolist():
+        chains = len(z) // target.num_images
+        where = ", ".join(f"image {k // chains} chain {k % chains}" for k in lost[:MOST_NAMED]) + (", ..." if len(lost) > MOST_NAMED else "")
+        raise DivergedError(
+            f"the target or its gradient is not finite at the initial z of {len(lost)} of {len(z)} chains ({where}): check the operator, sigma_y and y "
+            "for values that are not finite or far out of range, or start from another seed"
+        )
     return _Position(state)
+
+
+def _joined(block: list[Info]) -> Info:
+    """What happened between two draws: the mean acceptance, and whether any transition was accepted or diverged."""
+    rates, accepted, diverging = (torch.stack(values) for values in zip(*block, strict=True))
+    return Info(rates.mean(0), accepted.any(0), diverging.any(0))
 
 
 def _warm_start(here: _Position, target: Any, adam: Adam) -> Iterator[None]:
@@ -219,7 +236,7 @@ def _transition(here: _Position, target: Any, plan: Plan, rows: keyed.Noise) -> 
     if here.dead_for >= PATIENCE:
         raise DivergedError(
             f"every chain has diverged in each of the last {PATIENCE} transitions, up to number {here.transitions} (all {len(info.diverging)} rows); "
-            "the draws before that are kept: use a smaller step size or adjust=True"
+            "the draws before that are kept (in the run's folder, or in memory as this error's `run`): use a smaller step size or adjust=True"
         )
     return info
 

@@ -9,7 +9,7 @@ from .adapt import DualAveraging
 from .errors import ConfigError
 from .loop import Plan
 from .repr import describe
-from .samplers.hmc import HMC
+from .samplers.hmc import HMC, quarter_turn
 from .samplers.preconditioner import Refresh
 from .samplers.slice import EllipticalSlice
 from .types import Kernel
@@ -45,7 +45,8 @@ def adaptation_of(kernel: Kernel) -> tuple[DualAveraging | None, Refresh | None]
         The adaptation of its step and the refresh of its preconditioner, each None where the kernel has neither.
     """
     if isinstance(kernel, HMC):
-        return DualAveraging(target_accept=0.9 if math.isfinite(kernel.friction) else 0.8), Refresh()  # a rejection turns back a kept velocity
+        target = 0.9 if math.isfinite(kernel.friction) else 0.8  # a rejection turns back a kept velocity
+        return DualAveraging(target, largest=quarter_turn(kernel.num_leapfrog) if kernel.integrator == "gaussian" else math.inf), Refresh()
     return DualAveraging() if hasattr(kernel, "step_size") else None, None
 
 
@@ -59,6 +60,7 @@ def resolve(
     warm_start: Adam | str | None,
     adapt: DualAveraging | str | None,
     seed: int,
+    adapted: bool = False,
 ) -> Plan:
     """Check the arguments of `sample` and settle what is on "auto".
 
@@ -72,6 +74,7 @@ def resolve(
         warm_start: Adam's settings, "auto" or None.
         adapt: adaptation, "auto" or None.
         seed: of all noise.
+        adapted: give a kernel the adaptation, the preconditioner and the warm-up that the default one gets on "auto".
 
     Returns:
         The plan.
@@ -97,12 +100,17 @@ def resolve(
     if step.numel() not in (1, target.num_images):
         raise ConfigError(f"step_size must be one number or one per image ({target.num_images}), got {step.numel()} numbers")
     chosen = default_kernel(target) if kernel is None else kernel
-    usual, refresh = adaptation_of(chosen) if kernel is None else (None, None)
+    usual, refresh = adaptation_of(chosen) if kernel is None or adapted else (None, None)
     adaptation: DualAveraging | None = usual if adapt == "auto" else adapt  # type: ignore[assignment]
-    warmup = (DEFAULT_WARMUP if kernel is None else 0) if num_warmup == "auto" else int(num_warmup)
+    if adaptation is not None and not hasattr(chosen, "step_size"):
+        raise ConfigError(f"{chosen} has no step size to adapt: leave adapt out")
+    warmup = (DEFAULT_WARMUP if kernel is None or adapted else 0) if num_warmup == "auto" else int(num_warmup)
     if adaptation is not None and warmup == 0:
         raise ConfigError("adapt needs a warm-up to adapt in: set num_warmup to a hundred transitions or more")
-    start: Adam | None = Adam() if warm_start == "auto" else warm_start  # type: ignore[assignment]
+    differentiable = getattr(target, "differentiable", True)
+    if isinstance(warm_start, Adam) and warm_start.num_steps and not differentiable:
+        raise ConfigError("Adam needs gradients, but the target is not differentiable: set warm_start=None")
+    start: Adam | None = (Adam() if differentiable else None) if warm_start == "auto" else warm_start  # type: ignore[assignment]
     return Plan(chosen, num_draws, num_chains, warmup, thin, start, adaptation, seed, refresh)
 
 

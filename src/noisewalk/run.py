@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .adapt import DualAveraging
-from .errors import ConfigError
+from .errors import ConfigError, DivergedError
 from .loop import Plan, run_loop
 from .memory_store import MemoryStore
 from .plan import resolve, spec_of
@@ -87,7 +87,7 @@ class Run:
         per_image = [image_diagnostics(self.draws[i]) for i in range(num_images)] if num_draws else []
 
         def worst(key: str, pick: Any) -> float:
-            return float(pick([d[key] for d in per_image])) if per_image else float("nan")
+            return float(pick(torch.tensor([d[key] for d in per_image]))) if per_image else float("nan")  # NaN where one image has it
 
         def average(key: str) -> float:
             return float(self.arrays[key][...].to(torch.float64).mean()) if num_draws else float("nan")
@@ -103,11 +103,11 @@ class Run:
             "seconds": self.seconds,
             "acceptance_rate": average("acceptance_rate"),
             "divergences": int(self.arrays["diverging"][...].sum()) if num_draws else 0,
-            "r_hat_max": worst("r_hat_max", max),
-            "r_hat_median": worst("r_hat_median", max),
-            "ess_bulk_min": worst("ess_bulk_min", min),
-            "ess_bulk_median": worst("ess_bulk_median", min),
-            "jump": worst("jump", min),
+            "r_hat_max": worst("r_hat_max", torch.max),
+            "r_hat_median": worst("r_hat_median", torch.max),
+            "ess_bulk_min": worst("ess_bulk_min", torch.min),
+            "ess_bulk_median": worst("ess_bulk_median", torch.min),
+            "jump": worst("jump", torch.min),
             "step_size": step,
             "langevin_time": num_draws * self.thin * step,
             "log_evidence": None if self.log_evidence is None else float(self.log_evidence.sum()),
@@ -132,13 +132,13 @@ class Run:
             raise MissingExtraError("arviz-base", "arviz") from error
 
         def chains_first(name: str) -> Any:
-            return self.arrays[name][...].movedim(0, 2).numpy()
+            return self.arrays[name][...].movedim(0, 2).cpu().numpy()
 
         stats = {k: chains_first(k) for k in ("acceptance_rate", "accepted", "diverging", "step_size")}
-        stats["lp"] = self.lp.movedim(0, 2).numpy()
+        stats["lp"] = self.lp.movedim(0, 2).cpu().numpy()
         data: dict[str, Any] = {"posterior": {"x": chains_first("x"), "z": chains_first("z")}, "sample_stats": stats}
         if self.y is not None:
-            data["observed_data"] = {"y": self.y.numpy()}
+            data["observed_data"] = {"y": self.y.cpu().numpy()}
         dims = {name: ["image"] for name in stats}
         for name in ("x", "z"):
             dims[name] = ["image", *(f"{name}_{i}" for i in range(self.arrays[name].ndim - 3))]
@@ -198,21 +198,45 @@ def sample(
 
     Raises:
         ConfigError: a value out of range.
-        DivergedError: every chain has diverged.
+        DivergedError: a chain starts where the target is not finite, or every chain has diverged; its `run` holds the draws before, if there are any.
         StoreError: the folder holds something else.
     """
     plan = resolve(target, kernel, num_draws, num_chains, num_warmup, thin, warm_start, adapt, seed)
     if store is not None:
         return sample_stored(target, plan, store, progress)
-    memory = MemoryStore(target.num_images, num_chains)
+    return sample_in_memory(target, plan, progress)
+
+
+def sample_in_memory(target: Any, plan: Plan, progress: bool = True) -> Run:
+    """Run the loop into memory.
+
+    Arguments:
+        target: the posterior.
+        plan: what the loop does.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The run; interrupted by the keyboard, the draws so far.
+
+    Raises:
+        DivergedError: as `sample`.
+    """
+    memory = MemoryStore(target.num_images, plan.num_chains)
     try:
         _drive(target, plan, memory, progress)
     except KeyboardInterrupt:
         if memory.cursor()[0] == 0:
             raise
+    except DivergedError as error:
+        error.run = _kept(target, plan, memory) if memory.cursor()[0] else None
+        raise
+    return _kept(target, plan, memory)
+
+
+def _kept(target: Any, plan: Plan, memory: MemoryStore) -> Run:
     done, state = memory.cursor()
     cost = state or {"nfe": 0, "seconds": 0.0}
-    return Run(memory.arrays(), cost["nfe"], cost["seconds"], thin, done == num_draws, spec_of(target, plan), target.y, target.num_observed)
+    return Run(memory.arrays(), cost["nfe"], cost["seconds"], plan.thin, done == plan.num_draws, spec_of(target, plan), target.y, target.num_observed)
 
 
 def sample_stored(

@@ -10,6 +10,8 @@ import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.experiments.calibrate import _simulate
 from noisewalk.noise import Noise
+from noisewalk.samplers.hmc import quarter_turn
+from noisewalk.samplers.informed import SplitHMC
 from noisewalk.types import Info, State, Target
 
 
@@ -39,6 +41,28 @@ def test_the_cost_of_fitting_a_kernel_is_counted() -> None:
     given, fitted = (nw.calibrate(PHI, bent, LIKELIHOOD, kernel, **settings, adapted=adapted) for adapted in (False, True))  # type: ignore[arg-type]
     assert given.nfe == 30 * 5
     assert fitted.nfe == 30 * (5 + 1 + 60 + 20 + 1)
+
+
+def test_a_kernel_that_keeps_velocities_keeps_them_between_two_places() -> None:
+    def cost(kernel: nw.HMC, **settings: int) -> float:
+        return nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=30, num_draws=5, **settings).nfe / (30 * 5 * 3)  # type: ignore[arg-type]
+
+    kept = nw.HMC(0.3, 3, friction=0.5)
+    assert [cost(kept), cost(kept, thin=1), cost(nw.HMC(0.3, 3))] == [2, 1, 1]
+
+
+def test_an_adapted_hmc_is_what_sample_runs() -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.HMC(0.3, 3), num_problems=30, num_draws=5, adapted=True)
+    assert found.kernel.preconditioner.mean.shape == (30, 4)
+    assert float(found.kernel.step_size.max()) <= quarter_turn(3) * (1 + 1e-6)
+    short = nw.calibrate(PHI, bent, LIKELIHOOD, nw.HMC(0.3, 3), num_problems=30, num_draws=5, adapted=True, test="converged", num_warmup=10)
+    probes = 2 * (1 + 4 * 4)  # a preconditioner of all four directions, twice
+    assert short.nfe == 30 * (1 + 200 + probes + 15 * 3 + 1 + 200)
+
+
+def test_an_exact_kernel_that_is_not_reversible_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not reversible"):
+        nw.calibrate(PHI, bent, LIKELIHOOD, SplitHMC(0.2, 6), num_problems=20)
 
 
 @dataclass(frozen=True)

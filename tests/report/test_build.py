@@ -1,10 +1,19 @@
 """What a report says beyond the numbers of the summary."""
 
 import math
+from pathlib import Path
 
 import pytest
+import torch
 
-from noisewalk.report.build import _conditioning
+import noisewalk as nw
+from noisewalk.plan import resolve
+from noisewalk.report.build import _conditioning, read_report_data
+from noisewalk.report.checks import checks
+from noisewalk.report.html import _overall
+from noisewalk.run import sample_stored
+
+TARGET = nw.NoisePosterior(nw.maps.Warp((1, 6, 6), 0.5), torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), torch.zeros(1, 1, 6, 6))
 
 
 @pytest.mark.parametrize(("value", "says"), [(0.4, "well-conditioned"), (7.0, "ill-conditioned")])
@@ -16,3 +25,28 @@ def test_the_condition_number_is_judged(value: float, says: str) -> None:
 
 def test_a_condition_number_beyond_any_float_is_said_to_be() -> None:
     assert "too small to write" in _conditioning(2000.0)
+
+
+def notes_of(folder: Path, step: float, chains: int, draws: int) -> tuple[list[str], dict[str, object]]:
+    sample_stored(TARGET, resolve(TARGET, nw.Langevin(step, adjust=True), draws, chains, 0, 1, None, None, 0), folder, progress=False)
+    entries, summary = read_report_data(folder)
+    return list(entries[0].notes), summary
+
+
+@pytest.mark.parametrize(
+    ("step", "chains", "draws", "says"),
+    [(1e3, 2, 6, "stuck"), (1e-4, 2, 2, "Too few draws"), (1e-4, 1, 6, "One chain"), (1e-4, 2, 6, "not mixed")],
+    ids=["stuck", "few", "one", "slow"],
+)
+def test_what_the_chains_cannot_tell_is_said(tmp_path: Path, step: float, chains: int, draws: int, says: str) -> None:
+    notes, summary = notes_of(tmp_path / "run", step, chains, draws)
+    assert [note for note in notes if says in note] == notes[:1]
+    assert summary["r_hat_max"] is None or summary["r_hat_max"] > 1.05  # JSON has no infinity
+
+
+def test_a_run_of_smc_is_not_marked_down_for_being_one(tmp_path: Path) -> None:
+    nw.tempered_smc(TARGET, 40, store=tmp_path / "run", progress=False)
+    entry = read_report_data(tmp_path / "run")[0][0]
+    assert any("Log evidence" in remark for remark in entry.remarks)
+    assert not entry.notes
+    assert _overall(entry, [check for check in checks(entry) if check.key == "divergences"]) == "good"

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from noisewalk.report.checks import OTHER, checks, worst
+from noisewalk.report.text import shown
 
 
 def found(data):
@@ -94,9 +95,24 @@ def test_a_plain_score_is_of_the_mean_where_the_draws_are_scored_too(make):
 
 def test_missing_numbers_carry_no_mark(make):
     for value in (None, float("nan"), np.float32("nan"), float("inf")):
-        check = found(make(summary={"r_hat_max": value}))["r_hat_max"]
+        check = found(make(summary={"ess_bulk_min": value}))["ess_bulk_min"]
         assert (check.value, check.mark) == (None, "")
         assert check.text
+
+
+def test_stuck_chains_are_bad_and_not_too_few(make):
+    check = found(make(summary={"r_hat_max": float("inf")}))["r_hat_max"]
+    assert check.mark == "bad"
+    assert "stuck" in check.text
+    assert shown("r_hat_max", check.value) == "\u221e"
+
+
+def test_the_acceptance_of_a_kernel_without_a_step_carries_no_mark(make):
+    summary = {"acceptance_rate": 0.05}
+    assert found(make(summary=summary))["acceptance_rate"].mark == "bad"
+    check = found(make(summary=summary, has_step=False))["acceptance_rate"]
+    assert check.mark == ""
+    assert "too large" not in check.text
 
 
 def test_numpy_numbers_are_numbers(make):

@@ -86,15 +86,11 @@ def test_kept_trajectories_come_back_without_a_call_of_the_teacher(play, tmp_pat
     assert len(teacher.network.calls) == calls
 
 
-def test_another_count_or_number_of_steps_makes_them_anew(play, tmp_path: Path) -> None:
-    teacher, cache = play("edm", gaussian_teacher), tmp_path / "t.safetensors"
+def test_there_are_as_many_trajectories_and_points_as_asked_for(play, tmp_path: Path) -> None:
+    teacher = play("edm", gaussian_teacher)
     for count, num_steps in ((6, 4), (3, 4), (3, 5), (8, 5)):
-        calls = len(teacher.network.calls)
-        assert teacher_trajectories(teacher, count, num_steps, cache, batch_size=4).shape == (count, num_steps + 1, 1, 2, 2)
-        assert len(teacher.network.calls) > calls
-        calls = len(teacher.network.calls)
-        teacher_trajectories(teacher, count, num_steps, cache, batch_size=4)
-        assert len(teacher.network.calls) == calls
+        made = teacher_trajectories(teacher, count, num_steps, tmp_path / f"{count}-{num_steps}", batch_size=4)
+        assert made.shape == (count, num_steps + 1, 1, 2, 2)
 
 
 def test_trajectories_are_made_alike_again_without_the_global_generator(play, tmp_path: Path) -> None:
@@ -114,26 +110,29 @@ def test_kept_trajectories_are_used_for_what_they_were_made_from_alone(play, tmp
     cache, kept = tmp_path / "t.safetensors", play("edm", gaussian_teacher)
     trained, wider = play("edm", gaussian_teacher), play("edm", gaussian_teacher, (1, 4, 4))
     trained.network.shift.data.fill_(0.1)
-    for teacher, options in (
-        (trained, {}),
-        (wider, {}),
-        (replace(kept, sigma_max=70.0), {}),
-        (kept, {"seed": 1}),
-        (kept, {"batch_size": 2}),
-        (kept, {"bfloat16": True}),
+    first = teacher_trajectories(kept, 5, 3, cache)
+    for teacher, changed, says in (
+        (trained, {}, "teacher"),
+        (wider, {}, "teacher"),
+        (replace(kept, sigma_max=70.0), {}, "sigma_max=80.0.*now.*sigma_max=70.0"),
+        (kept, {"count": 6}, "count 5, now 6"),
+        (kept, {"num_steps": 4}, "num_steps 3, now 4"),
+        (kept, {"seed": 1}, "seed 0, now 1"),
+        (kept, {"batch_size": 2}, "batch_size 128, now 2"),
+        (kept, {"bfloat16": True}, "bfloat16 False, now True"),
     ):
-        teacher_trajectories(kept, 5, 3, cache)
         calls = len(teacher.network.calls)
-        got = teacher_trajectories(teacher, 5, 3, cache, **options)
-        assert len(teacher.network.calls) > calls
-        assert torch.equal(got, teacher_trajectories(teacher, 5, 3, tmp_path / "fresh", **options))
-        assert torch.equal(load_file(cache)["x"], got)
+        with pytest.raises(ConfigError, match=says):
+            teacher_trajectories(teacher, **{"count": 5, "num_steps": 3, "cache": cache, **changed})
+        assert len(teacher.network.calls) == calls
+        assert torch.equal(load_file(cache)["x"], first)
 
 
-def test_a_cache_that_does_not_say_what_it_was_made_from_is_made_anew(play, tmp_path: Path) -> None:
+def test_a_cache_that_does_not_say_what_it_was_made_from_is_refused(play, tmp_path: Path) -> None:
     cache = tmp_path / "t.safetensors"
     save_file({"x": torch.zeros(5, 4, 1, 2, 2, dtype=torch.float16)}, cache)
-    assert bool(teacher_trajectories(play("edm", gaussian_teacher), 5, 3, cache).any())
+    with pytest.raises(ConfigError, match="count not said, now 5"):
+        teacher_trajectories(play("edm", gaussian_teacher), 5, 3, cache)
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])

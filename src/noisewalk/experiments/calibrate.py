@@ -12,6 +12,7 @@ References: Besag and Clifford, Generalized Monte Carlo significance tests, 1989
 Simulation-Based Calibration, 2018; Lemos et al., Sampling-Based Accuracy Testing of Posterior Estimators, 2023 (TARP).
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from ..memory_store import MemoryStore
 from ..operators import observed_of
 from ..plan import adaptation_of, default_kernel, resolve
 from ..progress import show
-from ..run import sample
+from ..run import sample_in_memory
 from ..samplers.langevin import select
 from ..samplers.preconditioner import Refresh
 from ..targets import NoisePosterior
@@ -50,7 +51,7 @@ def calibrate(
     test: str = "exactness",
     seed: int = 0,
     num_draws: int = 19,
-    thin: int = 1,
+    thin: int | str = "auto",
     microbatch: int | None = None,
     num_warmup: int | str = "auto",
     warm_start: Adam | str | None = "auto",
@@ -75,11 +76,12 @@ def calibrate(
         test: "exactness" or "converged".
         seed: of all noise.
         num_draws: places besides the truth's; draws of a run.
-        thin: transitions between places.
+        thin: transitions between places, or between draws; "auto" is 1, and 2 for the "exactness" of a kernel that keeps velocities, so that they are kept.
         microbatch: rows per network call.
         num_warmup: as in `nw.sample`, for "converged".
         warm_start: as in `nw.sample`, for "converged".
-        adapted: adapt the step of a given kernel as well, by a run that knows nothing of the truth; 20 transitions for "exactness".
+        adapted: adapt a given kernel as the default one is and as `noisewalk sample` does: its step, and for HMC the preconditioner; for "exactness" by a
+            run of 20 transitions that knows nothing of the truth.
         num_carried: particles of "smc"; None: num_draws.
         progress: show a progress bar on a terminal.
         device: where the map's weights are.
@@ -93,6 +95,10 @@ def calibrate(
     """
     if test not in ("exactness", "converged"):
         raise ConfigError(f"unknown test {test!r}: choose 'exactness' or 'converged'")
+    if isinstance(thin, str):
+        if thin != "auto":
+            raise ConfigError(f"thin must be 'auto' or an integer of at least 1, got {thin!r}")
+        thin = 2 if test == "exactness" and (kernel is None or math.isfinite(getattr(kernel, "friction", math.inf))) else 1
     for name, value, least in (("num_problems", num_problems, 20), ("num_draws", num_draws, 2), ("thin", thin, 1)):
         if not isinstance(value, int) or value < least:
             raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
@@ -100,14 +106,16 @@ def calibrate(
         raise ConfigError(f"kernel must be a transition, None, or 'smc' with test='converged'; got {kernel!r} with test={test!r}")
     if test == "exactness" and kernel is not None and not getattr(kernel, "adjust", False):
         raise ConfigError(f"exactness is a property of reversible kernels, and {kernel} is unadjusted: set adjust=True, or test='converged'")
+    if test == "exactness" and not getattr(kernel, "reversible", True):
+        raise ConfigError(f"the exactness test runs a chain backward, and {kernel} is exact but not reversible: choose test='converged'")
     if adapted and (kernel is None or not hasattr(kernel, "step_size") or not getattr(kernel, "adjust", False)):
         raise ConfigError(f"adapted=True is for a given exact kernel with a step size (the default kernel is always adapted), got {kernel!r}")
     target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch, device, dtype)
+    before = target.nfe
     if test == "exactness" and not isinstance(kernel, str):
-        before = target.nfe
         chosen = _fitted(target, kernel, seed + 1, progress) if kernel is None or adapted else kernel
         return _exactness(target, truth, chosen, num_draws, thin, seed, before, progress)
-    return _converged(target, truth, kernel, seed, num_draws, thin, num_warmup, warm_start, adapted, num_carried, progress)
+    return _converged(target, truth, kernel, num_draws, thin, num_warmup, warm_start, adapted, num_carried, seed, before, progress)
 
 
 def _simulate(
@@ -130,11 +138,9 @@ def _simulate(
 
 
 def _fitted(target: NoisePosterior, kernel: Kernel | None, seed: int, progress: bool) -> Kernel:
-    """The kernel with the step and, if it is the default one, the preconditioner that a run of its own finds for every y."""
-    from ..adapt import DualAveraging
-
+    """The kernel with the step and, for HMC, the preconditioner that a run of its own finds for every y."""
     chosen = default_kernel(target) if kernel is None else kernel
-    adapt, refresh = adaptation_of(chosen) if kernel is None else (DualAveraging(), None)
+    adapt, refresh = adaptation_of(chosen)
     if adapt is None:
         return chosen
     plan = Plan(chosen, 1, 1, PILOT["num_warmup"], 1, Adam(PILOT["adam_steps"], 0.03), adapt, seed, refresh and Refresh((0.0,), PILOT["rank"]))
@@ -174,13 +180,14 @@ def _converged(
     target: NoisePosterior,
     truth: State,
     kernel: Kernel | str | None,
-    seed: int,
     num_draws: int,
     thin: int,
     num_warmup: int | str,
     warm_start: Adam | str | None,
     adapted: bool,
     num_carried: int | None,
+    seed: int,
+    before: int,
     progress: bool,
 ) -> Calibration:
     if isinstance(kernel, str):
@@ -188,19 +195,19 @@ def _converged(
         used: Any = resolve_smc(target, num_draws, num_carried, seed=seed)
         parts = [{name: run.arrays[name][:, k, 0] for name in ("z", "x", "nll")} for k in range(num_draws)]
     else:
-        from ..adapt import DualAveraging
-
-        plan = resolve(target, kernel, num_draws, 1, num_warmup, thin, warm_start, DualAveraging() if adapted else "auto", seed)
-        run = sample(target, kernel, num_draws, 1, num_warmup, thin, warm_start, plan.adapt if adapted else "auto", seed, progress=progress)
+        plan = resolve(target, kernel, num_draws, 1, num_warmup, thin, warm_start, "auto", seed, adapted)
+        run = sample_in_memory(target, plan, progress)
+        if not run.complete:
+            raise KeyboardInterrupt  # the draws so far would be ranked as if they were all
         used = plan.kernel
         parts = [{name: run.arrays[name][:, 0, k] for name in ("z", "x", "nll")} for k in range(num_draws)]
     states = [State(part["z"], part["x"], part["nll"], part["z"]) for part in parts]
     quantities, chain = _quantities(truth, seed), torch.stack([_quantities(s, seed) for s in states], 1)
     ranks = sbc(quantities, chain, seed)
-    distances = tarp(truth.x, torch.stack([s.x for s in states], 1), _references(target, seed + 1), seed)
+    distances = tarp(truth.x.cpu(), torch.stack([s.x.cpu() for s in states], 1), _references(target, seed + 1).cpu(), seed)
     p_values = holm(torch.cat([ranks.p_values, torch.tensor([distances.p_value])]))
     rate, inside = float(run.arrays["acceptance_rate"].double().mean()), coverage(quantities, chain)
-    return Calibration("converged", used, ranks.ranks, num_draws, p_values, rate, run.nfe, distances, inside)
+    return Calibration("converged", used, ranks.ranks, num_draws, p_values, rate, target.nfe - before, distances, inside)
 
 
 def _references(target: NoisePosterior, seed: int) -> Tensor:
@@ -214,7 +221,7 @@ def _references(target: NoisePosterior, seed: int) -> Tensor:
 
 
 def _quantities(state: State, seed: int) -> Tensor:
-    """(B, quantity) float64."""
+    """(B, quantity) float64 on the CPU."""
     x, radius = state.x.to(torch.float64).flatten(1), state.z.to(torch.float64).flatten(1).square().sum(1)
     directions = keyed.rows(seed, 1).normal((x.shape[1], NUM_PROJECTIONS), keyed.PROBE, torch.float64)[0].to(x.device)
-    return torch.cat([torch.stack([state.nll, -state.nll - 0.5 * radius, radius, x.mean(1)], 1), x @ directions], 1)
+    return torch.cat([torch.stack([state.nll, -state.nll - 0.5 * radius, radius, x.mean(1)], 1), x @ directions], 1).cpu()

@@ -20,6 +20,7 @@ from ..operators import parse
 from ..packages import locate
 from ..run import Run, open_run
 from ..store import open_store
+from .checks import R_HAT_GOOD
 from .data import ReportData
 from .html import render
 from .images import write_images
@@ -72,9 +73,10 @@ def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
         summary["noise_level"] = fit.noise_level
     if fit.log_kappa is not None:
         summary["log_kappa"] = fit.log_kappa
-    summary = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
+    told = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in summary.items()}  # an infinite R-hat says something
     shared = _Shared(run.mean, run.std, run.nll, run.lp, _shown(run.draws, SHOWN), fit)
-    return [_entry(run, shared, arrays, summary, truth, i) for i in range(run.draws.shape[0])], summary
+    entries = [_entry(run, shared, arrays, told, truth, i) for i in range(run.draws.shape[0])]
+    return entries, {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in told.items()}
 
 
 class _Fit(NamedTuple):
@@ -177,6 +179,8 @@ def _entry(run: Run, shared: _Shared, arrays: Mapping[str, Any], summary: dict[s
         settings=_settings(run, problem),
         value_range=(float(low), float(high), ""),
         notes=_notes(run, summary),
+        remarks=_remarks(run, summary),
+        has_step="EllipticalSlice" not in str(run.spec.get("kernel", "")),
         likelihood=problem.get("likelihood", "gaussian"),
         chi2_std=None if shared.fit.chi2_std is None else float(shared.fit.chi2_std[i]),
         measurement_unit="counts" if problem.get("likelihood", "").startswith("poisson") else None,
@@ -197,19 +201,30 @@ def _notes(run: Run, summary: Mapping[str, Any]) -> list[str]:
     if not run.complete:
         notes.append(f"The run is not finished: {summary['num_draws']} draws a chain so far. Go on with --resume.")
     r_hat = summary["r_hat_max"]
-    if run.log_evidence is not None:
-        notes.append(f"Particles of tempered SMC, not chains: no R-hat. Log evidence {summary['log_evidence']:.2f}; compare two seeds to see its error.")
-    elif r_hat is None:
-        notes.append("Too few draws to tell whether the chains agree: treat the uncertainty map as a lower bound.")
-    elif r_hat > 1.05:
-        notes.append(f"The chains have not mixed yet (largest R-hat {r_hat:.2f}, aim 1.05): the uncertainty map is too narrow. Draw longer chains.")
-    if summary.get("log_kappa") is not None:
-        notes.append(_conditioning(summary["log_kappa"]))
+    if run.log_evidence is None:
+        if r_hat is None and run.draws.shape[1] == 1:
+            notes.append("One chain alone cannot tell whether chains agree: treat the uncertainty map as a lower bound, and run two or more.")
+        elif r_hat is None:
+            notes.append("Too few draws, or draws that do not vary, to tell whether the chains agree: treat the uncertainty map as a lower bound.")
+        elif math.isinf(r_hat):
+            notes.append("The chains are stuck, each at a place of its own (R-hat is infinite): these are no draws of the posterior. Use a smaller step.")
+        elif r_hat > R_HAT_GOOD:
+            notes.append(f"The chains have not mixed yet (largest R-hat {r_hat:.2f}, aim {R_HAT_GOOD}): the uncertainty map is too narrow. Draw longer chains.")
     if summary["divergences"]:
         notes.append(f"{summary['divergences']} proposals were not finite and were refused: use a smaller step size.")
     if "adjust=False" in str(run.spec.get("kernel", "")):
         notes.append("The kernel is unadjusted: its draws carry a bias of the order of the step size, which R-hat cannot see.")
     return notes
+
+
+def _remarks(run: Run, summary: Mapping[str, Any]) -> list[str]:
+    """What helps to read the pictures."""
+    remarks = []
+    if run.log_evidence is not None:
+        remarks.append(f"Particles of tempered SMC, not chains: no R-hat. Log evidence {summary['log_evidence']:.2f}; compare two seeds to see its error.")
+    if summary.get("log_kappa") is not None:
+        remarks.append(_conditioning(summary["log_kappa"]))
+    return remarks
 
 
 def _conditioning(value: float) -> str:

@@ -84,6 +84,8 @@ def worst(found: list[Check]) -> str:
 
 def _r_hat(value: float) -> Verdict:
     text = f"Spread between chains against spread within them, at the worst pixel; 1 when they agree. Good up to {R_HAT_GOOD}. "
+    if math.isinf(value):
+        return "bad", text + "Each chain is stuck at a place of its own: the draws say nothing of the posterior."
     if value <= R_HAT_GOOD:
         return "good", text + "The chains tell the same story."
     mark = "warn" if value <= R_HAT_BAD else "bad"
@@ -94,6 +96,10 @@ def _ess(value: float) -> Verdict:
     mark = "good" if value >= ESS_GOOD else "warn" if value >= ESS_BAD else "bad"
     text = f"Effective sample size: independent draws that the chains are worth at the worst pixel. Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}. "
     return mark, text + (f"The mean map is known to {_digits(100 / math.sqrt(value))}\u00a0% of the uncertainty shown." if value > 0 else "")
+
+
+def _acceptance_without_step(value: float) -> Verdict:
+    return "", "One over the number of points tried until one is accepted: slice sampling has no step size, and a small share only means more network calls."
 
 
 def _acceptance(value: float) -> Verdict:
@@ -148,10 +154,11 @@ def _said(text: str) -> Callable[[float], Verdict]:
 
 def _trust(data: ReportData, num_observed: int, std: float) -> list[Row]:
     draws = _SEVERAL if data.nll.shape[1] > 1 else _SEVERAL + "; here each chain is one particle"
+    chains = "needs two chains or more" if len(data.nll) == 1 else draws
     return [
-        ("r_hat_max", "R-hat", draws, _r_hat),
+        ("r_hat_max", "R-hat", chains, _r_hat),
         ("ess_bulk_min", "ESS, bulk", draws, _ess),
-        ("acceptance_rate", "Acceptance", "this run has no accept step to report", _acceptance),
+        ("acceptance_rate", "Acceptance", "this run has no accept step to report", _acceptance if data.has_step else _acceptance_without_step),
         ("divergences", "Diverging proposals", "", _diverging),
         ("chi2", "Residual χ²", _VARIANCE, _chi2(num_observed, std)),
         ("chi2_p_value", "χ² p-value", _GAUSSIAN, _p_value),
@@ -210,7 +217,7 @@ def _check(group: str, key: str, name: str, why: str, judge: Callable[[float], V
         return Check(key, group, name, None, why[:1].upper() + why[1:] + ".")
     if isinstance(value, str):
         return Check(key, group, name, value, "")
-    if not math.isfinite(value):
+    if not math.isfinite(value) and not (key == "r_hat_max" and value > 0):
         return Check(key, group, name, None, f"Not a finite number ({value}): too few draws, or draws that do not vary.")
     mark, text = judge(float(value))
     return Check(key, group, name, value, text.strip(), mark)

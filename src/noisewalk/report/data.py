@@ -35,6 +35,8 @@ class ReportData:
         value_range: (low, high, unit): what the pixels -1 and 1 stand for; the unit may be empty.
         measurement_unit: None: y is on the pixel scale; else y is on its own scale (counts, Fourier magnitudes) and this is its unit, which may be empty.
         notes: warnings that must be seen first.
+        remarks: what must be seen first as well, but is no warning.
+        has_step: whether the kernel has a step size; without one (slice sampling) a low acceptance means nothing.
         likelihood: its name and values; "gaussian", alone or before a ":", is one of known sigma_y.
         chi2_std: standard deviation of "chi2" of one image if the model is right; None: a Gaussian likelihood's, sqrt(2 / m); NaN: there is none.
 
@@ -58,6 +60,8 @@ class ReportData:
     value_range: tuple[float, float, str] = (-1.0, 1.0, "")
     measurement_unit: str | None = None
     notes: Sequence[str] = field(default=())
+    remarks: Sequence[str] = field(default=())
+    has_step: bool = True
     likelihood: str = "gaussian"
     chi2_std: float | None = None
 

@@ -87,9 +87,10 @@ def _section(title: str, body: str, anchor: str, name: str, level: int, kind: st
 
 
 def _notes(data: ReportData) -> str:
-    if not data.notes:
+    told = [*data.notes, *data.remarks]
+    if not told:
         return ""
-    return f'<aside class="notes" role="note" aria-label="Read this first"><ul>{"".join(f"<li>{escape(str(note))}</li>" for note in data.notes)}</ul></aside>'
+    return f'<aside class="notes" role="note" aria-label="Read this first"><ul>{"".join(f"<li>{escape(str(note))}</li>" for note in told)}</ul></aside>'
 
 
 def _overall(data: ReportData, found: list[Check]) -> str:

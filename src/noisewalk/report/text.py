@@ -14,7 +14,7 @@ def number(value: float | int, digits: int = 4) -> str:
     """A number in few digits, with a true minus sign.
 
     Arguments:
-        value: finite; whole numbers are written out, truth values become yes and no.
+        value: not NaN; whole numbers are written out, truth values become yes and no.
         digits: significant ones, for what is not whole.
 
     Returns:
@@ -22,6 +22,8 @@ def number(value: float | int, digits: int = 4) -> str:
     """
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) < 1e9):
         text = str(int(value))
     else:

@@ -58,6 +58,8 @@ class SplitHMC:
 
     needs_gradient = True
     adjust = True
+    reversible = False
+    """Each block's move is, one after the other are not."""
 
     def __post_init__(self) -> None:
         check_step_size(self.step_size)

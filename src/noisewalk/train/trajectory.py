@@ -37,7 +37,7 @@ def teacher_trajectories(
         teacher: the denoiser, kind "edm".
         count: trajectories.
         num_steps: Heun steps n.
-        cache: safetensors file, read if it was made from the same teacher and arguments, else written anew.
+        cache: safetensors file, read if it exists.
         seed: of the noise they start from, 0 to 2^32 - 1.
         batch_size: trajectories at a time.
         bfloat16: compute the network under bfloat16 autocast.
@@ -46,7 +46,7 @@ def teacher_trajectories(
         (count, n + 1, C, H, W) float16 on the CPU, from sigma_max z to x_0.
 
     Raises:
-        ConfigError: a value that is not allowed.
+        ConfigError: a value that is not allowed, or the cache was made from another teacher or arguments.
         WeightsError: the cache cannot be read.
     """
     from safetensors.torch import save_file
@@ -57,9 +57,8 @@ def teacher_trajectories(
     flow = ProbabilityFlow(teacher, num_steps, gradient="direct")
     origin = {"teacher": teacher, "count": count, "num_steps": num_steps, "seed": seed, "batch_size": batch_size, "bfloat16": bfloat16}
     made = {key: repr(value) for key, value in origin.items()}  # the teacher's holds its shape, its scaling and the hash of its weights
-    kept = _read(cache, made) if cache.exists() else None
-    if kept is not None:
-        return kept
+    if cache.exists():
+        return _read(cache, made)
     parts, device = [], next(teacher.network.parameters()).device
     for k in range(-(-count // batch_size)):
         z = torch.randn(batch_size, *teacher.shape, generator=generator_of(seed, k)).to(device)
@@ -73,14 +72,17 @@ def teacher_trajectories(
     return x
 
 
-def _read(cache: Path, made: dict[str, str]) -> Tensor | None:
+def _read(cache: Path, made: dict[str, str]) -> Tensor:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(cache, "pt") as file:
-            return file.get_tensor("x") if file.metadata() == made else None
+            before, x = file.metadata() or {}, file.get_tensor("x")
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot read the trajectories in {cache} ({error}): remove the file to make them anew") from error
+    if changed := [f"{key} {before.get(key, 'not said')}, now {value}" for key, value in made.items() if before.get(key) != value]:
+        raise ConfigError(f"{cache} was made with {'; '.join(changed)}: give another folder, or remove the file to make them anew")
+    return x
 
 
 @readable
