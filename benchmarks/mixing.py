@@ -36,7 +36,7 @@ from noisewalk.adapt import largest_stable_step
 from noisewalk.diagnostics.chains import projections
 from noisewalk.loop import Plan, run_loop
 from noisewalk.memory_store import MemoryStore
-from noisewalk.plan import adaptation_of, default_kernel
+from noisewalk.plan import FRICTION, adaptation_of, default_kernel
 from noisewalk.progress import show
 from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
 from noisewalk.types import Info, State
@@ -49,8 +49,9 @@ SMALL = {"inpaint:keep=0.2,seed=0": 1e-4, "avgpool:factor=4": 5e-4, "blur:kernel
 LARGE = {"inpaint:keep=0.1,seed=0": 1e-5, "avgpool:factor=8": 1e-5, "blur:kernel_size=25,std=3": 1e-6}
 TASKS = {"fashion32": SMALL, "faces64": LARGE, "terrain128": LARGE}
 """Operators, and the paper's step for each."""
-KERNELS = ("em-paper", "em-largest", "mala", "pcnl", "hmc", "slice", "pcnl-gn", "hmc-gn", "dflow-sgld")
-EXACT = ("mala", "pcnl", "hmc", "slice", "pcnl-gn", "hmc-gn")
+KERNELS = ("em-paper", "em-largest", "mala", "pcnl", "hmc", "slice", "pcnl-gn", "hmc-gn", "default", "dflow-sgld")
+EXACT = ("mala", "pcnl", "hmc", "slice", "pcnl-gn", "hmc-gn", "default")
+"""-gn: around the Gauss-Newton Gaussian; `default` is hmc-gn with velocities kept from draw to draw."""
 
 
 class Setting(NamedTuple):
@@ -131,9 +132,10 @@ def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
         here = adam.step(here, target, k)
     if not args.settle:
         return Made(here.state)
-    kernel, memory = nw.HMC(0.1, args.settle_leapfrog), MemoryStore(1, args.chains)
+    kernel, memory = nw.HMC(0.1, args.settle_leapfrog, friction=FRICTION), MemoryStore(1, args.chains)
     transitions = args.settle // kernel.evaluations
-    plan = Plan(kernel, 1, args.chains, transitions, 1, Made(here.state), nw.DualAveraging(0.8), args.seed, Refresh((0.0, 0.3, 0.6), args.rank))  # type: ignore[arg-type]
+    adapt, refresh = adaptation_of(kernel)[0], Refresh((0.0, 0.3, 0.6), args.rank)
+    plan = Plan(kernel, 1, args.chains, transitions, 1, Made(here.state), adapt, args.seed, refresh)  # type: ignore[arg-type]
     for _ in show(run_loop(target, plan, memory), True):
         pass
     z = torch.as_tensor(memory.arrays()["z"][0]).flatten(0, 1)
@@ -145,8 +147,9 @@ def setting(name: str, target: nw.NoisePosterior, start: Made, paper_step: float
     refresh = Refresh(rank=args.rank)
     if name == "em-largest":
         return Setting(nw.Langevin(largest_stable_step(nw.gauss_newton(target, start.state, rank=1))))
-    if name == "hmc-gn":
-        return Setting(default_kernel(target), adaptation_of(default_kernel(target))[0], refresh)
+    if name in ("hmc-gn", "default"):
+        kernel = nw.HMC(0.1, 8) if name == "hmc-gn" else default_kernel(target)
+        return Setting(kernel, adaptation_of(kernel)[0], refresh)
     return {
         "em-paper": Setting(nw.Langevin(paper_step)),
         "mala": Setting(nw.Langevin(1e-3, adjust=True), nw.DualAveraging()),
