@@ -23,7 +23,7 @@ def tempered_smc(
     num_carried: int | None = None,
     ess_fraction: float | None = None,
     kernel: Kernel | None = None,
-    num_moves: int | None = None,
+    num_moves: int | tuple[int, int] | None = None,
     seed: int = 0,
     store: str | Path | None = None,
     progress: bool = True,
@@ -38,7 +38,8 @@ def tempered_smc(
         num_carried: particles carried, at least as many; None: as many.
         ess_fraction: effective sample size kept between temperatures, in (0, 1); None: 0.5.
         kernel: an exact transition; None: `SplitHMC` of 6 leapfrogs, or elliptical slice sampling where there is no gradient.
-        num_moves: transitions at each temperature; None: 4.
+        num_moves: transitions at each temperature; a pair (least, most): the least, and then until the particles have forgotten where resampling put
+            them or the most is reached, for posteriors that a few moves do not mix; None: 4.
         seed: of all noise.
         store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
         progress: show a progress bar on a terminal.
@@ -99,7 +100,7 @@ def resolve_smc(
     num_carried: int | None = None,
     ess_fraction: float | None = None,
     kernel: Kernel | None = None,
-    num_moves: int | None = None,
+    num_moves: int | tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Ladder:
     """Check the arguments of `tempered_smc` and choose what is None.
@@ -110,7 +111,7 @@ def resolve_smc(
         num_carried: particles carried.
         ess_fraction: effective sample size kept between temperatures.
         kernel: an exact transition.
-        num_moves: transitions at each temperature.
+        num_moves: transitions at each temperature, or the least and the most.
         seed: of all noise.
 
     Returns:
@@ -122,9 +123,12 @@ def resolve_smc(
     carried = num_particles if num_carried is None else num_carried
     moves = 4 if num_moves is None else num_moves
     share = 0.5 if ess_fraction is None else ess_fraction
-    for name, value, least in (("num_particles", num_particles, 2), ("num_carried", carried, num_particles), ("num_moves", moves, 1)):
+    fewest, most = moves if isinstance(moves, tuple) and len(moves) == 2 else (moves, moves)
+    for name, value, least in (("num_particles", num_particles, 2), ("num_carried", carried, num_particles), ("num_moves", fewest, 1)):
         if not isinstance(value, int) or value < least:
             raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if not isinstance(most, int) or most < fewest:
+        raise ConfigError(f"num_moves must be an integer or a pair (least, most) with most at least as large, got {moves!r}")
     if not 0 < share < 1:
         raise ConfigError(f"ess_fraction must lie in (0, 1), got {ess_fraction}")
     chosen = kernel or (SplitHMC(0.2, 6) if target.differentiable else EllipticalSlice())

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.samplers.smc import Tempered, next_step, systematic
+from noisewalk.noise import Noise
+from noisewalk.samplers.smc import FORGOTTEN, Tempered, correlation, next_step, systematic
+from noisewalk.types import Info, State, Target
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -26,9 +29,10 @@ def linear(images: int = 1) -> tuple[nw.NoisePosterior, Tensor, Tensor, Tensor]:
     return target, marginal.log_prob(y), torch.linalg.solve(H, matrix.T @ y.T / sigma**2).T, torch.linalg.inv(H)
 
 
-def test_the_evidence_and_the_moments_are_those_of_the_closed_form() -> None:
+@pytest.mark.parametrize("settings", [{}, {"kernel": nw.HMC(0.3, 2), "num_moves": (1, 20)}], ids=["default", "as many moves as needed"])
+def test_the_evidence_and_the_moments_are_those_of_the_closed_form(settings: dict[str, Any]) -> None:
     target, evidence, mean, covariance = linear(images=2)
-    runs = [nw.tempered_smc(target, 400, seed=seed, progress=False) for seed in range(8)]
+    runs = [nw.tempered_smc(target, 400, seed=seed, progress=False, **settings) for seed in range(8)]
     found = torch.stack([run.log_evidence for run in runs])
     error = found.std(0) / math.sqrt(len(runs))
     assert (error < 0.1).all()
@@ -66,9 +70,11 @@ def test_a_target_without_gradients_is_sampled_too() -> None:
     assert float((run.draws[0, :, 0].round() == target.y[0]).double().mean()) > 0.95
 
 
-def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_moves", [None, (1, 3)])
+def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(num_moves: tuple[int, int] | None, tmp_path: Path) -> None:
     target = linear(images=2)[0]
-    whole = nw.tempered_smc(target, 20, seed=3, store=tmp_path / "whole", progress=False)
+    kernel = None if num_moves is None else nw.HMC(0.1, 2)
+    whole = nw.tempered_smc(target, 20, kernel=kernel, num_moves=num_moves, seed=3, store=tmp_path / "whole", progress=False)
     assert whole.log_evidence is not None
 
     class StopError(Exception):
@@ -88,12 +94,12 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(tmp_path: Path) ->
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(RunStore, "checkpoint", checkpoint)
-            nw.tempered_smc(target, 20, seed=3, store=tmp_path / "cut", progress=False)
+            nw.tempered_smc(target, 20, kernel=kernel, num_moves=num_moves, seed=3, store=tmp_path / "cut", progress=False)
 
     for after in (1, 3, 2):
         with pytest.raises(StopError):
             stopped(after)
-    cut = nw.tempered_smc(target, 20, seed=3, store=tmp_path / "cut", progress=False)
+    cut = nw.tempered_smc(target, 20, kernel=kernel, num_moves=num_moves, seed=3, store=tmp_path / "cut", progress=False)
     assert torch.equal(cut.z, whole.z)
     assert torch.equal(cut.log_evidence, whole.log_evidence)
     assert cut.nfe == whole.nfe
@@ -143,6 +149,41 @@ def test_calls_are_counted() -> None:
     assert (run.nfe - 10) % (10 * 3 * 2) == 0
 
 
+class Counted:
+    """A kernel whose transitions are counted; without one nothing moves."""
+
+    adjust, needs_gradient = True, False
+
+    def __init__(self, kernel: nw.EllipticalSlice | None = None) -> None:
+        self.kernel, self.steps = kernel, 0
+
+    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
+        self.steps += 1
+        if self.kernel is not None:
+            return self.kernel.step(state, target, noise)
+        yes = torch.ones(len(state.z), dtype=torch.bool)
+        return state, Info(yes.double(), yes, ~yes)
+
+
+def test_a_pair_of_moves_makes_as_many_as_the_particles_need() -> None:
+    target = linear()[0]
+    still, slice_, one = Counted(), Counted(nw.EllipticalSlice()), Counted(nw.EllipticalSlice())
+    for kernel, moves in ((still, (2, 30)), (slice_, (2, 30)), (one, 1)):
+        nw.tempered_smc(target, 100, kernel=kernel, num_moves=moves, progress=False)  # type: ignore[arg-type]
+    assert still.steps % 30 == 0  # all that are allowed, at every temperature
+    assert 2 * one.steps <= slice_.steps < still.steps / 2
+
+
+def test_correlation_is_one_for_the_same_zero_for_fresh_and_per_image() -> None:
+    before, fresh = normal(2, 4000, 5, seed=8), normal(2, 4000, 5, seed=9)
+    half = math.sqrt(0.5)
+    kept = correlation(before, torch.stack([before[0], half * before[1] + half * fresh[1]]))
+    torch.testing.assert_close(kept, torch.tensor([1.0, half], dtype=torch.float64), rtol=0, atol=5 / math.sqrt(4000))
+    assert float(correlation(before, fresh).abs().max()) < min(FORGOTTEN, 5 / math.sqrt(4000))
+    still = torch.ones(1, 10, 3, dtype=torch.float64)
+    assert float(correlation(still, still)) == 0.0  # what does not vary has nothing to forget
+
+
 def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:
     target = linear()[0]
     first = nw.tempered_smc(target, 10, store=tmp_path / "run", progress=False)
@@ -152,7 +193,15 @@ def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"num_particles": 1}, {"num_carried": 3}, {"ess_fraction": 1.0}, {"ess_fraction": 0.0}, {"num_moves": 0}, {"kernel": nw.Langevin(0.1)}],
+    [
+        {"num_particles": 1},
+        {"num_carried": 3},
+        {"ess_fraction": 1.0},
+        {"ess_fraction": 0.0},
+        {"num_moves": 0},
+        {"num_moves": (2, 1)},
+        {"kernel": nw.Langevin(0.1)},
+    ],
 )
 def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError):

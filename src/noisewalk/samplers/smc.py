@@ -2,12 +2,14 @@ r"""Tempered sequential Monte Carlo: particles carried from the prior to the pos
 
 Between $\pi_0 = N(0, I)$ and the posterior lie $\pi_\beta(z) \propto e^{-\beta L(z)} N(z; 0, I)$. From beta to the largest beta' at which the effective
 sample size of the weights $w_i = e^{-(\beta' - \beta) L_i}$ is still a given share of the particles, they are resampled (systematically) and moved by a
-few steps of a kernel that keeps $\pi_{\beta'}$; each step adapts its size to the particles' acceptance. The evidence is
+few steps of a kernel that keeps $\pi_{\beta'}$; each step adapts its size to the particles' acceptance. How few can be left to the particles: they move until
+the correlation between where they are and where resampling put them, mean over projections of x, is at most `FORGOTTEN`. The evidence is
 $$\ln p(y) = \ln \int e^{-L} dN \approx \sum_k \ln \tfrac1P \sum_i w_i^{(k)} .$$
 
 References: Del Moral, Doucet and Jasra, Sequential Monte Carlo samplers, 2006, section 3.3; Jasra, Stephens, Doucet and Tsagaris, Inference for
 Levy-driven stochastic volatility models via adaptive sequential Monte Carlo, 2011 (the ladder); Kitagawa, Monte Carlo filter and smoother for
-non-Gaussian nonlinear state space models, 1996 (systematic resampling).
+non-Gaussian nonlinear state space models, 1996 (systematic resampling); Buchholz, Chopin and Jacob, Adaptive Tuning of Hamiltonian Monte Carlo Within
+Sequential Monte Carlo, 2021, section 3.3 (moves until the particles' correlation with their start is small).
 """
 
 import math
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from ..diagnostics.chains import projections
 from ..errors import DivergedError
 from ..types import Info, Product, State
 from .informed import SplitHMC, informed_basis
@@ -30,6 +33,10 @@ LARGEST_TURN = math.log(0.5 * math.pi)
 """Log of the angle that draws a direction afresh."""
 BISECTIONS = 60
 """Halvings of the search for the next beta."""
+FORGOTTEN = 0.2
+"""Correlation with their start below which the particles need no more moves."""
+NUM_PROJECTIONS = 16
+"""Projections of x that it is averaged over."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Ladder:
         num_carried: particles P, at least as many.
         ess_fraction: effective sample size kept from one temperature to the next, over P.
         kernel: moves the particles; its step size, if it has one, is where the adaptation starts.
-        num_moves: transitions at each temperature.
+        num_moves: transitions at each temperature; a pair: at least so many, at most so many, as the particles need.
         seed: of all noise.
     """
 
@@ -49,8 +56,18 @@ class Ladder:
     num_carried: int
     ess_fraction: float
     kernel: Any
-    num_moves: int
+    num_moves: int | tuple[int, int]
     seed: int
+
+    @property
+    def fewest_moves(self) -> int:
+        """Transitions at a temperature at least."""
+        return self.num_moves if isinstance(self.num_moves, int) else self.num_moves[0]
+
+    @property
+    def most_moves(self) -> int:
+        """Transitions at a temperature at most."""
+        return self.num_moves if isinstance(self.num_moves, int) else self.num_moves[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +159,7 @@ class _Cloud:
     log_step: Tensor
     log_turn: Tensor
     basis: Tensor | None = None
+    resampled: Tensor | None = None
     moves_left: int = 0
     events: int = 1
     stages: int = 0
@@ -214,7 +232,8 @@ def _temper(cloud: _Cloud, plan: Ladder) -> None:
     index = torch.where((step > 0)[:, None], index, torch.arange(nll.shape[1], device=nll.device))
     flat = (index + nll.shape[1] * torch.arange(len(index), device=nll.device)[:, None]).flatten()
     cloud.state = State(*(part[flat] for part in cloud.state))
-    cloud.moves_left, cloud.stages, cloud.events = plan.num_moves, cloud.stages + 1, cloud.events + 1
+    cloud.moves_left, cloud.stages, cloud.events = plan.most_moves, cloud.stages + 1, cloud.events + 1
+    cloud.resampled = _probes(cloud.state.x, len(cloud.beta)) if plan.most_moves > plan.fewest_moves else None
 
 
 def next_step(nll: Tensor, left: Tensor, ess_fraction: float) -> Tensor:
@@ -263,7 +282,7 @@ def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     state = tempered.temper(cloud.state)
     kernel = replace(plan.kernel, step_size=cloud.log_step.exp()) if hasattr(plan.kernel, "step_size") else plan.kernel
     if isinstance(kernel, SplitHMC):
-        if cloud.moves_left == plan.num_moves:
+        if cloud.moves_left == plan.most_moves:
             cloud.basis = informed_basis(state.grad, len(cloud.beta))
         kernel = replace(kernel, turn=cloud.log_turn.exp(), basis=cloud.basis)
         state, info = kernel.turn_rest(state, tempered, noise)
@@ -278,7 +297,29 @@ def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     if hasattr(plan.kernel, "num_leapfrog"):  # a quarter turn in all is a fresh draw of the reference: no step needs more
         cloud.log_step = cloud.log_step.clamp(max=math.log(0.5 * math.pi / plan.kernel.num_leapfrog))
     cloud.events, cloud.moves_left, cloud.rate = cloud.events + 1, cloud.moves_left - 1, float(accepted.mean())
+    if cloud.resampled is not None and plan.most_moves - cloud.moves_left >= plan.fewest_moves:
+        kept = correlation(cloud.resampled, _probes(cloud.state.x, len(cloud.beta)))
+        cloud.moves_left = cloud.moves_left if bool((kept > FORGOTTEN).any()) else 0
     return info
+
+
+def _probes(x: Tensor, num_images: int) -> Tensor:
+    return projections(x.reshape(num_images, -1, *x.shape[1:]), NUM_PROJECTIONS)
+
+
+def correlation(before: Tensor, after: Tensor) -> Tensor:
+    """How much the particles remember.
+
+    Arguments:
+        before: (N, P, K) K numbers of every particle.
+        after: the same later.
+
+    Returns:
+        (N,) correlation over the particles, mean over the K; 0 for a number that does not vary, NaN if one is not finite.
+    """
+    first, second = (part - part.mean(1, keepdim=True) for part in (before, after))
+    scale = (first.square().sum(1) * second.square().sum(1)).sqrt()
+    return torch.where(scale > 0, (first * second).sum(1) / scale, torch.where(scale == 0, 0.0, torch.nan)).mean(1)
 
 
 def _mean_rate(info: Info, cloud: _Cloud) -> Tensor:
