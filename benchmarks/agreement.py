@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=128, help="of each")
     parser.add_argument("--smc-leapfrog", type=int, help="move the particles by HMC of so many steps instead of SMC's own kernel")
     parser.add_argument("--smc-moves", type=int, nargs="+", help="transitions at each temperature, or the least and the most; left out: SMC's own")
+    parser.add_argument("--smc-rank", type=int, help="of the Gauss-Newton Gaussian of each temperature; left out: none")
     parser.add_argument("--chains", type=int, default=8)
     parser.add_argument("--draws", type=int, default=2000, help="of each chain")
     parser.add_argument("--num-leapfrog", type=int, default=8, help="of HMC; its calls a draw")
@@ -68,7 +69,8 @@ def main() -> None:
     same = nw.NoisePosterior(target.phi, target.operator, target.likelihood, y, microbatch=128)
     kernel = nw.HMC(0.5 * quarter_turn(args.smc_leapfrog), args.smc_leapfrog) if args.smc_leapfrog else None
     moves = args.smc_moves if args.smc_moves is None or len(args.smc_moves) > 1 else args.smc_moves[0]
-    smc = nw.tempered_smc(same, args.particles, kernel=kernel, num_moves=tuple(moves) if isinstance(moves, list) else moves, seed=2, store=args.out / "smc")
+    moves = tuple(moves) if isinstance(moves, list) else moves
+    smc = nw.tempered_smc(same, args.particles, kernel=kernel, num_moves=moves, seed=2, store=args.out / "smc", rank=args.smc_rank)
     evidence = smc.log_evidence
     print(f"SMC, {args.populations} x {args.particles} particles, {smc.nfe / args.populations / args.particles:.0f} calls a particle", end="; ")
     print(f"log evidence {float(evidence.mean()):.2f} +- {float(evidence.std()) / args.populations**0.5:.2f}", end=", ")

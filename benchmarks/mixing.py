@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.01, help="its learning rate; faces64 needs 600 steps of 0.1 to come down")
     parser.add_argument("--objective", choices=["likelihood", "posterior"], default="likelihood", help="what it lowers")
     parser.add_argument("--rank", type=int, default=40, help="of the preconditioner; 40 is the default kernel's")
+    parser.add_argument("--refresh", type=float, nargs="+", default=[0.0, 0.3], help="shares of a warm-up at which it is computed; each costs 1 + 4 (rank + 8)")
     parser.add_argument("--settle", type=int, default=0, help="network calls a chain of the default kernel after the warm start, common to all kernels")
     parser.add_argument("--settle-leapfrog", type=int, default=8, help="its steps a transition")
     parser.add_argument("--chains", type=int, default=4)
@@ -120,7 +121,7 @@ def main() -> None:
         table(f"{args.prior}, {operator}", {name: done[key] for name, key in keys.items()}, args)
 
 
-KEPT = ("calls", "warmup", "adam", "lr", "objective", "rank", "settle", "settle_leapfrog", "chains", "seed")
+KEPT = ("calls", "warmup", "adam", "lr", "objective", "rank", "refresh", "settle", "settle_leapfrog", "chains", "seed")
 """Settings that a row belongs to."""
 
 
@@ -134,7 +135,7 @@ def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
         return Made(here.state)
     kernel, memory = nw.HMC(0.1, args.settle_leapfrog, friction=FRICTION), MemoryStore(1, args.chains)
     transitions = args.settle // kernel.evaluations
-    adapt, refresh = adaptation_of(kernel)[0], Refresh((0.0, 0.3, 0.6), args.rank)
+    adapt, refresh = adaptation_of(kernel)[0], Refresh(tuple(args.refresh), args.rank)
     plan = Plan(kernel, 1, args.chains, transitions, 1, Made(here.state), adapt, args.seed, refresh)  # type: ignore[arg-type]
     for _ in show(run_loop(target, plan, memory), True):
         pass
@@ -144,7 +145,7 @@ def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
 
 def setting(name: str, target: nw.NoisePosterior, start: Made, paper_step: float, args: argparse.Namespace) -> Setting:
     """The kernel by its name."""
-    refresh = Refresh(rank=args.rank)
+    refresh = Refresh(tuple(args.refresh), args.rank)
     if name == "em-largest":
         return Setting(nw.Langevin(largest_stable_step(nw.gauss_newton(target, start.state, rank=1))))
     if name in ("hmc-gn", "default"):

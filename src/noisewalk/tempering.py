@@ -27,6 +27,7 @@ def tempered_smc(
     seed: int = 0,
     store: str | Path | None = None,
     progress: bool = True,
+    rank: int | None = None,
 ) -> Run:
     """Carry particles from the prior to the posterior; finds several modes, and estimates log p(y).
 
@@ -43,6 +44,8 @@ def tempered_smc(
         seed: of all noise.
         store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
         progress: show a progress bar on a terminal.
+        rank: build a given HMC on the Gauss-Newton Gaussian of this rank, computed anew at each temperature from 4 particles for 4 (4 (rank + 8) + 1) calls:
+            for a measurement precise in more directions than a few; None: as the kernel is given.
 
     Returns:
         The run: chain axis = particles, one draw; `log_evidence` (image,).
@@ -52,7 +55,7 @@ def tempered_smc(
         DivergedError: no particle of an image is finite.
         StoreError: the folder holds something else.
     """
-    plan = resolve_smc(target, num_particles, num_carried, ess_fraction, kernel, num_moves, seed)
+    plan = resolve_smc(target, num_particles, num_carried, ess_fraction, kernel, num_moves, seed, rank)
     spec = spec_of(target, plan)
     if store is None:
         memory = MemoryStore(target.num_images, num_particles)
@@ -102,6 +105,7 @@ def resolve_smc(
     kernel: Kernel | None = None,
     num_moves: int | tuple[int, int] | None = None,
     seed: int = 0,
+    rank: int | None = None,
 ) -> Ladder:
     """Check the arguments of `tempered_smc` and choose what is None.
 
@@ -113,6 +117,7 @@ def resolve_smc(
         kernel: an exact transition.
         num_moves: transitions at each temperature, or the least and the most.
         seed: of all noise.
+        rank: of the Gauss-Newton Gaussian of each temperature, or None.
 
     Returns:
         The plan.
@@ -136,7 +141,11 @@ def resolve_smc(
         raise ConfigError(f"tempered SMC needs an exact kernel, got {chosen}: set adjust=True, or use HMC or EllipticalSlice")
     if getattr(chosen, "needs_gradient", True) and not target.differentiable:
         raise ConfigError(f"{type(chosen).__name__} needs gradients, but the target is not differentiable: use EllipticalSlice")
-    return Ladder(num_particles, carried, share, chosen, moves, seed)
+    if rank is not None and (not isinstance(rank, int) or rank < 1):
+        raise ConfigError(f"rank must be a whole number of at least 1, or None, got {rank!r}")
+    if rank is not None and not (hasattr(chosen, "preconditioner") and target.differentiable):
+        raise ConfigError(f"rank is for a kernel with a preconditioner on a target with gradients, such as nw.HMC(0.1, 8), and the kernel is {chosen}")
+    return Ladder(num_particles, carried, share, chosen, moves, seed, rank)
 
 
 def _drive(target: Any, plan: Ladder, sink: Any, progress: bool) -> None:

@@ -29,7 +29,11 @@ def linear(images: int = 1) -> tuple[nw.NoisePosterior, Tensor, Tensor, Tensor]:
     return target, marginal.log_prob(y), torch.linalg.solve(H, matrix.T @ y.T / sigma**2).T, torch.linalg.inv(H)
 
 
-@pytest.mark.parametrize("settings", [{}, {"kernel": nw.HMC(0.3, 2), "num_moves": (1, 20)}], ids=["default", "as many moves as needed"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"kernel": nw.HMC(0.3, 2), "num_moves": (1, 20)}, {"kernel": nw.HMC(0.3, 2), "rank": 3}],
+    ids=["default", "as many moves as needed", "preconditioned"],
+)
 def test_the_evidence_and_the_moments_are_those_of_the_closed_form(settings: dict[str, Any]) -> None:
     target, evidence, mean, covariance = linear(images=2)
     runs = [nw.tempered_smc(target, 400, seed=seed, progress=False, **settings) for seed in range(8)]
@@ -70,11 +74,10 @@ def test_a_target_without_gradients_is_sampled_too() -> None:
     assert float((run.draws[0, :, 0].round() == target.y[0]).double().mean()) > 0.95
 
 
-@pytest.mark.parametrize("num_moves", [None, (1, 3)])
-def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(num_moves: tuple[int, int] | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{}, {"kernel": nw.HMC(0.1, 2), "num_moves": (1, 3), "rank": 2}], ids=["default", "every choice made"])
+def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(settings: dict[str, Any], tmp_path: Path) -> None:
     target = linear(images=2)[0]
-    kernel = None if num_moves is None else nw.HMC(0.1, 2)
-    whole = nw.tempered_smc(target, 20, kernel=kernel, num_moves=num_moves, seed=3, store=tmp_path / "whole", progress=False)
+    whole = nw.tempered_smc(target, 20, seed=3, store=tmp_path / "whole", progress=False, **settings)
     assert whole.log_evidence is not None
 
     class StopError(Exception):
@@ -94,12 +97,12 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(num_moves: tuple[i
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(RunStore, "checkpoint", checkpoint)
-            nw.tempered_smc(target, 20, kernel=kernel, num_moves=num_moves, seed=3, store=tmp_path / "cut", progress=False)
+            nw.tempered_smc(target, 20, seed=3, store=tmp_path / "cut", progress=False, **settings)
 
     for after in (1, 3, 2):
         with pytest.raises(StopError):
             stopped(after)
-    cut = nw.tempered_smc(target, 20, kernel=kernel, num_moves=num_moves, seed=3, store=tmp_path / "cut", progress=False)
+    cut = nw.tempered_smc(target, 20, seed=3, store=tmp_path / "cut", progress=False, **settings)
     assert torch.equal(cut.z, whole.z)
     assert torch.equal(cut.log_evidence, whole.log_evidence)
     assert cut.nfe == whole.nfe
@@ -174,6 +177,14 @@ def test_a_pair_of_moves_makes_as_many_as_the_particles_need() -> None:
     assert 2 * one.steps <= slice_.steps < still.steps / 2
 
 
+def test_a_preconditioned_kernel_keeps_its_step_where_the_measurement_is_precise() -> None:
+    matrix = torch.diag(torch.tensor([1.0, 1.0, 100.0], dtype=torch.float64))
+    target = nw.NoisePosterior(nw.maps.Affine(matrix), lambda x: x, nw.likelihoods.Gaussian(0.5), normal(1, 3, seed=10))
+    plain, rank = (nw.tempered_smc(target, 50, kernel=nw.HMC(0.2, 4), rank=rank, progress=False) for rank in (None, 3))
+    steps = [float(run.arrays["step_size"].max()) for run in (plain, rank)]
+    assert steps[1] > 10 * steps[0]
+
+
 def test_correlation_is_one_for_the_same_zero_for_fresh_and_per_image() -> None:
     before, fresh = normal(2, 4000, 5, seed=8), normal(2, 4000, 5, seed=9)
     half = math.sqrt(0.5)
@@ -200,6 +211,8 @@ def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:
         {"ess_fraction": 0.0},
         {"num_moves": 0},
         {"num_moves": (2, 1)},
+        {"rank": 0, "kernel": nw.HMC(0.1)},
+        {"rank": 4},
         {"kernel": nw.Langevin(0.1)},
     ],
 )

@@ -29,6 +29,19 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
 
     Raises:
         ConfigError: a value that is not finite.
+
+    Example:
+        The paper's two examples, on a prior of two images. The measurement speaks for the first one, which the prior holds in 30 of 100
+        draws (4.1), or in one of 10^9 (4.2): the same likelihood, but there the bound says nothing unless the prior is right to 10^-9.
+
+        >>> import torch
+        >>> def kappa_of(known):
+        ...     prior, likelihood = torch.tensor([known, 1 - known]).double(), torch.tensor([1.0, 1e-12]).double()
+        ...     return log_kappa((prior * likelihood).sum().log(), likelihood.max().log())
+        >>> [f"{float(kappa_of(known).exp()):.2g}" for known in (0.3, 1e-9)]
+        ['3.3', '1e+09']
+        >>> [round(float(tv_bound(kappa_of(known), epsilon=0.01)), 3) for known in (0.3, 1e-9)]
+        [0.067, 1.0]
     """
     evidence, sup = (torch.as_tensor(v, dtype=torch.float64) for v in (log_evidence, sup_log_likelihood))
     if not bool(torch.isfinite(evidence).all() and torch.isfinite(sup).all()):

@@ -26,6 +26,7 @@ from ..diagnostics.chains import projections
 from ..errors import DivergedError
 from ..types import Info, Product, State
 from .informed import SplitHMC, informed_basis
+from .preconditioner import LowRank, gauss_newton
 
 TARGET_ACCEPT = 0.8
 """Acceptance that the moves' step size is driven to."""
@@ -37,6 +38,8 @@ FORGOTTEN = 0.2
 """Correlation with their start below which the particles need no more moves."""
 NUM_PROJECTIONS = 16
 """Projections of x that it is averaged over."""
+FIT_PARTICLES = 4
+"""Particles of an image that the Gauss-Newton matrix is averaged over."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Ladder:
         kernel: moves the particles; its step size, if it has one, is where the adaptation starts.
         num_moves: transitions at each temperature; a pair: at least so many, at most so many, as the particles need.
         seed: of all noise.
+        rank: of the Gauss-Newton Gaussian that the kernel is built on anew at each temperature; None: it stays as it is.
     """
 
     num_particles: int
@@ -58,6 +62,7 @@ class Ladder:
     kernel: Any
     num_moves: int | tuple[int, int]
     seed: int
+    rank: int | None = None
 
     @property
     def fewest_moves(self) -> int:
@@ -160,6 +165,7 @@ class _Cloud:
     log_turn: Tensor
     basis: Tensor | None = None
     resampled: Tensor | None = None
+    reference: dict[str, Tensor] | None = None
     moves_left: int = 0
     events: int = 1
     stages: int = 0
@@ -172,8 +178,10 @@ class _Cloud:
 
     @classmethod
     def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Cloud":
-        moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in packed.items()}
-        return cls(**{**moved, "state": State(**{k: v.to(device) for k, v in packed["state"].items()})})
+        def moved(part: Any) -> Any:
+            return {k: moved(v) for k, v in part.items()} if isinstance(part, dict) else part.to(device) if isinstance(part, Tensor) else part
+
+        return cls(**{**moved(packed), "state": State(**moved(packed["state"]))})
 
 
 def run_smc(target: Any, plan: Ladder, sink: Any) -> Iterator[tuple[float, int, float]]:
@@ -206,7 +214,7 @@ def run_smc(target: Any, plan: Ladder, sink: Any) -> Iterator[tuple[float, int, 
         if cloud.moves_left or bool((cloud.beta < 1).any()):
             sink.checkpoint(cloud.pack())
         yield float(cloud.beta.min()), cloud.nfe, float(info.acceptance_rate.mean())
-    state, info = _returned(cloud.state, plan), _returned(info, plan)
+    state, info = (_spaced(part, plan.num_carried, plan.num_particles) for part in (cloud.state, info))
     step = cloud.log_step.exp().repeat_interleave(plan.num_particles)
     sink.append(state, info, cloud.pack(), {"chi2": target.chi2(state.x), "step_size": step})
 
@@ -281,8 +289,14 @@ def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     tempered, noise = Tempered(target, cloud.beta), rows.at(cloud.events)
     state = tempered.temper(cloud.state)
     kernel = replace(plan.kernel, step_size=cloud.log_step.exp()) if hasattr(plan.kernel, "step_size") else plan.kernel
+    first = cloud.moves_left == plan.most_moves
+    if plan.rank is not None:
+        if first:
+            found = gauss_newton(tempered, _spaced(state, plan.num_carried, min(FIT_PARTICLES, plan.num_carried)), plan.rank)
+            cloud.reference = {"mean": found.mean, "basis": found.basis, "eigenvalues": found.eigenvalues}
+        kernel = replace(kernel, preconditioner=LowRank(**(cloud.reference or {})))
     if isinstance(kernel, SplitHMC):
-        if cloud.moves_left == plan.most_moves:
+        if first:
             cloud.basis = informed_basis(state.grad, len(cloud.beta))
         kernel = replace(kernel, turn=cloud.log_turn.exp(), basis=cloud.basis)
         state, info = kernel.turn_rest(state, tempered, noise)
@@ -326,11 +340,11 @@ def _mean_rate(info: Info, cloud: _Cloud) -> Tensor:
     return info.acceptance_rate.to(torch.float64).reshape(len(cloud.beta), -1).mean(1)
 
 
-def _returned(parts: Any, plan: Ladder) -> Any:
-    """The particles that come back: equally weighted, so every k-th of them."""
-    keep = torch.arange(plan.num_particles) * plan.num_carried // plan.num_particles
+def _spaced(parts: Any, num_carried: int, count: int) -> Any:
+    """Every so many particles: those that come back, equally weighted; those that a Gaussian is fitted to."""
+    keep = torch.arange(count) * num_carried // count
 
     def pick(part: Tensor) -> Tensor:
-        return part.reshape(-1, plan.num_carried, *part.shape[1:])[:, keep].flatten(0, 1)
+        return part.reshape(-1, num_carried, *part.shape[1:])[:, keep].flatten(0, 1)
 
     return type(parts)(*(pick(part) for part in parts))
