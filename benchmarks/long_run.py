@@ -9,6 +9,7 @@ after a stop, and with --report it prints what is there so far.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from noisewalk.diagnostics.chains import projections, varying
 from noisewalk.loop import Plan
 from noisewalk.plan import FRICTION, adaptation_of
 from noisewalk.run import sample_stored
-from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
+from noisewalk.samplers.preconditioner import Refresh, calls_of
 
 NUM_PROJECTIONS = 20
 FEWEST = 8
@@ -48,7 +49,7 @@ def main() -> None:
     prior = nw.load_prior(args.prior, label)
     target = simulated(prior, args.operator, args.sigma_y, args.seed + 1)
     kernel = nw.HMC(0.8 / args.num_leapfrog, args.num_leapfrog, friction=args.friction)
-    setup = 1 + args.adam + 1 + 4 * (args.rank + OVERSAMPLING) + args.warmup * kernel.evaluations
+    setup = 1 + args.adam + calls_of(args.rank, math.prod(target.shape)) + args.warmup * kernel.evaluations
     num_draws = (args.calls - setup) // kernel.evaluations
     plan = Plan(kernel, num_draws, args.chains, args.warmup, 1, nw.Adam(args.adam), adaptation_of(kernel)[0], args.seed, Refresh((0.0,), args.rank))
     run = nw.open_run(args.out) if args.report else sample_stored(target, plan, args.out)

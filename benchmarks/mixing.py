@@ -38,7 +38,7 @@ from noisewalk.loop import Plan, run_loop
 from noisewalk.memory_store import MemoryStore
 from noisewalk.plan import FRICTION, adaptation_of, default_kernel
 from noisewalk.progress import show
-from noisewalk.samplers.preconditioner import OVERSAMPLING, Refresh
+from noisewalk.samplers.preconditioner import Refresh, calls_of
 from noisewalk.types import Info, State
 from noisewalk.warmstart import AdamState
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.01, help="its learning rate; faces64 needs 600 steps of 0.1 to come down")
     parser.add_argument("--objective", choices=["likelihood", "posterior"], default="likelihood", help="what it lowers")
     parser.add_argument("--rank", type=int, default=40, help="of the preconditioner; 40 is the default kernel's")
-    parser.add_argument("--refresh", type=float, nargs="+", default=[0.0, 0.3], help="shares of a warm-up at which it is computed; each costs 1 + 4 (rank + 8)")
+    parser.add_argument("--refresh", type=float, nargs="+", default=[0.0, 0.3], help="shares of a warm-up at which it is computed; each has its cost")
     parser.add_argument("--settle", type=int, default=0, help="network calls a chain of the default kernel after the warm start, common to all kernels")
     parser.add_argument("--settle-leapfrog", type=int, default=8, help="its steps a transition")
     parser.add_argument("--chains", type=int, default=4)
@@ -168,7 +168,7 @@ def measure(target: nw.NoisePosterior, start: Made, name: str, paper_step: float
     kernel, adapt, refresh = setting(name, target, start, paper_step, args)
     spent = (target.nfe - calls) / args.chains  # by the choice of the step
     if refresh is not None:
-        spent += len(refresh.at) * (1 + 4 * min(math.prod(target.shape), args.rank + OVERSAMPLING))
+        spent += len(refresh.at) * calls_of(args.rank, math.prod(target.shape))
     num_warmup = int((args.warmup - spent) // kernel.evaluations) if adapt is not None else 0
     if adapt is not None and num_warmup < 5:
         raise SystemExit(f"{name} spends {spent:.0f} calls a chain on its curvature: --warmup {args.warmup} leaves {num_warmup} transitions; give it more")

@@ -44,8 +44,8 @@ def tempered_smc(
         seed: of all noise.
         store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
         progress: show a progress bar on a terminal.
-        rank: build a given HMC on the Gauss-Newton Gaussian of this rank, computed anew at each temperature from 4 particles for 4 (4 (rank + 8) + 1) calls:
-            for a measurement precise in more directions than a few; None: as the kernel is given.
+        rank: build a given HMC on the Gauss-Newton Gaussian of this rank, computed anew at each temperature from 4 particles, for a measurement
+            precise in more than a few directions; None: as the kernel is given.
 
     Returns:
         The run: chain axis = particles, one draw; `log_evidence` (image,).

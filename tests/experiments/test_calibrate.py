@@ -56,7 +56,7 @@ def test_an_adapted_hmc_is_what_sample_runs() -> None:
     assert found.kernel.preconditioner.mean.shape == (30, 4)
     assert float(found.kernel.step_size.max()) <= quarter_turn(3) * (1 + 1e-6)
     short = nw.calibrate(PHI, bent, LIKELIHOOD, nw.HMC(0.3, 3), num_problems=30, num_draws=5, adapted=True, test="converged", num_warmup=10)
-    probes = 2 * (1 + 4 * 4)  # a preconditioner of all four directions, twice
+    probes = 2 * (1 + 2 * 4)  # a preconditioner of all four directions, twice
     assert short.nfe == 30 * (1 + 200 + probes + 15 * 3 + 1 + 200)
 
 

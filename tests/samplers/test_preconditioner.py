@@ -6,7 +6,7 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.samplers.preconditioner import STANDARD, LowRank, Refresh, gauss_newton
+from noisewalk.samplers.preconditioner import STANDARD, LowRank, Refresh, calls_of, gauss_newton
 from noisewalk.types import State
 
 IMAGES, CHAINS, DIM, RANK = 2, 3, 7, 3
@@ -143,10 +143,12 @@ def test_on_a_linear_gaussian_problem_it_is_the_posterior() -> None:
 
 
 def test_its_cost_is_counted() -> None:
-    posterior = target(5, 9)
-    state, before = posterior(normal(IMAGES * CHAINS, 9, seed=18)), posterior.nfe
-    gauss_newton(posterior, state, rank=1)
-    assert posterior.nfe - before == IMAGES * CHAINS * (1 + 4 * 9)  # 1 + 8 probes, capped by the dimension
+    for dim, calls in ((10, 1 + 4 * 9), (9, 1 + 2 * 9), (5, 1 + 2 * 5)):  # 1 + 8 probes; a basis of the whole space needs no iteration
+        posterior = target(5, dim)
+        state, before = posterior(normal(IMAGES * CHAINS, dim, seed=18)), posterior.nfe
+        gauss_newton(posterior, state, rank=1)
+        assert posterior.nfe - before == IMAGES * CHAINS * calls
+        assert calls_of(1, dim) == calls
 
 
 @pytest.mark.parametrize("change", [{"rank": 0}, {"tol": 0.0}, {"tol": float("nan")}])

@@ -213,7 +213,7 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     """The Gauss-Newton Gaussian of every image around `state`, averaged over the image's rows.
 
     Cost in network calls a row: 1 + 4 k for k probe vectors (k = rank + 8; without a rank, k doubles from 16 until an eigenvalue falls below tol, and
-    only new probes start afresh).
+    only new probes start afresh); 1 + 2 d where k would be d or more, and H is then exact.
 
     Arguments:
         target: the posterior.
@@ -253,7 +253,9 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     probes = keyed.rows(seed, images, device=state.z.device)
     basis = probes.normal((size, dim), keyed.PROBE, state.z.dtype)
     while True:
-        basis = _orthonormal(product(_orthonormal(basis)))
+        basis = _orthonormal(basis)
+        if size < dim:  # a basis of the whole space needs no iteration
+            basis = _orthonormal(product(basis))
         values, vectors = _ritz(basis, product(basis))
         basis = vectors
         if rank is not None or size == dim or bool((values[:, -1] < tol).all()):
@@ -268,6 +270,20 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     around = LowRank(state.z.new_zeros(images, *shape), basis, values)
     centre = state.z - around.power(state.z + state.grad, -1.0)
     return LowRank(centre.reshape(images, chains, *shape).mean(1), basis, values)
+
+
+def calls_of(rank: int, dim: int) -> int:
+    """What `gauss_newton` costs.
+
+    Arguments:
+        rank: largest number of eigenvalues kept.
+        dim: d, numbers in one z.
+
+    Returns:
+        Network calls a row (times `phi.nfe`).
+    """
+    size = min(dim, rank + OVERSAMPLING)
+    return 1 + (4 if size < dim else 2) * size
 
 
 def _orthonormal(vectors: Tensor) -> Tensor:
