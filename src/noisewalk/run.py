@@ -33,6 +33,8 @@ class Run:
         y: (image, *y) measurement.
         num_observed: (image,) observed entries of each measurement.
         log_evidence: (image,) for tempered SMC, else None.
+        memory: (image,) for tempered SMC, else None: how much the particles' places after their moves have to do with where resampling put them, as a
+            correlation, at the worst temperature; 0 when they have forgotten.
     """
 
     arrays: Mapping[str, Any]
@@ -44,6 +46,7 @@ class Run:
     y: Tensor | None = None
     num_observed: Tensor | None = None
     log_evidence: Tensor | None = None
+    memory: Tensor | None = None
 
     @property
     def draws(self) -> Any:
@@ -111,6 +114,7 @@ class Run:
             "step_size": step,
             "langevin_time": num_draws * self.thin * step,
             "log_evidence": None if self.log_evidence is None else float(self.log_evidence.sum()),
+            **({} if self.memory is None else {"memory": float(self.memory.max())}),
             "chi2": average("chi2"),
             "z_norm2_per_dim": float(self.z.to(torch.float64).square().mean()) if num_draws else float("nan"),
         }
@@ -334,9 +338,8 @@ def open_run(folder: str | Path) -> Run:
     arrays = {k: stored.arrays[k] for k in DRAW_ARRAYS}
     y, observed = (stored.arrays[k][...] if k in stored.arrays else None for k in ("y", "num_observed"))
     spec = stored.spec
-    return Run(
-        arrays, sampler.get("nfe", 0), sampler.get("seconds", 0.0), int(spec.get("thin", 1)), stored.complete, spec, y, observed, sampler.get("log_evidence")
-    )
+    cost, smc = (sampler.get("nfe", 0), sampler.get("seconds", 0.0)), (sampler.get("log_evidence"), sampler.get("memory"))
+    return Run(arrays, *cost, int(spec.get("thin", 1)), stored.complete, spec, y, observed, *smc)
 
 
 def _drive(target: Any, plan: Plan, sink: Any, progress: bool) -> None:

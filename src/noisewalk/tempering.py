@@ -62,7 +62,7 @@ def tempered_smc(
         _drive(target, plan, memory, progress)
         state: dict[str, Any] = memory.sampler or {}
         arrays, cost = memory.arrays(), (state["nfe"], state["seconds"])
-        return Run(arrays, *cost, 1, True, spec, target.y, target.num_observed, state["log_evidence"])
+        return Run(arrays, *cost, 1, True, spec, target.y, target.num_observed, state["log_evidence"], memory=state["memory"])
     return smc_stored(target, plan, store, progress)
 
 

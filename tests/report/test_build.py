@@ -45,8 +45,15 @@ def test_what_the_chains_cannot_tell_is_said(tmp_path: Path, step: float, chains
 
 
 def test_a_run_of_smc_is_not_marked_down_for_being_one(tmp_path: Path) -> None:
-    nw.tempered_smc(TARGET, 40, store=tmp_path / "run", progress=False)
+    nw.tempered_smc(TARGET, 40, kernel=nw.HMC(0.1, 4), num_moves=(1, 40), rank=36, store=tmp_path / "run", progress=False)
     entry = read_report_data(tmp_path / "run")[0][0]
     assert any("Log evidence" in remark for remark in entry.remarks)
     assert not entry.notes
     assert _overall(entry, [check for check in checks(entry) if check.key == "divergences"]) == "good"
+
+
+def test_particles_that_stay_where_they_were_resampled_are_said_to(tmp_path: Path) -> None:
+    nw.tempered_smc(TARGET, 20, kernel=nw.Langevin(1e-6, "ei", adjust=True), num_moves=1, store=tmp_path / "run", progress=False)
+    entries, summary = read_report_data(tmp_path / "run")
+    assert summary["memory"] > 0.9
+    assert ["hardly moved" in note for note in entries[0].notes] == [True]

@@ -105,6 +105,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(settings: dict[str
     cut = nw.tempered_smc(target, 20, seed=3, store=tmp_path / "cut", progress=False, **settings)
     assert torch.equal(cut.z, whole.z)
     assert torch.equal(cut.log_evidence, whole.log_evidence)
+    assert torch.equal(cut.memory, whole.memory)
     assert cut.nfe == whole.nfe
 
 
@@ -171,10 +172,14 @@ class Counted:
 def test_a_pair_of_moves_makes_as_many_as_the_particles_need() -> None:
     target = linear()[0]
     still, slice_, one = Counted(), Counted(nw.EllipticalSlice()), Counted(nw.EllipticalSlice())
+    memory = []
     for kernel, moves in ((still, (2, 30)), (slice_, (2, 30)), (one, 1)):
-        nw.tempered_smc(target, 100, kernel=kernel, num_moves=moves, progress=False)  # type: ignore[arg-type]
+        run = nw.tempered_smc(target, 100, kernel=kernel, num_moves=moves, progress=False)  # type: ignore[arg-type]
+        memory.append(run.summary()["memory"])
     assert still.steps % 30 == 0  # all that are allowed, at every temperature
     assert 2 * one.steps <= slice_.steps < still.steps / 2
+    assert memory[0] == pytest.approx(1.0)
+    assert memory[1] <= FORGOTTEN < memory[2] < 1.0
 
 
 def test_a_preconditioned_kernel_keeps_its_step_where_the_measurement_is_precise() -> None:

@@ -19,6 +19,7 @@ GROUPS = (TRUST, TRUTH, COST, OTHER)
 R_HAT_GOOD, R_HAT_BAD = 1.05, 1.2
 ESS_GOOD, ESS_BAD = 400.0, 50.0
 ACCEPTANCE_GOOD, ACCEPTANCE_BAD = 0.4, 0.1
+MEMORY_GOOD, MEMORY_BAD = 0.3, 0.6
 
 Value = float | int | str | None
 Verdict = tuple[str, str]
@@ -109,6 +110,13 @@ def _acceptance(value: float) -> Verdict:
     return mark, text + ("" if mark == "good" else "The step is too large for this problem.")
 
 
+def _memory(value: float) -> Verdict:
+    mark = "good" if value <= MEMORY_GOOD else "warn" if value <= MEMORY_BAD else "bad"
+    text = "How much the particles' places after their moves have to do with where resampling put them: a correlation, at the worst temperature. "
+    text += f"Good up to {MEMORY_GOOD}, bad above {MEMORY_BAD}. "
+    return mark, text + ("" if mark == "good" else "Copies stay together: only many particles make up for it. Compare the log evidence of two seeds.")
+
+
 def _diverging(value: float) -> Verdict:
     return ("good" if value == 0 else "bad"), "Proposals that were not finite. Good: none."
 
@@ -158,6 +166,7 @@ def _trust(data: ReportData, num_observed: int, std: float) -> list[Row]:
     return [
         ("r_hat_max", "R-hat", chains, _r_hat),
         ("ess_bulk_min", "ESS, bulk", draws, _ess),
+        ("memory", "Memory of the particles", "", _memory),
         ("acceptance_rate", "Acceptance", "this run has no accept step to report", _acceptance if data.has_step else _acceptance_without_step),
         ("divergences", "Diverging proposals", "", _diverging),
         ("chi2", "Residual χ²", _VARIANCE, _chi2(num_observed, std)),

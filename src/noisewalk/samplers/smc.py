@@ -165,6 +165,7 @@ class _Cloud:
     log_turn: Tensor
     basis: Tensor | None = None
     resampled: Tensor | None = None
+    memory: Tensor | None = None
     reference: dict[str, Tensor] | None = None
     moves_left: int = 0
     events: int = 1
@@ -241,7 +242,7 @@ def _temper(cloud: _Cloud, plan: Ladder) -> None:
     flat = (index + nll.shape[1] * torch.arange(len(index), device=nll.device)[:, None]).flatten()
     cloud.state = State(*(part[flat] for part in cloud.state))
     cloud.moves_left, cloud.stages, cloud.events = plan.most_moves, cloud.stages + 1, cloud.events + 1
-    cloud.resampled = _probes(cloud.state.x, len(cloud.beta)) if plan.most_moves > plan.fewest_moves else None
+    cloud.resampled = _probes(cloud.state.x, len(cloud.beta))
 
 
 def next_step(nll: Tensor, left: Tensor, ess_fraction: float) -> Tensor:
@@ -313,7 +314,8 @@ def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     cloud.events, cloud.moves_left, cloud.rate = cloud.events + 1, cloud.moves_left - 1, float(accepted.mean())
     if cloud.resampled is not None and plan.most_moves - cloud.moves_left >= plan.fewest_moves:
         kept = correlation(cloud.resampled, _probes(cloud.state.x, len(cloud.beta)))
-        cloud.moves_left = cloud.moves_left if bool((kept > FORGOTTEN).any()) else 0
+        if cloud.moves_left == 0 or not bool((kept > FORGOTTEN).any()):
+            cloud.moves_left, cloud.memory = 0, kept if cloud.memory is None else torch.maximum(cloud.memory, kept)
     return info
 
 
