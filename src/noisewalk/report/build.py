@@ -210,10 +210,10 @@ def _notes(run: Run, summary: Mapping[str, Any]) -> list[str]:
             notes.append("The chains are stuck, each at a place of its own (R-hat is infinite): these are no draws of the posterior. Use a smaller step.")
         elif r_hat > R_HAT_GOOD:
             notes.append(f"The chains have not mixed yet (largest R-hat {r_hat:.2f}, aim {R_HAT_GOOD}): the uncertainty map is too narrow. Draw longer chains.")
-    if summary.get("memory", 0.0) > MEMORY_BAD:
+    if (summary.get("memory") or 0.0) > MEMORY_BAD:  # None where it is not finite
         notes.append(
             f"The particles have hardly moved from where resampling put them (correlation {summary['memory']:.2f} at the worst temperature): few are "
-            "independent, and modes may be missing. Carry more particles, or let them move more: num_moves=(4, 32) of nw.tempered_smc."
+            "independent, and modes may be missing. Carry more particles (--num-particles), or in Python let them move more: num_moves=(4, 32)."
         )
     if summary["divergences"]:
         notes.append(f"{summary['divergences']} proposals were not finite and were refused: use a smaller step size.")
