@@ -1,3 +1,5 @@
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +31,9 @@ def test_a_degraded_image_becomes_a_run_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert {"spec.json", "run.zarr", "summary.json", "samples.png", "mean.png", "std.png", "report.html"} <= names
+    announced = re.search(r"NFE about ([\d,]+)", done.stdout)
+    assert announced is not None
+    assert int(announced[1].replace(",", "")) == json.loads((tmp_path / "run" / "summary.json").read_text())["nfe"]
     again = run(*common, *sizes)
     assert again.returncode == 2
     assert "--resume" in again.stderr

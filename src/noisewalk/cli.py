@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -218,7 +219,8 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     steps = plan.warm_start.num_steps if plan.warm_start else 0
     low, high = problem.value_range.low, problem.value_range.high
     each = getattr(plan.kernel, "evaluations", 1)
-    nfe = rows * problem.phi.nfe * (1 + steps + each * (plan.num_warmup + plan.num_draws * plan.thin))
+    curvature = plan.refresh.calls(plan.num_warmup, math.prod(problem.phi.shape)) if plan.refresh else 0
+    nfe = rows * problem.phi.nfe * (1 + steps + curvature + each * (plan.num_warmup + plan.num_draws * plan.thin))
     print(f"{_head(problem)}  value range {low:g} {high:g}")
     print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE about {nfe:,}")
     print(f"  into {folder}", flush=True)

@@ -193,6 +193,18 @@ class Refresh:
         """
         return transition in {int(share * num_warmup) for share in self.at} and transition < num_warmup
 
+    def calls(self, num_warmup: int, dim: int) -> int:
+        """What the refreshes of a warm-up cost; at most, without a rank.
+
+        Arguments:
+            num_warmup: transitions of the warm-up.
+            dim: d, numbers in one z.
+
+        Returns:
+            Network calls a row (times `phi.nfe`).
+        """
+        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * calls_of(dim if self.rank is None else self.rank, dim)
+
 
 STANDARD = Standard()
 
