@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, change, says):
 def test_an_interrupted_run_says_what_is_kept(tmp_path):
     np.save(tmp_path / "y.npy", np.zeros((1, 32, 32), np.float32))
     words = ["sample", tmp_path / "y.npy", "--prior", "fashion32", "--operator", "hdr:factor=2", "--sigma-y", "0.1", "--out", tmp_path / "run"]
-    process = subprocess.Popen([sys.executable, "-c", MAIN, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, and what they start, are born deaf to it
+    process = subprocess.Popen([sys.executable, "-c", MAIN, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     for _ in range(600):
         if (tmp_path / "run" / "spec.json").exists():
             break
