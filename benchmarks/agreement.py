@@ -68,8 +68,7 @@ def main() -> None:
     y = target.y.repeat(args.populations, *[1] * (target.y.ndim - 1))
     same = nw.NoisePosterior(target.phi, target.operator, target.likelihood, y, microbatch=128)
     kernel = nw.HMC(0.5 * quarter_turn(args.smc_leapfrog), args.smc_leapfrog) if args.smc_leapfrog else None
-    moves = args.smc_moves if args.smc_moves is None or len(args.smc_moves) > 1 else args.smc_moves[0]
-    moves = tuple(moves) if isinstance(moves, list) else moves
+    moves = args.smc_moves and (args.smc_moves[0] if len(args.smc_moves) == 1 else tuple(args.smc_moves))
     smc = nw.tempered_smc(same, args.particles, kernel=kernel, num_moves=moves, seed=2, store=args.out / "smc", rank=args.smc_rank)
     evidence = smc.log_evidence
     print(f"SMC, {args.populations} x {args.particles} particles, {smc.nfe / args.populations / args.particles:.0f} calls a particle", end="; ")
