@@ -230,7 +230,7 @@ def test_an_unadjusted_kernel_needs_its_step(sample, kernel):
     [
         *(("smc", option) for option in ("num_draws", "chains", "thin", "num_warmup", "warm_start", "lr")),
         *((kernel, "num_leapfrog") for kernel in ("em", "mala", "slice")),
-        *((kernel, "num_particles") for kernel in (None, "hmc")),
+        *((kernel, option) for kernel in (None, "hmc") for option in ("num_particles", "num_moves", "rank")),
     ],
 )
 def test_an_option_that_the_kernel_does_not_read_is_refused(sample, kernel, option):
@@ -257,6 +257,11 @@ def test_an_option_that_the_kernel_does_not_read_is_refused(sample, kernel, opti
 )
 def test_a_count_out_of_range_is_refused(sample, change, says):
     assert says in sample(**change)
+
+
+@pytest.mark.parametrize(("moves", "says"), [("many", "--num-moves"), ("0", "num_moves"), ("4,2", "num_moves"), ("1,2,3", "num_moves"), ("", "--num-moves")])
+def test_moves_that_are_none_are_refused(sample, moves, says):
+    assert says in sample(**{"chains": None, "num_draws": None, "warm_start": None, "kernel": "smc", "num_moves": moves})
 
 
 def test_an_unknown_option_is_named(sample):

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, refuse
+from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, refuse, smc_of
 
 if TYPE_CHECKING:
     from .loop import Plan
     from .problem import Problem
+    from .samplers.smc import Ladder
     from .warmstart import Adam
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Samples from p(x | y) with generative priors.")
@@ -93,6 +94,8 @@ def sample(
     step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it mala, pcnl and hmc adapt theirs.")] = None,
     num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc, 8, and of smc, 6.")] = None,
     num_particles: Annotated[int | None, typer.Option(help="Particles of smc; 200.")] = None,
+    num_moves: Annotated[str | None, typer.Option(help="Of smc at each temperature: 4, or 2,16 for at least 2 and up to 16 as needed.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Of smc: move by hmc around a Gauss-Newton Gaussian of this rank.")] = None,
     thin: Annotated[int | None, typer.Option(help="Transitions per kept draw; 10 for adapted mala and pcnl, else 1.")] = None,
     num_draws: Annotated[int | None, typer.Option(help="Draws kept per chain; 100.")] = None,
     num_warmup: Annotated[int | None, typer.Option(help="Transitions discarded first.")] = None,
@@ -120,7 +123,7 @@ def sample(
     if kernel == "smc":
         refuse("smc", num_draws=num_draws, chains=chains, thin=thin, num_warmup=num_warmup, warm_start=warm_start, lr=lr)
     else:
-        refuse(kernel or "the default kernel", num_particles=num_particles)
+        refuse(kernel or "the default kernel", num_particles=num_particles, num_moves=num_moves, rank=rank)
         refuse(kernel or "hmc", num_leapfrog=num_leapfrog if kernel in (*KERNELS, "slice") else None)
         refuse("--warm-start 0", lr=lr if warm_start == 0 else None)
     if fit not in (None, "crop", "resize", "pad"):
@@ -143,7 +146,8 @@ def sample(
     problem = problem.to(dtype_of(dtype)) if dtype == "float64" else problem
     folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
     if kernel == "smc":
-        _restore_smc(problem, step_size, num_leapfrog, _or(num_particles, 200), seed, folder, resume, microbatch)
+        ladder = smc_of(problem.target(), _or(num_particles, 200), step_size, num_leapfrog, num_moves, rank, seed)
+        _restore_smc(problem, ladder, folder, resume, microbatch)
         return
     start = Adam(warm_start, _or(lr, 0.01)) if (warm_start := _or(warm_start, 200)) else None
     plan = _plan(problem, kernel, step_size, thin, _or(num_draws, 100), num_warmup, _or(chains, 4), start, seed, num_leapfrog)
@@ -183,14 +187,9 @@ def _plan(
     return resolve(target, chosen, num_draws, chains, "auto" if num_warmup is None else num_warmup, each, start, "auto", seed, adapted)
 
 
-def _restore_smc(
-    problem: Problem, step_size: float | None, num_leapfrog: int | None, num_particles: int, seed: int, folder: Path, resume: bool, microbatch: int | None
-) -> None:
+def _restore_smc(problem: Problem, plan: Ladder, folder: Path, resume: bool, microbatch: int | None) -> None:
     from .restore import restore
-    from .samplers.informed import SplitHMC
-    from .tempering import resolve_smc
 
-    plan = resolve_smc(problem.target(), num_particles, kernel=SplitHMC(_or(step_size, 0.2), _or(num_leapfrog, 6)), seed=seed)
     print(f"{_head(problem)}\n  tempered SMC, {plan}\n  into {folder}", flush=True)
     with interruptible(_resumable(folder)):
         restore(problem, plan, folder, _command(), resume, microbatch)

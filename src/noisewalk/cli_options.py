@@ -6,7 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .samplers.smc import Ladder
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LIKELIHOOD_HELP = "gaussian (with --sigma-y), poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or unknown"
@@ -120,3 +123,43 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
             raise ConfigError("elliptical slice sampling has no step size: leave --step-size out")
         return EllipticalSlice()
     raise ConfigError(f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice, smc")
+
+
+def smc_of(target: Any, num_particles: int, step_size: float | None, num_leapfrog: int | None, num_moves: str | None, rank: int | None, seed: int) -> Ladder:
+    """The options of --kernel smc.
+
+    Arguments:
+        target: the posterior.
+        num_particles: draws that come back.
+        step_size: where the moves' adaptation starts; None: the kernel's own.
+        num_leapfrog: of the moves; None: the kernel's own.
+        num_moves: such as "4" or "2,16"; None: `tempered_smc`'s own.
+        rank: of the Gauss-Newton Gaussian of each temperature; None: none.
+        seed: of all noise.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: a value out of range, or one that slice sampling, which moves the particles where there is no gradient, does not read.
+    """
+    from .errors import ConfigError
+    from .samplers.hmc import HMC
+    from .samplers.informed import SplitHMC
+    from .tempering import resolve_smc
+
+    moves: Any = None
+    if num_moves is not None:
+        try:
+            moves = tuple(int(part) for part in num_moves.split(","))
+        except ValueError:
+            raise ConfigError(f"--num-moves must be a number such as 4, or two such as 2,16; got {num_moves!r}") from None
+        moves = moves[0] if len(moves) == 1 else moves
+    kernel: Any = None
+    if rank is not None:
+        kernel = HMC(0.1 if step_size is None else step_size, 8 if num_leapfrog is None else num_leapfrog)
+    elif target.differentiable:
+        kernel = SplitHMC(0.2 if step_size is None else step_size, 6 if num_leapfrog is None else num_leapfrog)
+    else:
+        refuse("smc without gradients, by slice sampling,", step_size=step_size, num_leapfrog=num_leapfrog)
+    return resolve_smc(target, num_particles, kernel=kernel, num_moves=moves, seed=seed, rank=rank)

@@ -126,7 +126,7 @@ def resolve_smc(
         ConfigError: a value out of range.
     """
     carried = num_particles if num_carried is None else num_carried
-    moves = 4 if num_moves is None else num_moves
+    moves = 4 if num_moves is None else tuple(num_moves) if isinstance(num_moves, list) else num_moves  # a pair read from JSON is a list
     share = 0.5 if ess_fraction is None else ess_fraction
     fewest, most = moves if isinstance(moves, tuple) and len(moves) == 2 else (moves, moves)
     for name, value, least in (("num_particles", num_particles, 2), ("num_carried", carried, num_particles), ("num_moves", fewest, 1)):

@@ -12,6 +12,7 @@ import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.noise import Noise
 from noisewalk.samplers.smc import FORGOTTEN, Tempered, correlation, next_step, systematic
+from noisewalk.tempering import resolve_smc
 from noisewalk.types import Info, State, Target
 
 
@@ -216,6 +217,7 @@ def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:
         {"ess_fraction": 0.0},
         {"num_moves": 0},
         {"num_moves": (2, 1)},
+        {"num_moves": [1, 2, 3]},
         {"rank": 0, "kernel": nw.HMC(0.1)},
         {"rank": 4},
         {"kernel": nw.Langevin(0.1)},
@@ -224,3 +226,7 @@ def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:
 def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         nw.tempered_smc(linear()[0], **{"num_particles": 10, "progress": False, **change})  # type: ignore[arg-type]
+
+
+def test_a_pair_of_moves_may_be_a_list() -> None:
+    assert resolve_smc(linear()[0], 10, num_moves=[1, 3]).num_moves == (1, 3)  # type: ignore[arg-type]

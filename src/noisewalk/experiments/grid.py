@@ -5,6 +5,7 @@ are computed in fixed blocks (numbers 0 to 7, 8 to 15, ...), so that an interrup
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -21,17 +22,19 @@ from ..errors import ConfigError, DivergedError
 from ..likelihoods import Gaussian
 from ..loop import Tick
 from ..operators import observed_of, parse
+from ..plan import DEFAULT_WARMUP
 from ..priors.prior import Prior
 from ..repr import describe
 from ..run import sample
 from ..samplers.langevin import Langevin
+from ..samplers.preconditioner import Refresh
 from ..targets import NoisePosterior
 from ..warmstart import Adam
 from .presets import METHODS, Guided, Method, Preset, Task, Walk, dataset_of, preset
 from .scores import RULES, score, turned
 
-NFE_HMC, NFE_REFRESH, WARMUP, ADAM = 8, 2 * (1 + 4 * 48), 120, 200
-"""Network calls of the default kernel's transition and preconditioners, and the lengths of its warm-up and warm start: for estimates alone."""
+NFE_HMC, ADAM = 8, 200
+"""Network calls of the default kernel's transition and steps of its warm start: for estimates alone."""
 BLOCK_NUMEL = 3 * 128 * 128
 """Images of up to as many numbers are computed eight at a time, larger ones alone."""
 
@@ -242,8 +245,9 @@ def expected_nfe(bench: Bench, method: Method, task: str) -> int:
     n, found = bench.num_samples, bench.preset(method, task)
     if method.family == "exact":
         adam = ADAM if bench.adam_steps is None else bench.adam_steps
-        warmup = WARMUP if bench.num_warmup is None else bench.num_warmup
-        return method.num_steps * bench.chains * (1 + adam + NFE_REFRESH + NFE_HMC * (warmup + n // bench.chains))
+        warmup = DEFAULT_WARMUP if bench.num_warmup is None else bench.num_warmup
+        curvature = Refresh().calls(warmup, math.prod(bench.prior.shape))
+        return method.num_steps * bench.chains * (1 + adam + curvature + NFE_HMC * (warmup + n // bench.chains))
     if isinstance(found, Walk):
         return method.num_steps * (1 + found.adam_steps + n)
     return n * found.num_steps if found is not None else 0
