@@ -1,6 +1,7 @@
 r"""Are the kernels exact, and which runs are long enough, on the bundled image priors? 200 simulated problems for each prior, operator and kernel.
 
 - exactness: every adjusted kernel; the truth stands at a random place of a chain (`nw.calibrate`). Holm's correction is over all tests of the table.
+  `em` is the control: Euler-Maruyama, unadjusted, which the test must reject to be worth anything.
 - converged: SBC, TARP of x and interval coverage of runs from their own starts, for one kernel or for tempered SMC. With --at and --sigma-y on a problem
   of your choice. Beside it the largest R-hat over pixels and projections, mean of 4 problems with 4 chains each of the same settings: where it is above
   1.05 the runs are too short to expect uniform ranks.
@@ -14,6 +15,7 @@ Every run is written to --out (numbers, plot and page) when it is done; the same
 import argparse
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,30 @@ from simulated import simulated
 import noisewalk as nw
 from noisewalk.diagnostics.chains import image_diagnostics
 from noisewalk.diagnostics.ranks import holm
+from noisewalk.noise import Noise
 from noisewalk.report.calibration import LEVEL, write_calibration
+from noisewalk.types import Info, State
 
 SIGMA_Y = 0.1
 OPERATORS = {
     "fashion32": ("avgpool:factor=4", "inpaint:keep=0.2,seed=0", "hdr:factor=2"),
     "faces64": ("avgpool:factor=8", "inpaint:keep=0.1,seed=0", "hdr:factor=2"),
 }
+
+
+@dataclass(frozen=True)
+class Unadjusted:
+    """Euler-Maruyama that claims to be exact."""
+
+    step_size: float
+    adjust = True
+
+    def step(self, state: State, target: Any, noise: Noise) -> tuple[State, Info]:
+        return nw.Langevin(self.step_size).step(state, target, noise)
+
+
 KERNELS: dict[str, Any] = {
+    "em": Unadjusted(1e-3),
     "mala": nw.Langevin(1e-3, adjust=True),
     "pcnl": nw.Langevin(1e-3, "ei", adjust=True),
     "hmc": nw.HMC(0.02, 4),  # around N(0, I), with this step
@@ -85,7 +103,7 @@ def run(network: Any, text: str, name: str, folder: Path, args: argparse.Namespa
         kernel: Any = nw.Langevin(PAPER_STEP[text])
     else:
         kernel = "smc" if name == "smc" else KERNELS[name]
-        common["adapted"] = hasattr(kernel, "step_size") and name != "hmc"  # adapted it would be around the Gauss-Newton Gaussian, as hmc-gn is
+        common["adapted"] = hasattr(kernel, "step_size") and name not in ("em", "hmc")  # adapted it would be around the Gauss-Newton Gaussian, as hmc-gn is
         if args.part == "converged":
             common |= {"test": "converged", "thin": args.thin, "num_carried": args.carried}
             common |= {} if name == "smc" else {"num_warmup": args.warmup}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 import noisewalk as nw
-from noisewalk.cli_options import smc_of
+from noisewalk.cli_options import map_of, smc_of
 from noisewalk.errors import ConfigError
 from noisewalk.samplers.informed import SplitHMC
 
@@ -33,3 +33,10 @@ def test_a_rank_is_for_hmc():
 def test_slice_sampling_reads_neither_step_nor_leapfrogs(step_size, num_leapfrog):
     with pytest.raises(ConfigError, match="does not read"):
         smc_of(ROUGH, 20, step_size, num_leapfrog, None, None, 0)
+
+
+def test_a_diffusion_model_is_mapped_by_its_probability_flow():
+    prior = nw.load_prior("fashion32-edm")
+    assert repr(map_of(prior, 1)) == repr(prior.ode_map())
+    with pytest.raises(ConfigError, match="--num-steps"):
+        map_of(prior, 2)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, refuse, smc_of
+from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, map_of, refuse, smc_of
 
 if TYPE_CHECKING:
     from .loop import Plan
@@ -133,10 +133,7 @@ def sample(
     if fit and not simulate:
         raise ConfigError("--fit belongs to a clean image: a measurement must have the shape that the operator produces")
     network = load_prior(prior, label, device, dtype_of(dtype), kind, size, head_channels)
-    diffusion = getattr(network.denoiser, "kind", None) == "edm"
-    if diffusion and num_steps != 1:
-        raise ConfigError(f"{prior} is a diffusion model, sampled by its probability flow: leave --num-steps out")
-    phi = network.ode_map() if diffusion else network.map(num_steps)
+    phi = map_of(network, num_steps)
     bounds = None if range is None else ValueRange(*range)
     problem = (
         from_image(input, network, phi, operator, likelihood, sigma_y, bounds, fit, seed, device)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_options import LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, make_folder, refuse
+from .cli_options import LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, make_folder, map_of, refuse
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +35,9 @@ def calibrate(
     warm_start: Annotated[int | None, typer.Option(help="Adam steps before the chains of converged; 60.")] = None,
     num_carried: Annotated[int | None, typer.Option(help="Particles that smc carries; at least --num-draws.")] = None,
     label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
+    kind: Annotated[str | None, typer.Option(help="consistency or edm, for weights without a card.")] = None,
+    size: Annotated[int | None, typer.Option(help="Image side, for a .pt file without a card.")] = None,
+    head_channels: Annotated[int | None, typer.Option(help="Channels per attention head, for a .pt file without a card.")] = None,
     num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of calibration.html, .json and .png.")] = Path("calibration"),
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
@@ -61,14 +64,14 @@ def calibrate(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder: give another --out")
     noise = parse_likelihood(likelihood, sigma_y)
-    network = load_prior(prior, label, device, dtype_of(dtype))
+    network = load_prior(prior, label, device, dtype_of(dtype), kind, size, head_channels)
     problem = f"{prior}, {operator}, {noise}"
     chosen: Any = kernel if kernel is None or kernel == "smc" else kernel_of(kernel, step_size, 8 if num_leapfrog is None else num_leapfrog)
     adapted = step_size is None and hasattr(chosen, "step_size") and getattr(chosen, "adjust", False)
     make_folder(out)
     with interruptible("a calibration keeps nothing before its end"):
         found = run(
-            network.map(num_steps),
+            map_of(network, num_steps),
             parse(operator, network.shape),
             noise,
             chosen,

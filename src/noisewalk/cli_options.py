@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .priors.prior import Prior
     from .samplers.smc import Ladder
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -89,6 +90,28 @@ def refuse(what: str, **given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise ConfigError(f"{what} does not read --{name.replace('_', '-')} (got {value}): leave it out")
+
+
+def map_of(network: Prior, num_steps: int) -> Any:
+    """The map of --num-steps; a diffusion model's is its probability flow.
+
+    Arguments:
+        network: a prior.
+        num_steps: 1 or 2, for a consistency model.
+
+    Returns:
+        From noise to x.
+
+    Raises:
+        ConfigError: a number of steps for a diffusion model.
+    """
+    from .errors import ConfigError
+
+    if getattr(network.denoiser, "kind", None) != "edm":
+        return network.map(num_steps)
+    if num_steps != 1:
+        raise ConfigError(f"{network.name} is a diffusion model, sampled by its probability flow: leave --num-steps out")
+    return network.ode_map()
 
 
 def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:

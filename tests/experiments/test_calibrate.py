@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -89,6 +90,23 @@ def test_draws_from_a_stuck_start_fail_the_converged_test_and_good_ones_pass() -
     assert len(sound.p_values) == len(sound.quantities)
     error = (sound.coverage.empirical - sound.coverage.nominal[:, None]) / sound.coverage.standard_error
     assert float(error.abs().max()) < 4.5
+
+
+def coarse(x: Tensor) -> Tensor:
+    return torch.from_numpy(np.round(2 * x.numpy()) / 2)
+
+
+@pytest.mark.parametrize("test", ["exactness", "converged"])
+def test_an_operator_without_gradients_is_calibrated_by_slice_sampling(test: str) -> None:
+    found = nw.calibrate(PHI, coarse, LIKELIHOOD, num_problems=200, test=test, thin=4, differentiable=False)
+    assert isinstance(found.kernel, nw.EllipticalSlice)
+    assert float(found.p_values.min()) > 0.001
+
+
+@pytest.mark.parametrize("test", ["exactness", "converged"])
+def test_a_kernel_that_needs_gradients_is_refused_where_there_are_none(test: str) -> None:
+    with pytest.raises(ConfigError, match="needs gradients"):
+        nw.calibrate(PHI, coarse, LIKELIHOOD, nw.HMC(0.1, 2), num_problems=30, test=test, differentiable=False)
 
 
 def test_tempered_smc_passes_the_converged_test() -> None:

@@ -41,6 +41,9 @@ TRUTH, PLACE = 1 << 31, (1 << 31) + 1
 PILOT = {"adam_steps": 60, "num_warmup": 20, "rank": 24}
 """The run that fits a kernel before the truth is ranked: steps of its warm start, transitions that adapt the step, rank of the preconditioner."""
 
+NUM_PRIOR = 32
+"""Draws of the prior that TARP's reference is the likeliest of, where there is no gradient."""
+
 
 def calibrate(
     phi: NoiseMap,
@@ -60,6 +63,7 @@ def calibrate(
     progress: bool = True,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    differentiable: bool = True,
 ) -> Calibration:
     """Rank the truth of many simulated problems, all in one batch.
 
@@ -86,12 +90,13 @@ def calibrate(
         progress: show a progress bar on a terminal.
         device: where the map's weights are.
         dtype: of noise, measurements and draws.
+        differentiable: False for a map or operator without gradients, as in `NoisePosterior`; the default kernel is then elliptical slice sampling.
 
     Returns:
         Ranks, p-values, a plot.
 
     Raises:
-        ConfigError: a value out of range, or an unadjusted kernel for "exactness": it is not reversible.
+        ConfigError: a value out of range, an unadjusted kernel for "exactness" (it is not reversible), or one that needs gradients where there are none.
     """
     if test not in ("exactness", "converged"):
         raise ConfigError(f"unknown test {test!r}: choose 'exactness' or 'converged'")
@@ -110,7 +115,9 @@ def calibrate(
         raise ConfigError(f"the exactness test runs a chain backward, and {kernel} is exact but not reversible: choose test='converged'")
     if adapted and (kernel is None or not hasattr(kernel, "step_size") or not getattr(kernel, "adjust", False)):
         raise ConfigError(f"adapted=True is for a given exact kernel with a step size (the default kernel is always adapted), got {kernel!r}")
-    target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch, device, dtype)
+    if not differentiable and getattr(kernel, "needs_gradient", kernel not in (None, "smc")):
+        raise ConfigError(f"{type(kernel).__name__} needs gradients, and the problem has none: use EllipticalSlice, 'smc', or None")
+    target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch, device, dtype, differentiable)
     before = target.nfe
     if test == "exactness" and not isinstance(kernel, str):
         chosen = _fitted(target, kernel, seed + 1, progress) if kernel is None or adapted else kernel
@@ -127,13 +134,14 @@ def _simulate(
     microbatch: int | None,
     device: torch.device | str,
     dtype: torch.dtype,
+    differentiable: bool = True,
 ) -> tuple[NoisePosterior, State]:
     rows = keyed.rows(seed, count, device=device).at(TRUTH)
     z = rows.normal(tuple(phi.shape), keyed.INIT, dtype)
     with torch.no_grad():
         x = torch.cat([phi(part) for part in z.split(microbatch or count)])
         y = likelihood.sample(operator(x), rows, observed_of(operator, tuple(x.shape[1:])))
-    target = NoisePosterior(phi, operator, likelihood, y, microbatch=microbatch)
+    target = NoisePosterior(phi, operator, likelihood, y, microbatch=microbatch, differentiable=differentiable)
     return target, target(z)
 
 
@@ -211,10 +219,14 @@ def _converged(
 
 
 def _references(target: NoisePosterior, seed: int) -> Tensor:
-    """x of another warm start: near the data, independent of the truth given y."""
+    """x near the data, independent of the truth given y: of another warm start, or without gradients the likeliest of `NUM_PRIOR` draws of the prior."""
+    rows = keyed.rows(seed, target.num_images, device=target.y.device)
+    if not target.differentiable:
+        states = [target(rows.at(k).normal(tuple(target.shape), keyed.INIT, target.y.dtype)) for k in range(NUM_PRIOR)]
+        best = torch.stack([state.nll for state in states]).nan_to_num(nan=math.inf).argmin(0)
+        return torch.stack([state.x for state in states])[best, torch.arange(len(best), device=best.device)]
     adam = Adam()
-    start = keyed.rows(seed, target.num_images, device=target.y.device).normal(tuple(target.shape), keyed.INIT, target.y.dtype)
-    here = adam.start(target(start))
+    here = adam.start(target(rows.normal(tuple(target.shape), keyed.INIT, target.y.dtype)))
     for k in range(1, adam.num_steps + 1):
         here = adam.step(here, target, k)
     return here.state.x
