@@ -18,8 +18,9 @@ def test_moves_are_one_number_or_the_least_and_the_most(text, moves):
 
 
 def test_smc_moves_as_it_does_in_python():
-    assert repr(smc_of(SMOOTH, 20, None, None, None, None, 3).kernel) == repr(SplitHMC(0.2, 6))
-    assert repr(smc_of(SMOOTH, 20, 0.1, 4, None, None, 3).kernel) == repr(SplitHMC(0.1, 4))
+    assert repr(smc_of(SMOOTH, 200, None, None, None, None, 3).kernel) == repr(SplitHMC(0.2, 6))
+    assert repr(smc_of(SMOOTH, 200, 0.1, 4, None, None, 3).kernel) == repr(SplitHMC(0.1, 4))
+    assert repr(smc_of(SMOOTH, 20, 0.1, 4, None, None, 3).kernel) == repr(nw.HMC(0.1, 4))
     assert repr(smc_of(ROUGH, 20, None, None, None, None, 3).kernel) == repr(nw.EllipticalSlice())
 
 

@@ -167,9 +167,7 @@ def smc_of(target: Any, num_particles: int, step_size: float | None, num_leapfro
         ConfigError: a value out of range, or one that slice sampling, which moves the particles where there is no gradient, does not read.
     """
     from .errors import ConfigError
-    from .samplers.hmc import HMC
-    from .samplers.informed import SplitHMC
-    from .tempering import resolve_smc
+    from .tempering import moves_of, resolve_smc
 
     moves: Any = None
     if num_moves is not None:
@@ -178,11 +176,7 @@ def smc_of(target: Any, num_particles: int, step_size: float | None, num_leapfro
         except ValueError:
             raise ConfigError(f"--num-moves must be a number such as 4, or two such as 2,16; got {num_moves!r}") from None
         moves = moves[0] if len(moves) == 1 else moves
-    kernel: Any = None
-    if rank is not None:
-        kernel = HMC(0.1 if step_size is None else step_size, 8 if num_leapfrog is None else num_leapfrog)
-    elif target.differentiable:
-        kernel = SplitHMC(0.2 if step_size is None else step_size, 6 if num_leapfrog is None else num_leapfrog)
-    else:
+    if not target.differentiable:
         refuse("smc without gradients, by slice sampling,", step_size=step_size, num_leapfrog=num_leapfrog)
+    kernel = moves_of(target, num_particles, rank, step_size, num_leapfrog)
     return resolve_smc(target, num_particles, kernel=kernel, num_moves=moves, seed=seed, rank=rank)

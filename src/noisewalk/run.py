@@ -35,6 +35,8 @@ class Run:
         log_evidence: (image,) for tempered SMC, else None.
         memory: (image,) for tempered SMC, else None: how much the particles' places after their moves have to do with where resampling put them, as a
             correlation, at the worst temperature; 0 when they have forgotten.
+        log_evidence_error: (image,) for tempered SMC, else None: standard error of log_evidence, from how many of the first particles have descendants;
+            from about 0.5 on it says only that the error is large.
     """
 
     arrays: Mapping[str, Any]
@@ -47,6 +49,7 @@ class Run:
     num_observed: Tensor | None = None
     log_evidence: Tensor | None = None
     memory: Tensor | None = None
+    log_evidence_error: Tensor | None = None
 
     @property
     def draws(self) -> Any:
@@ -114,6 +117,7 @@ class Run:
             "step_size": step,
             "langevin_time": num_draws * self.thin * step,
             "log_evidence": None if self.log_evidence is None else float(self.log_evidence.sum()),
+            **({} if self.log_evidence_error is None else {"log_evidence_error": float(self.log_evidence_error.square().sum().sqrt())}),
             **({} if self.memory is None else {"memory": float(self.memory.max())}),
             "chi2": average("chi2"),
             "z_norm2_per_dim": float(self.z.to(torch.float64).square().mean()) if num_draws else float("nan"),
@@ -338,7 +342,7 @@ def open_run(folder: str | Path) -> Run:
     arrays = {k: stored.arrays[k] for k in DRAW_ARRAYS}
     y, observed = (stored.arrays[k][...] if k in stored.arrays else None for k in ("y", "num_observed"))
     spec = stored.spec
-    cost, smc = (sampler.get("nfe", 0), sampler.get("seconds", 0.0)), (sampler.get("log_evidence"), sampler.get("memory"))
+    cost, smc = (sampler.get("nfe", 0), sampler.get("seconds", 0.0)), tuple(sampler.get(k) for k in ("log_evidence", "memory", "log_evidence_error"))
     return Run(arrays, *cost, int(spec.get("thin", 1)), stored.complete, spec, y, observed, *smc)
 
 

@@ -11,10 +11,14 @@ from .loop import Tick
 from .memory_store import MemoryStore
 from .plan import spec_of
 from .run import Run, into_folder
+from .samplers.hmc import HMC
 from .samplers.informed import SplitHMC
 from .samplers.slice import EllipticalSlice
 from .samplers.smc import Ladder, run_smc
 from .types import Kernel
+
+LEAST_SPLIT = 32
+"""Particles from which on their gradients tell the measurement's directions; fewer would each be moved by directions that are their own: a bias."""
 
 
 def tempered_smc(
@@ -38,17 +42,18 @@ def tempered_smc(
         num_particles: equally weighted draws that come back, per image.
         num_carried: particles carried, at least as many; None: as many.
         ess_fraction: effective sample size kept between temperatures, in (0, 1); None: 0.5.
-        kernel: an exact transition; None: `SplitHMC` of 6 leapfrogs, or elliptical slice sampling where there is no gradient.
+        kernel: an exact transition; None: `SplitHMC` of 6 leapfrogs, HMC where fewer than 32 particles are too few to tell it the measurement's directions, or
+            elliptical slice sampling where there is no gradient.
         num_moves: transitions at each temperature; a pair (least, most): the least, and then until the particles have forgotten where resampling put
             them or the most is reached, for posteriors that a few moves do not mix; None: 4.
         seed: of all noise.
         store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
         progress: show a progress bar on a terminal.
-        rank: build a given HMC on the Gauss-Newton Gaussian of this rank, computed anew at each temperature from 4 particles, for a measurement
-            precise in more than a few directions; None: as the kernel is given.
+        rank: move by HMC, or the given kernel, around the Gauss-Newton Gaussian of this rank, computed anew at each temperature from 4 particles, for a
+            measurement precise in more than a few directions; None: no such Gaussian.
 
     Returns:
-        The run: chain axis = particles, one draw; `log_evidence` (image,).
+        The run: chain axis = particles, one draw; `log_evidence` and `log_evidence_error` (image,).
 
     Raises:
         ConfigError: a value out of range.
@@ -62,7 +67,7 @@ def tempered_smc(
         _drive(target, plan, memory, progress)
         state: dict[str, Any] = memory.sampler or {}
         arrays, cost = memory.arrays(), (state["nfe"], state["seconds"])
-        return Run(arrays, *cost, 1, True, spec, target.y, target.num_observed, state["log_evidence"], memory=state["memory"])
+        return Run(arrays, *cost, 1, True, spec, target.y, target.num_observed, *(state[k] for k in ("log_evidence", "memory", "log_evidence_error")))
     return smc_stored(target, plan, store, progress)
 
 
@@ -136,7 +141,7 @@ def resolve_smc(
         raise ConfigError(f"num_moves must be an integer or a pair (least, most) with most at least as large, got {moves!r}")
     if not 0 < share < 1:
         raise ConfigError(f"ess_fraction must lie in (0, 1), got {ess_fraction}")
-    chosen = kernel or (SplitHMC(0.2, 6) if target.differentiable else EllipticalSlice())
+    chosen = kernel or moves_of(target, carried, rank)
     if not getattr(chosen, "adjust", False):
         raise ConfigError(f"tempered SMC needs an exact kernel, got {chosen}: set adjust=True, or use HMC or EllipticalSlice")
     if getattr(chosen, "needs_gradient", True) and not target.differentiable:
@@ -146,6 +151,25 @@ def resolve_smc(
     if rank is not None and not (hasattr(chosen, "preconditioner") and target.differentiable):
         raise ConfigError(f"rank is for a kernel with a preconditioner on a target with gradients, such as nw.HMC(0.1, 8), and the kernel is {chosen}")
     return Ladder(num_particles, carried, share, chosen, moves, seed, rank)
+
+
+def moves_of(target: Any, num_carried: int, rank: int | None = None, step_size: float | None = None, num_leapfrog: int | None = None) -> Kernel:
+    """The kernel that moves the particles where none is given.
+
+    Arguments:
+        target: the posterior.
+        num_carried: particles.
+        rank: of the Gauss-Newton Gaussian of each temperature, or None.
+        step_size: where its adaptation starts; None: 0.2, and 0.1 with a rank.
+        num_leapfrog: its steps; None: 6, and 8 with a rank.
+
+    Returns:
+        `SplitHMC`, HMC, or elliptical slice sampling, which reads neither of the last two.
+    """
+    if not target.differentiable:
+        return EllipticalSlice()
+    step, count = (0.2, 6) if rank is None else (0.1, 8)
+    return (SplitHMC if rank is None and num_carried >= LEAST_SPLIT else HMC)(step if step_size is None else step_size, num_leapfrog or count)
 
 
 def _drive(target: Any, plan: Ladder, sink: Any, progress: bool) -> None:

@@ -23,6 +23,11 @@ def test_the_condition_number_is_judged(value: float, says: str) -> None:
     assert f"below {0.5 * math.exp(-value):.1g}" in text  # 2 kappa eps = 1
 
 
+@pytest.mark.parametrize(("error", "says"), [(0.12, "4.0 +- 0.12 (one standard error)"), (0.7, "0.5 or more"), (None, "at most 4.0, ")])
+def test_the_error_of_a_condition_number_is_said(error: float | None, says: str) -> None:
+    assert says in _conditioning(4.0, error)
+
+
 def test_a_condition_number_beyond_any_float_is_said_to_be() -> None:
     assert "too small to write" in _conditioning(2000.0)
 

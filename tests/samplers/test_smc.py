@@ -11,7 +11,8 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.noise import Noise
-from noisewalk.samplers.smc import FORGOTTEN, Tempered, correlation, next_step, systematic
+from noisewalk.samplers.informed import SplitHMC
+from noisewalk.samplers.smc import FORGOTTEN, Tempered, correlation, evidence_error, next_step, systematic
 from noisewalk.tempering import resolve_smc
 from noisewalk.types import Info, State, Target
 
@@ -47,6 +48,43 @@ def test_the_evidence_and_the_moments_are_those_of_the_closed_form(settings: dic
     assert ((of_runs.mean(0) - mean).abs() < 6 * of_runs.std(0) / math.sqrt(len(runs))).all()
     spread = ((z - mean[:, None]) ** 2).mean(2)
     assert ((spread.mean(0) - covariance.diagonal()).abs() < 6 * spread.std(0) / math.sqrt(len(runs))).all()
+
+
+@pytest.mark.parametrize(("moves", "kernel"), [(4, None), (1, nw.HMC(0.2, 6))], ids=["moves that mix", "moves that do not"])
+def test_the_error_of_the_evidence_is_its_spread_over_runs(moves: int, kernel: nw.HMC | None) -> None:
+    target = linear(images=1)[0]
+    many = nw.NoisePosterior(target.phi, target.operator, target.likelihood, target.y.repeat(200, 1))
+    run = nw.tempered_smc(many, 100, kernel=kernel, num_moves=moves, progress=False)
+    assert run.log_evidence is not None
+    assert run.log_evidence_error is not None
+    ratio = float(run.log_evidence_error.square().mean().sqrt() / run.log_evidence.std())
+    assert 0.75 < ratio < 1.35  # the spread of 200 is known to 5 %
+    assert 0.05 < float(run.log_evidence.std()) < 0.5
+
+
+def test_an_evidence_without_resampling_noise_has_no_error_and_one_ancestor_the_largest() -> None:
+    assert evidence_error(torch.arange(50).repeat(2, 1)).tolist() == [0, 0]
+    assert float(evidence_error(torch.zeros(1, 50, dtype=torch.long))) == pytest.approx(math.sqrt(0.98))
+
+
+def test_a_few_particles_are_moved_by_a_kernel_that_does_not_learn_from_them() -> None:
+    target = linear()[0]
+    assert [type(resolve_smc(target, 10, carried).kernel).__name__ for carried in (None, 31, 32)] == ["HMC", "HMC", "SplitHMC"]
+
+
+def test_few_particles_are_as_wide_as_the_posterior() -> None:
+    target, _, mean, covariance = linear(images=1)
+    many = nw.NoisePosterior(target.phi, target.operator, target.likelihood, target.y.repeat(600, 1))
+    z = nw.tempered_smc(many, 8, num_moves=8, progress=False).z[:, :, 0]
+    spread = ((z - mean) ** 2).mean(1)
+    error = spread.std(0) / math.sqrt(600)
+    assert ((spread.mean(0) - covariance.diagonal()).abs() < 5 * error).all()
+
+
+def test_slice_sampling_around_a_fitted_gaussian_sees_gradients() -> None:
+    target = linear()[0]
+    run = nw.tempered_smc(target, 200, kernel=nw.EllipticalSlice(), rank=3, progress=False)
+    assert float(run.arrays["acceptance_rate"].mean()) > 0.8  # the posterior is that Gaussian: nearly every first point is taken
 
 
 def test_both_modes_are_found_in_their_proportion() -> None:
@@ -107,6 +145,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(settings: dict[str
     assert torch.equal(cut.z, whole.z)
     assert torch.equal(cut.log_evidence, whole.log_evidence)
     assert torch.equal(cut.memory, whole.memory)
+    assert torch.equal(cut.log_evidence_error, whole.log_evidence_error)
     assert cut.nfe == whole.nfe
 
 
@@ -219,7 +258,7 @@ def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:
         {"num_moves": (2, 1)},
         {"num_moves": [1, 2, 3]},
         {"rank": 0, "kernel": nw.HMC(0.1)},
-        {"rank": 4},
+        {"rank": 4, "kernel": SplitHMC(0.2, 6)},
         {"kernel": nw.Langevin(0.1)},
     ],
 )

@@ -25,7 +25,7 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
         sup_log_likelihood: sup over x of log p(y | x), with the same constants; broadcastable.
 
     Returns:
-        float64, 0 or more up to the evidence's own error.
+        float64, 0 or more up to the evidence's own error, `run.log_evidence_error`, which is the error of log kappa too.
 
     Raises:
         ConfigError: a value that is not finite.

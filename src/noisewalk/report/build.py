@@ -27,6 +27,8 @@ from .images import write_images
 
 SHOWN = 8
 """Draws shown per chain."""
+LARGE_ERROR = 0.5
+"""Standard error of a log evidence from which on its estimate is no more than a warning."""
 
 
 def build_report(folder: str | Path) -> Path:
@@ -213,7 +215,8 @@ def _notes(run: Run, summary: Mapping[str, Any]) -> list[str]:
     if (summary.get("memory") or 0.0) > MEMORY_BAD:  # None where it is not finite
         notes.append(
             f"The particles have hardly moved from where resampling put them (correlation {summary['memory']:.2f} at the worst temperature): few are "
-            "independent, and modes may be missing. Carry more particles (--num-particles), or in Python let them move more: num_moves=(4, 32)."
+            "independent, and modes may be missing. Carry more particles (--num-particles) or let them move more (--num-moves 4,32). Where the posterior is "
+            "in separate modes this correlation stays high, as no move joins them, and is no fault: then compare the log evidence of two seeds."
         )
     if summary["divergences"]:
         notes.append(f"{summary['divergences']} proposals were not finite and were refused: use a smaller step size.")
@@ -226,15 +229,23 @@ def _remarks(run: Run, summary: Mapping[str, Any]) -> list[str]:
     """What helps to read the pictures."""
     remarks = []
     if run.log_evidence is not None:
-        remarks.append(f"Particles of tempered SMC, not chains: no R-hat. Log evidence {summary['log_evidence']:.2f}; compare two seeds to see its error.")
+        error = summary.get("log_evidence_error")
+        remarks.append(f"Particles of tempered SMC, not chains: no R-hat. Log evidence {summary['log_evidence']:.2f}{_plus_minus(error)}.")
     if summary.get("log_kappa") is not None:
-        remarks.append(_conditioning(summary["log_kappa"]))
+        worst = None if run.log_evidence_error is None else float(run.log_evidence_error.max())
+        remarks.append(_conditioning(summary["log_kappa"], worst))
     return remarks
 
 
-def _conditioning(value: float) -> str:
+def _plus_minus(error: float | None) -> str:
+    """A standard error of the log evidence in words: from 0.5 on it says only that it is large."""
+    return "" if error is None else f" +- {error:.2f} (one standard error)" if error < LARGE_ERROR else " +- 0.5 or more: carry more particles"
+
+
+def _conditioning(value: float, error: float | None = None) -> str:
     """Is this posterior well-conditioned? The paper's Theorem 4.1 in one sentence."""
     epsilon = float(informative_epsilon(value))
     said = f"below {epsilon:.1g}" if epsilon > 1e-300 else "too small to write"
     verdict = "well-conditioned" if value < 3.0 else "ill-conditioned: the prior's errors can matter"
-    return f"log kappa at most {value:.1f}, {verdict}: the bound 2 kappa eps on what they change says something only for eps {said} (total variation)."
+    said_of = f"log kappa at most {value:.1f}{_plus_minus(error)}, {verdict}"
+    return f"{said_of}: the bound 2 kappa eps on what they change says something only for eps {said} (total variation)."

@@ -114,7 +114,9 @@ def _memory(value: float) -> Verdict:
     mark = "good" if value <= MEMORY_GOOD else "warn" if value <= MEMORY_BAD else "bad"
     text = "How much the particles' places after their moves have to do with where resampling put them: a correlation, at the worst temperature. "
     text += f"Good up to {MEMORY_GOOD}, bad above {MEMORY_BAD}. "
-    return mark, text + ("" if mark == "good" else "Copies stay together: only many particles make up for it. Compare the log evidence of two seeds.")
+    return mark, text + (
+        "" if mark == "good" else "Copies stay together, or the posterior is in separate modes, which no move joins. Compare the log evidence of two seeds."
+    )
 
 
 def _diverging(value: float) -> Verdict:
@@ -198,6 +200,7 @@ _OTHER = {
     "step_size": "Step size",
     "z_norm2_per_dim": "|z|² per dimension",
     "log_evidence": "Log evidence",
+    "log_evidence_error": "Its standard error",
     "log_kappa": "Log condition number, at most",
     "likelihood": "Likelihood",
     "noise_level": "Noise level that the draws tell, pixels in [-1, 1]",

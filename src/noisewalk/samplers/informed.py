@@ -6,8 +6,9 @@ U is an orthonormal basis of the directions in which the likelihood varies (`inf
   probability $\min(1, e^{L - L'})$, which is 1 where L does not depend on it;
 - $U^T z$ is moved by HMC around N(0, I) with the gradient $U U^T g$, so that its step is set by few directions.
 
-Each block keeps the posterior, whatever U is, so a poor basis costs acceptance, never exactness. A step that resampling's copies need to come apart in
-all other directions is not tied to the stiffest one.
+Each block keeps the posterior, whatever U is, as long as U does not depend on the row that is moved: a poor basis then costs acceptance, never exactness.
+Tempered SMC takes U from the particles themselves, which is harmless where each is one of many. A step that resampling's copies need to come apart in all
+other directions is not tied to the stiffest one.
 
 References: Cotter, Roberts, Stuart and White, MCMC Methods for Functions, 2013, equation 4.8 (first block); Cui, Law and Marzouk, Dimension-independent
 likelihood-informed MCMC, 2016, sections 3.2 and 4.2 (the split, from the mean outer product of gradients here).

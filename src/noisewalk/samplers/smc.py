@@ -5,11 +5,15 @@ sample size of the weights $w_i = e^{-(\beta' - \beta) L_i}$ is still a given sh
 few steps of a kernel that keeps $\pi_{\beta'}$; each step adapts its size to the particles' acceptance. How few can be left to the particles: they move until
 the correlation between where they are and where resampling put them, mean over projections of x, is at most `FORGOTTEN`. The evidence is
 $$\ln p(y) = \ln \int e^{-L} dN \approx \sum_k \ln \tfrac1P \sum_i w_i^{(k)} .$$
+Its error is read off the family tree: with $n_j$ of the P particles at the end descended from particle j of the start, the relative variance of
+the evidence is about $\sum_j (n_j / P)^2 - 1 / P$, whether the moves mix or not. (Lee and Whiteley's estimator without its factor for
+multinomial resampling, which systematic resampling does not need: with equal weights it copies nothing, and there is no error.)
 
 References: Del Moral, Doucet and Jasra, Sequential Monte Carlo samplers, 2006, section 3.3; Jasra, Stephens, Doucet and Tsagaris, Inference for
 Levy-driven stochastic volatility models via adaptive sequential Monte Carlo, 2011 (the ladder); Kitagawa, Monte Carlo filter and smoother for
 non-Gaussian nonlinear state space models, 1996 (systematic resampling); Buchholz, Chopin and Jacob, Adaptive Tuning of Hamiltonian Monte Carlo Within
-Sequential Monte Carlo, 2021, section 3.3 (moves until the particles' correlation with their start is small).
+Sequential Monte Carlo, 2021, section 3.3 (moves until the particles' correlation with their start is small); Lee and Whiteley, Variance estimation in the
+particle filter, 2018, equation 2.6.
 """
 
 import math
@@ -163,6 +167,7 @@ class _Cloud:
     log_evidence: Tensor
     log_step: Tensor
     log_turn: Tensor
+    family: Tensor
     basis: Tensor | None = None
     resampled: Tensor | None = None
     memory: Tensor | None = None
@@ -175,14 +180,15 @@ class _Cloud:
     seconds: float = 0.0
 
     def pack(self) -> dict[str, Any]:
-        return {**vars(self), "state": dict(self.state._asdict())}
+        return {**vars(self), "state": dict(self.state._asdict()), "log_evidence_error": evidence_error(self.family)}
 
     @classmethod
     def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Cloud":
         def moved(part: Any) -> Any:
             return {k: moved(v) for k, v in part.items()} if isinstance(part, dict) else part.to(device) if isinstance(part, Tensor) else part
 
-        return cls(**{**moved(packed), "state": State(**moved(packed["state"]))})
+        kept = {k: moved(v) for k, v in packed.items() if k != "log_evidence_error"}
+        return cls(**{**kept, "state": State(**kept["state"])})
 
 
 def run_smc(target: Any, plan: Ladder, sink: Any) -> Iterator[tuple[float, int, float]]:
@@ -226,7 +232,8 @@ def _start(target: Any, plan: Ladder, rows: keyed.Noise) -> _Cloud:
     if not bool(torch.isfinite(state.nll).reshape(target.num_images, -1).any(1).all()):
         raise DivergedError("no particle of an image has a finite likelihood at z ~ N(0, I): check the operator, the noise level and y")
     step = torch.as_tensor(getattr(plan.kernel, "step_size", 1.0), dtype=torch.float64, device=none.device).log().expand(target.num_images)
-    return _Cloud(state, none, none.clone(), step.clone(), torch.full_like(none, LARGEST_TURN))
+    family = torch.arange(plan.num_carried, device=none.device).repeat(target.num_images, 1)
+    return _Cloud(state, none, none.clone(), step.clone(), torch.full_like(none, LARGEST_TURN), family)
 
 
 def _temper(cloud: _Cloud, plan: Ladder) -> None:
@@ -240,7 +247,7 @@ def _temper(cloud: _Cloud, plan: Ladder) -> None:
     index = systematic(log_weights, offset)
     index = torch.where((step > 0)[:, None], index, torch.arange(nll.shape[1], device=nll.device))
     flat = (index + nll.shape[1] * torch.arange(len(index), device=nll.device)[:, None]).flatten()
-    cloud.state = State(*(part[flat] for part in cloud.state))
+    cloud.state, cloud.family = State(*(part[flat] for part in cloud.state)), cloud.family.gather(1, index)
     cloud.moves_left, cloud.stages, cloud.events = plan.most_moves, cloud.stages + 1, cloud.events + 1
     cloud.resampled = _probes(cloud.state.x, len(cloud.beta))
 
@@ -286,6 +293,22 @@ def systematic(log_weights: Tensor, offset: Tensor) -> Tensor:
     return torch.searchsorted(edges / edges[:, -1:], points).clamp(max=count - 1)
 
 
+def evidence_error(family: Tensor) -> Tensor:
+    """Standard error of the log evidence from who descends from whom.
+
+    Arguments:
+        family: (N, P) each particle's ancestor among the P of the start.
+
+    Returns:
+        (N,) float64; from about 0.5 on it says only that the error is large. It is at most 1: then all have one ancestor.
+    """
+    count = family.shape[1]
+    share = torch.zeros(family.shape, dtype=torch.float64, device=family.device).scatter_add_(
+        1, family, torch.full(family.shape, 1.0 / count).to(family.device, torch.float64)
+    )
+    return (share.square().sum(1) - 1.0 / count).clamp(min=0.0).sqrt()
+
+
 def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     tempered, noise = Tempered(target, cloud.beta), rows.at(cloud.events)
     state = tempered.temper(cloud.state)
@@ -293,7 +316,10 @@ def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     first = cloud.moves_left == plan.most_moves
     if plan.rank is not None:
         if first:
-            found = gauss_newton(tempered, _spaced(state, plan.num_carried, min(FIT_PARTICLES, plan.num_carried)), plan.rank)
+            some = _spaced(state, plan.num_carried, min(FIT_PARTICLES, plan.num_carried))
+            if not getattr(plan.kernel, "needs_gradient", True):
+                some = tempered(some.z)  # a kernel without gradients leaves 0 in their place, and the Gaussian's mean is built on them
+            found = gauss_newton(tempered, some, plan.rank)
             cloud.reference = {"mean": found.mean, "basis": found.basis, "eigenvalues": found.eigenvalues}
         kernel = replace(kernel, preconditioner=LowRank(**(cloud.reference or {})))
     if isinstance(kernel, SplitHMC):
