@@ -101,3 +101,12 @@ def test_options_of_hmc_without_a_kernel_are_those_of_the_default_one(step_size,
     plan = _plan(SimpleNamespace(target=lambda: target), None, step_size, None, 2, None, 2, None, 0, num_leapfrog)
     assert repr(plan.kernel) == repr(nw.HMC(step_size or 0.1, num_leapfrog or 8, friction=FRICTION))
     assert (plan.adapt is None) == (step_size is not None)
+    assert (repr(plan.refresh), plan.num_warmup) == (repr(nw.Refresh()), 120)  # a given step takes away the adaptation alone
+
+
+@pytest.mark.parametrize("kernel", [None, "hmc", "pcnl", "slice"])
+def test_a_rank_builds_a_kernel_on_a_gauss_newton_gaussian(kernel):
+    target = nw.NoisePosterior(nw.maps.Affine(torch.eye(3), torch.zeros(3)), lambda x: x, nw.likelihoods.Gaussian(1.0), torch.zeros(1, 3))
+    plan = _plan(SimpleNamespace(target=lambda: target), kernel, None, None, 2, None, 2, None, 0, None, 7)
+    assert plan.refresh.rank == 7
+    assert plan.num_warmup == 120

@@ -230,7 +230,8 @@ def test_an_unadjusted_kernel_needs_its_step(sample, kernel):
     [
         *(("smc", option) for option in ("num_draws", "chains", "thin", "num_warmup", "warm_start", "lr")),
         *((kernel, "num_leapfrog") for kernel in ("em", "mala", "slice")),
-        *((kernel, option) for kernel in (None, "hmc") for option in ("num_particles", "num_moves", "rank")),
+        *((kernel, option) for kernel in (None, "hmc") for option in ("num_particles", "num_moves")),
+        *((kernel, "rank") for kernel in ("em", "mala")),
     ],
 )
 def test_an_option_that_the_kernel_does_not_read_is_refused(sample, kernel, option):

@@ -16,6 +16,7 @@ _EXPORTS = {
     "HMC": "samplers.hmc",
     "EllipticalSlice": "samplers.slice",
     "gauss_newton": "samplers.preconditioner",
+    "Refresh": "samplers.preconditioner",
     "Adam": "warmstart",
     "DualAveraging": "adapt",
     "sample": "run",
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .run import Run, open_run, sample
     from .samplers.hmc import HMC
     from .samplers.langevin import Langevin
-    from .samplers.preconditioner import gauss_newton
+    from .samplers.preconditioner import Refresh, gauss_newton
     from .samplers.slice import EllipticalSlice
     from .targets import NoisePosterior
     from .tempering import tempered_smc

@@ -212,7 +212,8 @@ def _refresh(here: _Position, target: Any, plan: Plan) -> None:
     if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):
         return
     step = getattr(_kernel(here, plan), "step_size", None)
-    found = gauss_newton(target, here.state, plan.refresh.rank, plan.refresh.tol, plan.seed)
+    state = here.state if getattr(plan.kernel, "needs_gradient", True) else target(here.state.z)  # a kernel without gradients leaves 0 in their place
+    found = gauss_newton(target, state, plan.refresh.rank, plan.refresh.tol, plan.seed)
     here.preconditioner = {"mean": found.mean, "basis": found.basis, "eigenvalues": found.eigenvalues}
     if plan.adapt is not None and step is not None:
         here.adaptation, here.adapted = plan.adapt.start(step, target.num_images), 0

@@ -23,6 +23,22 @@ FRICTION = 0.5
 """Of the default kernel: velocities last for about 2 radians of the reference's rotation, or until a rejection."""
 
 
+CALLS_PER_DRAW = 10
+"""Network calls of a transition of the default kernel at most, for maps of one or two calls."""
+
+
+def leapfrogs(nfe: int) -> int:
+    """Leapfrog steps of the default kernel.
+
+    Arguments:
+        nfe: network calls of the map.
+
+    Returns:
+        8, or 5 where the map takes two calls; 8 again for maps of more, where a transition cannot be both cheap and long.
+    """
+    return CALLS_PER_DRAW // 2 if nfe == 2 else 8
+
+
 def default_kernel(target: Any) -> Kernel:
     """What `sample` uses without a kernel, its step and its preconditioner meant to be adapted.
 
@@ -32,7 +48,9 @@ def default_kernel(target: Any) -> Kernel:
     Returns:
         HMC around the Gauss-Newton Gaussian, its velocities kept from transition to transition; elliptical slice sampling where there are no gradients.
     """
-    return HMC(0.1, num_leapfrog=8, friction=FRICTION) if getattr(target, "differentiable", True) else EllipticalSlice()
+    if not getattr(target, "differentiable", True):
+        return EllipticalSlice()
+    return HMC(0.1, leapfrogs(getattr(getattr(target, "phi", None), "nfe", 1)), friction=FRICTION)
 
 
 def adaptation_of(kernel: Kernel) -> tuple[DualAveraging | None, Refresh | None]:
@@ -61,6 +79,7 @@ def resolve(
     adapt: DualAveraging | str | None,
     seed: int,
     adapted: bool = False,
+    refresh: Refresh | str | None = "auto",
 ) -> Plan:
     """Check the arguments of `sample` and settle what is on "auto".
 
@@ -75,6 +94,7 @@ def resolve(
         adapt: adaptation, "auto" or None.
         seed: of all noise.
         adapted: give a kernel the adaptation, the preconditioner and the warm-up that the default one gets on "auto".
+        refresh: when the warm-up computes the preconditioner; "auto": for the default kernel, or an adapted HMC.
 
     Returns:
         The plan.
@@ -100,18 +120,35 @@ def resolve(
     if step.numel() not in (1, target.num_images):
         raise ConfigError(f"step_size must be one number or one per image ({target.num_images}), got {step.numel()} numbers")
     chosen = default_kernel(target) if kernel is None else kernel
-    usual, refresh = adaptation_of(chosen) if kernel is None or adapted else (None, None)
+    usual, usual_refresh = adaptation_of(chosen) if kernel is None or adapted else (None, None)
     adaptation: DualAveraging | None = usual if adapt == "auto" else adapt  # type: ignore[assignment]
     if adaptation is not None and not hasattr(chosen, "step_size"):
         raise ConfigError(f"{chosen} has no step size to adapt: leave adapt out")
-    warmup = (DEFAULT_WARMUP if kernel is None or adapted else 0) if num_warmup == "auto" else int(num_warmup)
+    renewed = _refresh_of(target, chosen, usual_refresh if refresh == "auto" else refresh, given=refresh != "auto")
+    long = kernel is None or adapted or (refresh != "auto" and renewed is not None)
+    warmup = (DEFAULT_WARMUP if long else 0) if num_warmup == "auto" else int(num_warmup)
     if adaptation is not None and warmup == 0:
         raise ConfigError("adapt needs a warm-up to adapt in: set num_warmup to a hundred transitions or more")
     differentiable = getattr(target, "differentiable", True)
     if isinstance(warm_start, Adam) and warm_start.num_steps and not differentiable:
         raise ConfigError("Adam needs gradients, but the target is not differentiable: set warm_start=None")
     start: Adam | None = (Adam() if differentiable else None) if warm_start == "auto" else warm_start  # type: ignore[assignment]
-    return Plan(chosen, num_draws, num_chains, warmup, thin, start, adaptation, seed, refresh)
+    if refresh != "auto" and renewed is not None and warmup == 0:
+        raise ConfigError("refresh needs a warm-up: set num_warmup to a hundred transitions or more")
+    return Plan(chosen, num_draws, num_chains, warmup, thin, start, adaptation, seed, renewed)
+
+
+def _refresh_of(target: Any, kernel: Any, refresh: Any, given: bool) -> Refresh | None:
+    """The refresh, ConfigError where the kernel or the target cannot have one."""
+    if refresh is None or not given:
+        return refresh
+    if not isinstance(refresh, Refresh):
+        raise ConfigError(f"refresh must be nw.Refresh(...), 'auto' or None, got {refresh!r}")
+    if not hasattr(kernel, "preconditioner") or getattr(kernel, "scheme", "ei") == "em":
+        raise ConfigError(f"{kernel} takes no preconditioner to refresh: use HMC, EllipticalSlice or Langevin(..., scheme='ei')")
+    if not getattr(target, "differentiable", True):
+        raise ConfigError("refresh computes a Gauss-Newton Gaussian from gradients, but the target is not differentiable: leave it out")
+    return refresh
 
 
 def spec_of(target: Any, plan: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from .errors import ConfigError, DivergedError
 from .loop import Plan, run_loop
 from .memory_store import MemoryStore
 from .plan import resolve, spec_of
+from .samplers.preconditioner import Refresh
 from .types import Kernel
 from .warmstart import Adam
 
@@ -179,13 +180,14 @@ def sample(
     seed: int = 0,
     store: str | Path | None = None,
     progress: bool = True,
+    refresh: Refresh | str | None = "auto",
 ) -> Run:
     """Draw from the posterior in noise space and map the draws to data.
 
     With a kernel, "auto" means no adaptation and no warm-up: it runs as given. Without one, the kernel is HMC around the
     Gauss-Newton Gaussian, its step adapted per image and its preconditioner refreshed over a warm-up; where the target has no
     gradient it is elliptical slice sampling. Cost in network calls: (1 + K + e (num_warmup + thin num_draws)) x rows x phi.nfe,
-    K the warm start's steps and e the kernel's evaluations a transition (8 by default), and about 1 + 4 k a row for each
+    K the warm start's steps and e the kernel's evaluations a transition (8 by default, 5 where phi takes two calls), and about 1 + 4 k a row for each
     preconditioner of k probe vectors.
 
     Arguments:
@@ -200,6 +202,7 @@ def sample(
         seed: of all noise, 0 to 2^56 - 1.
         store: folder of a run on disk; if it holds this very run, sampling goes on where it stopped.
         progress: show a progress bar on a terminal.
+        refresh: when the warm-up computes a kernel's Gauss-Newton Gaussian anew; "auto": `Refresh()` for the default kernel, None for a given one.
 
     Returns:
         The run. If interrupted by the keyboard, a run in memory returns the draws so far.
@@ -209,7 +212,7 @@ def sample(
         DivergedError: a chain starts where the target is not finite, or every chain has diverged; its `run` holds the draws before, if there are any.
         StoreError: the folder holds something else.
     """
-    plan = resolve(target, kernel, num_draws, num_chains, num_warmup, thin, warm_start, adapt, seed)
+    plan = resolve(target, kernel, num_draws, num_chains, num_warmup, thin, warm_start, adapt, seed, refresh=refresh)
     if store is not None:
         return sample_stored(target, plan, store, progress)
     return sample_in_memory(target, plan, progress)

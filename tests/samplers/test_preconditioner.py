@@ -151,6 +151,15 @@ def test_its_cost_is_counted() -> None:
         assert calls_of(1, dim) == calls
 
 
+@pytest.mark.parametrize("dim", [9, 40])
+def test_its_cost_without_a_rank_is_at_most_what_is_announced(dim: int) -> None:
+    posterior = target(dim, dim)
+    state, before = posterior(normal(IMAGES * CHAINS, dim, seed=18)), posterior.nfe
+    gauss_newton(posterior, state, tol=1e-12)  # nothing is below it: every doubling is made
+    assert posterior.nfe - before == IMAGES * CHAINS * calls_of(None, dim)
+    assert Refresh((0.0, 0.5), rank=None).calls(10, dim) == 2 * calls_of(None, dim)
+
+
 @pytest.mark.parametrize("change", [{"rank": 0}, {"tol": 0.0}, {"tol": float("nan")}])
 def test_a_bad_rank_or_tol_is_refused(change: dict[str, float]) -> None:
     posterior = target(5, 9)

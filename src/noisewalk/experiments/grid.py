@@ -22,7 +22,7 @@ from ..errors import ConfigError, DivergedError
 from ..likelihoods import Gaussian
 from ..loop import Tick
 from ..operators import observed_of, parse
-from ..plan import DEFAULT_WARMUP
+from ..plan import DEFAULT_WARMUP, leapfrogs
 from ..priors.prior import Prior
 from ..repr import describe
 from ..run import sample
@@ -33,8 +33,8 @@ from ..warmstart import Adam
 from .presets import METHODS, Guided, Method, Preset, Task, Walk, dataset_of, preset
 from .scores import RULES, score, turned
 
-NFE_HMC, ADAM = 8, 200
-"""Network calls of the default kernel's transition and steps of its warm start: for estimates alone."""
+ADAM = 200
+"""Steps of the exact kernel's warm start: for estimates alone."""
 BLOCK_NUMEL = 3 * 128 * 128
 """Images of up to as many numbers are computed eight at a time, larger ones alone."""
 
@@ -247,7 +247,7 @@ def expected_nfe(bench: Bench, method: Method, task: str) -> int:
         adam = ADAM if bench.adam_steps is None else bench.adam_steps
         warmup = DEFAULT_WARMUP if bench.num_warmup is None else bench.num_warmup
         curvature = Refresh().calls(warmup, math.prod(bench.prior.shape))
-        return method.num_steps * bench.chains * (1 + adam + curvature + NFE_HMC * (warmup + n // bench.chains))
+        return method.num_steps * bench.chains * (1 + adam + curvature + leapfrogs(method.num_steps) * (warmup + n // bench.chains))
     if isinstance(found, Walk):
         return method.num_steps * (1 + found.adam_steps + n)
     return n * found.num_steps if found is not None else 0

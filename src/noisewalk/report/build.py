@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..diagnostics.evidence import informative_epsilon, log_kappa
+from ..diagnostics.predictive import chi2_p_value
 from ..errors import WeightsError
 from ..likelihoods import Gaussian, Laplace, StudentT
 from ..likelihoods import parse as parse_likelihood
@@ -20,7 +21,7 @@ from ..operators import parse
 from ..packages import locate
 from ..run import Run, open_run
 from ..store import open_store
-from .checks import MEMORY_BAD, R_HAT_GOOD
+from .checks import ESS_BAD, ESS_GOOD, MEMORY_BAD, R_HAT_GOOD
 from .data import ReportData
 from .html import render
 from .images import write_images
@@ -75,6 +76,8 @@ def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
         summary["noise_level"] = fit.noise_level
     if fit.log_kappa is not None:
         summary["log_kappa"] = fit.log_kappa
+    if fit.p_value is not None:
+        summary["chi2_p_value"] = fit.p_value
     told = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in summary.items()}  # an infinite R-hat says something
     shared = _Shared(run.mean, run.std, run.nll, run.lp, _shown(run.draws, SHOWN), fit)
     entries = [_entry(run, shared, arrays, told, truth, i) for i in range(run.draws.shape[0])]
@@ -92,6 +95,8 @@ class _Fit(NamedTuple):
     """sigma_y, where the likelihood infers it."""
     log_kappa: float | None = None
     """Log condition number of the worst image, where the run has an evidence; an upper bound."""
+    p_value: float | None = None
+    """Posterior predictive p-value of chi2, of the image where it is most extreme; None where the noise is not Gaussian of a known size."""
 
 
 class _Shared(NamedTuple):
@@ -124,7 +129,11 @@ def _fit(run: Run, arrays: Mapping[str, Any]) -> _Fit:
     if run.log_evidence is not None and isinstance(likelihood, (Gaussian, Laplace, StudentT)):  # y itself is the most likely A(x)
         best = torch.nan_to_num(run.y)
         kappa = float(log_kappa(run.log_evidence, -likelihood.nll(best, best, arrays["observed"][...] if "observed" in arrays else None)).max())
-    return _Fit(residual if residual.isfinite().all() else None, std, level if infers else None, kappa)
+    p_value = None
+    if isinstance(likelihood, Gaussian) and run.num_observed is not None:
+        each = zip(run.arrays["chi2"][...].flatten(1), run.num_observed.tolist(), strict=True)
+        p_value = max((float(chi2_p_value(values, int(count))) for values, count in each), key=lambda p: abs(p - 0.5))
+    return _Fit(residual if residual.isfinite().all() else None, std, level if infers else None, kappa, p_value)
 
 
 def _scores(run: Run, truth: Tensor) -> dict[str, float]:
@@ -212,6 +221,9 @@ def _notes(run: Run, summary: Mapping[str, Any]) -> list[str]:
             notes.append("The chains are stuck, each at a place of its own (R-hat is infinite): these are no draws of the posterior. Use a smaller step.")
         elif r_hat > R_HAT_GOOD:
             notes.append(f"The chains have not mixed yet (largest R-hat {r_hat:.2f}, aim {R_HAT_GOOD}): the uncertainty map is too narrow. Draw longer chains.")
+        elif (summary["ess_bulk_min"] or math.inf) < ESS_BAD:
+            worth = f"The draws are worth {summary['ess_bulk_min']:.0f} independent ones at the worst pixel (aim {ESS_GOOD:.0f})"
+            notes.append(f"{worth}: the maps are rough. Draw longer chains.")
     if (summary.get("memory") or 0.0) > MEMORY_BAD:  # None where it is not finite
         notes.append(
             f"The particles have hardly moved from where resampling put them (correlation {summary['memory']:.2f} at the worst temperature): few are "

@@ -164,6 +164,8 @@ class LowRank:
 class Refresh:
     """When a warm-up computes the preconditioner anew, and how.
 
+    Example: `nw.sample(target, nw.Langevin(0.05, "ei", adjust=True), adapt=nw.DualAveraging(), refresh=nw.Refresh())`.
+
     Arguments:
         at: shares of the warm-up, in [0, 1), ascending; 0 is right after the warm start.
         rank: largest number of eigenvalues kept; None keeps all above `tol`.
@@ -194,7 +196,7 @@ class Refresh:
         return transition in {int(share * num_warmup) for share in self.at} and transition < num_warmup
 
     def calls(self, num_warmup: int, dim: int) -> int:
-        """What the refreshes of a warm-up cost; at most, without a rank.
+        """What the refreshes of a warm-up cost; without a rank at most.
 
         Arguments:
             num_warmup: transitions of the warm-up.
@@ -203,7 +205,7 @@ class Refresh:
         Returns:
             Network calls a row (times `phi.nfe`).
         """
-        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * calls_of(dim if self.rank is None else self.rank, dim)
+        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * calls_of(self.rank, dim)
 
 
 STANDARD = Standard()
@@ -224,8 +226,8 @@ def reference_of(preconditioner: LowRank | None) -> Standard | LowRank:
 def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0) -> LowRank:
     """The Gauss-Newton Gaussian of every image around `state`, averaged over the image's rows.
 
-    Cost in network calls a row: 1 + 4 k for k probe vectors (k = rank + 8; without a rank, k doubles from 16 until an eigenvalue falls below tol, and
-    only new probes start afresh); 1 + 2 d where k would be d or more, and H is then exact.
+    Cost in network calls a row: 1 + 4 k for k probe vectors, k = rank + 8; without a rank, 1 + 4 (16 + 32 + ... + k), as k doubles until an eigenvalue
+    falls below tol. Where k would be d or more H is exact, and its term is 2 d.
 
     Arguments:
         target: the posterior.
@@ -284,18 +286,21 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     return LowRank(centre.reshape(images, chains, *shape).mean(1), basis, values)
 
 
-def calls_of(rank: int, dim: int) -> int:
+def calls_of(rank: int | None, dim: int) -> int:
     """What `gauss_newton` costs.
 
     Arguments:
-        rank: largest number of eigenvalues kept.
+        rank: largest number of eigenvalues kept; None: as many as there can be.
         dim: d, numbers in one z.
 
     Returns:
         Network calls a row (times `phi.nfe`).
     """
-    size = min(dim, rank + OVERSAMPLING)
-    return 1 + (4 if size < dim else 2) * size
+    size = min(dim, FIRST_BLOCK if rank is None else rank + OVERSAMPLING)
+    sizes = [size]
+    while rank is None and sizes[-1] < dim:
+        sizes.append(min(dim, 2 * sizes[-1]))
+    return 1 + sum((4 if size < dim else 2) * size for size in sizes)
 
 
 def _orthonormal(vectors: Tensor) -> Tensor:
