@@ -208,9 +208,8 @@ def write(report: dict[str, Any], midpoint: float, args: argparse.Namespace) -> 
 
 
 def draw(phi: Callable[[Tensor], Tensor], shape: tuple[int, ...], count: int, batch_size: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        return torch.cat([phi(torch.randn(min(batch_size, count - i), *shape, generator=generator)) for i in range(0, count, batch_size)])
+    with torch.no_grad():  # keyed noise: no training draws the same
+        return torch.cat([phi(z) for z in nw.noise.rows(seed, count).normal(shape, nw.noise.INIT).split(batch_size)])
 
 
 def embed(images: Tensor, extractor: str) -> Tensor:

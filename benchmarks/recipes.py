@@ -35,7 +35,6 @@ def main() -> None:
     parser.add_argument("--num-trajectories", type=int, default=6_000)
     parser.add_argument("--augment", default="none")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--num-samples", type=int, default=2_000)
     parser.add_argument("--out", type=Path, required=True, help="folder of the students")
     args = parser.parse_args()
@@ -68,7 +67,6 @@ def train(name: str, folder: Path, args: argparse.Namespace) -> None:
         "num-trajectories": args.num_trajectories,
         "augment": args.augment,
         "dtype": args.dtype,
-        "lr": args.lr,
     }
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     subprocess.run([sys.executable, "-c", ENTRY, "train", "distill", *words], check=True, stdout=subprocess.DEVNULL)
@@ -76,9 +74,8 @@ def train(name: str, folder: Path, args: argparse.Namespace) -> None:
 
 def row(name: str, phi: nw.types.NoiseMap, held_out: Tensor, count: int) -> None:
     """KID of samples of the map."""
-    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        x = torch.cat([phi(torch.randn(min(250, count - i), *phi.shape, generator=generator)) for i in range(0, count, 250)])
+        x = torch.cat([phi(z) for z in nw.noise.rows(1, count).normal(phi.shape, nw.noise.INIT).split(250)])
     value, error = nw.metrics.kid(nw.metrics.features(x), nw.metrics.features(held_out))
     print(f"{name:40} KID x 1000 {1e3 * value:7.2f} +- {1e3 * error:.2f}", flush=True)
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 RECIPES = ("trajectory", "cd", "ct", "scd")
 DATA = typer.Option(help="IDX file, .npz or folder of images.")
 OUT = typer.Option(help="Folder of the prior; an existing training goes on.")
-HELD_OUT = typer.Option(help="IDX file, .npz or folder of images that must not be among --data, compared pixel by pixel.")
+HELD_OUT = typer.Option(help="IDX file, .npz or folder of images that must not be among --data, compared pixel by pixel; their loss is written to loss.csv.")
+DECAY = typer.Option(help="Share of the training at its end over which the rate falls to 0.")
 AUGMENT = typer.Option(help="Symmetry of the data: none, flip (left-right) or dihedral (flips and quarter turns, as of satellite images).")
 DEVICE = typer.Option(help="cpu or cuda; several GPUs by torchrun --nproc-per-node N --no-python noisewalk train ...")
 DTYPE = typer.Option(help="Of the network's arithmetic: float32, or bfloat16 by autocast; weights stay float32.")
@@ -52,6 +53,7 @@ def diffusion(
     p_std: Annotated[float, typer.Option(help="Standard deviation of ln(sigma).")] = 1.4,
     batch_size: Annotated[int, typer.Option(help="Images per step, of all GPUs together.")] = 128,
     lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
+    lr_decay: Annotated[float, DECAY] = 0.0,
     augment: Annotated[str, AUGMENT] = "none",
     held_out: Annotated[Path | None, HELD_OUT] = None,
     push_to_hub: Annotated[str | None, PUSH] = None,
@@ -86,11 +88,12 @@ def diffusion(
             if known := [name for name, value in given.items() if value is not None]:
                 raise ConfigError(f"{', '.join(known)} are those of --start {start}: leave them out")
             denoiser = _trainable(start, "edm")
-        settings = TrainSettings(num_images, batch_size, lr, seed=seed, bfloat16=autocast, augment=augment, start=_hash_of(denoiser, start))
-        images = _images(data, denoiser.shape, held_out, processes)
+        start_hash = _hash_of(denoiser, start)
+        settings = TrainSettings(num_images, batch_size, lr, seed=seed, bfloat16=autocast, augment=augment, lr_decay=lr_decay, start=start_hash)
+        images, others = _images(data, denoiser.shape, held_out, processes)
         make_folder(out)
         recipe = Recipe(denoiser, DiffusionLoss(denoiser, p_mean, p_std), settings, data.name, _command())
-        _run(recipe, images, out, processes, push_to_hub, private)
+        _run(recipe, images, others, out, processes, push_to_hub, private)
 
 
 def distill(
@@ -103,7 +106,8 @@ def distill(
     num_trajectories: Annotated[int, typer.Option(help="Teacher trajectories of the recipe `trajectory`.")] = 20_000,
     start: Annotated[str | None, typer.Option(help="Consistency prior whose weights the student starts from; by default the teacher's.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step, of all GPUs together.")] = 64,
-    lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
+    lr: Annotated[float | None, typer.Option(help="Adam's learning rate; 1e-3 for trajectory, 3e-4 for the others.")] = None,
+    lr_decay: Annotated[float, DECAY] = 0.0,
     augment: Annotated[str, AUGMENT] = "none",
     held_out: Annotated[Path | None, HELD_OUT] = None,
     push_to_hub: Annotated[str | None, PUSH] = None,
@@ -125,7 +129,7 @@ def distill(
     from .train.loop import TrainSettings
     from .train.processes import join
     from .train.tangent import TangentLoss
-    from .train.trajectory import TrajectoryLoss, teacher_trajectories
+    from .train.trajectory import TrajectoryLoss, levels_of, teacher_trajectories
 
     if recipe not in RECIPES:
         raise ConfigError(f"unknown --recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
@@ -141,20 +145,23 @@ def distill(
         if first.shape != guide.shape:
             raise ConfigError(f"{start} makes no images of shape {source.shape}: start from a student of this teacher")
         denoiser = replace(guide, network=first.network, kind="consistency", unshuffle=first.unshuffle)
-        settings = TrainSettings(num_images, batch_size, lr, lr_hold=600, seed=seed, bfloat16=autocast, augment=augment, start=_hash_of(first, start))
+        rate = lr if lr is not None else 1e-3 if recipe == "trajectory" else 3e-4
+        common = {"seed": seed, "bfloat16": autocast, "augment": augment, "lr_decay": lr_decay, "start": _hash_of(first, start)}
+        settings = TrainSettings(num_images, batch_size, rate, lr_hold=600, **common)  # type: ignore[arg-type]
         processes.share(batch_size)
         check_distance(distance, HUBER, guide.shape)  # before anything is written
-        images = _images(data, guide.shape, held_out, processes)
+        images, others = _images(data, guide.shape, held_out, processes)
         make_folder(out)
         loss: Any
         if recipe == "trajectory":
             with processes.first_goes_ahead():
                 cache = out / "trajectories.safetensors"
                 paths = teacher_trajectories(guide, num_trajectories, 9, cache, seed, bfloat16=autocast)
-            loss = TrajectoryLoss(denoiser, paths, distance=distance, augment=augment)
+            loss = TrajectoryLoss(denoiser, paths, distance=distance, augment=augment, levels=levels_of(guide, num_trajectories, 9))
         else:
             loss = TangentLoss(denoiser, guide) if recipe == "scd" else DistillLoss(denoiser, guide, recipe, distance=distance)
-        _run(Recipe(denoiser, loss, settings, data.name, _command()), images, out, processes, push_to_hub, private)
+        watched = None if recipe == "trajectory" else others  # its loss sees no images
+        _run(Recipe(denoiser, loss, settings, data.name, _command()), images, watched, out, processes, push_to_hub, private)
 
 
 def _checked(out: Path, sources: dict[str, str | None], dtype: str, bfloat16: bool, push_to_hub: str | None, private: bool) -> bool:
@@ -193,8 +200,8 @@ def _hash_of(denoiser: NetworkDenoiser, start: str | None) -> str | None:
     return None if start is None else describe(denoiser.network)
 
 
-def _images(data: Path, shape: tuple[int, ...], held_out: Path | None, processes: Processes) -> Tensor:
-    """The training images, checked; what is found is printed."""
+def _images(data: Path, shape: tuple[int, ...], held_out: Path | None, processes: Processes) -> tuple[Tensor, Tensor | None]:
+    """The training images, checked, and the held-out ones; what is found is printed."""
     from .train.data import image_names, load_images
     from .train.vetting import vet
 
@@ -207,10 +214,10 @@ def _images(data: Path, shape: tuple[int, ...], held_out: Path | None, processes
         print(f"{len(images):,} images {'x'.join(map(str, shape))} of {data}{apart}")
         for warning in warnings:
             print(f"  warning: {warning}", flush=True)
-    return images
+    return images, others
 
 
-def _run(recipe: Recipe, images: Tensor, out: Path, processes: Processes, push_to_hub: str | None, private: bool) -> None:
+def _run(recipe: Recipe, images: Tensor, held_out: Tensor | None, out: Path, processes: Processes, push_to_hub: str | None, private: bool) -> None:
     """Print the settings, train, write the prior and push it."""
     from .priors.hub import push_prior
     from .train.export import run_training
@@ -220,12 +227,13 @@ def _run(recipe: Recipe, images: Tensor, out: Path, processes: Processes, push_t
         weights = sum(p.numel() for p in network.parameters()) / 1e6
         shared = "" if processes.count == 1 else f" by {processes.count} processes"
         print(f"  {type(loss).__name__} of {type(network).__name__}, {weights:.3g} M weights, {'bfloat16' if settings.bfloat16 else 'float32'}{shared}")
-        steps = -(-settings.num_images // settings.batch_size)
-        nfe = steps * settings.batch_size * loss.nfe  # type: ignore[attr-defined]
-        print(f"  {steps:,} steps of {settings.batch_size} images, lr {settings.lr:g}, augment {settings.augment}, seed {settings.seed}  NFE {nfe:,}")
+        nfe = settings.num_steps * settings.batch_size * loss.nfe  # type: ignore[attr-defined]
+        print(
+            f"  {settings.num_steps:,} steps of {settings.batch_size} images, lr {settings.lr:g}, augment {settings.augment}, seed {settings.seed}  NFE {nfe:,}"
+        )
         print(f"  into {out}; the same command goes on where it was stopped", flush=True)
     try:
-        run_training(recipe, images, out, processes)
+        run_training(recipe, images, out, processes, held_out)
     except KeyboardInterrupt:
         after = f"goes on from the last checkpoint in {out}" if (out / "checkpoint.pt").exists() else "starts anew: there is no checkpoint yet"
         print(f"interrupted: the same command {after}", file=sys.stderr)

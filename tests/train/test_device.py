@@ -10,6 +10,7 @@ from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.train.diffusion import DiffusionLoss
 from noisewalk.train.distill import DistillLoss
 from noisewalk.train.export import new_network
+from noisewalk.train.tangent import TangentLoss
 from noisewalk.train.trajectory import TrajectoryLoss, teacher_trajectories
 
 ELSEWHERE = torch.device("meta")
@@ -34,6 +35,29 @@ def test_a_loss_is_computed_where_its_network_is(name: str) -> None:
     assert (value.device, value.shape) == (ELSEWHERE, (4,))
     value.mean().backward()
     assert all(p.grad is not None and p.grad.device == ELSEWHERE for p in student.network.parameters())
+
+
+@pytest.mark.parametrize("name", ["diffusion", "cd", "ct", "scd", "trajectory"])
+def test_a_loss_is_computed_in_bfloat16(name: str) -> None:
+    def real(kind: str) -> NetworkDenoiser:
+        return NetworkDenoiser(new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 2}, 0), kind, (1, 8, 8), unshuffle=2)
+
+    student, teacher = real("edm" if name == "diffusion" else "consistency"), real("edm")
+    losses = {
+        "diffusion": lambda: DiffusionLoss(student),
+        "cd": lambda: DistillLoss(student, teacher, "cd"),
+        "ct": lambda: DistillLoss(student, teacher, "ct"),
+        "scd": lambda: TangentLoss(student, teacher),
+        "trajectory": lambda: TrajectoryLoss(student, torch.rand(3, 4, 1, 8, 8).half(), augment="dihedral"),
+    }
+    loss, x = losses[name](), torch.rand(4, 1, 8, 8)
+    values = []
+    for rounded in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+            value = loss(student.network, x, torch.Generator().manual_seed(0), 0.5)
+        value.mean().backward()
+        values.append(float(value.detach().mean()))
+    assert values[1] == pytest.approx(values[0], rel=0.1)
 
 
 def test_the_device_without_numbers_refuses_a_mix() -> None:

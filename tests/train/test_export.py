@@ -147,6 +147,17 @@ def test_sheets_on_the_way_show_the_average_and_change_nothing(tmp_path: Path, m
     assert (tmp_path / "watched" / "samples.png").read_bytes() == (tmp_path / "plain" / "samples.png").read_bytes()
 
 
+def test_the_loss_of_held_out_images_is_logged_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "SHEET_SECONDS", 0.0)
+    run_training(recipe(), IMAGES, tmp_path, held_out=IMAGES[:5])
+    header, *lines = (tmp_path / "loss.csv").read_text().splitlines()
+    assert header == "images_seen,held_out_loss"
+    assert [line.split(",")[0] for line in lines] == ["4", "8", "12", "12"]
+    values = [float(line.split(",")[1]) for line in lines]
+    assert values[2] == pytest.approx(values[3])  # the same weights under the same noise
+    assert values[0] != values[2]
+
+
 @pytest.mark.parametrize("config", [((32, 32), (0, 1), 3), ((32,), (0,), 1), ((64, 32), (), 2)], ids=str)
 def test_every_network_that_the_checks_allow_runs(config: tuple[tuple[int, ...], tuple[int, ...], int]) -> None:
     widths, attention, unshuffle = config

@@ -133,7 +133,18 @@ def test_checkpoints_come_at_intervals_and_at_the_end(tmp_path: Path) -> None:
         assert (tmp_path / "often" / "c.pt").exists()
 
 
-OTHERS = {"batch_size": 2, "lr": 2e-3, "lr_hold": 5, "lr_warmup": 3, "ema_gamma": 6.94, "seed": 1, "bfloat16": True, "augment": "flip", "start": "a prior's"}
+OTHERS = {
+    "batch_size": 2,
+    "lr": 2e-3,
+    "lr_hold": 5,
+    "lr_warmup": 3,
+    "ema_gamma": 6.94,
+    "seed": 1,
+    "bfloat16": True,
+    "augment": "flip",
+    "lr_decay": 0.5,
+    "start": "a prior's",
+}
 
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(TrainSettings) if f.name not in ("num_images", "checkpoint_seconds")])
@@ -235,6 +246,7 @@ def test_no_images_are_told(tmp_path: Path) -> None:
 NOT_ALLOWED: list[dict[str, Any]] = [
     *({name: value} for name in ("num_images", "batch_size", "lr_hold") for value in (0, -1, 1.5, True)),
     *({"lr": value} for value in (0.0, -1.0, math.nan, math.inf)),
+    *({"lr_decay": value} for value in (-0.1, 1.1, math.nan)),
     *({"seed": value} for value in (-1, 2**32)),
     {"lr_warmup": -5},
     {"ema_gamma": -1.0},
@@ -329,6 +341,40 @@ def test_the_rate_rises_linearly_holds_and_falls_as_one_over_the_root() -> None:
     chosen = TrainSettings(1, lr=0.02, lr_warmup=10, lr_hold=100)
     expected = {1: 0.002, 5: 0.01, 10: 0.02, 11: 0.02, 100: 0.02, 400: 0.01, 2500: 0.004}
     assert {k: chosen.learning_rate(k) for k in expected} == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_rate_falls_to_nothing_over_the_last_share() -> None:
+    chosen = TrainSettings(400, 4, lr=0.02, lr_warmup=0, lr_hold=1000, lr_decay=0.2)
+    expected = {1: 0.02, 80: 0.02, 81: 0.02, 91: 0.01, 100: 0.001}
+    assert {k: chosen.learning_rate(k) for k in expected} == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_step_whose_gradient_is_no_number_is_left_out(tmp_path: Path) -> None:
+    def bad_at(*steps: int):
+        def loss(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+            value = descend(network, x, generator, done)
+            if round(done * 60) in steps:
+                value.register_hook(lambda grad: grad * math.nan)
+            return value
+
+        return loss
+
+    network, moved = Weight(), []
+    for _ in train(network, bad_at(3, 4), IMAGES, settings(60), tmp_path / "c.pt"):
+        moved.append(float(network.value.detach()))
+    assert moved[1] == moved[2] == moved[3] != moved[4]
+    assert all(math.isfinite(value) for value in moved)
+    with pytest.raises(DivergedError, match="gradient is not finite in 20 steps up to 29"):
+        list(train(Weight(), bad_at(*range(10, 61)), IMAGES, settings(60), tmp_path / "lost.pt"))
+    assert math.isfinite(float(torch.load(tmp_path / "lost.pt", weights_only=True)["network"]["value"]))
+
+
+@pytest.mark.parametrize(("bfloat16", "channels_last"), [(False, True), (True, False)])
+def test_weights_lie_as_the_arithmetic_likes_them(tmp_path: Path, bfloat16: bool, channels_last: bool) -> None:
+    network = tiny(0)
+    list(training(network, tmp_path, settings(1, bfloat16=bfloat16)))
+    kernels = [p for p in network.parameters() if p.ndim == 4 and min(p.shape) > 1]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) == channels_last for p in kernels)
 
 
 def test_a_rate_without_warm_up_starts_full() -> None:

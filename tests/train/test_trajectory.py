@@ -11,7 +11,7 @@ from torch import Tensor
 
 from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.train.augment import orbit
-from noisewalk.train.trajectory import TrajectoryLoss, teacher_trajectories
+from noisewalk.train.trajectory import TrajectoryLoss, levels_of, offset_of, teacher_trajectories
 
 MEAN, VARIANCE = -0.3, 0.2
 LOW, HIGH = 0.002, 80.0
@@ -65,8 +65,9 @@ def test_trajectories_start_at_sigma_max_z_and_end_where_the_flow_leads(play, tm
 
 
 def test_each_point_is_one_heun_step_from_the_one_before(play, tmp_path: Path) -> None:
-    x = teacher_trajectories(play("edm", gaussian_teacher), 5, 6, tmp_path / "t").double()
-    t = levels(6)
+    teacher = play("edm", gaussian_teacher)
+    x = teacher_trajectories(teacher, 5, 6, tmp_path / "t").double()
+    t = levels_of(teacher, 5, 6)[0].double()
     for i in range(6):
         a_t = t[i] / (VARIANCE + t[i] ** 2)
         if i < 5:
@@ -75,6 +76,39 @@ def test_each_point_is_one_heun_step_from_the_one_before(play, tmp_path: Path) -
         else:
             factor = 1 - t[i] * a_t  # the last step, to 0, is Euler's
         torch.testing.assert_close(x[:, i + 1], MEAN + (x[:, i] - MEAN) * factor, rtol=FLOAT16, atol=FLOAT16)
+
+
+def test_the_levels_of_the_batches_fill_the_gaps_of_the_grid(play) -> None:
+    found = levels_of(play("edm", gaussian_teacher), 2000, 9, batch_size=20).double()
+    grid = levels(9)
+    assert (found[:, 0] == grid[0].float()).all()
+    assert torch.allclose(found[:, -1], grid[-1])
+    places = (found ** (1 / 7) - HIGH ** (1 / 7)) / (LOW ** (1 / 7) - HIGH ** (1 / 7)) * 8
+    assert (places.diff(dim=1) > 0.4).all()
+    inner = places[::20, 1:-1].flatten().sort().values
+    assert len(inner) == 100 * 7
+    assert float(inner.diff().max()) < 0.05  # a hundredth of a place each, where a fixed grid leaves a whole one
+    assert abs(sum(offset_of(k) for k in range(100))) / 100 < 0.02
+
+
+def test_points_stand_at_their_own_levels(play) -> None:
+    paths, moved = exact_trajectories(2, 9), levels(9).float().expand(2, -1).clone()
+    paths[1] += 100.0  # a trajectory that its points betray
+    moved[1, 1:-1] *= 1.3
+    student = play("consistency", ode_end)
+    TrajectoryLoss(student, paths, first=0.0, levels=moved)(student.network, torch.zeros(500, 1, 2, 2), seeded(), 0.0)
+    (call,) = student.network.calls
+    small = call.sigma < 10.0  # where 100 stands out of the noise
+    of_second = call.x.flatten(1).mean(1) > 50.0
+    for second in (False, True):
+        met = call.sigma[small & (of_second == second)].double()[:, None]
+        assert len(met) > 50
+        assert float((met / moved[int(second)].double() - 1.0).abs().amin(1).max()) < 1e-5
+
+
+def test_levels_of_another_shape_are_refused(play) -> None:
+    with pytest.raises(ConfigError, match="levels must be of shape"):
+        TrajectoryLoss(play("consistency", ode_end), exact_trajectories(3, 5), levels=torch.ones(3, 6))
 
 
 def test_kept_trajectories_come_back_without_a_call_of_the_teacher(play, tmp_path: Path) -> None:

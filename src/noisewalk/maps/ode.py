@@ -19,7 +19,7 @@ from ..types import Denoiser
 from .flow import CALLS, check_integration, integrate
 
 
-def karras_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
+def karras_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0, offset: float = 0.0) -> Tensor:
     """The noise levels of Karras et al., descending.
 
     Arguments:
@@ -27,11 +27,14 @@ def karras_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float
         sigma_min: the last.
         sigma_max: the first.
         rho: curvature of the grid.
+        offset: places of the grid, from -1/2 to 1/2, by which the levels between the first and the last are moved.
 
     Returns:
         (num_steps,) float64, without the final 0.
     """
     ramp = torch.linspace(0, 1, num_steps, dtype=torch.float64)
+    if offset:
+        ramp[1:-1] += offset / (num_steps - 1)
     return (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho
 
 
@@ -87,16 +90,17 @@ class ProbabilityFlow:
         *_, x = self.path(z)
         return x
 
-    def path(self, z: Tensor) -> Iterator[Tensor]:
+    def path(self, z: Tensor, offset: float = 0.0) -> Iterator[Tensor]:
         """The solver's states.
 
         Arguments:
             z: (B, C, H, W).
+            offset: of the grid, as in `karras_sigmas`.
 
         Yields:
             num_steps + 1 tensors (B, C, H, W), from sigma_max z to Phi(z).
         """
-        sigmas = karras_sigmas(self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max).tolist()
+        sigmas = karras_sigmas(self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max, offset=offset).tolist()
         start = self.denoiser.sigma_max * z
         yield start
         for x in integrate(self._slope, start, sigmas, self.solver, self.gradient):

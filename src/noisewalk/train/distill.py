@@ -5,7 +5,7 @@ $$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t
 
 - "cd", consistency distillation: t and r are neighbours on the teacher's own grid, $x_r$ is the teacher's Heun step from $x_t$, and w = 1. Six
   network calls' worth a step, but the target has no noise beyond x_t's own.
-- "ct", consistency tuning: $x_r = x + r n$ with the same n, no teacher, and $w = t / (t - r)$, which undoes the shrinking of d with the gap. Four
+- "ct", consistency tuning: $x_r = x + r n$ with the same n, no teacher, and $w = 1 / (t - r)$, which undoes the shrinking of d with the gap. Four
   calls' worth a step. The gap halves k times over the training, from
   $1 - r/t = 2^{-(1 + k')} (1 + 8\,\mathrm{sigmoid}(-t))$ at k' = 0 to k' = k; r is at least sigma_min, where $f(x, \sigma_{min}) = x$ is the goal.
 
@@ -39,7 +39,7 @@ class DistillLoss:
         num_levels: levels of the teacher's grid ("cd").
         p_mean: mean of ln(t) ("ct").
         p_std: standard deviation of ln(t) ("ct").
-        halvings: how often 1 - r/t halves over the training ("ct").
+        halvings: how often 1 - r/t halves over the training ("ct"); more than 6 make a gap that bfloat16 rounds away.
         huber: c per square root of the number of values in an image.
         distance: d, one of `distance.DISTANCES`.
 
@@ -51,9 +51,9 @@ class DistillLoss:
     teacher: NetworkDenoiser
     recipe: str = "cd"
     num_levels: int = 18
-    p_mean: float = -0.8
-    p_std: float = 1.8
-    halvings: int = 8
+    p_mean: float = -1.1
+    p_std: float = 2.0
+    halvings: int = 6
     huber: float = HUBER
     distance: str = "huber"
 
@@ -88,7 +88,7 @@ class DistillLoss:
         with torch.no_grad():
             x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + column(r) * noise
             goal = torch.where(column(r) > f.sigma_min, f(x_r, r), x_r).float()
-        weight = 1.0 if self.recipe == "cd" else t / (t - r)
+        weight = 1.0 if self.recipe == "cd" else 1.0 / (t - r)
         return weight * distances(f(x_t, t).float(), goal, self.distance, self.huber)
 
     @property

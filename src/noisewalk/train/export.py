@@ -18,12 +18,15 @@ from ..maps.ode import ProbabilityFlow
 from ..priors.denoiser import NetworkDenoiser
 from ..priors.diffusers import build_unet, write_unet
 from .checks import check_network
+from .data import to_unit
 from .loop import Loss, TrainSettings, train
 from .processes import ALONE, Processes
 from .show import show
 
 SHEET_SECONDS = 600.0
-"""Time between two sheets of samples during a training."""
+"""Time between two looks at a training: a sheet of samples, the loss of held-out images."""
+MOST_HELD_OUT, HELD_OUT_BATCH = 1024, 64
+"""Held-out images whose loss is computed, and how many at a time."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,15 @@ def new_network(size: int, channels: int, config: Mapping[str, Any], seed: int) 
         return build_unet(size, channels, config["widths"], attention=config["attention"], unshuffle=config["unshuffle"])
 
 
-def run_training(recipe: Recipe, images: Tensor, out: Path, processes: Processes = ALONE) -> None:
-    """Train with progress and write the prior; on the way a sheet of the averaged weights' samples every ten minutes.
+def run_training(recipe: Recipe, images: Tensor, out: Path, processes: Processes = ALONE, held_out: Tensor | None = None) -> None:
+    """Train with progress and write the prior; every ten minutes a sheet of the averaged weights' samples, and a line of loss.csv.
 
     Arguments:
         recipe: what to train.
         images: (N, C, H, W) uint8.
         out: folder of the prior; holds checkpoint.pt too.
         processes: that share the training; the first one writes.
+        held_out: (M, C, H, W) uint8 whose loss loss.csv tells; None: there is no loss.csv.
     """
     settings, network, ema = recipe.settings, recipe.denoiser.network, None
     checkpoint, last = out / "checkpoint.pt", time.monotonic()
@@ -82,7 +86,9 @@ def run_training(recipe: Recipe, images: Tensor, out: Path, processes: Processes
         ema, seen = progress.ema, progress.images
         if processes.first and time.monotonic() - last >= SHEET_SECONDS:
             out.mkdir(parents=True, exist_ok=True)
-            write_sheet(replace(recipe.denoiser, network=copy.deepcopy(network)), ema.weights, out / "samples.png")
+            averaged = replace(recipe.denoiser, network=copy.deepcopy(network))
+            write_sheet(averaged, ema.weights, out / "samples.png")
+            log_loss(recipe, averaged.network, seen, held_out, out)
             last = time.monotonic()
     if not processes.first:
         return
@@ -92,7 +98,29 @@ def run_training(recipe: Recipe, images: Tensor, out: Path, processes: Processes
     else:
         weights = ema.weights
     write_prior(recipe, weights, seen, out, processes.count)
+    log_loss(recipe, network, seen, held_out, out)
     print(f"wrote {out}: load it with noisewalk.load_prior({str(out)!r}); look at {out / 'samples.png'}")
+
+
+def log_loss(recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | None, out: Path) -> None:
+    """Add a line to loss.csv: images seen, and the mean loss of held-out images under the same noise each time.
+
+    Arguments:
+        recipe: with the loss.
+        network: with averaged weights, in evaluation mode.
+        seen: images seen.
+        held_out: (M, C, H, W) uint8; None: nothing is done.
+        out: folder of the prior.
+    """
+    if held_out is None:
+        return
+    settings, device, values = recipe.settings, next(network.parameters()).device, []
+    for k, part in enumerate(held_out[:MOST_HELD_OUT].split(HELD_OUT_BATCH)):
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
+            values.append(recipe.loss(network, to_unit(part.to(device)), torch.Generator().manual_seed(k), 1.0).float().cpu())
+    path = out / "loss.csv"
+    lines = path.read_text() if path.exists() else "images_seen,held_out_loss\n"
+    path.write_text(f"{lines}{seen},{float(torch.cat(values).mean()):.6g}\n")
 
 
 def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1) -> None:

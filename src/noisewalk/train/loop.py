@@ -29,8 +29,10 @@ Loss = Callable[[nn.Module, Tensor, torch.Generator, float], Tensor]
 
 FREE = ("num_images", "checkpoint_seconds")
 """Settings that may change when a training is resumed."""
-BEFORE = {"settings": {"augment": "none"}, "record": {"augment": repr("none"), "distance": repr("huber")}}
+BEFORE: dict[str, dict[str, Any]] = {"settings": {"augment": "none", "lr_decay": 0.0}, "record": {"augment": repr("none"), "distance": repr("huber")}}
 """What a training did whose checkpoint is older than the setting; where nothing is known, the setting is not compared."""
+PATIENCE = 20
+"""Steps in a row whose gradient may be anything but finite; such a step leaves the weights as they are."""
 PARTS = {"network": dict, "optimizer": dict, "ema": dict, "settings": dict, "step": int}
 """What a checkpoint holds at least."""
 
@@ -42,7 +44,7 @@ class TrainSettings:
     Arguments:
         num_images: training length in images seen.
         batch_size: images per step.
-        lr: Adam's learning rate; falls as 1/sqrt(step) after `lr_hold` steps.
+        lr: Adam's learning rate; falls as 1/sqrt(step) after `lr_hold` steps, and linearly to 0 over the last `lr_decay` of the training.
         lr_hold: steps at full learning rate.
         lr_warmup: steps of linear rise at the start.
         ema_gamma: exponent of the averaging profile, above -1.
@@ -50,6 +52,7 @@ class TrainSettings:
         bfloat16: compute the network under bfloat16 autocast.
         checkpoint_seconds: time between checkpoints.
         augment: symmetry of the images, "none", "flip" or "dihedral".
+        lr_decay: share of the training at its end, from 0 to 1. A training that is made longer leaves the decay again.
         start: the network's weights before the first step, as their hash; None: random ones or the teacher's. A record: `train` does not read it.
 
     Raises:
@@ -66,6 +69,7 @@ class TrainSettings:
     bfloat16: bool = False
     checkpoint_seconds: float = 60.0
     augment: str = "none"
+    lr_decay: float = 0.0
     start: str | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +81,13 @@ class TrainSettings:
             raise ConfigError(f"checkpoint_seconds must be at least 0, got {self.checkpoint_seconds!r}")
         if self.augment not in SYMMETRIES:
             raise ConfigError(f"augment must be one of {', '.join(SYMMETRIES)}, got {self.augment!r}")
+        if not 0 <= self.lr_decay <= 1:
+            raise ConfigError(f"lr_decay must be a share from 0 to 1, got {self.lr_decay!r}")
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole training."""
+        return -(-self.num_images // self.batch_size)
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of one step.
@@ -87,7 +98,9 @@ class TrainSettings:
         Returns:
             The rate.
         """
-        return self.lr * min(1.0, step / max(self.lr_warmup, 1)) / max(1.0, step / self.lr_hold) ** 0.5
+        last = self.lr_decay * self.num_steps
+        left = min(1.0, (self.num_steps - step + 1) / last) if last >= 1 else 1.0
+        return left * self.lr * min(1.0, step / max(self.lr_warmup, 1)) / max(1.0, step / self.lr_hold) ** 0.5
 
 
 class TrainProgress(NamedTuple):
@@ -130,19 +143,20 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
     Raises:
         ConfigError: no images, a batch that the processes cannot share, or the checkpoint belongs to other settings, images or networks, or to another loss.
         WeightsError: the checkpoint cannot be read.
-        DivergedError: the loss is no longer finite.
+        DivergedError: the loss, or the gradient of many steps in a row, is no longer finite.
     """
     if not len(images):
         raise ConfigError("there are no images to train on: give at least one")
     share, device = processes.share(settings.batch_size), processes.device
-    network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    rounded = settings.bfloat16 and device.type == "cpu"  # there group norm is slow in channels_last, and convolutions do not need it
+    network.to(device=device, memory_format=torch.contiguous_format if rounded else torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
     ema = PowerEMA(network, settings.ema_gamma)
     made = {"settings": asdict(settings), "record": _record(network, loss, images)}
     done = _resume(checkpoint, network, optimizer, ema, made) if checkpoint.exists() else 0
     tied, stepper = processes.prepare(network, optimizer)
     last = time.monotonic()
-    total = -(-settings.num_images // settings.batch_size)
+    total, lost = settings.num_steps, 0
     for step in range(done + 1, total + 1):
         generator = generator_of(settings.seed, step, processes.rank)
         chosen = images[torch.randint(len(images), (share,), generator=generator)]
@@ -154,8 +168,11 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
         stepper.zero_grad()
         processes.backward(value)
         optimizer.param_groups[0]["lr"] = settings.learning_rate(step)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        stepper.step()
+        if math.isfinite(float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))):
+            stepper.step()
+            lost = 0
+        elif (lost := lost + 1) == PATIENCE:
+            raise DivergedError(f"the gradient is not finite in {PATIENCE} steps up to {step}: train with a smaller learning rate (--lr) into another --out")
         ema.update(network, step)
         if processes.first and (step == total or time.monotonic() - last > settings.checkpoint_seconds):
             _save(checkpoint, network, optimizer, ema, made, step)

@@ -5,11 +5,13 @@ $$\mathbb{E}\; d\big(f(x_{t_i}, t_i), x_0\big)$$
 with the distance d of `distance.py`.
 The goal is fixed, so it converges in far fewer steps than the bootstrapped losses of `distill.py`, but f is blurred where trajectories
 that start close end apart and the trajectories are too few to tell them; LPIPS as d, and a symmetry of the data, under which a turned trajectory is
-one as well, make up for some of that. Cost: 2n - 1 network calls a trajectory, once.
+one as well, make up for some of that. Cost: 2n - 1 network calls a trajectory, once. The grid of each batch of trajectories is moved by a part of its
+spacing (`offset_of`), so that the student meets every noise level between sigma_max and sigma_min and not n of them alone.
 
 Reference: Luhman and Luhman, Knowledge Distillation in Iterative Generative Models for Improved Sampling Speed, 2021, section 3.
 """
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,34 @@ from .distance import HUBER, check_distance, distances
 from .loop import generator_of
 
 
+def offset_of(k: int) -> float:
+    """By how many places of the grid the levels of batch k are moved: evenly spread over k, by the golden ratio.
+
+    Arguments:
+        k: number of the batch, from 0.
+
+    Returns:
+        From -1/2 to 1/2.
+    """
+    return (k + 1) * 0.5 * (math.sqrt(5) - 1) % 1.0 - 0.5
+
+
+def levels_of(denoiser: NetworkDenoiser, count: int, num_steps: int, batch_size: int = 128) -> Tensor:
+    """The noise levels of trajectories.
+
+    Arguments:
+        denoiser: whose range they span.
+        count: trajectories.
+        num_steps: Heun steps n.
+        batch_size: as they were made.
+
+    Returns:
+        (count, n) float32.
+    """
+    batches = [karras_sigmas(num_steps, denoiser.sigma_min, denoiser.sigma_max, offset=offset_of(k)) for k in range(-(-count // batch_size))]
+    return torch.stack(batches).repeat_interleave(batch_size, 0)[:count].to(torch.float32)
+
+
 def teacher_trajectories(
     teacher: NetworkDenoiser, count: int, num_steps: int, cache: Path, seed: int = 0, batch_size: int = 128, bfloat16: bool = False
 ) -> Tensor:
@@ -43,7 +73,7 @@ def teacher_trajectories(
         bfloat16: compute the network under bfloat16 autocast.
 
     Returns:
-        (count, n + 1, C, H, W) float16 on the CPU, from sigma_max z to x_0.
+        (count, n + 1, C, H, W) float16 on the CPU, from sigma_max z to x_0, at the levels of `levels_of`.
 
     Raises:
         ConfigError: a value that is not allowed, or the cache was made from another teacher or arguments.
@@ -56,15 +86,16 @@ def teacher_trajectories(
         check_whole(name, value, lowest)
     flow = ProbabilityFlow(teacher, num_steps, gradient="direct")
     origin = {"teacher": teacher, "count": count, "num_steps": num_steps, "seed": seed, "batch_size": batch_size, "bfloat16": bfloat16}
-    made = {key: repr(value) for key, value in origin.items()}  # the teacher's holds its shape, its scaling and the hash of its weights
+    made = {"levels": "moved batch by batch"} | {
+        key: repr(value) for key, value in origin.items()
+    }  # the teacher's holds its shape, its scaling and the hash of its weights
     if cache.exists():
         return _read(cache, made)
-    parts, device = [], next(teacher.network.parameters()).device
-    for k in range(-(-count // batch_size)):
+    x, device = torch.empty(count, num_steps + 1, *teacher.shape, dtype=torch.float16), next(teacher.network.parameters()).device
+    for k, part in enumerate(x.split(batch_size)):
         z = torch.randn(batch_size, *teacher.shape, generator=generator_of(seed, k)).to(device)
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            parts.append(torch.stack(list(flow.path(z)), 1).to("cpu", torch.float16))
-    x = torch.cat(parts)[:count].contiguous()
+            part.copy_(torch.stack(list(flow.path(z, offset_of(k))), 1)[: len(part)].to("cpu", torch.float16))
     cache.parent.mkdir(parents=True, exist_ok=True)
     partial = cache.with_suffix(".partial")
     save_file({"x": x}, partial, made)
@@ -97,6 +128,7 @@ class TrajectoryLoss:
         huber: c per square root of the number of values in an image.
         distance: d, one of `distance.DISTANCES`.
         augment: symmetry of the data, a key of `augment.SYMMETRIES`; the teacher's samples should have it too.
+        levels: (count, n) noise levels of the trajectories, from `levels_of`; None: the grid of `karras_sigmas` for all.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -108,6 +140,7 @@ class TrajectoryLoss:
     huber: float = HUBER
     distance: str = "huber"
     augment: str = "none"
+    levels: Tensor | None = None
     nfe: ClassVar[int] = 1
     """Network calls per point."""
 
@@ -121,6 +154,8 @@ class TrajectoryLoss:
         shape, expected = tuple(self.trajectories.shape), tuple(self.denoiser.shape)
         if len(shape) < 2 or shape[0] < 1 or shape[1] < 4 or shape[2:] != expected:
             raise ConfigError(f"trajectories must be of shape (count, n + 1, *{expected}) with count at least 1 and n at least 3, got {shape}")
+        if self.levels is not None and tuple(self.levels.shape) != (shape[0], shape[1] - 1):
+            raise ConfigError(f"levels must be of shape (count, n), here {(shape[0], shape[1] - 1)}, got {tuple(self.levels.shape)}")
 
     def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
         """Loss per point.
@@ -136,10 +171,12 @@ class TrajectoryLoss:
         """
         f = replace(self.denoiser, network=network)
         num_steps = self.trajectories.shape[1] - 1
-        sigmas = karras_sigmas(num_steps, f.sigma_min, f.sigma_max).to(torch.float32)
+        levels = self.levels
+        if levels is None:
+            levels = karras_sigmas(num_steps, f.sigma_min, f.sigma_max).to(torch.float32).expand(len(self.trajectories), -1)
         row = torch.randint(len(self.trajectories), (len(x),), generator=generator)
         level = torch.randint(1, num_steps - 1, (len(x),), generator=generator)  # the last one's is sigma_min, where f(x) = x whatever the weights
         level = torch.where(torch.rand(len(x), generator=generator) < self.first, 0, level)
-        pair = torch.cat([self.trajectories[row, which] for which in (level, -1)], 1)
-        point, end = augment(pair, self.augment, generator).float().to(x.device).chunk(2, 1)
-        return distances(f(point, sigmas[level].to(x.device)), end, self.distance, self.huber)
+        pair = torch.cat([self.trajectories[row, which].float() for which in (level, -1)], 1)  # autocast joins no float16
+        point, end = augment(pair, self.augment, generator).to(x.device).chunk(2, 1)
+        return distances(f(point, levels[row, level].to(x.device)), end, self.distance, self.huber)
