@@ -2,7 +2,7 @@ r"""Cloud gaps in a Landsat scene: fill them with draws from the posterior, in u
 
 The scene is the held-out eastern third that `satellite_data.py` writes. A part of it is hidden under clouds: where a smooth random field of --seed, with
 the spectrum (1 + |k|^2 l^2)^(-5/2) of a Matern field, is above a level. Their soft edges, and the shadows that --shadow displaces from them, are
-hidden too. Reflectance r and the prior's pixels x are r = 0.275 (x + 1) / 2. No noise is added to what is observed: --sigma says how closely a
+hidden too. Reflectance r and the prior's pixels x are r = 0.2 (x + 1) / 2. No noise is added to what is observed: --sigma says how closely a
 draw must follow it, and a chi-square far above 1 says that it cannot.
 
 The prior knows images of 64 x 64 pixels, so the part is drawn tile after tile. Independent tiles would disagree where they overlap. Here each
@@ -25,7 +25,7 @@ Tiles whose core has no gap are not sampled. What is lost against a posterior un
 
 Printed for the gaps alone: the error of the samples' mean, of one sample and of two classical fills (biharmonic inpainting, solved for the whole
 part at once, and the nearest observed pixel), and how often the truth lies between the smallest and the largest of n samples, (n - 1) / (n + 1) of
-the time for exact draws. All are clipped to the scene's range first, which is 8 bits between 0 and 0.275.
+the time for exact draws. All are clipped to the scene's range first, which is 8 bits between 0 and 0.2.
 
 Every tile's run is a folder under --out: after an interruption the same command goes on where it stopped. Needs scikit-image (noisewalk[bench]).
 
@@ -42,12 +42,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
+from satellite_data import BRIGHTEST
 from tiling import best_known_first, divide
 from torch import Tensor
 
 import noisewalk as nw
 
-SCALE = nw.inputs.ValueRange(0.0, 0.275)
+SCALE = nw.inputs.ValueRange(0.0, BRIGHTEST)
 """Reflectances that -1 and 1, and the bytes 0 and 255, stand for."""
 
 
@@ -250,7 +251,7 @@ def scores(samples: Tensor, fills: dict[str, Tensor], truth: Tensor, hidden: Ten
         hidden: (H, W) bool.
 
     Returns:
-        `rmse` in reflectance and `psnr` in decibels (peak 0.275) by fill, `std` of the samples, `coverage` of their range and the `nominal` one.
+        `rmse` in reflectance and `psnr` in decibels (peak 0.2) by fill, `std` of the samples, `coverage` of their range and the `nominal` one.
     """
     count = len(samples)
     fits = {"mean of samples": samples.mean(0, keepdim=True), "one sample": samples, **{name: fill[None] for name, fill in fills.items()}}

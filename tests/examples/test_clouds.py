@@ -57,14 +57,14 @@ def test_the_whole_example(example: Load, folder: Path, tmp_path: Path, monkeypa
         np.testing.assert_allclose(samples[:, ~hidden], np.broadcast_to(truth[~hidden], (3, *truth[~hidden].shape)), rtol=1e-6, atol=1e-8)  # stays
         assert np.isfinite(samples).all()
         assert samples.min() >= 0.0
-        assert samples.max() <= np.float32(0.275)
+        assert samples.max() <= np.float32(module.SCALE.high)
         assert (saved["std"][hidden] > 0.0).mean() > 0.9
         scene = np.load(folder / "scenes.npz")["random"][6:26, 10:30]
-        np.testing.assert_allclose(truth, scene / 255.0 * 0.275, rtol=1e-6)
+        np.testing.assert_allclose(truth, scene / 255.0 * module.SCALE.high, rtol=1e-6)
         error = float(np.sqrt(np.square(samples.mean(0) - truth)[hidden].mean()))
     found = json.loads((tmp_path / "out" / "clouds.json").read_text())
     assert found["rmse"]["mean of samples"] == pytest.approx(error, rel=1e-4)
-    assert found["psnr"]["mean of samples"] == pytest.approx(20 * math.log10(0.275 / error), rel=1e-4)
+    assert found["psnr"]["mean of samples"] == pytest.approx(20 * math.log10(module.SCALE.high / error), rel=1e-4)
     assert found["nominal"] == 0.5
     assert (tmp_path / "out" / "clouds.png").stat().st_size > 10_000
     runs = sorted(path.name for path in (tmp_path / "out" / "tiles").iterdir())
