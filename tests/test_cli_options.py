@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 import noisewalk as nw
-from noisewalk.cli_options import map_of, smc_of
+from noisewalk.cli_options import map_of, rows_at_once, smc_of
 from noisewalk.errors import ConfigError
 from noisewalk.samplers.informed import SplitHMC
 
@@ -41,3 +41,8 @@ def test_a_diffusion_model_is_mapped_by_its_probability_flow():
     assert repr(map_of(prior, 1)) == repr(prior.ode_map())
     with pytest.raises(ConfigError, match="--num-steps"):
         map_of(prior, 2)
+
+
+@pytest.mark.parametrize(("side", "rows"), [(28, 128), (32, 128), (64, 32), (128, 8), (256, 2), (1024, 1)])
+def test_large_images_are_computed_a_few_at_a_time(side, rows):
+    assert rows_at_once((3, side, side)) == rows

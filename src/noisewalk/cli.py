@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, map_of, refuse, smc_of
+from .cli_options import KERNELS, LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, map_of, refuse, rows_at_once, smc_of
 
 if TYPE_CHECKING:
     from .loop import Plan
@@ -110,7 +110,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16.")] = "float32",
-    microbatch: Annotated[int | None, typer.Option(help="Rows per network call.")] = None,
+    microbatch: Annotated[int | None, typer.Option(help="Rows per network call; of smc 128, fewer of images larger than 32 x 32, else all chains.")] = None,
 ) -> None:
     """Draw posterior samples for one image or measurement into a run folder."""
     from .errors import ConfigError
@@ -145,7 +145,7 @@ def sample(
     folder = out or Path("runs") / f"{input.stem}-{operator.split(':')[0]}"
     if kernel == "smc":
         ladder = smc_of(problem.target(), _or(num_particles, 200), step_size, num_leapfrog, num_moves, rank, seed)
-        _restore_smc(problem, ladder, folder, resume, microbatch)
+        _restore_smc(problem, ladder, folder, resume, _or(microbatch, rows_at_once(network.shape)))
         return
     start = Adam(warm_start, _or(lr, 0.01)) if (warm_start := _or(warm_start, 200)) else None
     plan = _plan(problem, kernel, step_size, thin, _or(num_draws, 100), num_warmup, _or(chains, 4), start, seed, num_leapfrog, rank)

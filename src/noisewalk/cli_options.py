@@ -148,6 +148,18 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
     raise ConfigError(f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice, smc")
 
 
+def rows_at_once(shape: tuple[int, ...]) -> int:
+    """The --microbatch of many particles where none is given, so that memory does not grow with their number.
+
+    Arguments:
+        shape: (C, H, W) of an image.
+
+    Returns:
+        128 rows of 32 x 32 pixels, 8 of 128 x 128, and so on.
+    """
+    return max(1, min(128, 128 * 32**2 // (shape[-2] * shape[-1])))
+
+
 def smc_of(target: Any, num_particles: int, step_size: float | None, num_leapfrog: int | None, num_moves: str | None, rank: int | None, seed: int) -> Ladder:
     """The options of --kernel smc.
 

@@ -181,6 +181,7 @@ def _warm_start(here: _Position, target: Any, adam: Adam) -> Iterator[None]:
         here.adam_steps += 1
         here.state, here.m, here.v = adam.step(AdamState(here.state, here.m, here.v), target, here.adam_steps)
         yield
+    here.m = here.v = None  # no longer needed: every draw is stored with the loop's state
 
 
 def _kernel(here: _Position, plan: Plan) -> Any:
