@@ -1,9 +1,11 @@
 r"""Do the paper's claims hold in a table of `noisewalk bench`? Our rows minus each baseline's, image by image.
 
 A claim is about differences, and images differ more than methods do, so the differences are paired: mean and standard error over the images that both
-rows have. Positive is better for PSNR, negative for LPIPS.
+rows have. Positive is better for PSNR and says more diverse for the Diversity Score, pairwise LPIPS, pixel std and Vendi; negative is better for LPIPS, and
+says more diverse for the similarity.
 
     python benchmarks/claims.py docs/results/table1-fashion32.json
+    python benchmarks/claims.py docs/results/table3-fashion32.json --keys diversity_score similarity pairwise_lpips pixel_std vendi
 """
 
 import argparse
@@ -14,7 +16,19 @@ from typing import Any
 
 import torch
 
-KEYS = {"psnr": "PSNR of a sample", "lpips": "LPIPS of a sample", "psnr_mean": "PSNR of the mean", "coverage": "coverage"}
+KEYS = {
+    "psnr": "PSNR of a sample",
+    "ssim": "SSIM of a sample",
+    "lpips": "LPIPS of a sample",
+    "psnr_mean": "PSNR of the mean",
+    "coverage": "coverage",
+    "coverage_varied": "coverage where images vary",
+    "diversity_score": "Diversity Score",
+    "similarity": "similarity",
+    "pairwise_lpips": "pairwise LPIPS",
+    "pixel_std": "pixel std",
+    "vendi": "Vendi score",
+}
 
 
 def main() -> None:

@@ -101,7 +101,6 @@ def bench(
         None if not table or extractor == "none" else extractor or EXTRACTOR,
         _lpips_net(network),
         diversity=what == "table3",
-        keep_draws=not table,
         microbatch=microbatch or (4 if min(network.shape[-2:]) >= 256 else 128),
     )
     _make(what, made, sheets, count, exact)

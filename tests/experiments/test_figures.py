@@ -37,7 +37,7 @@ def test_boxes_mark_the_most_and_least_certain_windows():
 
 @pytest.mark.parametrize("name", ["figure4", "figure5", "figuresA"])
 def test_sheets_are_drawn_from_stored_samples(make_bench, tmp_path, name):
-    bench = make_bench(keep_draws=True)
+    bench = make_bench()
     label, sheet = list(FIGURES[name].items())[-1]
     kept = replace(sheet, tasks=sheet.tasks[:1], methods=tuple(m for m in sheet.methods if "exact" not in m)[-2:])
     with pytest.raises(FileNotFoundError):
@@ -49,7 +49,7 @@ def test_sheets_are_drawn_from_stored_samples(make_bench, tmp_path, name):
 
 
 def test_a_sheet_of_nothing_is_refused(make_bench, tmp_path):
-    bench = make_bench(teacher=None, keep_draws=True)
+    bench = make_bench(teacher=None)
     with pytest.raises(ConfigError, match="none of its cells"):
         draw_sheet(bench, replace(FIGURES["figure4"]["figure4"], methods=("dps-dm",)), 1, 1, tmp_path / "x.png")
 

@@ -28,12 +28,12 @@ def cells(bench, grid=GRID):
             cell = read_cell(bench, task, method, i)
             with np.load(path_of(bench, task.name, method.name, i).with_suffix(".npz")) as held:
                 arrays = {name: held[name].tobytes() for name in held.files}
-            out[task.name, method.name, i] = {**cell, "seconds": 0.0}, arrays
+            out[task.name, method.name, i] = {**cell, "seconds": 0.0, "cpu_seconds": 0.0}, arrays
     return out
 
 
 def test_an_interrupted_grid_ends_like_an_uninterrupted_one(make_bench, tmp_path, monkeypatch):
-    whole = make_bench(out=tmp_path / "whole", keep_draws=True)
+    whole = make_bench(out=tmp_path / "whole")
     complete(whole)
     broken = replace(whole, out=tmp_path / "broken")
     calls = iter(range(100))
@@ -79,7 +79,7 @@ def test_the_expected_cost_is_the_real_one(make_bench, name):
 def test_images_have_their_own_noise(make_bench):
     """Two equal images of one grid, in one block and in two, get other measurements and other samples."""
     bench = make_bench()
-    bench = replace(bench, images=bench.images[:1].expand(10, -1, -1, -1).contiguous(), keep_draws=True)
+    bench = replace(bench, images=bench.images[:1].expand(10, -1, -1, -1).contiguous())
     grid = Grid(("sr",), ("dps-cm", "ours1-em"), 10, 1)
     complete(bench, grid)
     for method in grid.methods:
@@ -108,10 +108,36 @@ def test_no_adam_steps_are_other_settings_than_its_own(make_bench):
     assert moved.settings(two, task, 0)["network"] != make_bench().settings(two, task, 0)["network"]
 
 
-def test_a_cell_without_samples_is_made_again_where_they_are_wanted(make_bench):
-    bench, grid = make_bench(), Grid(("sr",), ("ours1-em",), 1, 1)
+def test_a_cell_scored_by_other_rules_is_scored_again_from_its_samples(make_bench, monkeypatch):
+    bench, grid = make_bench(), Grid(("sr", "phase"), ("ours1-em", "ours1-exact"), 2, 2)
     complete(bench, grid)
-    assert len(pending(replace(bench, keep_draws=True), grid)) == 1
+    before = cells(bench, grid)
+    monkeypatch.setattr(module, "RULES", -1)
+    assert len(pending(bench, grid)) == 4
+    monkeypatch.setattr(module, "draw", lambda *args: pytest.fail("computed again"))
+    complete(bench, grid)
+    assert pending(bench, grid) == []
+    for key, (cell, arrays) in cells(bench, grid).items():
+        assert cell["settings"]["scored"][-1] == -1
+        assert arrays == before[key][1]
+        same = [name for name, value in before[key][0].items() if isinstance(value, float)]
+        assert {"psnr", "chi2", "coverage", "nfe"} <= set(same)
+        assert [cell[name] for name in same] == pytest.approx([before[key][0][name] for name in same], rel=1e-9)
+
+
+def test_a_block_that_another_process_has_filled_is_not_computed(make_bench, monkeypatch):
+    bench, grid = make_bench(), Grid(("sr",), ("ours1-em",), 3, 1)
+    blocks = pending(bench, grid)
+    complete(bench, grid)
+    monkeypatch.setattr(module, "draw", lambda *args: pytest.fail("computed again"))
+    for _ in fill(bench, blocks):
+        pass
+
+
+def test_the_settings_of_an_exact_cell_name_its_kernel(make_bench):
+    bench = make_bench()
+    texts = [bench.settings(METHODS[name], bench.tasks["sr"], 0)["preset"] for name in ("ours1-exact", "ours2-exact")]
+    assert ["8 leapfrogs" in texts[0], "5 leapfrogs" in texts[1]] == [True, True]
 
 
 def test_rows_that_cannot_be_are_left_out_with_a_reason(make_bench):
@@ -133,6 +159,21 @@ def test_a_diverged_block_is_a_cell_that_says_so(make_bench, monkeypatch):
     complete(bench, grid)
     cell = json.loads(path_of(bench, "sr", "ours1-em", 0).read_text())
     assert (cell["failed"], cell["finite"], cell["psnr"]) == ("every chain has diverged", False, None)
+
+
+@pytest.mark.parametrize("error", [DivergedError("lost"), ConfigError("was the warm start finite?"), torch.linalg.LinAlgError("no basis")], ids=repr)
+def test_an_image_that_fails_costs_its_block_nothing(make_bench, monkeypatch, error):
+    def sometimes(bench, task, method, y, first):
+        if first <= 1 < first + len(y):
+            raise error
+        return draw(bench, task, method, y, first)
+
+    bench, grid = make_bench(), Grid(("sr",), ("ours1-exact",), 3, 3)
+    monkeypatch.setattr(module, "draw", sometimes)
+    complete(bench, grid)
+    held = [read_cell(bench, bench.tasks["sr"], METHODS["ours1-exact"], i) for i in range(3)]
+    assert [cell["finite"] for cell in held] == [True, False, True]
+    assert held[1]["failed"] == str(error)
 
 
 def test_a_run_that_was_cut_short_is_no_cell(make_bench, monkeypatch):

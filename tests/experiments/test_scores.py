@@ -8,12 +8,12 @@ import torch
 
 import noisewalk as nw
 from noisewalk.diagnostics.chains import image_diagnostics
-from noisewalk.experiments.scores import NAMES, r_hat_of_independent, score, turned
+from noisewalk.experiments.scores import NAMES, covered, r_hat_of_independent, score, turned
 from noisewalk.noise import PROBE, rows
 
 SHAPE, SIGMA = (1, 16, 16), 0.3
 TRUTH = rows(1, 1).normal(SHAPE, PROBE, torch.float64)[0].clamp(-1, 1)
-NOTHING = SimpleNamespace(extractor=None, lpips_net=None, diversity=False)
+NOTHING = SimpleNamespace(extractor=None, lpips_net=None, diversity=False, varied=torch.ones(SHAPE, dtype=torch.bool))
 
 
 def target():
@@ -38,10 +38,28 @@ def test_coverage_of_exchangeable_draws_is_nominal():
     n, count = 9, 4000
     x = rows(4, n + 1).normal((1, 40, 100), PROBE)
     fake = SimpleNamespace(chi2=lambda x: torch.zeros(len(x)))
-    out, _ = score(x[None, 1:], x[0], fake, False, NOTHING)
+    varied = torch.zeros(1, 40, 100, dtype=torch.bool)
+    varied[:, :20] = True
+    out, _ = score(x[None, 1:], x[0], fake, False, SimpleNamespace(**{**vars(NOTHING), "varied": varied}))
     nominal = (n - 1) / (n + 1)
     assert abs(out["coverage"] - nominal) < 5 * (nominal * (1 - nominal) / count) ** 0.5
+    assert abs(out["coverage_varied"] - nominal) < 5 * (nominal * (1 - nominal) / (count / 2)) ** 0.5
     assert math.isnan(out["r_hat"])
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.01, 0.3])
+def test_coverage_of_few_grey_levels_is_nominal_too(scale):
+    n, count = 9, 20_000
+    x = -1.0 + scale * rows(6, n + 1).normal((count,), PROBE).abs()
+    nominal = (n - 1) / (n + 1)
+    assert abs(float(covered(x[1:], x[0]).mean()) - nominal) < 5 * (nominal * (1 - nominal) / count) ** 0.5
+
+
+def test_a_pixel_is_covered_between_the_samples_and_not_beyond_them():
+    x = torch.tensor([-0.5, 0.0, 0.5])[:, None].expand(3, 4)
+    assert covered(x, torch.tensor([-0.6, -0.2, 0.3, 0.6])).tolist() == [0, 1, 1, 0]
+    assert covered(x, torch.tensor([-0.5, 0.0, 0.5, 0.5])).tolist() == [0.5, 1, 0.5, 0.5]
+    assert covered(x[:1].expand(3, 4), torch.tensor([-0.5, -0.501, 0.0, 0.0])).tolist() == [0.5, 0.5, 0, 0]
 
 
 def test_one_value_that_is_not_finite_leaves_no_number():
@@ -57,7 +75,7 @@ def test_diversity_of_equal_samples_is_none(monkeypatch):
     from noisewalk.experiments import scores
 
     monkeypatch.setattr(scores, "features", lambda x, extractor: x.flatten(1)[:, :8])
-    bench = SimpleNamespace(extractor="pixels", lpips_net=None, diversity=True)
+    bench = SimpleNamespace(**{**vars(NOTHING), "extractor": "pixels", "diversity": True})
     out, features = score(TRUTH.expand(1, 8, *SHAPE), TRUTH, target(), False, bench)
     assert features.shape == (8, 8)
     assert out["pixel_std"] == 0

@@ -1,7 +1,8 @@
 """The grid behind the tables and figures: task x method x image, every cell stored on its own and skipped when it is there.
 
-A cell is one JSON of numbers and settings; beside it an npz holds the samples' features and, where a figure needs them, the samples. Images
-are computed in fixed blocks (numbers 0 to 7, 8 to 15, ...), so that an interrupted grid ends with the bits of an uninterrupted one.
+A cell is one JSON of numbers and settings; beside it an npz holds the samples, the truth, y and the samples' features. Images are computed in fixed
+blocks (numbers 0 to 19, 20 to 39, ...), so that an interrupted grid ends with the bits of an uninterrupted one. A cell that was scored by other
+rules, or by other networks, is scored again from its samples. Processes may share a folder: what one has stored the others skip.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,11 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
-from ..errors import ConfigError, DivergedError
+from ..errors import ConfigError, NoisewalkError
 from ..likelihoods import Gaussian
 from ..loop import Tick
 from ..operators import observed_of, parse
-from ..plan import DEFAULT_WARMUP, leapfrogs
+from ..plan import DEFAULT_WARMUP, FRICTION, leapfrogs
 from ..priors.prior import Prior
 from ..repr import describe
 from ..run import sample
@@ -35,8 +37,12 @@ from .scores import RULES, score, turned
 
 ADAM = 200
 """Steps of the exact kernel's warm start: for estimates alone."""
+THIN = 5
+"""Transitions of the exact kernel between two samples."""
+BLOCK = 20
+"""Images computed at a time, where they are small."""
 BLOCK_NUMEL = 3 * 128 * 128
-"""Images of up to as many numbers are computed eight at a time, larger ones alone."""
+"""Images of up to as many numbers are small; larger ones are computed alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +64,6 @@ class Bench:
         extractor: of features.
         lpips_net: None where LPIPS's weights are not here.
         diversity: score the diversity of an image's samples.
-        keep_draws: store the samples.
         microbatch: rows per network call.
     """
 
@@ -76,7 +81,6 @@ class Bench:
     extractor: str | None = "efficientnet-lite0"
     lpips_net: str | None = "alex"
     diversity: bool = False
-    keep_draws: bool = False
     microbatch: int | None = None
     _maps: dict[int, Any] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
@@ -94,7 +98,12 @@ class Bench:
     @property
     def block(self) -> int:
         """Images computed together."""
-        return 8 if self.images[0].numel() <= BLOCK_NUMEL else 1
+        return BLOCK if self.images[0].numel() <= BLOCK_NUMEL else 1
+
+    @cached_property
+    def varied(self) -> Tensor:
+        """(*x) bool: pixels that are above black in more than a twentieth of all images; those of a background that never changes are not."""
+        return (self.images > -1.0 + 1.0 / 255.0).float().mean(0) > 0.05
 
     @property
     def chains(self) -> int:
@@ -128,7 +137,8 @@ class Bench:
         """What makes a cell, JSON-ready: two cells of the same settings are the same."""
         owner = self.teacher if method.backbone == "dm" and self.teacher is not None else self.prior
         adam, warmup = ("auto" if value is None else value for value in (self.adam_steps, self.num_warmup))
-        exact = f"default kernel, {self.chains} chains, warm-up {warmup}, Adam {adam}"
+        each = f"{leapfrogs(method.num_steps)} leapfrogs, friction {FRICTION:g}, {Refresh()}"
+        exact = f"default kernel, {self.chains} chains, thin {THIN}, warm-up {warmup}, Adam {adam}, {each}"
         return {
             "network": f"{owner.name} {self._identity(method)}",
             "label": self.label,
@@ -199,22 +209,30 @@ def read_cell(bench: Bench, task: Task, method: Method, image: int) -> dict[str,
         image: number.
 
     Returns:
-        Its numbers; None if it is not there, or without samples that are wanted.
+        Its numbers; None if it is not there, or was scored by other rules.
 
     Raises:
         ConfigError: it was made with other settings.
     """
+    cell = _stored(bench, task, method, image)
+    return None if cell is None or cell["settings"]["scored"] != _json(bench.settings(method, task, image)["scored"]) else cell
+
+
+def _json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _stored(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
+    """A cell whose samples are those of the grid, however they were scored."""
     path = path_of(bench, task.name, method.name, image)
     try:
         cell = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    wanted = json.loads(json.dumps(bench.settings(method, task, image)))
-    if other := [key for key, value in wanted.items() if cell["settings"].get(key) != value]:
+    wanted = _json(bench.settings(method, task, image))
+    if other := [key for key, value in wanted.items() if key != "scored" and cell["settings"].get(key) != value]:
         raise ConfigError(f"{path} was made with another {', '.join(other)}: give another --out, or the settings of that run")
-    if bench.keep_draws and not cell["draws"]:
-        return None
-    return cell
+    return cell if cell["draws"] else None
 
 
 def pending(bench: Bench, grid: Grid) -> list[tuple[Task, Method, range]]:
@@ -247,36 +265,66 @@ def expected_nfe(bench: Bench, method: Method, task: str) -> int:
         adam = ADAM if bench.adam_steps is None else bench.adam_steps
         warmup = DEFAULT_WARMUP if bench.num_warmup is None else bench.num_warmup
         curvature = Refresh().calls(warmup, math.prod(bench.prior.shape))
-        return method.num_steps * bench.chains * (1 + adam + curvature + leapfrogs(method.num_steps) * (warmup + n // bench.chains))
+        return method.num_steps * bench.chains * (1 + adam + curvature + leapfrogs(method.num_steps) * (warmup + THIN * (n // bench.chains)))
     if isinstance(found, Walk):
         return method.num_steps * (1 + found.adam_steps + n)
     return n * found.num_steps if found is not None else 0
 
 
 def _block(bench: Bench, task: Task, method: Method, images: range) -> None:
-    operator, likelihood = parse(task.operator, bench.prior.shape), Gaussian(task.sigma_y)
-    truth = bench.images[images.start : images.stop]
+    left = [i for i in images if read_cell(bench, task, method, i) is None and not _scored_again(bench, task, method, i)]
+    if not left:
+        return
+    likelihood, truth = Gaussian(task.sigma_y), bench.images[images.start : images.stop]
+    operator = parse(task.operator, bench.prior.shape)
     observed = observed_of(operator, bench.prior.shape)
     numbers = torch.arange(images.start, images.stop, device=truth.device)
     with torch.no_grad():
         y = likelihood.sample(operator(truth), keyed.Noise(bench.seed, numbers, torch.zeros_like(numbers)), observed)
-    started = time.perf_counter()
-    failed, nfe, draws = "", 0, truth.new_full((len(truth), 1, bench.num_samples, *truth.shape[1:]), float("nan"))
+    started = (time.perf_counter(), time.process_time())
+    draws, calls, failed = _drawn(bench, task, method, y, images.start)
+    seconds, used = time.perf_counter() - started[0], time.process_time() - started[1]
+    for i in left:
+        k = i - images.start
+        cost = {"nfe": calls[k], "seconds": seconds / len(images), "cpu_seconds": used / len(images), "threads": torch.get_num_threads()}
+        _score_and_store(bench, task, method, i, draws[k], truth[k], y[k], {**cost, "failed": failed[k], "batch": len(images)})
+
+
+def _drawn(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> tuple[Tensor, list[float], list[str]]:
+    """Samples of a block with each image's calls and error; where the block fails its images are tried alone, so that one costs the others nothing."""
+    count = len(y)
     try:
-        draws, nfe = draw(bench, task, method, y, images.start)
-    except DivergedError as error:
-        failed = str(error)
-    seconds = time.perf_counter() - started
+        draws, nfe = draw(bench, task, method, y, first)
+        return draws, [nfe / count] * count, [""] * count
+    except (NoisewalkError, torch.linalg.LinAlgError) as error:  # diverged, or no finite preconditioner
+        if count == 1:
+            nothing = y.new_full((1, 1, bench.num_samples, *bench.images.shape[1:]), float("nan"))
+            return nothing, [0.0], [str(error)]
+    parts = [_drawn(bench, task, method, y[k : k + 1], first + k) for k in range(count)]
+    chains = max(part.shape[1] for part, _, _ in parts)
+    whole = [part if part.shape[1] == chains else part.reshape(1, chains, -1, *part.shape[3:]) for part, _, _ in parts]
+    return torch.cat(whole), [nfe for _, (nfe,), _ in parts], [text for _, _, (text,) in parts]
+
+
+def _scored_again(bench: Bench, task: Task, method: Method, image: int) -> bool:
+    """Score a stored cell's samples by the present rules; whether there was one."""
+    cell = _stored(bench, task, method, image)
+    if cell is None:
+        return False
+    with np.load(path_of(bench, task.name, method.name, image).with_suffix(".npz")) as held:
+        draws, truth, y = (torch.from_numpy(held[name]).to(bench.images) for name in ("draws", "truth", "y"))
+    cost = {key: cell[key] for key in ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch")}
+    _score_and_store(bench, task, method, image, draws.unflatten(0, (cell["chains"], -1)), truth, y, cost)
+    return True
+
+
+def _score_and_store(bench: Bench, task: Task, method: Method, image: int, draws: Tensor, truth: Tensor, y: Tensor, cost: dict[str, Any]) -> None:
     if task.name == "phase":
-        draws = torch.stack([turned(x, true) for x, true in zip(draws, truth, strict=True)])
-    for k, i in enumerate(images):
-        if read_cell(bench, task, method, i) is not None:
-            continue
-        target = NoisePosterior(bench.phi(1), operator, likelihood, y[k : k + 1], microbatch=bench.microbatch)
-        numbers_of, features = score(draws[k], truth[k], target, method.family in ("walk", "exact"), bench)
-        cost = {"nfe": nfe / len(images), "seconds": seconds / len(images), "failed": failed, "batch": len(images)}
-        extra = {"draws": draws[k].flatten(0, 1), "truth": truth[k], "y": y[k]} if bench.keep_draws else {}
-        _store(bench, task, method, i, {**numbers_of, **cost}, {"features": features, **extra})
+        draws = turned(draws, truth)
+    target = NoisePosterior(bench.phi(1), parse(task.operator, bench.prior.shape), Gaussian(task.sigma_y), y[None], microbatch=bench.microbatch)
+    numbers, features = score(draws, truth, target, method.family in ("walk", "exact"), bench)
+    arrays = {"features": features, "draws": draws.flatten(0, 1), "truth": truth, "y": y}
+    _store(bench, task, method, image, {**numbers, **cost, "chains": draws.shape[0]}, arrays)
 
 
 def draw(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> tuple[Tensor, int]:
@@ -316,7 +364,7 @@ def draw(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> tup
     else:
         begin: Any = "auto" if bench.adam_steps is None else Adam(bench.adam_steps) if bench.adam_steps else None
         warmup = "auto" if bench.num_warmup is None else bench.num_warmup
-        run = sample(target, None, n // bench.chains, bench.chains, warmup, warm_start=begin, seed=seed, progress=False)
+        run = sample(target, None, n // bench.chains, bench.chains, warmup, THIN, begin, seed=seed, progress=False)
     if not run.complete:
         raise KeyboardInterrupt  # a run in memory ends early instead
     return run.draws, run.nfe
@@ -326,11 +374,11 @@ def _store(bench: Bench, task: Task, method: Method, image: int, numbers: dict[s
     path = path_of(bench, task.name, method.name, image)
     path.parent.mkdir(parents=True, exist_ok=True)
     held: dict[str, Any] = {k: v.detach().float().cpu().numpy() for k, v in arrays.items() if v is not None}
-    partial = path.with_suffix(".partial.npz")
+    partial = path.with_suffix(f".{os.getpid()}.partial.npz")
     np.savez_compressed(partial, **held)
     os.replace(partial, path.with_suffix(".npz"))
-    numbers = {k: None if isinstance(v, float) and v != v else v for k, v in numbers.items()}
-    cell = {"task": task.name, "method": method.name, "image": image, "draws": "draws" in held, **numbers, "settings": bench.settings(method, task, image)}
-    partial = path.with_suffix(".partial.json")
+    numbers = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
+    cell = {"task": task.name, "method": method.name, "image": image, "draws": True, **numbers, "settings": bench.settings(method, task, image)}
+    partial = path.with_suffix(f".{os.getpid()}.partial.json")
     partial.write_text(json.dumps(cell, indent=1) + "\n")
     os.replace(partial, path)

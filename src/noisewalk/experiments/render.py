@@ -1,6 +1,7 @@
 """A table as Markdown, LaTeX and JSON."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,25 @@ def write(found: dict[str, Any], layout: Layout, folder: Path) -> str:
     Returns:
         The Markdown.
     """
-    (folder / "table.json").write_text(json.dumps(found, indent=1) + "\n")
-    (folder / "table.tex").write_text(latex(found, layout))
     text = markdown(found, layout)
-    (folder / "table.md").write_text(text)
+    for ending, content in (("json", json.dumps(found, indent=1) + "\n"), ("tex", latex(found, layout)), ("md", text)):
+        partial = folder / f"table.{ending}.{os.getpid()}.partial"
+        partial.write_text(content)
+        os.replace(partial, folder / f"table.{ending}")
     return text
+
+
+def label_of(found: dict[str, Any], task: str, name: str) -> str:
+    """A row's name, with the number of its images where it has fewer than the table."""
+    rows = [found["rows"][key].get(name, {}) for key in ([task] if task else found["rows"])]
+    counts = {row["num_images"] - row["failed"] for row in rows if row and not row.get("missing")} - {found["num_images"]}
+    return METHODS[name].label + (f", {' or '.join(str(n) for n in sorted(counts))} images" if counts else "")
 
 
 def heads_of(found: dict[str, Any], columns: dict[str, tuple[str, int, int]]) -> dict[str, str]:
     """What the columns are called, extractors named and without Greek arrows."""
     names = {key: head for key, (head, _, _) in columns.items()}
-    names |= {key: f"{names[key]} ({found['extractor'] or 'no extractor'})" for key in ("fd", "diversity_score", "vendi") if key in names}
+    names |= {key: f"{names[key]} ({found['extractor'] or 'no extractor'})" for key in ("fd", "kid", "diversity_score", "vendi") if key in names}
     names |= {key: f"{names[key]} ({found['lpips_net'] or 'no weights'})" for key in ("lpips", "pairwise_lpips") if key in names}
     if "similarity" in names:
         clip = found["extractor"] == "clip-vit-b32"
@@ -90,7 +99,7 @@ def _grid_lines(found: dict[str, Any], tasks: list[str], columns: dict[str, tupl
             for task in tasks
             for key, (_, _, digits) in columns.items()
         ]
-        lines.append(f"| {METHODS[name].label} | " + " | ".join(cells) + " |")
+        lines.append(f"| {label_of(found, tasks[0] if len(tasks) == 1 else '', name)} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 
 
@@ -105,12 +114,13 @@ def notes(found: dict[str, Any]) -> list[str]:
     best = "Bold: best method; italic: second best" if found["overall"] else "Bold: best CM method; italic: second best; *: best DM method"
     out = [
         f"{best}. ±: standard error over images. n/a: see below.",
-        f"FD and KID: features of {found['extractor']}, not FID; against {reference} images ({found['reference']['source']}; the paper does not "
+        f"FD and KID: features of {found['extractor']}, not FID; against {reference or 'no'} images ({found['reference']['source']}; the paper does not "
         "name its reference). "
         f"FD of the two halves of the reference: {halves}; of the true images, each as often as it has samples: {truths}. "
         "FD depends on the number of images, so rows of fewer have none. KID: one sample of each image at a time, averaged.",
-        f"Coverage: pixels whose true value lies between the smallest and largest of {n} samples, nominally {found['nominal_coverage']:.3f}; "
-        "it also measures how well the prior fits. s / sample: wall time on this machine, images batched as each row says. R-hat: median over an image's "
+        f"Coverage: pixels whose true value lies between the smallest and largest of {n} samples, in grey levels; nominal {found['nominal_coverage']:.3f}; "
+        "it also measures how well the prior fits. Images vary where more than a twentieth of the pool is not black. "
+        "s / sample: wall time on this machine, images batched as each row says. R-hat: median over an image's "
         f"pixels and projections, a chain alone taken as two, its halves; of as few but independent draws it is {independent}.",
     ]
     for task, about in found["tasks"].items():
@@ -140,7 +150,7 @@ def latex(found: dict[str, Any], layout: Layout) -> str:
             for key, (_, sign, digits) in columns.items():
                 text = _text(found["rows"][task][name], key, digits).replace(" ± ", r" $\pm$ ")
                 cells.append(style[marks(found, task, key, sign).get(name, "")] % text)
-        lines.append(rf"{METHODS[name].label} & {' & '.join(cells)} \\")
+        lines.append(rf"{label_of(found, '', name)} & {' & '.join(cells)} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 

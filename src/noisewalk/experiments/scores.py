@@ -1,8 +1,10 @@
 r"""The numbers of one cell: an image's samples beside its truth.
 
 Fidelity is averaged over the samples; the mean of the samples is scored beside it. Coverage is the share of pixels whose true value lies between the
-smallest and the largest of n samples, nominally (n - 1) / (n + 1); on real images it also measures how well the prior fits. A sample with a value
-that is not finite makes its cell's numbers NaN.
+smallest and the largest of n samples, nominally (n - 1) / (n + 1); on real images it also measures how well the prior fits. Samples and truth are
+rounded to the 256 grey levels of an image before, or black pixels, of which some images have many, would be decided by errors far below one level; where
+samples equal the truth its place among them is shared out, which keeps the nominal value. A sample with a value that is not finite makes its cell's
+numbers NaN.
 
 R-hat is the median over pixels that vary and projections, from chains cut in halves: from as few draws as a table's it is above 1 even where
 all draws are independent (`r_hat_of_independent` says how far), and its maximum says nothing at all.
@@ -18,10 +20,24 @@ from ..metrics import clip_similarity, diversity_score, features, lpips, pairwis
 from ..metrics.pixel import WINDOW
 from ..targets import NoisePosterior
 
-NAMES = ("psnr", "ssim", "lpips", "psnr_mean", "chi2", "coverage", "r_hat", "diversity_score", "similarity", "pairwise_lpips", "pixel_std", "vendi")
+NAMES = (
+    "psnr",
+    "ssim",
+    "lpips",
+    "psnr_mean",
+    "chi2",
+    "coverage",
+    "coverage_varied",
+    "r_hat",
+    "diversity_score",
+    "similarity",
+    "pairwise_lpips",
+    "pixel_std",
+    "vendi",
+)
 CLUSTERS = 6
-RULES = 2
-"""Version of these rules: cells scored by others are made again."""
+RULES = 3
+"""Version of these rules: cells scored by others are scored again."""
 
 
 def score(draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, bench: Any) -> tuple[dict[str, Any], Tensor | None]:
@@ -32,7 +48,7 @@ def score(draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, b
         truth: (*x).
         target: the image's posterior, for the chi-square.
         chained: whether the draws are of Markov chains: R-hat says something; a chain alone is taken as two, its halves.
-        bench: names the extractor and the LPIPS network, each None where it is not here, and whether diversity is wanted.
+        bench: names the extractor and the LPIPS network, each None where it is not here, whether diversity is wanted, and the pixels that vary.
 
     Returns:
         Numbers by name, NaN where there is none, and the samples' features.
@@ -49,13 +65,31 @@ def score(draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, b
         out["lpips"] = _mean(lpips(x, truth, bench.lpips_net))
     out["chi2"] = _mean(target.chi2(x))
     if len(x) > 1:
-        out["coverage"] = float(((truth >= x.amin(0)) & (truth <= x.amax(0))).double().mean())
+        inside = covered(x, truth)
+        out["coverage"], out["coverage_varied"] = _mean(inside), _mean(inside[bench.varied])
     if chained:
         out["r_hat"] = _r_hat(draws)
     found = None if bench.extractor is None else features(x, bench.extractor)
     if bench.diversity and len(x) > 1:
         out |= _diversity(x, found, bench)
     return out, found
+
+
+def covered(x: Tensor, truth: Tensor) -> Tensor:
+    """Whether each pixel's true value lies between the smallest and the largest sample, in the grey levels of an image.
+
+    Arguments:
+        x: (n, *x) samples.
+        truth: (*x).
+
+    Returns:
+        (*x) float64: 1 inside, 0 outside, and between them where samples equal the truth. With a samples below it and e equal to it, the truth's
+        place among all n + 1 is one of a to a + e, each as likely, and the places 1 to n - 1 are inside.
+    """
+    levels, true = (((v.double().clamp(-1, 1) + 1) * 127.5).round() for v in (x, truth))
+    below, equal = (levels < true).sum(0), (levels == true).sum(0)
+    inside = (below + equal).clamp(max=len(x) - 1) - below.clamp(min=1) + 1
+    return inside.clamp(min=0).double() / (equal + 1)
 
 
 def _r_hat(draws: Tensor) -> float:

@@ -1,9 +1,10 @@
 """The paper's tables over a grid: which rows and columns, what they will cost, and the result as Markdown, LaTeX and JSON.
 
-Every number is a mean over images with its standard error; the distances have none: FD is over all samples of all images, and given for rows of all
-images alone, as it depends on their number; KID compares one sample of each image at a time, which are independent, and is the mean over the samples.
-The paper's FID column is FD here, with its extractor named; its reference, which the paper does not name, is the pool of images given, without those
-that are restored where at least half of it is left.
+Every number is a mean over images with its standard error, R-hat their median; images without finite samples are left out, and counted in the row's
+label. FD has no error: it is over all samples of all images, and given for rows of all images alone, as it depends on their number. KID compares one
+sample of each image at a time, which are independent; it is the mean over the samples, and so is its error. The paper's FID column is FD here, with
+its extractor named; its reference, which the paper does not name, is the pool of images given without those that are restored. Where less than half
+of it is left there is no reference, and neither distance.
 """
 
 import time
@@ -34,6 +35,7 @@ BESIDE = {
     "r_hat": ("R-hat, median", 0, 2),
     "chi2": ("chi2", 0, 2),
     "coverage": ("coverage", 0, 3),
+    "coverage_varied": ("coverage where images vary", 0, 3),
 }
 BESIDE_DIVERSITY = {"pairwise_lpips": ("pairwise LPIPS", 1, 3), "pixel_std": ("pixel std", 1, 3), "vendi": ("Vendi", 1, 2)}
 MAX_REFERENCE = 1000
@@ -85,7 +87,7 @@ def estimate(bench: Bench, grid: Grid, blocks: Sequence[tuple[Any, Any, range]])
     missing = sum(len(images) for _, _, images in blocks)
     if not missing:
         return f"all {wanted} cells are stored"
-    rows = 1 if bench.block == 1 else bench.block
+    rows = min(bench.block, grid.num_images)
     calls = {False: seconds_a_call(bench, rows, False), True: seconds_a_call(bench, rows, True)}
     nfe = {False: 0, True: 0}
     for task, method, images in blocks:
@@ -155,8 +157,8 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
         JSON-ready: settings, per task and method the mean and standard error of every column and each image's numbers.
     """
     pool = None if bench.extractor is None else features(bench.images[:MAX_REFERENCE], bench.extractor)
-    apart = 0 if 2 * grid.num_images > min(MAX_REFERENCE, len(bench.images)) else grid.num_images
-    reference = None if pool is None else pool[apart:]
+    apart = grid.num_images
+    reference = None if pool is None or 2 * apart > len(pool) else pool[apart:]
     rows: dict[str, dict[str, Any]] = {}
     for task in grid.tasks:
         rows[task] = {}
@@ -179,8 +181,8 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
         "lpips_net": bench.lpips_net,
         "nominal_coverage": (n - 1) / (n + 1),
         "reference": {
-            "images": min(MAX_REFERENCE, len(bench.images)) - apart,
-            "source": "assumed: the pool of given images" + (" but those restored" if apart else ", those restored among them"),
+            "images": 0 if reference is None else len(reference),
+            "source": "assumed: the pool of given images but those restored",
             "fd_of_halves": _floor(reference),
             "fd_of_truths": None
             if pool is None or reference is None or len(reference) < 4
@@ -202,8 +204,10 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
     out["failed"] = sum(bool(cell["failed"]) or not cell["finite"] for cell in cells)
     for key in columns:
         if key not in ("fd", "kid"):
-            values = torch.tensor([float("nan") if cell[key] is None else float(cell[key]) for cell in cells], dtype=torch.float64)
-            out[key] = [_number(v) for v in mean_and_se(values)]
+            values = torch.tensor([float(cell[key]) for cell in cells if cell[key] is not None], dtype=torch.float64)
+            out[key] = [_number(v) for v in mean_and_se(values)] if len(values) else [None, None]
+            if key == "r_hat" and len(values):
+                out[key] = [float(values.median()), None]
     out |= _distances([path_of(bench, task, name, i).with_suffix(".npz") for i in range(count)], reference)
     if count < grid.num_images:
         out["fd"] = [None, None]
@@ -214,15 +218,13 @@ def _distances(paths: list[Path], reference: Tensor | None) -> dict[str, Any]:
     found = []
     for path in paths:
         with np.load(path) as arrays:
-            if "features" not in arrays:
-                return {"fd": [None, None], "kid": [None, None]}
-            found.append(torch.from_numpy(arrays["features"]))
+            found += [torch.from_numpy(arrays["features"])] if "features" in arrays else []
     if reference is None or min(len(found), len(reference)) < 4 or len({len(x) for x in found}) > 1:
         return {"fd": [None, None], "kid": [None, None]}
     held, x = reference.cpu(), torch.stack(found)
     blocks = min(10, len(x) // 2, len(held) // 2)
-    values = [kid(x[:, k], held, num_subsets=blocks)[0] for k in range(x.shape[1])]
-    return {"fd": [frechet(x.flatten(0, 1), held), None], "kid": [1000.0 * sum(values) / len(values), None]}
+    values = 1000.0 * torch.tensor([kid(x[:, k], held, num_subsets=blocks) for k in range(x.shape[1])], dtype=torch.float64).mean(0)
+    return {"fd": [frechet(x.flatten(0, 1), held), None], "kid": values.tolist()}
 
 
 def _floor(reference: Tensor | None) -> float | None:
