@@ -5,6 +5,8 @@ r"""Are the kernels exact, and which runs are long enough, on the bundled image 
 - converged: SBC, TARP of x and interval coverage of runs from their own starts, for one kernel or for tempered SMC. With --at and --sigma-y on a problem
   of your choice. Beside it the largest R-hat over pixels and projections, mean of 4 problems with 4 chains each of the same settings: where it is above
   1.05 the runs are too short to expect uniform ranks.
+- r-hat: that R-hat alone, of every kernel after the same network calls: a kernel of fewer calls a transition makes more transitions between draws, and
+  before them, in the proportion of the default kernel's eight.
 - paper: the same for Euler-Maruyama with the paper's step, from its warm start (Table A.2; 0.4 of its Adam steps, as `noisewalk bench` has on fashion32).
 
 Every run is written to --out (numbers, plot and page) when it is done; the same command goes on after a stop and prints the table again.
@@ -60,7 +62,7 @@ PAPER_STEP, PAPER_ADAM = {"avgpool:factor=4": 5e-4, "inpaint:keep=0.2,seed=0": 1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["exactness", "converged", "paper"])
+    parser.add_argument("part", choices=["exactness", "converged", "r-hat", "paper"])
     parser.add_argument("--prior", choices=list(OPERATORS), default="fashion32")
     parser.add_argument("--operator", type=int, nargs="+", choices=range(3), default=[0, 1, 2], help="0 average pooling, 1 inpainting, 2 HDR")
     parser.add_argument("--kernels", nargs="+", default=list(KERNELS), help=f"{', '.join(KERNELS)}; smc for converged")
@@ -79,6 +81,9 @@ def main() -> None:
         for name in ["em"] if args.part == "paper" else args.kernels:
             if args.part == "paper" and text not in PAPER_STEP:
                 continue
+            if args.part == "r-hat":
+                print(f"{args.prior}, {text}, {name}: {convergence(network, text, name, args)}", flush=True)
+                continue
             folder = args.out / f"{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}-{args.part}-{name}"
             settings = {k: getattr(args, k) for k in ("problems", "draws", "thin", "warmup", "carried", "seed")}
             kept = folder / "settings.json"
@@ -89,7 +94,7 @@ def main() -> None:
                 kept.write_text(json.dumps(settings))
             rows.append((args.prior, text, name, json.loads((folder / "calibration.json").read_text())))
             if args.part == "converged" and name != "smc":
-                print(f"{folder.name}: R-hat {convergence(network, text, name, folder, args):.3f}", flush=True)
+                print(f"{folder.name}: {convergence(network, text, name, args)}", flush=True)
     table(rows)
 
 
@@ -112,15 +117,20 @@ def run(network: Any, text: str, name: str, folder: Path, args: argparse.Namespa
     print(f"{folder.name}: {time.perf_counter() - began:.0f} s, {found}", flush=True)
 
 
-def convergence(network: Any, text: str, name: str, folder: Path, args: argparse.Namespace) -> float:
-    """Mean over 4 problems of the largest R-hat of 4 chains; kept in the folder."""
-    kept = folder / "r_hat.json"
+def convergence(network: Any, text: str, name: str, args: argparse.Namespace) -> str:
+    """The largest R-hat of 4 chains, mean and largest of 4 problems; kept in --out."""
+    kept = args.out / f"r-hat-{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}-{name}-{args.draws}-{args.warmup}-{args.thin}.json"
     if not kept.exists():
         kernel, target = KERNELS[name], simulated(network, text, args.sigma_y, args.seed + 7, 4)
         adapt: Any = nw.DualAveraging() if hasattr(kernel, "step_size") else "auto"
-        run = nw.sample(target, kernel, args.draws, 4, args.warmup, args.thin, adapt=adapt, seed=args.seed + 1)
-        kept.write_text(json.dumps([image_diagnostics(run.draws[k])["r_hat_max"] for k in range(4)]))
-    return float(torch.tensor(json.loads(kept.read_text())).mean())
+        times = 1 if kernel is None else max(1, 8 // kernel.evaluations)
+        run = nw.sample(target, kernel, args.draws, 4, times * args.warmup, times * args.thin, adapt=adapt, seed=args.seed + 1)
+        found = {"r_hat": [image_diagnostics(run.draws[k])["r_hat_max"] for k in range(4)], "nfe": run.nfe // 16}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(found))
+    found = json.loads(kept.read_text())
+    values = torch.tensor(found["r_hat"])
+    return f"R-hat {float(values.mean()):.3f} (largest of 4 problems {float(values.max()):.3f}) after {found['nfe']} calls a chain"
 
 
 def table(rows: list[tuple[str, str, str, dict[str, Any]]]) -> None:

@@ -1,6 +1,7 @@
-"""What a Langevin step costs beyond the network: its wall time over that of a bare forward and vector-Jacobian product on the same batch.
+"""What a step costs beyond the network: its wall time over that of a bare forward and vector-Jacobian product on the same batch.
 
-Both are timed in turn, in one process, after a warm-up; the medians' ratio is printed with a bootstrap interval.
+The rows in -gn are built on a Gauss-Newton Gaussian of rank 40; hmc-gn takes eight leapfrogs, and its time is divided by eight. All are timed in turn,
+in one process, after a warm-up; the medians' ratio is printed with a bootstrap interval.
 
     python benchmarks/overhead.py --prior fashion32 --batch-size 16
 """
@@ -16,6 +17,7 @@ from torch import Tensor
 import noisewalk as nw
 
 KERNELS = {"em": nw.Langevin(1e-5), "mala": nw.Langevin(1e-3, adjust=True), "pcnl": nw.Langevin(1e-3, "ei", adjust=True)}
+RANK = 40
 
 
 def main() -> None:
@@ -39,14 +41,18 @@ def main() -> None:
     def bare() -> None:
         vjp(phi, z, cotangent)
 
-    steps = {name: (lambda kernel=kernel: kernel.step(state, target, noise.at(1))) for name, kernel in KERNELS.items()}
+    around = nw.gauss_newton(target, state, RANK)
+    stiff = {"pcnl-gn": nw.Langevin(1e-3, "ei", True, around), "hmc-gn": nw.HMC(0.01, 8, preconditioner=around)}
+    kernels = KERNELS | stiff
+    steps = {name: (lambda kernel=kernel: kernel.step(state, target, noise.at(1))) for name, kernel in kernels.items()}
     times = interleaved({"bare": bare, **steps}, args.repeats)
+    times = {name: [value / getattr(kernels.get(name), "evaluations", 1) for value in values] for name, values in times.items()}
     base = times.pop("bare")
     middle = statistics.median(base)
     print(f"{args.prior}, batch {args.batch_size}, {torch.get_num_threads()} threads, {args.repeats} rounds: forward + VJP {1e3 * middle:.1f} ms")
     for name, values in times.items():
         low, high = interval(values, base)
-        print(f"{name:6} step / bare  {statistics.median(values) / middle:.3f}  (95 % {low:.3f} to {high:.3f})")
+        print(f"{name:7} step / bare  {statistics.median(values) / middle:.3f}  (95 % {low:.3f} to {high:.3f})")
 
 
 def vjp(phi: Callable[[Tensor], Tensor], z: Tensor, cotangent: Tensor) -> Tensor:
