@@ -1,5 +1,6 @@
 import pytest
 
+from noisewalk import progress
 from noisewalk.loop import Tick
 from noisewalk.progress import show
 
@@ -23,7 +24,18 @@ def test_ticks_pass_through_unchanged_and_silently_when_disabled(terminal, capfd
     assert capfd.readouterr() == ("", "")
 
 
-def test_off_a_terminal_nothing_is_shown(monkeypatch, capfd):
+def test_off_a_terminal_there_is_a_line_now_and_then(monkeypatch, capsys):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    assert list(show(iter(TICKS), True)) == TICKS
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == "warm start: 1 of 4  NFE 40"
+    assert err.splitlines()[-1] == "draws: 4 of 4  NFE 1,234,567  acceptance 0.50"
+
+
+def test_off_a_terminal_a_short_run_is_silent(monkeypatch, capfd):
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     assert list(show(iter(TICKS), True)) == TICKS

@@ -20,7 +20,7 @@ def restore(problem: Problem, plan: Plan | Ladder, out: Path, command: str, resu
         command: what reproduces the run, for the report.
         resume: go on with an existing run.
         microbatch: rows per network call.
-        progress: show a progress bar on a terminal.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
 
     Returns:
         The run.

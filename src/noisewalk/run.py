@@ -201,7 +201,7 @@ def sample(
         adapt: step-size adaptation during the warm-up.
         seed: of all noise, 0 to 2^56 - 1.
         store: folder of a run on disk; if it holds this very run, sampling goes on where it stopped.
-        progress: show a progress bar on a terminal.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
         refresh: when the warm-up computes a kernel's Gauss-Newton Gaussian anew; "auto": `Refresh()` for the default kernel, None for a given one.
 
     Returns:
@@ -224,7 +224,7 @@ def sample_in_memory(target: Any, plan: Plan, progress: bool = True) -> Run:
     Arguments:
         target: the posterior.
         plan: what the loop does.
-        progress: show a progress bar on a terminal.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
 
     Returns:
         The run; interrupted by the keyboard, the draws so far.
@@ -266,7 +266,7 @@ def sample_stored(
         target: the posterior.
         plan: what the loop does.
         folder: of the run.
-        progress: show a progress bar on a terminal.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
         problem: what else defines the run, kept in spec.json.
         arrays: (image, ...) arrays to keep beside the draws, such as the truth.
         resume: go on with an existing run; False makes one an error.

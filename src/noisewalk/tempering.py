@@ -48,7 +48,7 @@ def tempered_smc(
             them or the most is reached, for posteriors that a few moves do not mix; None: 4.
         seed: of all noise.
         store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
-        progress: show a progress bar on a terminal.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
         rank: move by HMC, or the given kernel, around the Gauss-Newton Gaussian of this rank, computed anew at each temperature from 4 particles, for a
             measurement precise in more than a few directions; None: no such Gaussian.
 
@@ -87,7 +87,7 @@ def smc_stored(
         target: the posterior.
         plan: from `resolve_smc`.
         folder: of the run.
-        progress: show a progress bar on a terminal.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
         problem: what else defines the run, kept in spec.json.
         arrays: (image, ...) arrays to keep beside the draws, such as the truth.
         resume: go on with an existing run; False makes one an error.

@@ -87,7 +87,7 @@ def calibrate(
         adapted: adapt a given kernel as the default one is and as `noisewalk sample` does: its step, and for HMC the preconditioner; for "exactness" by a
             run of 20 transitions that knows nothing of the truth.
         num_carried: particles of "smc"; None: num_draws.
-        progress: show a progress bar on a terminal.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
         device: where the map's weights are.
         dtype: of noise, measurements and draws.
         differentiable: False for a map or operator without gradients, as in `NoisePosterior`; the default kernel is then elliptical slice sampling.

@@ -200,7 +200,10 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
     for cell in cells:
         for key in ("nfe", "seconds"):
             cell[key] /= bench.num_samples
-    out: dict[str, Any] = {"num_images": count, "preset": cells[0]["settings"]["preset"], "images": cells}
+    shared = {key: value for key, value in cells[0]["settings"].items() if key != "image"}
+    for cell in cells:  # what is the same in all of them is said once
+        cell["truth"] = cell.pop("settings")["image"]
+    out: dict[str, Any] = {"num_images": count, "preset": shared["preset"], "settings": shared, "images": cells}
     out["failed"] = sum(bool(cell["failed"]) or not cell["finite"] for cell in cells)
     for key in columns:
         if key not in ("fd", "kid"):
