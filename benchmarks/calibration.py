@@ -123,7 +123,7 @@ def convergence(network: Any, text: str, name: str, args: argparse.Namespace) ->
     if not kept.exists():
         kernel, target = KERNELS[name], simulated(network, text, args.sigma_y, args.seed + 7, 4)
         adapt: Any = nw.DualAveraging() if hasattr(kernel, "step_size") else "auto"
-        times = 1 if kernel is None else max(1, 8 // kernel.evaluations)
+        times = 1 if kernel is None or args.part != "r-hat" else max(1, 8 // kernel.evaluations)
         run = nw.sample(target, kernel, args.draws, 4, times * args.warmup, times * args.thin, adapt=adapt, seed=args.seed + 1)
         found = {"r_hat": [image_diagnostics(run.draws[k])["r_hat_max"] for k in range(4)], "nfe": run.nfe // 16}
         kept.parent.mkdir(parents=True, exist_ok=True)
