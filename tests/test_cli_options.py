@@ -30,6 +30,11 @@ def test_a_rank_is_for_hmc():
     assert repr(smc_of(SMOOTH, 20, 0.05, 4, None, 92, 0).kernel) == repr(nw.HMC(0.05, 4))
 
 
+def test_no_leapfrogs_are_refused_and_not_taken_for_the_usual_number():
+    with pytest.raises(ConfigError, match="num_leapfrog"):
+        smc_of(SMOOTH, 20, None, 0, None, None, 0)
+
+
 @pytest.mark.parametrize(("step_size", "num_leapfrog"), [(0.1, None), (None, 4)])
 def test_slice_sampling_reads_neither_step_nor_leapfrogs(step_size, num_leapfrog):
     with pytest.raises(ConfigError, match="does not read"):

@@ -16,7 +16,7 @@ from . import noise as keyed
 from .adapt import DualAveraging
 from .errors import DivergedError
 from .samplers.langevin import finite_rows
-from .samplers.preconditioner import LowRank, Refresh, gauss_newton
+from .samplers.preconditioner import LowRank, Refresh, fitted
 from .types import Info, State
 from .warmstart import Adam, AdamState
 
@@ -213,9 +213,7 @@ def _refresh(here: _Position, target: Any, plan: Plan) -> None:
     if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):
         return
     step = getattr(_kernel(here, plan), "step_size", None)
-    state = here.state if getattr(plan.kernel, "needs_gradient", True) else target(here.state.z)  # a kernel without gradients leaves 0 in their place
-    found = gauss_newton(target, state, plan.refresh.rank, plan.refresh.tol, plan.seed)
-    here.preconditioner = {"mean": found.mean, "basis": found.basis, "eigenvalues": found.eigenvalues}
+    here.preconditioner = dict(vars(fitted(plan.kernel, target, here.state, plan.refresh.rank, plan.refresh.tol, plan.seed)))
     if plan.adapt is not None and step is not None:
         here.adaptation, here.adapted = plan.adapt.start(step, target.num_images), 0
 

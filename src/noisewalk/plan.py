@@ -124,8 +124,8 @@ def resolve(
     adaptation: DualAveraging | None = usual if adapt == "auto" else adapt  # type: ignore[assignment]
     if adaptation is not None and not hasattr(chosen, "step_size"):
         raise ConfigError(f"{chosen} has no step size to adapt: leave adapt out")
-    renewed = _refresh_of(target, chosen, usual_refresh if refresh == "auto" else refresh, given=refresh != "auto")
-    long = kernel is None or adapted or (refresh != "auto" and renewed is not None)
+    renewed = usual_refresh if refresh == "auto" else _checked(refresh, target, chosen)
+    long = kernel is None or adapted or renewed is not None
     warmup = (DEFAULT_WARMUP if long else 0) if num_warmup == "auto" else int(num_warmup)
     if adaptation is not None and warmup == 0:
         raise ConfigError("adapt needs a warm-up to adapt in: set num_warmup to a hundred transitions or more")
@@ -138,10 +138,10 @@ def resolve(
     return Plan(chosen, num_draws, num_chains, warmup, thin, start, adaptation, seed, renewed)
 
 
-def _refresh_of(target: Any, kernel: Any, refresh: Any, given: bool) -> Refresh | None:
-    """The refresh, ConfigError where the kernel or the target cannot have one."""
-    if refresh is None or not given:
-        return refresh
+def _checked(refresh: Any, target: Any, kernel: Any) -> Refresh | None:
+    """The refresh; ConfigError where the kernel or the target cannot have one."""
+    if refresh is None:
+        return None
     if not isinstance(refresh, Refresh):
         raise ConfigError(f"refresh must be nw.Refresh(...), 'auto' or None, got {refresh!r}")
     if not hasattr(kernel, "preconditioner") or getattr(kernel, "scheme", "ei") == "em":

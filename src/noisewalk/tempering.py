@@ -169,7 +169,8 @@ def moves_of(target: Any, num_carried: int, rank: int | None = None, step_size: 
     if not target.differentiable:
         return EllipticalSlice()
     step, count = (0.2, 6) if rank is None else (0.1, 8)
-    return (SplitHMC if rank is None and num_carried >= LEAST_SPLIT else HMC)(step if step_size is None else step_size, num_leapfrog or count)
+    chosen = SplitHMC if rank is None and num_carried >= LEAST_SPLIT else HMC
+    return chosen(step if step_size is None else step_size, count if num_leapfrog is None else num_leapfrog)
 
 
 def _drive(target: Any, plan: Ladder, sink: Any, progress: bool) -> None:

@@ -7,10 +7,10 @@ first few draws alone says nothing: there it stands at its cap, whatever the cha
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from ..warmstart import Adam
 from .grid import Bench, draw, expected_nfe
 from .presets import METHODS, Walk, dataset_of, preset
 from .tables import duration, seconds_a_call
+from .whole import write_whole
 
 COUNTS = (1, 5, 10, 25, 50, 100)
 """Numbers of samples in figure 2."""
@@ -62,8 +63,7 @@ def figure2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> Iterator[Tick]:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         found = {"settings": wanted, **curve(bench, counts)}
-        path.with_suffix(".partial").write_text(json.dumps(found, indent=1) + "\n")
-        os.replace(path.with_suffix(".partial"), path)
+        write_whole(path, partial(Path.write_text, data=json.dumps(found, indent=1) + "\n"))
     plot_figure2([json.loads(p.read_text()) for p in sorted((bench.out / "figure2").glob("*.json"))], bench.out / "figure2.png")
     yield Tick("done", len(curves), len(curves), 0, float("nan"))
 

@@ -7,7 +7,6 @@ rules, or by other networks, is scored again from its samples. Processes may sha
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
-from ..errors import ConfigError, NoisewalkError
+from ..errors import ConfigError, DivergedError
 from ..likelihoods import Gaussian
 from ..loop import Tick
 from ..operators import observed_of, parse
@@ -34,6 +33,7 @@ from ..targets import NoisePosterior
 from ..warmstart import Adam
 from .presets import METHODS, Guided, Method, Preset, Task, Walk, dataset_of, preset
 from .scores import RULES, score, turned
+from .whole import write_whole
 
 ADAM = 200
 """Steps of the exact kernel's warm start: for estimates alone."""
@@ -84,6 +84,7 @@ class Bench:
     microbatch: int | None = None
     _maps: dict[int, Any] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
+    _operators: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if getattr(self.prior.denoiser, "kind", None) != "consistency":
@@ -149,8 +150,23 @@ class Bench:
             "seed": self.seed,
             "dtype": [str(self.images.dtype), str(next(owner.denoiser.network.parameters()).dtype)],  # type: ignore[union-attr]
             "image": describe(self.images[image]),
-            "scored": [self.extractor, self.lpips_net, self.diversity, RULES],
+            "scored": self.scored,
         }
+
+    @property
+    def scored(self) -> list[Any]:
+        """What the numbers of a cell depend on besides its samples, JSON-ready."""
+        return [self.extractor, self.lpips_net, self.diversity, RULES]
+
+    def chains_of(self, method: Method) -> int:
+        """Chains that an image's samples stand in."""
+        return self.chains if method.family == "exact" else 1
+
+    def operator(self, task: Task) -> Any:
+        """A task's operator, made once: some read their weights from a file."""
+        if task.operator not in self._operators:
+            self._operators[task.operator] = parse(task.operator, self.prior.shape)
+        return self._operators[task.operator]
 
     def _identity(self, method: Method) -> str:
         """What the method calls: weights by their hash, the midpoint of a map of two steps."""
@@ -166,7 +182,7 @@ class Bench:
     def _operator(self, task: Task) -> str:
         """The operator with the hash of what it holds."""
         if task.operator not in self._texts:
-            self._texts[task.operator] = f"{task.operator} {describe(parse(task.operator, self.prior.shape))}"
+            self._texts[task.operator] = f"{task.operator} {describe(self.operator(task))}"
         return self._texts[task.operator]
 
 
@@ -215,11 +231,7 @@ def read_cell(bench: Bench, task: Task, method: Method, image: int) -> dict[str,
         ConfigError: it was made with other settings.
     """
     cell = _stored(bench, task, method, image)
-    return None if cell is None or cell["settings"]["scored"] != _json(bench.settings(method, task, image)["scored"]) else cell
-
-
-def _json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+    return None if cell is None or cell["settings"]["scored"] != bench.scored else cell
 
 
 def _stored(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
@@ -229,10 +241,10 @@ def _stored(bench: Bench, task: Task, method: Method, image: int) -> dict[str, A
         cell = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    wanted = _json(bench.settings(method, task, image))
+    wanted = json.loads(json.dumps(bench.settings(method, task, image)))
     if other := [key for key, value in wanted.items() if key != "scored" and cell["settings"].get(key) != value]:
         raise ConfigError(f"{path} was made with another {', '.join(other)}: give another --out, or the settings of that run")
-    return cell if cell["draws"] else None
+    return cell if "threads" in cell else None  # cells of before samples were kept are made again
 
 
 def pending(bench: Bench, grid: Grid) -> list[tuple[Task, Method, range]]:
@@ -276,7 +288,7 @@ def _block(bench: Bench, task: Task, method: Method, images: range) -> None:
     if not left:
         return
     likelihood, truth = Gaussian(task.sigma_y), bench.images[images.start : images.stop]
-    operator = parse(task.operator, bench.prior.shape)
+    operator = bench.operator(task)
     observed = observed_of(operator, bench.prior.shape)
     numbers = torch.arange(images.start, images.stop, device=truth.device)
     with torch.no_grad():
@@ -296,14 +308,13 @@ def _drawn(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> t
     try:
         draws, nfe = draw(bench, task, method, y, first)
         return draws, [nfe / count] * count, [""] * count
-    except (NoisewalkError, torch.linalg.LinAlgError) as error:  # diverged, or no finite preconditioner
+    except (DivergedError, ConfigError, torch.linalg.LinAlgError) as error:  # the last two: no finite preconditioner
         if count == 1:
-            nothing = y.new_full((1, 1, bench.num_samples, *bench.images.shape[1:]), float("nan"))
+            chains = bench.chains_of(method)
+            nothing = y.new_full((1, chains, bench.num_samples // chains, *bench.images.shape[1:]), float("nan"))
             return nothing, [0.0], [str(error)]
     parts = [_drawn(bench, task, method, y[k : k + 1], first + k) for k in range(count)]
-    chains = max(part.shape[1] for part, _, _ in parts)
-    whole = [part if part.shape[1] == chains else part.reshape(1, chains, -1, *part.shape[3:]) for part, _, _ in parts]
-    return torch.cat(whole), [nfe for _, (nfe,), _ in parts], [text for _, _, (text,) in parts]
+    return torch.cat([draws for draws, _, _ in parts]), [nfe for _, (nfe,), _ in parts], [text for _, _, (text,) in parts]
 
 
 def _scored_again(bench: Bench, task: Task, method: Method, image: int) -> bool:
@@ -314,17 +325,17 @@ def _scored_again(bench: Bench, task: Task, method: Method, image: int) -> bool:
     with np.load(path_of(bench, task.name, method.name, image).with_suffix(".npz")) as held:
         draws, truth, y = (torch.from_numpy(held[name]).to(bench.images) for name in ("draws", "truth", "y"))
     cost = {key: cell[key] for key in ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch")}
-    _score_and_store(bench, task, method, image, draws.unflatten(0, (cell["chains"], -1)), truth, y, cost)
+    _score_and_store(bench, task, method, image, draws.unflatten(0, (bench.chains_of(method), -1)), truth, y, cost)
     return True
 
 
 def _score_and_store(bench: Bench, task: Task, method: Method, image: int, draws: Tensor, truth: Tensor, y: Tensor, cost: dict[str, Any]) -> None:
     if task.name == "phase":
         draws = turned(draws, truth)
-    target = NoisePosterior(bench.phi(1), parse(task.operator, bench.prior.shape), Gaussian(task.sigma_y), y[None], microbatch=bench.microbatch)
+    target = NoisePosterior(bench.phi(1), bench.operator(task), Gaussian(task.sigma_y), y[None], microbatch=bench.microbatch)
     numbers, features = score(draws, truth, target, method.family in ("walk", "exact"), bench)
     arrays = {"features": features, "draws": draws.flatten(0, 1), "truth": truth, "y": y}
-    _store(bench, task, method, image, {**numbers, **cost, "chains": draws.shape[0]}, arrays)
+    _store(bench, task, method, image, {**numbers, **cost}, arrays)
 
 
 def draw(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> tuple[Tensor, int]:
@@ -342,7 +353,7 @@ def draw(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> tup
     """
     from ..baselines import CountedDenoiser, cmedit, dps, lgd, mpgd
 
-    operator, found, n = parse(task.operator, bench.prior.shape), bench.preset(method, task.name), bench.num_samples
+    operator, found, n = bench.operator(task), bench.preset(method, task.name), bench.num_samples
     if isinstance(found, Guided) and method.family != "exact":
         owner = bench.teacher if method.backbone == "dm" else bench.prior
         assert owner is not None
@@ -374,11 +385,7 @@ def _store(bench: Bench, task: Task, method: Method, image: int, numbers: dict[s
     path = path_of(bench, task.name, method.name, image)
     path.parent.mkdir(parents=True, exist_ok=True)
     held: dict[str, Any] = {k: v.detach().float().cpu().numpy() for k, v in arrays.items() if v is not None}
-    partial = path.with_suffix(f".{os.getpid()}.partial.npz")
-    np.savez_compressed(partial, **held)
-    os.replace(partial, path.with_suffix(".npz"))
+    write_whole(path.with_suffix(".npz"), lambda partial: np.savez_compressed(partial, **held))
     numbers = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
-    cell = {"task": task.name, "method": method.name, "image": image, "draws": True, **numbers, "settings": bench.settings(method, task, image)}
-    partial = path.with_suffix(f".{os.getpid()}.partial.json")
-    partial.write_text(json.dumps(cell, indent=1) + "\n")
-    os.replace(partial, path)
+    cell = {"task": task.name, "method": method.name, "image": image, **numbers, "settings": bench.settings(method, task, image)}
+    write_whole(path, lambda partial: partial.write_text(json.dumps(cell, indent=1) + "\n"))

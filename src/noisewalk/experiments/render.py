@@ -1,12 +1,13 @@
 """A table as Markdown, LaTeX and JSON."""
 
 import json
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .presets import METHODS
 from .tables import Layout
+from .whole import write_whole
 
 
 def write(found: dict[str, Any], layout: Layout, folder: Path) -> str:
@@ -22,9 +23,7 @@ def write(found: dict[str, Any], layout: Layout, folder: Path) -> str:
     """
     text = markdown(found, layout)
     for ending, content in (("json", json.dumps(found, indent=1) + "\n"), ("tex", latex(found, layout)), ("md", text)):
-        partial = folder / f"table.{ending}.{os.getpid()}.partial"
-        partial.write_text(content)
-        os.replace(partial, folder / f"table.{ending}")
+        write_whole(folder / f"table.{ending}", partial(Path.write_text, data=content))
     return text
 
 

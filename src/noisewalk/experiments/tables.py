@@ -157,8 +157,7 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
         JSON-ready: settings, per task and method the mean and standard error of every column and each image's numbers.
     """
     pool = None if bench.extractor is None else features(bench.images[:MAX_REFERENCE], bench.extractor)
-    apart = grid.num_images
-    reference = None if pool is None or 2 * apart > len(pool) else pool[apart:]
+    reference = None if pool is None or 2 * grid.num_images > len(pool) else pool[grid.num_images :]
     rows: dict[str, dict[str, Any]] = {}
     for task in grid.tasks:
         rows[task] = {}
@@ -208,9 +207,10 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
     for key in columns:
         if key not in ("fd", "kid"):
             values = torch.tensor([float(cell[key]) for cell in cells if cell[key] is not None], dtype=torch.float64)
-            out[key] = [_number(v) for v in mean_and_se(values)] if len(values) else [None, None]
-            if key == "r_hat" and len(values):
-                out[key] = [float(values.median()), None]
+            if not len(values):
+                out[key] = [None, None]
+            else:
+                out[key] = [float(values.median()), None] if key == "r_hat" else [_number(v) for v in mean_and_se(values)]
     out |= _distances([path_of(bench, task, name, i).with_suffix(".npz") for i in range(count)], reference)
     if count < grid.num_images:
         out["fd"] = [None, None]

@@ -286,6 +286,23 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     return LowRank(centre.reshape(images, chains, *shape).mean(1), basis, values)
 
 
+def fitted(kernel: Any, target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0) -> LowRank:
+    """`gauss_newton` at states that a kernel has left: one that needs no gradient leaves 0 in its place, and m is built on it.
+
+    Arguments:
+        kernel: the transition whose states they are.
+        target: the posterior.
+        state: rows of every image.
+        rank: as in `gauss_newton`.
+        tol: as in `gauss_newton`.
+        seed: as in `gauss_newton`.
+
+    Returns:
+        The preconditioner.
+    """
+    return gauss_newton(target, state if getattr(kernel, "needs_gradient", True) else target(state.z), rank, tol, seed)
+
+
 def calls_of(rank: int | None, dim: int) -> int:
     """What `gauss_newton` costs.
 

@@ -30,7 +30,7 @@ from ..diagnostics.chains import projections
 from ..errors import DivergedError
 from ..types import Info, Product, State
 from .informed import SplitHMC, informed_basis
-from .preconditioner import LowRank, gauss_newton
+from .preconditioner import LowRank, fitted
 
 TARGET_ACCEPT = 0.8
 """Acceptance that the moves' step size is driven to."""
@@ -168,6 +168,7 @@ class _Cloud:
     log_step: Tensor
     log_turn: Tensor
     family: Tensor
+    log_evidence_error: Tensor | None = None
     basis: Tensor | None = None
     resampled: Tensor | None = None
     memory: Tensor | None = None
@@ -180,15 +181,14 @@ class _Cloud:
     seconds: float = 0.0
 
     def pack(self) -> dict[str, Any]:
-        return {**vars(self), "state": dict(self.state._asdict()), "log_evidence_error": evidence_error(self.family)}
+        return {**vars(self), "state": dict(self.state._asdict())}
 
     @classmethod
     def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Cloud":
         def moved(part: Any) -> Any:
             return {k: moved(v) for k, v in part.items()} if isinstance(part, dict) else part.to(device) if isinstance(part, Tensor) else part
 
-        kept = {k: moved(v) for k, v in packed.items() if k != "log_evidence_error"}
-        return cls(**{**kept, "state": State(**kept["state"])})
+        return cls(**{**moved(packed), "state": State(**moved(packed["state"]))})
 
 
 def run_smc(target: Any, plan: Ladder, sink: Any) -> Iterator[tuple[float, int, float]]:
@@ -248,6 +248,7 @@ def _temper(cloud: _Cloud, plan: Ladder) -> None:
     index = torch.where((step > 0)[:, None], index, torch.arange(nll.shape[1], device=nll.device))
     flat = (index + nll.shape[1] * torch.arange(len(index), device=nll.device)[:, None]).flatten()
     cloud.state, cloud.family = State(*(part[flat] for part in cloud.state)), cloud.family.gather(1, index)
+    cloud.log_evidence_error = evidence_error(cloud.family)
     cloud.moves_left, cloud.stages, cloud.events = plan.most_moves, cloud.stages + 1, cloud.events + 1
     cloud.resampled = _probes(cloud.state.x, len(cloud.beta))
 
@@ -303,10 +304,8 @@ def evidence_error(family: Tensor) -> Tensor:
         (N,) float64; from about 0.5 on it says only that the error is large. It is at most 1: then all have one ancestor.
     """
     count = family.shape[1]
-    share = torch.zeros(family.shape, dtype=torch.float64, device=family.device).scatter_add_(
-        1, family, torch.full(family.shape, 1.0 / count).to(family.device, torch.float64)
-    )
-    return (share.square().sum(1) - 1.0 / count).clamp(min=0.0).sqrt()
+    descendants = torch.zeros_like(family).scatter_add(1, family, torch.ones_like(family))
+    return ((descendants.square().sum(1) - count).double() / count**2).sqrt()
 
 
 def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
@@ -317,10 +316,7 @@ def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     if plan.rank is not None:
         if first:
             some = _spaced(state, plan.num_carried, min(FIT_PARTICLES, plan.num_carried))
-            if not getattr(plan.kernel, "needs_gradient", True):
-                some = tempered(some.z)  # a kernel without gradients leaves 0 in their place, and the Gaussian's mean is built on them
-            found = gauss_newton(tempered, some, plan.rank)
-            cloud.reference = {"mean": found.mean, "basis": found.basis, "eigenvalues": found.eigenvalues}
+            cloud.reference = dict(vars(fitted(plan.kernel, tempered, some, plan.rank)))
         kernel = replace(kernel, preconditioner=LowRank(**(cloud.reference or {})))
     if isinstance(kernel, SplitHMC):
         if first:

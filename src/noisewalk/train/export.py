@@ -118,9 +118,10 @@ def log_loss(recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | N
     for k, part in enumerate(held_out[:MOST_HELD_OUT].split(HELD_OUT_BATCH)):
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
             values.append(recipe.loss(network, to_unit(part.to(device)), torch.Generator().manual_seed(k), 1.0).float().cpu())
-    path = out / "loss.csv"
-    lines = path.read_text() if path.exists() else "images_seen,held_out_loss\n"
-    path.write_text(f"{lines}{seen},{float(torch.cat(values).mean()):.6g}\n")
+    with (out / "loss.csv").open("a") as file:
+        if not file.tell():
+            file.write("images_seen,held_out_loss\n")
+        file.write(f"{seen},{float(torch.cat(values).mean()):.6g}\n")
 
 
 def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1) -> None:
