@@ -1,4 +1,4 @@
-"""The tuned weights on the bundled prior: guidance lowers the residual of the measurement on the linear tasks, with the exception that is named."""
+"""The tuned weights on the bundled prior: guidance lowers the residual of the measurement on the linear tasks."""
 
 from functools import partial
 
@@ -10,8 +10,6 @@ from noisewalk.data import held_out_images
 from noisewalk.experiments.presets import LINEAR, METHODS, SMALL, Guided, preset, tasks_for
 from noisewalk.train.data import to_unit
 
-OVERSHOOTS = {("mpgd-dm", "inpaint"), ("mpgd-cm", "inpaint")}
-"""The released MPGD moves the last estimate by 10 zeta whatever the residual, here 30 over 205 pixels; a smaller weight has a lower PSNR."""
 GUIDED = [name for name in SMALL if not name.startswith("ours")]
 
 
@@ -41,5 +39,4 @@ def test_a_tuned_weight_lowers_the_residual_of_every_linear_task(priors, truth, 
         for zeta in (0.0, found.zeta):
             gap = operator(run(zeta=zeta)[:, 0]) - y
             residual[zeta] = float((gap if seen is None else gap[seen.expand_as(gap)]).square().mean().sqrt())
-        lowered = residual[found.zeta] < 0.8 * residual[0.0]
-        assert lowered == ((name, task.name) not in OVERSHOOTS), (task.name, residual)
+        assert residual[found.zeta] < 0.8 * residual[0.0], (task.name, residual)

@@ -135,12 +135,12 @@ SMALL_LR: Mapping[str, Mapping[str, float]] = {
 """Its learning rate, by method and task: that of Table A.2."""
 SMALL_SOURCE = "tuned by benchmarks/tune_baselines.py"
 SMALL: Mapping[str, Mapping[str, float]] = {
-    "dps-dm": {"sr": 30.0, "blur": 10.0, "inpaint": 30.0, "nonlinear": 30.0, "phase": 30.0, "hdr": 3.0},
-    "mpgd-dm": {"sr": 3.0, "blur": 1.0, "inpaint": 3.0, "nonlinear": 1.0, "phase": 1.0, "hdr": 1.0},
-    "lgd-dm": {"sr": 3.0, "blur": 1.0, "inpaint": 3.0, "nonlinear": 10.0, "phase": 10.0, "hdr": 1.0},
-    "dps-cm": {"sr": 30.0, "blur": 10.0, "inpaint": 30.0, "nonlinear": 30.0, "phase": 30.0, "hdr": 10.0},
-    "mpgd-cm": {"sr": 3.0, "blur": 1.0, "inpaint": 3.0, "nonlinear": 1.0, "phase": 1.0, "hdr": 10.0},
-    "lgd-cm": {"sr": 3.0, "blur": 1.0, "inpaint": 3.0, "nonlinear": 10.0, "phase": 3.0, "hdr": 3.0},
+    "dps-dm": {"sr": 30.0, "blur": 10.0, "inpaint": 30.0, "nonlinear": 10.0, "phase": 30.0, "hdr": 3.0},
+    "mpgd-dm": {"sr": 3.0, "blur": 1.0, "inpaint": 1.0, "nonlinear": 1.0, "phase": 1.0, "hdr": 1.0},
+    "lgd-dm": {"sr": 3.0, "blur": 3.0, "inpaint": 10.0, "nonlinear": 3.0, "phase": 10.0, "hdr": 1.0},
+    "dps-cm": {"sr": 30.0, "blur": 10.0, "inpaint": 30.0, "nonlinear": 10.0, "phase": 30.0, "hdr": 10.0},
+    "mpgd-cm": {"sr": 3.0, "blur": 1.0, "inpaint": 1.0, "nonlinear": 1.0, "phase": 1.0, "hdr": 10.0},
+    "lgd-cm": {"sr": 3.0, "blur": 1.0, "inpaint": 3.0, "nonlinear": 3.0, "phase": 3.0, "hdr": 3.0},
     "ours1": {"sr": 5e-4, "blur": 3e-5, "inpaint": 1e-4, "nonlinear": 1e-4, "phase": 1e-5, "hdr": 1e-4},
     "ours2": {"sr": 1e-4, "blur": 3e-5, "inpaint": 1e-4, "nonlinear": 1e-4, "phase": 1e-5, "hdr": 1e-4},
 }
