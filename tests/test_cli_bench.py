@@ -48,6 +48,15 @@ def test_a_table_is_made_and_made_again_from_what_is_stored(bench, tmp_path):
     assert "seed" in err
 
 
+def test_a_table_takes_the_samples_of_another(bench, tmp_path):
+    words = ["--prior", "fashion32", "--num-images", "1", "--num-steps", "2", "--extractor", "none", "--tasks", "sr", "--methods", "dps-dm"]
+    assert bench("table3", *words, "--num-samples", "3", "--out", "t3")[0] == 0
+    code, out, err = bench("table1", *words, "--num-samples", "2", "--out", "t1", "--samples-of", "t3")
+    assert code == 0, err
+    assert "NFE about 0;" in out
+    assert json.loads((tmp_path / "t1" / "table.json").read_text())["rows"]["sr"]["dps-dm"]["images"][0]["first_of"] == 3
+
+
 def test_a_figure_is_made_from_images_of_ones_own(bench, tmp_path):
     (tmp_path / "mine").mkdir()
     Image.fromarray(np.arange(40 * 40, dtype=np.uint8).reshape(40, 40)).save(tmp_path / "mine" / "a.png")
@@ -74,6 +83,8 @@ WRONG = {
     "method of another table": (["table1", *SMALL, "--methods", "cmedit,diverse"], "diverse"),
     "extractor of a figure": (["figure4", *SMALL], "does not read --extractor"),
     "tasks of figure 2": (["figure2", "--prior", "fashion32", "--tasks", "sr"], "does not read --tasks"),
+    "samples of nothing": (["table1", *SMALL, "--samples-of", "nowhere"], "holds no cells"),
+    "samples of figure 2": (["figure2", "--prior", "fashion32", "--samples-of", "t"], "does not read --samples-of"),
     "prior of figure 1": (["figure1", "--prior", "fashion32"], "does not read --prior"),
     "images": (["table1", *SMALL, "--images", "nowhere"], "nowhere"),
     "too many": (["table1", "--prior", "fashion32", "--num-images", "101"], "100 images"),

@@ -38,6 +38,9 @@ def bench(
     num_images: Annotated[int | None, typer.Option(help="Images; 8 for tables, 3 for figures, 100 with --paper.")] = None,
     num_exact: Annotated[int | None, typer.Option(help="Images of the exact kernel's rows; a quarter, for table3 an eighth.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; what is there is not computed again. bench/WHAT-PRIOR.")] = None,
+    samples_of: Annotated[
+        Path | None, typer.Option(help="Folder of another table, such as table3's: the first of its samples are taken, not drawn again.")
+    ] = None,
     paper: Annotated[bool, typer.Option("--paper", help="The paper's checkpoints, number of images and settings: for a GPU.")] = False,
     teacher: Annotated[str | None, typer.Option(help="Diffusion model of the DM rows; by default the one of the prior's card.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Some of sr,blur,inpaint,nonlinear,phase,hdr.")] = None,
@@ -64,13 +67,15 @@ def bench(
     prior = prior or (PAPER_PRIOR if paper else None)
     if what == "figure1":
         refuse(what, prior=prior, images=images, num_images=num_images, num_exact=num_exact, teacher=teacher, tasks=tasks, methods=methods)
-        refuse(what, num_samples=num_samples, num_steps=num_steps, warm_start=warm_start, num_warmup=num_warmup, label=label)
+        refuse(what, num_samples=num_samples, num_steps=num_steps, warm_start=warm_start, num_warmup=num_warmup, label=label, samples_of=samples_of)
         _figure1(out or Path("bench") / what, seed)
         return
     if what == "figure2":
-        refuse(what, num_images=num_images, num_exact=num_exact, tasks=tasks, methods=methods)
+        refuse(what, num_images=num_images, num_exact=num_exact, tasks=tasks, methods=methods, samples_of=samples_of)
     if not what.startswith("table"):
         refuse(what, extractor=extractor)
+    if samples_of is not None and not (samples_of / "cells").is_dir():
+        raise ConfigError(f"--samples-of {samples_of} holds no cells: give the --out of another table or figure")
     if prior is None:
         raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
     from .experiments.grid import Bench
@@ -102,6 +107,7 @@ def bench(
         _lpips_net(network),
         diversity=what == "table3",
         microbatch=microbatch or (4 if min(network.shape[-2:]) >= 256 else 128),
+        samples_of=samples_of,
     )
     _make(what, made, sheets, count, exact)
 

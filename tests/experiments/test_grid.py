@@ -9,7 +9,7 @@ import torch
 
 from noisewalk.errors import ConfigError, DivergedError
 from noisewalk.experiments import grid as module
-from noisewalk.experiments.grid import Grid, draw, expected_nfe, fill, path_of, pending, read_cell
+from noisewalk.experiments.grid import Grid, block_nfe, draw, expected_nfe, fill, path_of, pending, read_cell
 from noisewalk.experiments.presets import METHODS
 
 GRID = Grid(("sr", "hdr"), ("dps-dm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei", "ours1-exact"), 10, 2)
@@ -123,6 +123,45 @@ def test_a_cell_scored_by_other_rules_is_scored_again_from_its_samples(make_benc
         same = [name for name, value in before[key][0].items() if isinstance(value, float)]
         assert {"psnr", "chi2", "coverage", "nfe"} <= set(same)
         assert [cell[name] for name in same] == pytest.approx([before[key][0][name] for name in same], rel=1e-9)
+
+
+def test_the_first_samples_of_a_larger_grid_are_those_of_a_smaller_one(make_bench, tmp_path, monkeypatch):
+    grid = Grid(("sr", "phase"), ("dps-dm", "mpgd-cm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei"), 3, 1)
+    large = make_bench(num_samples=6, diversity=True, out=tmp_path / "large")
+    drawn, shared = make_bench(out=tmp_path / "drawn"), make_bench(out=tmp_path / "shared", samples_of=large.out)
+    complete(large, grid)
+    complete(drawn, grid)
+    monkeypatch.setattr(module, "draw", lambda *args: pytest.fail("drawn again"))
+    assert sum(block_nfe(shared, *block) for block in pending(shared, grid)) == 0
+    complete(shared, grid)
+    assert pending(shared, grid) == []
+    for key, (cell, _) in cells(shared, grid).items():
+        other = cells(drawn, grid)[key][0]
+        assert cell.pop("first_of") == 6
+        assert cell["settings"] == other["settings"]
+        assert cell["nfe"] == other["nfe"]
+        values = [name for name, value in other.items() if isinstance(value, float)]
+        assert [cell[name] for name in values] == pytest.approx([other[name] for name in values], rel=1e-4)
+
+
+def test_the_exact_kernel_and_what_is_missing_are_drawn_anew(make_bench, tmp_path):
+    grid = Grid(("sr",), ("ours1-em", "ours1-exact"), 2, 2)
+    large = make_bench(num_samples=6, out=tmp_path / "large")
+    complete(large, Grid(("sr",), ("ours1-em", "ours1-exact"), 1, 1))
+    bench = make_bench(samples_of=large.out)
+    assert [block_nfe(bench, *block) > 0 for block in pending(bench, grid)] == [True, True]
+    complete(bench, grid)
+    assert ["first_of" in cells(bench, grid)["sr", name, i][0] for name in grid.methods for i in range(2)] == [True, False, False, False]
+    more = make_bench(num_samples=7, out=tmp_path / "more", samples_of=large.out)
+    complete(more, Grid(("sr",), ("ours1-em",), 1, 1))
+    assert "first_of" not in cells(more, Grid(("sr",), ("ours1-em",), 1, 1))["sr", "ours1-em", 0][0]
+
+
+def test_samples_of_other_settings_are_refused(make_bench, tmp_path):
+    grid = Grid(("sr",), ("ours1-em",), 1, 1)
+    complete(make_bench(adam_steps=3, out=tmp_path / "other"), grid)
+    with pytest.raises(ConfigError, match="another preset"):
+        complete(make_bench(samples_of=tmp_path / "other"), grid)
 
 
 def test_a_block_that_another_process_has_filled_is_not_computed(make_bench, monkeypatch):

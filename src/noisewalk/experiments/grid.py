@@ -2,7 +2,8 @@
 
 A cell is one JSON of numbers and settings; beside it an npz holds the samples, the truth, y and the samples' features. Images are computed in fixed
 blocks (numbers 0 to 19, 20 to 39, ...), so that an interrupted grid ends with the bits of an uninterrupted one. A cell that was scored by other
-rules, or by other networks, is scored again from its samples. Processes may share a folder: what one has stored the others skip.
+rules, or by other networks, is scored again from its samples. Processes may share a folder: what one has stored the others skip. A table of fewer
+samples may take the first ones of another table's folder: all but the exact kernel, whose chains depend on their number, draw them in the same order.
 """
 
 import json
@@ -41,6 +42,8 @@ THIN = 5
 """Transitions of the exact kernel between two samples."""
 BLOCK = 20
 """Images computed at a time, where they are small."""
+COST = ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch", "first_of")
+"""What a cell keeps of how its samples were drawn; the last where they are the first of so many."""
 BLOCK_NUMEL = 3 * 128 * 128
 """Images of up to as many numbers are small; larger ones are computed alone."""
 
@@ -65,6 +68,7 @@ class Bench:
         lpips_net: None where LPIPS's weights are not here.
         diversity: score the diversity of an image's samples.
         microbatch: rows per network call.
+        samples_of: folder of another grid whose samples are taken where there are enough of them; None where there is none.
     """
 
     prior: Prior
@@ -82,6 +86,7 @@ class Bench:
     lpips_net: str | None = "alex"
     diversity: bool = False
     microbatch: int | None = None
+    samples_of: Path | None = None
     _maps: dict[int, Any] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
     _operators: dict[str, Any] = field(default_factory=dict)
@@ -243,7 +248,7 @@ def _stored(bench: Bench, task: Task, method: Method, image: int) -> dict[str, A
         return None
     wanted = json.loads(json.dumps(bench.settings(method, task, image)))
     if other := [key for key, value in wanted.items() if key != "scored" and cell["settings"].get(key) != value]:
-        raise ConfigError(f"{path} was made with another {', '.join(other)}: give another --out, or the settings of that run")
+        raise ConfigError(f"{path} was made with another {', '.join(other)}: give another folder, or the settings of that run")
     return cell if "threads" in cell else None  # cells of before samples were kept are made again
 
 
@@ -262,12 +267,19 @@ def fill(bench: Bench, blocks: list[tuple[Task, Method, range]]) -> Iterator[Tic
     Yields:
         Progress in estimated network calls.
     """
-    total, done = sum(expected_nfe(bench, m, t.name) * len(images) for t, m, images in blocks), 0
+    total, done = sum(block_nfe(bench, *block) for block in blocks), 0
     for task, method, images in blocks:
         yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
+        cost = block_nfe(bench, task, method, images)
         _block(bench, task, method, images)
-        done += expected_nfe(bench, method, task.name) * len(images)
+        done += cost
     yield Tick("done", done, total, done, float("nan"))
+
+
+def block_nfe(bench: Bench, task: Task, method: Method, images: range) -> int:
+    """Network calls of a block, an estimate for the exact kernel: none where all its samples are there and are only scored."""
+    drawn = all(_stored(bench, task, method, i) is not None or _larger(bench, task, method, i) is not None for i in images)
+    return 0 if drawn else expected_nfe(bench, method, task.name) * len(images)
 
 
 def expected_nfe(bench: Bench, method: Method, task: str) -> int:
@@ -284,7 +296,9 @@ def expected_nfe(bench: Bench, method: Method, task: str) -> int:
 
 
 def _block(bench: Bench, task: Task, method: Method, images: range) -> None:
-    left = [i for i in images if read_cell(bench, task, method, i) is None and not _scored_again(bench, task, method, i)]
+    left = [
+        i for i in images if read_cell(bench, task, method, i) is None and not _scored_again(bench, task, method, i) and not _shared(bench, task, method, i)
+    ]
     if not left:
         return
     likelihood, truth = Gaussian(task.sigma_y), bench.images[images.start : images.stop]
@@ -322,11 +336,47 @@ def _scored_again(bench: Bench, task: Task, method: Method, image: int) -> bool:
     cell = _stored(bench, task, method, image)
     if cell is None:
         return False
-    with np.load(path_of(bench, task.name, method.name, image).with_suffix(".npz")) as held:
-        draws, truth, y = (torch.from_numpy(held[name]).to(bench.images) for name in ("draws", "truth", "y"))
-    cost = {key: cell[key] for key in ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch")}
+    draws, truth, y = _samples(bench, task, method, image)
+    cost = {key: cell[key] for key in COST if key in cell}
     _score_and_store(bench, task, method, image, draws.unflatten(0, (bench.chains_of(method), -1)), truth, y, cost)
     return True
+
+
+def _larger(bench: Bench, task: Task, method: Method, image: int) -> tuple[Bench, dict[str, Any]] | None:
+    """The grid whose samples are shared, and its cell, where that has at least as many samples."""
+    if bench.samples_of is None or method.family == "exact":
+        return None
+    other = replace(bench, out=bench.samples_of, samples_of=None)
+    try:
+        held = json.loads(path_of(other, task.name, method.name, image).read_text())["settings"]["num_samples"]
+    except (FileNotFoundError, ValueError):
+        return None
+    if held < bench.num_samples:
+        return None
+    other = replace(other, num_samples=held)
+    cell = _stored(other, task, method, image)
+    return None if cell is None or cell["failed"] else (other, cell)
+
+
+def _shared(bench: Bench, task: Task, method: Method, image: int) -> bool:
+    """Score the first samples of another grid's cell; whether there was one. Its seconds are shared out by network calls."""
+    found = _larger(bench, task, method, image)
+    if found is None:
+        return False
+    other, cell = found
+    draws, truth, y = _samples(other, task, method, image)
+    nfe = expected_nfe(bench, method, task.name)
+    part = {key: cell[key] * nfe / cell["nfe"] for key in ("seconds", "cpu_seconds")}
+    cost = {**{key: cell[key] for key in COST if key in cell}, **part, "nfe": nfe, "first_of": other.num_samples}
+    _score_and_store(bench, task, method, image, draws[None, : bench.num_samples], truth, y, cost)
+    return True
+
+
+def _samples(bench: Bench, task: Task, method: Method, image: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A stored cell's samples, truth and y."""
+    with np.load(path_of(bench, task.name, method.name, image).with_suffix(".npz")) as held:
+        draws, truth, y = (torch.from_numpy(held[name]).to(bench.images) for name in ("draws", "truth", "y"))
+    return draws, truth, y
 
 
 def _score_and_store(bench: Bench, task: Task, method: Method, image: int, draws: Tensor, truth: Tensor, y: Tensor, cost: dict[str, Any]) -> None:

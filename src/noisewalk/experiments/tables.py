@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..metrics import features, frechet, kid, mean_and_se
-from .grid import Bench, Grid, expected_nfe, path_of, read_cell
+from .grid import Bench, Grid, block_nfe, path_of, read_cell
 from .presets import LINEAR, METHODS, NONLINEAR
 from .scores import r_hat_of_independent
 
@@ -91,7 +91,7 @@ def estimate(bench: Bench, grid: Grid, blocks: Sequence[tuple[Any, Any, range]])
     calls = {False: seconds_a_call(bench, rows, False), True: seconds_a_call(bench, rows, True)}
     nfe = {False: 0, True: 0}
     for task, method, images in blocks:
-        nfe[method.family not in ("mpgd", "cmedit")] += expected_nfe(bench, method, task.name) * len(images)
+        nfe[method.family not in ("mpgd", "cmedit")] += block_nfe(bench, task, method, images)
     scored = missing * bench.num_samples * (0.0 if bench.extractor is None else _seconds_a_feature(bench))
     seconds = sum(nfe[k] * calls[k] for k in nfe) + scored
     line = f"{missing} cells to compute, {wanted - missing} stored; NFE about {sum(nfe.values()):,}"
