@@ -96,7 +96,7 @@ def test_a_nan_in_one_image_is_not_hidden_by_the_others():
         spoiled = run.draws.clone()
         spoiled[image] = torch.nan
         summary = dataclasses.replace(run, arrays={**run.arrays, "x": spoiled}).summary()
-        assert all(math.isnan(summary[key]) for key in ("r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "jump"))
+        assert all(math.isnan(summary[key]) for key in ("r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "ess_tail_min", "jump"))
 
 
 def test_the_draws_before_a_divergence_are_kept(monkeypatch):

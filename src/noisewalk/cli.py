@@ -92,7 +92,7 @@ def sample(
     num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
     kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc, slice or smc; without it preconditioned HMC.")] = None,
     step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it mala, pcnl and hmc adapt theirs.")] = None,
-    num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc, 8, and of smc, 6.")] = None,
+    num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc, 8 (5 with --num-steps 2), and of smc, 6.")] = None,
     num_particles: Annotated[int | None, typer.Option(help="Particles of smc; 200.")] = None,
     num_moves: Annotated[str | None, typer.Option(help="Of smc at each temperature: 4, or 2,16 for at least 2 and up to 16 as needed.")] = None,
     rank: Annotated[int | None, typer.Option(help="Of the Gauss-Newton Gaussian: hmc has one of 40 without it; ei, pcnl, slice and smc then have one.")] = None,

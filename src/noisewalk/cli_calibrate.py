@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_options import LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, make_folder, map_of, refuse
+from .cli_options import LIKELIHOOD_HELP, dtype_of, interruptible, kernel_of, make_folder, map_of, refuse, rows_at_once
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def calibrate(
     test: Annotated[str, typer.Option(help="exactness (is the kernel right?) or converged (are its runs long enough?).")] = "exactness",
     kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc, slice or smc; without it the sound default.")] = None,
     step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it an exact kernel's is adapted.")] = None,
-    num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc; 8.")] = None,
+    num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc; 8, or 5 with --num-steps 2.")] = None,
     num_problems: Annotated[int, typer.Option(help="Simulated problems.")] = 200,
     num_draws: Annotated[int, typer.Option(help="Draws the truth is ranked among.")] = 19,
     thin: Annotated[int | None, typer.Option(help="Transitions between draws; 1, and 2 for exactness of hmc, which keeps its velocity.")] = None,
@@ -43,13 +43,14 @@ def calibrate(
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16.")] = "float32",
-    microbatch: Annotated[int, typer.Option(help="Rows per network call.")] = 50,
+    microbatch: Annotated[int | None, typer.Option(help="Rows per network call; 128, fewer of images larger than 32 x 32.")] = None,
 ) -> None:
     """Rank the truth of many simulated problems among the sampler's draws; uniform ranks mean that it is right."""
     from .errors import ConfigError
     from .experiments.calibrate import calibrate as run
     from .likelihoods import parse as parse_likelihood
     from .operators import parse
+    from .plan import leapfrogs
     from .priors.load import load_prior
     from .report.calibration import write_calibration
     from .warmstart import Adam
@@ -66,12 +67,13 @@ def calibrate(
     noise = parse_likelihood(likelihood, sigma_y)
     network = load_prior(prior, label, device, dtype_of(dtype), kind, size, head_channels)
     problem = f"{prior}, {operator}, {noise}"
-    chosen: Any = kernel if kernel is None or kernel == "smc" else kernel_of(kernel, step_size, 8 if num_leapfrog is None else num_leapfrog)
+    phi, steps = map_of(network, num_steps), num_leapfrog
+    chosen: Any = kernel if kernel is None or kernel == "smc" else kernel_of(kernel, step_size, leapfrogs(phi.nfe) if steps is None else steps)
     adapted = step_size is None and hasattr(chosen, "step_size") and getattr(chosen, "adjust", False)
     make_folder(out)
     with interruptible("a calibration keeps nothing before its end"):
         found = run(
-            map_of(network, num_steps),
+            phi,
             parse(operator, network.shape),
             noise,
             chosen,
@@ -80,7 +82,7 @@ def calibrate(
             seed,
             num_draws,
             "auto" if thin is None else thin,
-            microbatch,
+            rows_at_once(network.shape) if microbatch is None else microbatch,
             "auto" if num_warmup is None else num_warmup,
             Adam(60 if warm_start is None else warm_start) if warm_start != 0 else None,
             adapted,

@@ -114,6 +114,7 @@ class Run:
             "r_hat_median": worst("r_hat_median", torch.max),
             "ess_bulk_min": worst("ess_bulk_min", torch.min),
             "ess_bulk_median": worst("ess_bulk_median", torch.min),
+            "ess_tail_min": worst("ess_tail_min", torch.min),
             "jump": worst("jump", torch.min),
             "step_size": step,
             "langevin_time": num_draws * self.thin * step,

@@ -195,12 +195,13 @@ def test_image_diagnostics_of_mixed_chains():
     x[..., 0, :] = -1.0  # a constant border says nothing
     x[..., 1, :] *= 1e-6
     got = image_diagnostics(x)
-    assert set(got) == {"r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "jump"}
+    assert set(got) == {"r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "ess_tail_min", "jump"}
     inner = r_hat(x[..., 2:, :])
     assert inner.max() <= got["r_hat_max"] < 1.05
     assert got["r_hat_median"] < 1.01
     assert got["ess_bulk_min"] <= ess_bulk(x[..., 2:, :]).min()
     assert got["ess_bulk_min"] < got["ess_bulk_median"]
+    assert got["ess_tail_min"] == torch.cat([ess_tail(x)[chains.varying(x)], ess_tail(chains.projections(x))]).min()
     assert abs(got["jump"] - 1) < 5 / math.sqrt(800)
     assert all(type(v) is float for v in got.values())
 

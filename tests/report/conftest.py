@@ -15,6 +15,7 @@ SUMMARY: dict[str, Any] = {
     "acceptance_rate": 0.6181,
     "r_hat_max": 1.0123,
     "ess_bulk_min": 213.71,
+    "ess_tail_min": 187.5,
     "jump": 0.07317,
     "langevin_time": 38.437,
     "chi2": 1.0437,

@@ -19,6 +19,7 @@ def found(data):
         ("ess_bulk_min", 400.0, "good"),
         ("ess_bulk_min", 399.0, "warn"),
         ("ess_bulk_min", 49.0, "bad"),
+        ("ess_tail_min", 50.0, "warn"),
         ("acceptance_rate", 0.6, "good"),
         ("acceptance_rate", 0.3, "warn"),
         ("acceptance_rate", 0.05, "bad"),

@@ -146,17 +146,18 @@ def projections(draws: Tensor | np.ndarray, num: int = 64, seed: int = 0) -> Ten
 
 
 def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
-    """R-hat, bulk ESS and jump of one image's chains, worst and median.
+    """R-hat, bulk and tail ESS and jump of one image's chains, worst and median.
 
-    R-hat and ESS are taken over the pixels that vary (`varying`) and 64 random projections (`projections`) together, the jump over the projections.
+    R-hat and both ESS are taken over the pixels that vary (`varying`) and 64 random projections (`projections`) together, the jump over the projections.
 
     Arguments:
         draws: (chain, draw, *x).
 
     Returns:
-        `r_hat_max`, `r_hat_median`, `ess_bulk_min`, `ess_bulk_median`, `jump` (median); all NaN for fewer than 4 draws or where no pixel varies.
+        `r_hat_max`, `r_hat_median`, `ess_bulk_min`, `ess_bulk_median`, `ess_tail_min`, `jump` (median); all NaN for fewer than 4
+        draws or where no pixel varies.
     """
-    names = ("r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "jump")
+    names = ("r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "ess_tail_min", "jump")
     mask = varying(draws)
     if not mask.any():
         return dict.fromkeys(names, math.nan)
@@ -164,8 +165,8 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
     both = torch.cat([_map(_r_hat_and_ess, draws)[:, mask], _map(_r_hat_and_ess, probes)], -1)
     if len(probes) < 2:
         both[0] = math.nan
-    ratio, ess = both
-    values = (ratio.max(), _median(ratio.sort().values), ess.min(), _median(ess.sort().values), _median(jump(probes).sort().values))
+    ratio, ess, tail = both
+    values = (ratio.max(), _median(ratio.sort().values), ess.min(), _median(ess.sort().values), tail.min(), _median(jump(probes).sort().values))
     return dict(zip(names, map(float, values), strict=True))
 
 
@@ -239,7 +240,7 @@ def _r_hat_of(halves: Tensor) -> tuple[Tensor, Tensor]:
 
 def _r_hat_and_ess(x: Tensor) -> Tensor:
     ratio, z = _r_hat_of(_split(x))
-    return torch.stack([ratio, _ess(z)])
+    return torch.stack([ratio, _ess(z), _ess_tail(x)])
 
 
 def _ess(x: Tensor) -> Tensor:

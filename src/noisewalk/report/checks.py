@@ -99,6 +99,11 @@ def _ess(value: float) -> Verdict:
     return mark, text + (f"The mean map is known to {_digits(100 / math.sqrt(value))}\u00a0% of the uncertainty shown." if value > 0 else "")
 
 
+def _ess_tail(value: float) -> Verdict:
+    mark = "good" if value >= ESS_GOOD else "warn" if value >= ESS_BAD else "bad"
+    return mark, f"The same for the ends of the intervals, the 5\u00a0% and 95\u00a0% quantiles. Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}."
+
+
 def _acceptance_without_step(value: float) -> Verdict:
     return "", "One over the number of points tried until one is accepted: slice sampling has no step size, and a small share only means more network calls."
 
@@ -168,6 +173,7 @@ def _trust(data: ReportData, num_observed: int, std: float) -> list[Row]:
     return [
         ("r_hat_max", "R-hat", chains, _r_hat),
         ("ess_bulk_min", "ESS, bulk", draws, _ess),
+        ("ess_tail_min", "ESS, tail", draws, _ess_tail),
         ("memory", "Memory of the particles", "", _memory),
         ("acceptance_rate", "Acceptance", "this run has no accept step to report", _acceptance if data.has_step else _acceptance_without_step),
         ("divergences", "Diverging proposals", "", _diverging),
