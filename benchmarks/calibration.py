@@ -17,7 +17,7 @@ Every run is written to --out (numbers, plot and page) when it is done; the same
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ KERNELS: dict[str, Any] = {
     "em": Unadjusted(1e-3),
     "mala": nw.Langevin(1e-3, adjust=True),
     "pcnl": nw.Langevin(1e-3, "ei", adjust=True),
-    "hmc": nw.HMC(0.02, 4),  # around N(0, I), with this step
+    "hmc": nw.HMC(0.02, 4),  # around N(0, I), with this step for exactness
     "slice": nw.EllipticalSlice(),
     "hmc-gn": None,  # the default kernel: around a Gauss-Newton Gaussian for every y
 }
@@ -82,8 +82,9 @@ def main() -> None:
         for name in ["em"] if args.part == "paper" else args.kernels:
             if args.part == "paper" and text not in PAPER_STEP:
                 continue
+            kernel = "smc" if name == "smc" else kernel_of(network, text, name, args)
             if args.part == "r-hat":
-                print(f"{args.prior}, {text}, {name}: {convergence(network, text, name, args)}", flush=True)
+                print(f"{args.prior}, {text}, {name}: {convergence(network, text, name, kernel, args)}", flush=True)
                 continue
             folder = args.out / f"{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}-{args.part}-{name}"
             settings = {k: getattr(args, k) for k in ("problems", "draws", "thin", "warmup", "carried", "seed")}
@@ -91,24 +92,23 @@ def main() -> None:
             if kept.exists() and (before := json.loads(kept.read_text())) != settings:
                 raise SystemExit(f"{folder} was made with {before}, now {settings}: give another --out")
             if not (folder / "calibration.json").exists():
-                run(network, text, name, folder, args)
+                run(network, text, name, kernel, folder, args)
                 kept.write_text(json.dumps(settings))
             rows.append((args.prior, text, name, json.loads((folder / "calibration.json").read_text())))
             if args.part == "converged" and name != "smc":
-                print(f"{folder.name}: {convergence(network, text, name, args)}", flush=True)
+                print(f"{folder.name}: {convergence(network, text, name, kernel, args)}", flush=True)
     table(rows)
 
 
-def run(network: Any, text: str, name: str, folder: Path, args: argparse.Namespace) -> None:
+def run(network: Any, text: str, name: str, kernel: Any, folder: Path, args: argparse.Namespace) -> None:
     """One calibration, written to its folder."""
     began = time.perf_counter()
     phi, operator, noise = network.map(), nw.operators.parse(text, network.shape), nw.likelihoods.Gaussian(args.sigma_y)
     common: dict[str, Any] = {"num_problems": args.problems, "seed": args.seed, "num_draws": args.draws, "microbatch": 50}
     if args.part == "paper":
         common |= {"test": "converged", "warm_start": PAPER_ADAM}
-        kernel: Any = nw.Langevin(PAPER_STEP[text])
+        kernel = nw.Langevin(PAPER_STEP[text])
     else:
-        kernel = "smc" if name == "smc" else KERNELS[name]
         common["adapted"] = hasattr(kernel, "step_size") and name not in ("em", "hmc")  # adapted it would be around the Gauss-Newton Gaussian, as hmc-gn is
         if args.part == "converged":
             common |= {"test": "converged", "thin": args.thin, "num_carried": args.carried}
@@ -118,12 +118,26 @@ def run(network: Any, text: str, name: str, folder: Path, args: argparse.Namespa
     print(f"{folder.name}: {time.perf_counter() - began:.0f} s, {found}", flush=True)
 
 
-def convergence(network: Any, text: str, name: str, args: argparse.Namespace) -> str:
+def fitted(network: Any, text: str, args: argparse.Namespace) -> float:
+    """The step of HMC around N(0, I) that four other problems of the kind adapt to: `nw.calibrate` adapts one around a Gauss-Newton Gaussian alone."""
+    target = simulated(network, text, args.sigma_y, args.seed + 8, 4)
+    run = nw.sample(target, KERNELS["hmc"], 1, 4, args.warmup, adapt=nw.DualAveraging(), seed=args.seed + 2)
+    return float(torch.as_tensor(run.arrays["step_size"][...]).mean())
+
+
+def kernel_of(network: Any, text: str, name: str, args: argparse.Namespace) -> Any:
+    """The kernel; that of "hmc" has a given step for exactness, a fitted one for converged runs."""
+    kernel = KERNELS[name]
+    return replace(kernel, step_size=fitted(network, text, args)) if name == "hmc" and args.part == "converged" else kernel
+
+
+def convergence(network: Any, text: str, name: str, kernel: Any, args: argparse.Namespace) -> str:
     """The largest R-hat of 4 chains, mean and largest of 4 problems; kept in --out."""
     kept = args.out / f"r-hat-{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}-{name}-{args.draws}-{args.warmup}-{args.thin}.json"
     if not kept.exists():
-        kernel, target = KERNELS[name], simulated(network, text, args.sigma_y, args.seed + 7, 4)
-        adapt: Any = nw.DualAveraging() if hasattr(kernel, "step_size") else "auto"
+        target = simulated(network, text, args.sigma_y, args.seed + 7, 4)
+        given = name == "hmc" and args.part == "converged"
+        adapt: Any = None if given else nw.DualAveraging() if hasattr(kernel, "step_size") else "auto"
         times = 1 if kernel is None or args.part != "r-hat" else max(1, 8 // kernel.evaluations)
         run = nw.sample(target, kernel, args.draws, 4, times * args.warmup, times * args.thin, adapt=adapt, seed=args.seed + 1)
         found = {"r_hat": [image_diagnostics(run.draws[k])["r_hat_max"] for k in range(4)], "nfe": run.nfe // 16}
