@@ -222,6 +222,31 @@ def test_nan_and_inf_are_counted_and_name_missing(tmp_path: Path) -> None:
         load_measurement(path, (1, 4, 4), missing="nan")
 
 
+def test_a_number_can_mark_gaps(tmp_path: Path) -> None:
+    values = noise(1, 4, 4)
+    values[0, 1, :3] = -9999.0
+    path = npy(tmp_path / "a.npy", values)
+    with pytest.raises(ConfigError, match=r"far outside 0 to 0\.3.*--missing VALUE"):
+        load_measurement(path, (1, 4, 4), ValueRange(0.0, 0.3))
+    y, observed, _ = load_measurement(path, (1, 4, 4), ValueRange(-1.5, 1.5), missing="-9999")
+    assert observed is not None
+    assert torch.equal(observed, torch.from_numpy(values != -9999.0))
+    assert not y[~observed].any()
+    y, observed, _ = load_measurement(npy(tmp_path / "b.npy", np.where(values < -9.0, np.nan, values)), (1, 4, 4), missing="NaN")
+    assert observed is not None
+    assert int(observed.sum()) == 13
+
+
+def test_what_the_operator_does_not_read_may_be_anything(tmp_path: Path) -> None:
+    values, read = noise(1, 4, 4), torch.ones(1, 4, 4, dtype=torch.bool)
+    values[0, 0], read[0, 0] = np.nan, False
+    y, observed, _ = load_measurement(npy(tmp_path / "a.npy", values), (1, 4, 4), read=read)
+    assert observed is None
+    assert torch.equal(y, torch.from_numpy(np.nan_to_num(values)))
+    with pytest.raises(ConfigError, match="no observed entry"):
+        load_measurement(tmp_path / "a.npy", (1, 4, 4), missing="nan", read=~read)
+
+
 def test_missing_nan_leaves_exactly_the_nan_entries_out(tmp_path: Path) -> None:
     values = noise(3, 4, 4)
     gaps = np.random.default_rng(1).random((3, 4, 4)) < 0.3

@@ -1,5 +1,6 @@
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from noisewalk.repr import describe, readable
@@ -79,6 +80,43 @@ def test_what_closes_over_other_values_is_told_apart():
     assert describe(scaled(1)) != describe(scaled(100))
     assert describe(scaled(1)) == describe(scaled(1))
     assert describe(scaled(torch.ones(2))) != describe(scaled(torch.zeros(2)))
+
+
+FACTOR = 2.0
+
+
+def times_factor(x):
+    return FACTOR * x
+
+
+def outer(name):
+    return {"sin": lambda x: (lambda y: torch.sin(y))(x), "cos": lambda x: (lambda y: torch.cos(y))(x)}[name]
+
+
+class Instrument:
+    def __init__(self, gain):
+        self.gain = gain
+
+    def measure(self, x):
+        return self.gain * x
+
+
+def test_what_a_function_reads_and_calls_is_part_of_it(monkeypatch):
+    before = describe(times_factor)
+    monkeypatch.setattr(f"{__name__}.FACTOR", 3.0)
+    assert describe(times_factor) != before
+    assert describe(outer("sin")) != describe(outer("cos"))
+    assert describe(Instrument(1.0).measure) != describe(Instrument(2.0).measure)
+    assert describe(Instrument(1.0).measure) == describe(Instrument(1.0).measure)
+
+
+def test_a_large_array_is_told_from_another():
+    a = np.zeros(5000)
+    b = a.copy()
+    b[2500] = 1.0
+    assert describe(a) != describe(b)
+    assert describe(scaled(a)) != describe(scaled(b))
+    assert describe(np.float64(0.5)) == repr(np.float64(0.5))
 
 
 def test_modules_without_weights_are_told_apart_by_their_settings():

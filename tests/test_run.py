@@ -33,12 +33,12 @@ def test_a_killed_run_resumes_to_the_bitwise_same_draws(tmp_path, evaluations, m
     victim, calls = target(), 0
     evaluate = victim._evaluate
 
-    def dying(*args):
+    def dying(*args, **options):
         nonlocal calls
         calls += 1
         if calls > evaluations:
             raise KilledError
-        return evaluate(*args)
+        return evaluate(*args, **options)
 
     monkeypatch.setattr(victim, "_evaluate", dying)
     with pytest.raises(KilledError):
@@ -58,6 +58,45 @@ def test_another_specification_is_refused(tmp_path):
     nw.sample(target(), KERNEL, **settings(), store=tmp_path / "run")
     with pytest.raises(StoreError, match="seed"):
         nw.sample(target(), KERNEL, **settings(), seed=1, store=tmp_path / "run")
+
+
+GAIN = 1.0
+
+
+class Scale(torch.nn.Module):
+    def __init__(self, gain):
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, x):
+        return self.gain * x
+
+
+def scaled_by_a_global(x):
+    return scale(x)
+
+
+def scale(x):
+    return GAIN * x
+
+
+@pytest.mark.parametrize(("before", "after"), [(Scale(1.0), Scale(1.5)), (scaled_by_a_global, None)], ids=["attribute of a module", "global of a function"])
+def test_a_stored_run_of_a_model_that_was_changed_is_refused(tmp_path, monkeypatch, before, after):
+    def made(operator):
+        kept = target()
+        return nw.NoisePosterior(kept.phi, operator, kept.likelihood, kept.y)
+
+    nw.sample(made(before), KERNEL, **settings(), store=tmp_path / "run")
+    same = nw.sample(made(before), KERNEL, **settings(), store=tmp_path / "run")
+    assert same.complete
+    monkeypatch.setattr(f"{__name__}.GAIN", 1.5)
+    with pytest.raises(StoreError, match="operator or likelihood has changed"):
+        nw.sample(made(after or before), KERNEL, **settings(), store=tmp_path / "run")
+
+
+def test_a_run_prints_as_one_line():
+    run = nw.sample(target(), KERNEL, **settings())
+    assert repr(run) == f"Run(2 images, 3 chains, 6 draws of shape (4,), {run.nfe:,} network calls)"
 
 
 def test_every_network_call_is_counted():

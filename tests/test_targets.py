@@ -208,7 +208,15 @@ def test_the_nll_is_summed_in_float64_whatever_the_network_computes_in():
     ("change", "says"),
     [
         ({"y": torch.zeros(2, 4)}, r"y has shape \(2, 4\), but A\(x\) of one image has shape \(3,\)"),
-        ({"y": torch.zeros(3)}, r"y must be \(images, 3\)"),
+        ({"y": torch.zeros(3)}, r"give y\[None\]"),
+        ({"y": torch.zeros(2, 3, dtype=torch.complex64)}, "view_as_real"),
+        ({"observed": np.ones((2, 3), dtype=bool)}, "bool tensor.* ndarray"),
+        ({"phi": torch.nn.Linear(4, 4)}, r"nw.maps.Generator.*got Linear"),
+        ({"operator": 3}, "operator must be a function"),
+        ({"operator": lambda x: torch.fft.fft(x)[:, :3]}, "real tensor, got torch.complex64.*view_as_real"),
+        ({"operator": lambda x: x[:, :3].detach().numpy()}, "real tensor, got ndarray"),
+        ({"likelihood": 0.1}, r"likelihood must be such as .*got 0.1"),
+        ({"likelihood": nw.likelihoods.Gaussian(torch.ones(2))}, r"sigma_y of shape \(2,\) does not broadcast"),
         ({"y": torch.tensor(0.0)}, r"y has shape \(\)"),
         ({"y": torch.tensor([[0.0, float("nan"), float("inf")]])}, "2 entries that are not finite.*observed"),
         ({"observed": torch.ones(2, 3)}, "must be a bool tensor"),
@@ -219,9 +227,28 @@ def test_the_nll_is_summed_in_float64_whatever_the_network_computes_in():
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_border(change, says):
-    arguments = {"y": torch.zeros(2, 3), "observed": None, "microbatch": None, **change}
+    whole = {"phi": nw.maps.Warp((4,)), "operator": Matrix(), "likelihood": nw.likelihoods.Gaussian(SIGMA)}
+    arguments = {**whole, "y": torch.zeros(2, 3), "observed": None, "microbatch": None, **change}
     with pytest.raises(ConfigError, match=says):
-        nw.NoisePosterior(nw.maps.Warp((4,)), Matrix(), nw.likelihoods.Gaussian(SIGMA), **arguments)
+        nw.NoisePosterior(**arguments)
+
+
+def test_a_network_of_another_type_than_y_is_named():
+    phi = nw.maps.Generator(torch.nn.Linear(4, 4).eval().requires_grad_(False), (4,), (4,))
+    for y, ok in ((torch.zeros(1, 3), True), (torch.zeros(1, 3, dtype=torch.float64), False)):
+        posterior, z = nw.NoisePosterior(phi, Matrix(), nw.likelihoods.Gaussian(SIGMA), y), torch.zeros(2, 4, dtype=y.dtype)
+        if ok:
+            assert posterior(z).nll.isfinite().all()
+        else:
+            with pytest.raises(ConfigError, match=r"torch.float64, the type of y.*y.float"):
+                posterior(z)
+
+
+def test_an_operator_that_cuts_the_gradient_is_named():
+    cut = {"operator": lambda x: x[:, :3].detach(), "likelihood": nw.likelihoods.Gaussian(SIGMA), "y": torch.zeros(1, 3)}
+    with pytest.raises(ConfigError, match="differentiable=False"):
+        nw.NoisePosterior(nw.maps.Warp((4,)), **cut)(torch.zeros(2, 4))
+    assert not nw.NoisePosterior(nw.maps.Warp((4,)), **cut, differentiable=False)(torch.zeros(2, 4)).grad.any()
 
 
 @pytest.mark.parametrize("rows", [0, 3])

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from .samplers.smc import Ladder
     from .warmstart import Adam
 
+NARROW = 0.2
+"""Share of the value range below which a measurement is remarked on."""
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Samples from p(x | y) with generative priors.")
-priors_app = typer.Typer(help="List and show priors.", no_args_is_help=False, invoke_without_command=True)
+priors_app = typer.Typer(help="List, show, get and push priors.", no_args_is_help=False, invoke_without_command=True)
 train_app = typer.Typer(help="Train priors.", no_args_is_help=True)
 app.add_typer(priors_app, name="priors")
 app.add_typer(train_app, name="train")
@@ -104,7 +107,7 @@ def sample(
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate; 0.01.")] = None,
     range: Annotated[tuple[float, float] | None, typer.Option(metavar="LO HI", help="Values that stand for -1 and 1.")] = None,
     fit: Annotated[str | None, typer.Option(help="crop, resize or pad a clean image of another size.")] = None,
-    missing: Annotated[str | None, typer.Option(help="nan, or a mask file (nonzero = observed).")] = None,
+    missing: Annotated[str | None, typer.Option(help="What marks gaps: nan, a number such as -9999, or a mask file (nonzero = observed).")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default runs/INPUT-OPERATOR.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an existing run.")] = False,
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
@@ -157,11 +160,15 @@ def sample(
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
-    """Rebuild report.html, summary.json and the pictures from a run."""
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder, also one of nw.sample(..., store=...).")],
+    title: Annotated[str | None, typer.Option(help="One line; else the run's own.")] = None,
+    range: Annotated[tuple[float, float] | None, typer.Option(metavar="LO HI", help="Values that stand for -1 and 1; else the run's own.")] = None,
+) -> None:
+    """Rebuild report.html, summary.json, the pictures, mean.npy and std.npy from a run."""
     from .report.build import build_report
 
-    print(build_report(run))
+    print(build_report(run, title, range))
 
 
 def _plan(
@@ -226,6 +233,9 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     print(f"{_head(problem)}  value range {low:g} {high:g}")
     print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE about {nfe:,}")
     print(f"  into {folder}", flush=True)
+    seen = problem.y if problem.observed is None else problem.y[problem.observed]
+    if problem.truth is None and float(seen.max() - seen.min()) < 2 * NARROW:
+        print(f"  note: the measurement fills {50 * float(seen.max() - seen.min()):.2g} % of {low:g} to {high:g}: is that its --range LO HI?", flush=True)
 
 
 def _conclude(folder: Path) -> None:
@@ -233,6 +243,11 @@ def _conclude(folder: Path) -> None:
 
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     keys = ("psnr", "ssim", "lpips", "chi2", "noise_level", "r_hat_max", "ess_bulk_min", "acceptance_rate", "nfe", "seconds")
+    if summary["r_hat_max"] is None and summary["num_chains"] > 1:  # JSON has no infinity
+        from .run import open_run
+
+        stuck = open_run(folder).summary()["r_hat_max"]
+        summary["r_hat_max"] = stuck if math.isinf(stuck) else None
     print("  " + "  ".join(f"{k} {summary[k]:.4g}" for k in keys if summary.get(k) is not None), flush=True)
 
 

@@ -153,7 +153,11 @@ def load_image(path: str | Path, shape: tuple[int, ...], value_range: ValueRange
 
 
 def load_measurement(
-    path: str | Path, shape_y: tuple[int, ...], value_range: ValueRange | None = None, missing: str | Path | None = None
+    path: str | Path,
+    shape_y: tuple[int, ...],
+    value_range: ValueRange | None = None,
+    missing: str | Path | None = None,
+    read: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None, ValueRange]:
     """Read a measurement y = A(x) + noise that was really made; it must have exactly the shape that A produces.
 
@@ -161,29 +165,46 @@ def load_measurement(
         path: a file that `read_array` reads.
         shape_y: shape of A(x); a file of shape (H, W) stands for (1, H, W).
         value_range: what -1 and 1 stand for; None: by the file's dtype. (-1, 1) takes y as it is, as counts need.
-        missing: "nan": NaN entries are not observed; otherwise a mask file (see `load_mask`); None: every entry is observed.
+        missing: "nan" or a number, such as "-9999": entries of this value are not observed; otherwise a mask file (see `load_mask`); None: all are.
+        read: bool, broadcastable to shape_y: entries that the operator observes at all; None: all.
 
     Returns:
-        y, float32, 0 where not observed; observed, bool of shape_y, or None without `missing`; the range used.
+        y, float32, 0 where not observed; what `missing` leaves, bool of shape_y, or None without it; the range used.
 
     Raises:
         ConfigError: the file or mask cannot be used, the shape differs, observed entries are not finite (names --missing), none is observed, or
-            floats without a range exceed `MEASUREMENT_BOUND` (names --range).
+            values exceed `MEASUREMENT_BOUND` (names --range), unless the range is (-1, 1).
     """
     reading = read_array(path)
     values = _with_shape(reading, tuple(shape_y))
-    observed = None if missing is None else torch.from_numpy(~np.isnan(values)) if missing == "nan" else load_mask(missing, shape_y)
-    if observed is not None and not observed.any():
-        raise ConfigError(f"{path} has no observed entry: --missing {missing} marks all {values.size} as missing")
-    kept = values if observed is None else values[observed.numpy()]
+    observed = None if missing is None else _present(values, missing, shape_y)
+    seen = torch.ones(tuple(shape_y), dtype=torch.bool) if observed is None else observed
+    if read is not None:
+        seen = seen & read.cpu().expand(shape_y)
+    if not seen.any():
+        raise ConfigError(f"{path} has no observed entry: --missing {missing} and the operator leave none of {values.size}")
+    kept = values[seen.numpy()]
     value_range = value_range or _implied_range(Reading(kept, reading.path), MEASUREMENT_BOUND)
     y = value_range.to_unit(values)
-    bad = ~y.isfinite() if observed is None else ~y.isfinite() & observed
+    bad = ~y.isfinite() & seen
     if bad.any():
         nan = int((y.isnan() & bad).sum())
         counts = f"{nan} NaN and {int(bad.sum()) - nan} infinite values"
         raise ConfigError(f"{path} has {counts} among {kept.size} observed entries; --missing nan leaves NaN out, --missing FILE the zeros of a mask")
-    return (y if observed is None else y.masked_fill(~observed, 0.0)), observed, value_range
+    y = y.masked_fill(~seen, 0.0)
+    if value_range != ValueRange(-1.0, 1.0) and y.abs().max() > MEASUREMENT_BOUND:
+        far = f"{path} has values in {_span(kept)}, far outside {value_range.low:g} to {value_range.high:g}"
+        raise ConfigError(f"{far}: give their --range LO HI, or --missing VALUE where that marks gaps")
+    return y, observed, value_range
+
+
+def _present(values: np.ndarray, missing: str | Path, shape: tuple[int, ...]) -> Tensor:
+    """Which entries are there: other than NaN, other than a number, or the mask file's."""
+    try:
+        gap = float(str(missing))
+    except ValueError:
+        return load_mask(missing, shape)
+    return torch.from_numpy(~np.isnan(values) if math.isnan(gap) else values != gap)
 
 
 def load_mask(path: str | Path, shape: tuple[int, ...]) -> Tensor:

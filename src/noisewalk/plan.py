@@ -110,7 +110,7 @@ def resolve(
     for name, given, kind in (("warm_start", warm_start, Adam), ("adapt", adapt, DualAveraging)):
         if given is not None and given != "auto" and not isinstance(given, kind):
             raise ConfigError(f"{name} must be nw.{kind.__name__}(...), 'auto' or None, got {given!r}")
-    if kernel is not None and not hasattr(kernel, "step"):
+    if kernel is not None and (isinstance(kernel, type) or not hasattr(kernel, "step")):
         raise ConfigError(f"kernel must be an object with a step method, such as nw.HMC(0.1, 8), or None, got {kernel!r}")
     if num_warmup != "auto" and (not isinstance(num_warmup, int) or num_warmup < 0):
         raise ConfigError(f"num_warmup must be 'auto' or an integer of at least 0, got {num_warmup!r}")

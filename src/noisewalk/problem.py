@@ -187,7 +187,7 @@ def from_measurement(
         likelihood: text for `likelihoods.parse`, in the file's unit; under "poisson" y is taken as counts, whatever the range.
         sigma_y: noise level of "gaussian" in the file's unit.
         value_range: None takes the file's type's range, for counts (-1, 1).
-        missing: "nan", or a mask file; None for no gaps.
+        missing: "nan", a number, or a mask file; None for no gaps.
         device: where the tensors live.
 
     Returns:
@@ -195,7 +195,8 @@ def from_measurement(
     """
     A = parse(operator, prior.shape)
     counts = isinstance(parse_likelihood(likelihood, sigma_y), Poisson)
-    y, observed, read_as = load_measurement(path, output_shape_of(A, prior.shape), UNSCALED if counts else value_range, missing)
+    shape = output_shape_of(A, prior.shape)
+    y, observed, read_as = load_measurement(path, shape, UNSCALED if counts else value_range, missing, observed_of(A, prior.shape))
     bounds = value_range or read_as
     gaps = None if observed is None else observed[None].to(device)
     chosen = parse_likelihood(likelihood, sigma_y, bounds.half)

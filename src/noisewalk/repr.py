@@ -2,8 +2,11 @@
 
 import hashlib
 from dataclasses import fields
+from types import CodeType, MethodType
 from typing import Any, TypeVar
 
+PLAIN = (bool, int, float, complex, str)
+"""Globals that are part of a function that reads them; arrays are too."""
 T = TypeVar("T")
 
 
@@ -14,7 +17,8 @@ def describe(value: Any) -> str:
         value: anything that a map, operator, likelihood or kernel is made of.
 
     Returns:
-        The text; tensors and modules by shape and the first 8 hex digits of the SHA-256 of their content.
+        The text; tensors, arrays and modules by shape and the first 8 hex digits of the SHA-256 of their content, functions by that of their code and of
+        what they hold. What a function calls is known by name alone.
     """
     import torch
 
@@ -22,6 +26,8 @@ def describe(value: Any) -> str:
         return f"Tensor{list(value.shape)}#{_digest([value])}"
     if isinstance(value, torch.nn.Module):
         return f"{type(value).__name__}#{_digest(list(value.state_dict().values()), repr(value))}"
+    if _is_array(value):
+        return f"array{list(value.shape)}#{hashlib.sha256(f'{value.dtype}'.encode() + value.tobytes()).hexdigest()[:8]}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(describe(v) for v in value) + "]"
     if type(value).__repr__ is object.__repr__ or (callable(value) and hasattr(value, "__qualname__")):
@@ -50,14 +56,28 @@ def readable(cls: type[T]) -> type[T]:
 def _held(value: Any) -> str:
     """What tells one function or instance from another of the same name: its code, what it closes over, its attributes."""
     cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-    held = [*cells, *(getattr(value, "__defaults__", None) or ()), *getattr(value, "__dict__", {}).values()]
+    owner = [value.__self__] if isinstance(value, MethodType) else []
+    held = [*cells, *(getattr(value, "__defaults__", None) or ()), *getattr(value, "__dict__", {}).values(), *owner]
     code = getattr(value, "__code__", None)
     if code is None and not held:
         return ""
-    sha = hashlib.sha256(b"" if code is None else code.co_code + repr([c for c in code.co_consts if not hasattr(c, "co_code")]).encode())
-    for item in held:
+    sha = hashlib.sha256(b"" if code is None else _code(code))
+    names = getattr(value, "__globals__", {})
+    read = (names[name] for name in getattr(code, "co_names", ()) if name in names)
+    for item in [*held, *(v for v in read if isinstance(v, PLAIN) or _is_array(v))]:
         sha.update(describe(item).encode())
     return f"#{sha.hexdigest()[:8]}"
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a value is a numpy array of numbers, without the import."""
+    return hasattr(value, "__array_interface__") and getattr(value, "ndim", 0) > 0 and value.dtype.kind != "O"
+
+
+def _code(code: CodeType) -> bytes:
+    """What a function does, functions inside it included: instructions, names and constants."""
+    plain = repr([c for c in code.co_consts if not isinstance(c, CodeType)])
+    return code.co_code + repr(code.co_names).encode() + plain.encode() + b"".join(_code(c) for c in code.co_consts if isinstance(c, CodeType))
 
 
 def _digest(tensors: list[Any], text: str = "") -> str:

@@ -1,5 +1,6 @@
 """`sample`: the posterior's draws as a `Run`; `open_run` reads one back, finished or not."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import noise as keyed
 from .adapt import DualAveraging
 from .errors import ConfigError, DivergedError
 from .loop import Plan, run_loop
@@ -17,10 +19,14 @@ from .samplers.preconditioner import Refresh
 from .types import Kernel
 from .warmstart import Adam
 
+FREE = ("num_draws", "command", "probe")
+"""What may change when a stored run goes on; the probe is compared with a tolerance."""
+SAME = 1e-3
+"""Relative difference of the probe that other threads or another library version may make."""
 DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """Draws and what they cost; the leading axes of every array are (image, chain, draw).
 
@@ -51,6 +57,11 @@ class Run:
     log_evidence: Tensor | None = None
     memory: Tensor | None = None
     log_evidence_error: Tensor | None = None
+
+    def __repr__(self) -> str:
+        images, chains, draws = self.draws.shape[:3]
+        there = f"{images} images, {chains} chains, {draws} draws of shape {tuple(self.draws.shape[3:])}"
+        return f"Run({there}, {self.nfe:,} network calls{'' if self.complete else ', not complete'})"
 
     @property
     def draws(self) -> Any:
@@ -201,7 +212,8 @@ def sample(
         warm_start: Adam's settings; "auto" is `Adam()`; None starts at z ~ N(0, I).
         adapt: step-size adaptation during the warm-up.
         seed: of all noise, 0 to 2^56 - 1.
-        store: folder of a run on disk; if it holds this very run, sampling goes on where it stopped.
+        store: folder of a run on disk; if it holds this very run, sampling goes on where it stopped, also with more draws. A map, operator or likelihood that
+            was changed meanwhile is refused. `nw.report.build_report(store)` makes the page.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
         refresh: when the warm-up computes a kernel's Gauss-Newton Gaussian anew; "auto": `Refresh()` for the default kernel, None for a given one.
 
@@ -314,9 +326,11 @@ def into_folder(
     """
     from .store import RunStore
 
-    spec = {**spec_of(target, plan), "problem": dict(problem or {})} | ({} if command is None else {"command": command})
+    spec = {**spec_of(target, plan), "problem": dict(problem or {}), "probe": _probe(target)} | ({} if command is None else {"command": command})
+    if resume:
+        _same_model(Path(folder), spec)
     shapes = (target.num_images, num_chains, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
-    with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), resume=resume) as store:
+    with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), free=FREE, resume=resume) as store:
         fixed = {"y": target.y, "num_observed": target.num_observed, **(arrays or {})}
         if target.observed is not None:
             fixed["observed"] = target.observed
@@ -325,6 +339,36 @@ def into_folder(
         drive(store)
         store.mark_complete()
     return open_run(folder)
+
+
+def _probe(target: Any) -> dict[str, float]:
+    """What the map, the operator and the likelihood say at one fixed z: whoever changes them under the same names changes this. Its call is not counted."""
+    if not hasattr(target, "value"):
+        return {}
+    first, nfe = torch.zeros(1, dtype=torch.int64, device=target.y.device), target.nfe
+    z = keyed.rows(0, 1, device=target.y.device).normal(tuple(target.shape), keyed.PROBE, target.y.dtype)
+    state = target.value(z, first, target.num_images)
+    target.nfe = nfe
+    x = state.x.to(torch.float64).flatten()
+    u = keyed.rows(1, 1, device=x.device).normal((len(x),), keyed.PROBE, torch.float64)[0]
+    found = {"size": float(x.norm()), "along": float(x @ u / u.norm()), "nll": float(state.nll[0])}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _same_model(folder: Path, spec: dict[str, Any]) -> None:
+    """StoreError where the run in a folder was made with a map, an operator or a likelihood of the same name that says something else."""
+    from .errors import StoreError
+    from .run_folder import normal, read_spec
+
+    stored = (read_spec(folder) or {}) if folder.is_dir() else {}
+    if any(stored.get(key) != value for key, value in normal(spec).items() if key not in FREE):
+        return  # the store says what differs
+    before, probe = stored.get("probe", {}), spec["probe"]
+    for name in before.keys() & probe.keys():
+        scale = max(abs(before[name]), abs(probe[name]), before.get("size", 0.0) if name == "along" else 0.0, 1e-9)
+        if abs(before[name] - probe[name]) > SAME * scale:
+            told = f"at one fixed z {'L_y is' if name == 'nll' else 'the image has'} {before[name]:g} there and {probe[name]:g} now"
+            raise StoreError(f"{folder} holds another run: its map, operator or likelihood has changed ({told}); give another folder")
 
 
 def open_run(folder: str | Path) -> Run:

@@ -13,6 +13,8 @@ from .operators import observed_of
 from .repr import describe
 from .types import Likelihood, NoiseMap, Operator, Product, State
 
+STACKED = "of complex numbers stack real and imaginary parts, torch.view_as_real(...), in the operator and in y"
+
 
 class NoisePosterior:
     """Evaluates L_y(Phi(z)) and its gradient in z, for many images and chains in one batch.
@@ -23,13 +25,15 @@ class NoisePosterior:
         phi: map from noise to data.
         operator: A, any callable (B, *x) -> (B, *y).
         likelihood: p(y | A(x)).
-        y: (N, *y), one measurement per image; what is unobserved is never read and may be NaN.
+        y: (N, *y), one measurement per image, real, of the type that the whole run has (float32, as most networks); what is unobserved is never
+            read and may be NaN. Complex measurements go in as `torch.view_as_real(y)`, with an operator that ends in it.
         observed: bool, broadcastable to y, on top of the operator's own: False where a measurement is missing.
         microbatch: rows per network call; None is all at once.
         differentiable: False for a map or operator without gradients; `State.grad` is then 0.
 
     Raises:
-        ConfigError: y's shape is not A's, an observed entry is not finite or not what the likelihood can measure, or nothing is observed.
+        ConfigError: phi, the operator or the likelihood is no such object, y's shape is not A's, A(x) is complex, an observed entry is not finite or not
+            what the likelihood can measure, or nothing is observed.
     """
 
     def __init__(
@@ -44,15 +48,23 @@ class NoisePosterior:
     ) -> None:
         if microbatch is not None and (not isinstance(microbatch, int) or microbatch < 1):
             raise ConfigError(f"microbatch must be a positive number of rows or None, got {microbatch}")
+        if not hasattr(phi, "shape") or not callable(phi):
+            raise ConfigError(f"phi must be a map with a shape, such as prior.map() or nw.maps.Generator(network, shape, data_shape), got {type(phi).__name__}")
+        if not callable(operator):
+            raise ConfigError(f"operator must be a function of x, such as nw.operators.AveragePool(4), got {type(operator).__name__}")
+        if not hasattr(likelihood, "nll"):
+            raise ConfigError(f"likelihood must be such as nw.likelihoods.Gaussian(0.1), got {likelihood!r}")
         self.phi, self.operator, self.likelihood = phi, operator, likelihood
         self.microbatch, self.differentiable = microbatch, differentiable
         self.nfe = 0
         if not isinstance(y, Tensor) or not y.is_floating_point() or (y.ndim > 0 and len(y) == 0):
             found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-            raise ConfigError(f"y must be a floating-point tensor (images, *y) with one image or more, got {found}")
+            stacked = f": {STACKED}" if isinstance(y, Tensor) and y.is_complex() else ""
+            raise ConfigError(f"y must be a floating-point tensor (images, *y) with one image or more, got {found}{stacked}")
         data_shape, y_shape = self._shapes(y)
         if y.ndim == 0 or tuple(y.shape[1:]) != y_shape:
-            raise ConfigError(f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {y_shape}: y must be (images, {', '.join(map(str, y_shape))})")
+            hint = "give y[None]" if tuple(y.shape) == y_shape else f"y must be (images, {', '.join(map(str, y_shape))})"
+            raise ConfigError(f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {y_shape}: {hint}")
         self.data_shape = data_shape
         self.observed = _combine(observed_of(operator, data_shape), observed, y)
         self.y = y if self.observed is None else torch.where(self.observed, y, torch.zeros_like(y))
@@ -61,6 +73,8 @@ class NoisePosterior:
             raise ConfigError(f"y has {bad} entries that are not finite: mark them as missing with `observed` (False where missing)")
         if hasattr(likelihood, "check_measurement"):
             likelihood.check_measurement(self.y, self.observed)
+        with torch.no_grad():  # what does not fit is said here, not after a warm start
+            likelihood.nll(torch.zeros_like(self.y[:1]), self.y[:1], None if self.observed is None else self.observed[:1])
 
     @property
     def num_images(self) -> int:
@@ -169,7 +183,11 @@ class NoisePosterior:
         with torch.no_grad():
             data_shape = getattr(self.phi, "data_shape", None)
             x = self.phi(like.new_zeros(1, *self.phi.shape)) if data_shape is None else like.new_zeros(1, *data_shape)
-            return tuple(x.shape[1:]), tuple(self.operator(x).shape[1:])
+            mean = self.operator(x)
+        if not isinstance(mean, Tensor) or mean.is_complex():
+            found = mean.dtype if isinstance(mean, Tensor) else type(mean).__name__
+            raise ConfigError(f"the operator must give a real tensor, got {found}: {STACKED}")
+        return tuple(x.shape[1:]), tuple(mean.shape[1:])
 
     def _blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:
         total = z.shape[0]
@@ -197,8 +215,15 @@ class NoisePosterior:
         z, gradient = z.detach(), gradient and self.differentiable
         with torch.set_grad_enabled(gradient):
             leaf = z.clone().requires_grad_(gradient)
-            x = self.phi(leaf)
+            try:
+                x = self.phi(leaf)
+            except RuntimeError as error:
+                if "dtype" not in str(error):
+                    raise
+                raise ConfigError(f"the map cannot take {z.dtype}, the type of y: give y in the type of its network, such as y.float()") from error
             nll = self.likelihood.nll(self.operator(x), y, observed)
+        if gradient and not nll.requires_grad:
+            raise ConfigError("no gradient comes back through the operator and the map: write them in torch operations, or give differentiable=False")
         grad = torch.autograd.grad(nll.sum(), leaf)[0] if gradient else torch.zeros_like(z)
         return State(z, x.detach(), nll.detach(), grad)
 
@@ -214,12 +239,13 @@ class NoisePosterior:
 
 
 def _combine(own: Tensor | None, given: Tensor | None, y: Tensor) -> Tensor | None:
-    masks = [m.to(y.device) for m in (own, given) if m is not None]
-    if not masks:
+    given_masks = [m for m in (own, given) if m is not None]
+    if not given_masks:
         return None
-    for mask in masks:
-        if mask.dtype != torch.bool:
-            raise ConfigError(f"observed must be a bool tensor (True = measured), got {mask.dtype}")
+    for mask in given_masks:
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+            raise ConfigError(f"observed must be a bool tensor (True = measured), got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}")
+    masks = [m.to(y.device) for m in given_masks]
     try:
         full = torch.ones_like(y, dtype=torch.bool)
         for mask in masks:

@@ -206,6 +206,14 @@ def test_image_diagnostics_of_mixed_chains():
     assert all(type(v) is float for v in got.values())
 
 
+def test_stuck_chains_are_worth_no_draws():
+    x = torch.arange(4.0).reshape(4, 1, 1, 1, 1).expand(4, 20, 1, 3, 3) + torch.arange(9.0).reshape(1, 3, 3) * 0.1
+    got = image_diagnostics(x)
+    assert got["r_hat_max"] == math.inf
+    assert math.isnan(got["ess_bulk_min"])
+    assert math.isnan(got["ess_tail_min"])
+
+
 def test_image_diagnostics_see_one_bad_chain_and_one_bad_pixel():
     x = torch.from_numpy(ar1(4, 100, 36, 0.0)).reshape(4, 100, 1, 6, 6)
     bad_pixel = x.clone()

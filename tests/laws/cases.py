@@ -112,6 +112,7 @@ MAPS = [
 ]
 
 OPERATORS = [
+    Case("identity", lambda dtype: nw.operators.Identity(), (2, 4, 4)),
     Case("average pool", lambda dtype: nw.operators.AveragePool(2), (2, 4, 4)),
     Case("gaussian blur", lambda dtype: nw.operators.GaussianBlur(kernel_size=5, std=1.0), (2, 6, 5)),
     Case("convolution", lambda dtype: nw.operators.Convolution(KERNEL), (2, 4, 5)),

@@ -11,6 +11,7 @@ from noisewalk.operators import (
     CameraMotionBlur,
     Compose,
     GaussianBlur,
+    Identity,
     NeuralBlur,
     PhaseRetrieval,
     RandomInpainting,
@@ -33,6 +34,8 @@ SHAPE = (3, 32, 32)
         ("inpaint:seed=7,keep=.2", RandomInpainting(0.2, SHAPE, 7)),
         ("box:top=1,left=2,height=3,width=4", BoxInpainting(1, 2, 3, 4)),
         ("hdr", HDR(2.0)),
+        ("identity", Identity()),
+        ("identity+avgpool:factor=4", Compose([Identity(), AveragePool(4)])),
         ("hdr:", HDR(2.0)),
         (" hdr : factor = 1.5 ", HDR(1.5)),
         ("phase", PhaseRetrieval(1.0)),
@@ -95,7 +98,7 @@ def test_white_of_an_image_is_observed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "unknown name ''; known: avgpool, blur, inpaint, box, hdr, motion, phase, neuralblur, conv, mask"),
+        ("", "unknown name ''; known: avgpool, blur, inpaint, box, hdr, identity, motion, phase, neuralblur, conv, mask"),
         ("avgpol:factor=2", "unknown name 'avgpol' .did you mean 'avgpool'"),
         ("HDR", "did you mean 'hdr'"),
         ("phase:oversample=0", "oversample must be a number above 0"),

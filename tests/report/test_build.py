@@ -3,10 +3,12 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import noisewalk as nw
+from noisewalk.errors import ConfigError
 from noisewalk.plan import resolve
 from noisewalk.report.build import _conditioning, read_report_data
 from noisewalk.report.checks import checks
@@ -47,6 +49,33 @@ def test_what_the_chains_cannot_tell_is_said(tmp_path: Path, step: float, chains
     notes, summary = notes_of(tmp_path / "run", step, chains, draws)
     assert [note for note in notes if says in note] == notes[:1]
     assert summary["r_hat_max"] is None or summary["r_hat_max"] > 1.05  # JSON has no infinity
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "band"),
+    [(nw.likelihoods.Gaussian(0.1), "95"), (nw.likelihoods.Laplace(0.1), "not known here"), (nw.likelihoods.StudentT(3.0, 0.1), "not known here")],
+    ids=["gaussian", "laplace", "studentt"],
+)
+def test_a_run_from_python_is_judged_by_its_own_likelihood(tmp_path: Path, likelihood: nw.types.Likelihood, band: str) -> None:
+    target = nw.NoisePosterior(TARGET.phi, lambda x: x.flatten(1)[:, :5], likelihood, torch.zeros(1, 5))
+    nw.sample(target, nw.Langevin(1e-2, adjust=True), 6, 2, warm_start=None, store=tmp_path / "run", progress=False)
+    entry = read_report_data(tmp_path / "run")[0][0]
+    found = {check.key: check for check in checks(entry)}
+    assert band in found["chi2"].text
+    assert (found["chi2_p_value"].value is None) == (band != "95")
+    assert entry.measurement_unit == ""  # an operator of one's own: y is on a scale of its own
+
+
+def test_the_page_of_a_run_takes_a_title_and_a_unit(tmp_path: Path) -> None:
+    run = nw.sample(TARGET, nw.Langevin(1e-2, adjust=True), 6, 2, warm_start=None, store=tmp_path / "run", progress=False)
+    page = nw.report.build_report(tmp_path / "run", "Flux of a field", (0.0, 10.0)).read_text(encoding="utf-8")
+    assert "Flux of a field" in page
+    mean, std = (np.load(tmp_path / "run" / f"{name}.npy") for name in ("mean", "std"))
+    np.testing.assert_allclose(mean, 5.0 + 5.0 * run.mean[0].numpy(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(std, 5.0 * run.std[0].numpy(), rtol=1e-6, atol=1e-7)
+    assert mean.dtype == np.float32
+    with pytest.raises(ConfigError, match="value range"):
+        nw.report.build_report(tmp_path / "run", value_range=(1.0, 1.0))
 
 
 def test_a_run_of_smc_is_not_marked_down_for_being_one(tmp_path: Path) -> None:

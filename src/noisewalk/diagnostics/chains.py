@@ -165,6 +165,7 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
     both = torch.cat([_map(_r_hat_and_ess, draws)[:, mask], _map(_r_hat_and_ess, probes)], -1)
     if len(probes) < 2:
         both[0] = math.nan
+    both[1:] = torch.where(both[0].isinf(), math.nan, both[1:])  # chains stuck each at a place of its own are worth nothing
     ratio, ess, tail = both
     values = (ratio.max(), _median(ratio.sort().values), ess.min(), _median(ess.sort().values), tail.min(), _median(jump(probes).sort().values))
     return dict(zip(names, map(float, values), strict=True))

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,16 +21,17 @@ class Gaussian:
     $$-\log p(y | x) = \sum_{i \in O} \frac{(y_i - A(x)_i)^2}{2 \sigma_i^2} + \log \sigma_i + \frac{1}{2} \log 2 \pi$$
 
     Arguments:
-        sigma_y: standard deviation on the scale of the pixels in [-1, 1], positive; a number, or a tensor that broadcasts to one y.
+        sigma_y: standard deviation on the scale of y (that of pixels in [-1, 1] where y is an image), positive; a number, or a tensor or array that
+            broadcasts to one y: one value for each entry where the noise differs.
 
     Raises:
         ConfigError: if a value is not positive and finite.
     """
 
-    sigma_y: float | Tensor
+    sigma_y: float | Tensor  # an array becomes a tensor
 
     def __post_init__(self) -> None:
-        value = self.sigma_y
+        value = torch.from_numpy(self.sigma_y) if isinstance(self.sigma_y, np.ndarray) else self.sigma_y
         if not isinstance(value, Tensor):
             object.__setattr__(self, "sigma_y", positive("Gaussian", "sigma_y", value, " or a tensor"))
             return

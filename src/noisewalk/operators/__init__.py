@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .compose import Compose
     from .deepinv import from_deepinv
-    from .linear import AveragePool, Convolution, GaussianBlur, adjoint
+    from .linear import AveragePool, Convolution, GaussianBlur, Identity, adjoint
     from .masks import BoxInpainting, MaskInpainting, RandomInpainting
     from .motion import CameraMotionBlur
     from .neural_blur import NeuralBlur
@@ -26,6 +26,7 @@ _MODULES = {
     "Convolution": "linear",
     "GaussianBlur": "linear",
     "HDR": "nonlinear",
+    "Identity": "linear",
     "MaskInpainting": "masks",
     "NeuralBlur": "neural_blur",
     "PhaseRetrieval": "phase",
@@ -45,6 +46,7 @@ __all__ = [
     "Compose",
     "Convolution",
     "GaussianBlur",
+    "Identity",
     "MaskInpainting",
     "NeuralBlur",
     "PhaseRetrieval",

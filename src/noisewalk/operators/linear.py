@@ -1,4 +1,4 @@
-r"""Linear operators: average pooling, and blur by a Gaussian or by any kernel.
+r"""Linear operators: identity, average pooling, and blur by a Gaussian or by any kernel.
 
 They act on the last two axes of x, (B, C, H, W) or (B, H, W), each channel alone. Blurs read beyond the border by reflection without
 repeating the edge, $x_{-i} = x_i$. The adjoint, $\langle A x, y \rangle = \langle x, A^T y \rangle$, is `adjoint`, for masks too.
@@ -60,6 +60,19 @@ class AveragePool:
         if height % self.factor or width % self.factor:
             raise ConfigError(f"AveragePool's factor {self.factor} must divide the image's sides, got {height} x {width}")
         return (*shape[:-2], height // self.factor, width // self.factor)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The image itself: for denoising, and for gaps that the measurement marks."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, *x) -> (B, *x)."""
+        return x
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one y, that of x."""
+        return tuple(shape)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 One step is NAME, NAME:key=value,key=value or NAME:FILE; steps are joined by "+", the first one is applied first:
 
-    avgpool:factor=4          blur:kernel_size=61,std=3      conv:FILE.npy        hdr:factor=2
+    avgpool:factor=4          blur:kernel_size=61,std=3      conv:FILE.npy        hdr:factor=2           identity
     inpaint:keep=0.2,seed=0   box:top=16,left=16,height=32,width=32               mask:FILE.npy  mask:FILE.png
     motion:length=9,seed=0    phase:oversample=1       neuralblur:weights=FILE,seed=0
 
@@ -22,7 +22,7 @@ from ..inputs import load_mask
 from ..readers import read_array
 from .checks import whole_number
 from .compose import Compose
-from .linear import AveragePool, Convolution, GaussianBlur
+from .linear import AveragePool, Convolution, GaussianBlur, Identity
 from .masks import BoxInpainting, MaskInpainting, RandomInpainting
 from .motion import CameraMotionBlur
 from .neural_blur import NeuralBlur
@@ -38,6 +38,7 @@ _CLASSES: dict[str, Callable[..., Operator]] = {
     "box": BoxInpainting,
     "conv": Convolution,
     "hdr": HDR,
+    "identity": Identity,
     "inpaint": RandomInpainting,
     "motion": CameraMotionBlur,
     "neuralblur": NeuralBlur,
@@ -50,6 +51,7 @@ _KEYS: dict[str, dict[str, tuple[type, float | None]]] = {
     "inpaint": {"keep": (float, None), "seed": (int, 0)},
     "box": {"top": (int, None), "left": (int, None), "height": (int, None), "width": (int, None)},
     "hdr": {"factor": (float, 2.0)},
+    "identity": {},
     "motion": {"length": (float, None), "seed": (int, 0)},
     "phase": {"oversample": (float, 1.0)},
     "neuralblur": {"weights": (str, None), "seed": (int, 0)},

@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,32 +34,48 @@ LARGE_ERROR = 0.5
 """Standard error of a log evidence from which on its estimate is no more than a warning."""
 
 
-def build_report(folder: str | Path) -> Path:
-    """Write report.html, summary.json, samples.png, mean.png and std.png into a run's folder.
+def build_report(folder: str | Path, title: str | None = None, value_range: tuple[float, float] | None = None) -> Path:
+    """Write report.html, summary.json, samples.png, and the mean and the standard deviation as pictures and as numbers, into a run's folder.
+
+    mean.npy and std.npy hold (C, H, W), or (image, C, H, W) of several images, in the unit that `value_range` gives.
 
     Arguments:
-        folder: of the run, finished or not.
+        folder: of the run, finished or not, from the command line or from `sample(..., store=folder)`.
+        title: one line for people; None: the run's own.
+        value_range: what -1 and 1 stand for; None: the run's own, (-1, 1) where it has none.
 
     Returns:
         Path of report.html.
 
     Raises:
         StoreError: there is no run with a draw.
+        ConfigError: the images are not (C, H, W), or the range is none.
     """
     folder = Path(folder)
-    data, summary = read_report_data(folder)
+    data, summary = read_report_data(folder, title, value_range)
     (folder / "summary.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
     write_images(data, folder)
+    _write_numbers(data, folder)
     path = folder / "report.html"
     path.write_text(render(data), encoding="utf-8")
     return path
 
 
-def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
+def _write_numbers(data: list[ReportData], folder: Path) -> None:
+    """The mean and the standard deviation in the user's unit."""
+    low, high, _ = data[0].value_range
+    for name, middle in (("mean", (low + high) / 2), ("std", 0.0)):
+        values = np.stack([middle + data[0].scale * getattr(entry, name) for entry in data]).astype(np.float32)
+        np.save(folder / f"{name}.npy", values[0] if len(values) == 1 else values)
+
+
+def read_report_data(folder: Path, title: str | None = None, value_range: tuple[float, float] | None = None) -> tuple[list[ReportData], dict[str, Any]]:
     """What the report shows, one entry per image.
 
     Arguments:
         folder: of the run.
+        title: None: the run's own.
+        value_range: None: the run's own.
 
     Returns:
         The entries, and the run's summary with scores where the truth is known; numbers that do not exist are None.
@@ -66,7 +84,10 @@ def read_report_data(folder: Path) -> tuple[list[ReportData], dict[str, Any]]:
 
     run, arrays = open_run(folder), open_store(folder).arrays
     if run.draws.shape[2] == 0:
-        raise StoreError(f"{folder} has no draw yet: go on with --resume")
+        raise StoreError(f"{folder} has no draw yet: go on with --resume, or with the same nw.sample(..., store=...)")
+    given = {"title": title, "value_range": None if value_range is None else [value_range[0], value_range[1]]}
+    problem = {**run.spec.get("problem", {}), **{key: value for key, value in given.items() if value is not None}}
+    run = replace(run, spec={**run.spec, "problem": problem})
     truth = arrays["truth"][...] if "truth" in arrays else None
     summary = {**run.summary(), **(_scores(run, truth) if truth is not None else {})}
     fit = _fit(run, arrays)
@@ -170,7 +191,9 @@ def _shown(draws: Any, count: int) -> Tensor:
 
 
 def _entry(run: Run, shared: _Shared, arrays: Mapping[str, Any], summary: dict[str, Any], truth: Tensor | None, i: int) -> ReportData:
-    problem = run.spec.get("problem", {})
+    problem = run.spec["problem"]
+    own_scale = "operator" not in problem and tuple(arrays["y"].shape[1:]) != tuple(run.draws.shape[3:])  # of an operator that only its owner knows
+    likelihood = _likelihood_of(run)
     low, high = problem.get("value_range", (-1.0, 1.0))
     observed = arrays["observed"][i].numpy() if "observed" in arrays else None
     title = problem.get("title", "noisewalk run")
@@ -192,10 +215,16 @@ def _entry(run: Run, shared: _Shared, arrays: Mapping[str, Any], summary: dict[s
         notes=_notes(run, summary),
         remarks=_remarks(run, summary),
         has_step="EllipticalSlice" not in str(run.spec.get("kernel", "")),
-        likelihood=problem.get("likelihood", "gaussian"),
+        likelihood=likelihood,
         chi2_std=None if shared.fit.chi2_std is None else float(shared.fit.chi2_std[i]),
-        measurement_unit="counts" if problem.get("likelihood", "").startswith("poisson") else None,
+        measurement_unit="counts" if likelihood.startswith("poisson") else "" if own_scale else None,
     )
+
+
+def _likelihood_of(run: Run) -> str:
+    """The likelihood of a run as text, of one from Python by the name of its class."""
+    named = re.search(r"\blikelihood=([\w.]*?)(\w+)(\(|#)", str(run.spec.get("target", "")))
+    return run.spec["problem"].get("likelihood") or (named.group(2).lower() if named else "gaussian")
 
 
 def _settings(run: Run, problem: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
@@ -210,7 +239,7 @@ def _notes(run: Run, summary: Mapping[str, Any]) -> list[str]:
     """What a person must know before believing the pictures."""
     notes = []
     if not run.complete:
-        notes.append(f"The run is not finished: {summary['num_draws']} draws a chain so far. Go on with --resume.")
+        notes.append(f"The run is not finished: {summary['num_draws']} draws a chain so far. Go on with --resume, or with the same nw.sample.")
     r_hat = summary["r_hat_max"]
     if run.log_evidence is None:
         if r_hat is None and run.draws.shape[1] == 1:

@@ -64,7 +64,8 @@ def checks(data: ReportData) -> list[Check]:
     num_observed = int(data.measured.sum()) * images
     gaussian = data.likelihood.split(":")[0] == "gaussian"
     summary.setdefault("chi2_p_value", _p_value_of(summary.get("chi2"), num_observed) if gaussian else None)
-    std = math.sqrt(2.0 / max(num_observed, 1)) if data.chi2_std is None else data.chi2_std / math.sqrt(images)
+    plain = math.sqrt(2.0 / max(num_observed, 1)) if gaussian else None
+    std = plain if data.chi2_std is None else data.chi2_std / math.sqrt(images)
     rows = [(TRUST, *row) for row in _trust(data, num_observed, std)] + [(TRUTH, *row) for row in _truth(data, summary)] + [(COST, *row) for row in _COST]
     out = [_check(group, key, name, why, judge, summary.get(key)) for group, key, name, why, judge in rows if key in summary or why]
     known = {c.key for c in out}
@@ -128,9 +129,11 @@ def _diverging(value: float) -> Verdict:
     return ("good" if value == 0 else "bad"), "Proposals that were not finite. Good: none."
 
 
-def _chi2(num_observed: int, std: float) -> Callable[[float], Verdict]:
+def _chi2(num_observed: int, std: float | None) -> Callable[[float], Verdict]:
     def judge(value: float) -> Verdict:
         text = "Squared residual y − A(x) per entry, in units of the noise; 1 when the draws explain the measurement up to noise. "
+        if std is None:
+            return "", text + "How far it may be from 1 under this likelihood is not known here."
         if not math.isfinite(std):
             return "", text + "The noise has outliers of any size, so that no band can be given."
         band = 2.0 * std
@@ -167,7 +170,7 @@ def _said(text: str) -> Callable[[float], Verdict]:
     return lambda _: ("", text)
 
 
-def _trust(data: ReportData, num_observed: int, std: float) -> list[Row]:
+def _trust(data: ReportData, num_observed: int, std: float | None) -> list[Row]:
     draws = _SEVERAL if data.nll.shape[1] > 1 else _SEVERAL + "; here each chain is one particle"
     chains = "needs two chains or more" if len(data.nll) == 1 else draws
     return [

@@ -38,7 +38,7 @@ class ReportData:
         remarks: what must be seen first as well, but is no warning.
         has_step: whether the kernel has a step size; without one (slice sampling) a low acceptance means nothing.
         likelihood: its name and values; "gaussian", alone or before a ":", is one of known sigma_y.
-        chi2_std: standard deviation of "chi2" of one image if the model is right; None: a Gaussian likelihood's, sqrt(2 / m); NaN: there is none.
+        chi2_std: standard deviation of "chi2" of one image if the model is right; None: a Gaussian likelihood's, sqrt(2 / m), of others not known; NaN: none.
 
     Raises:
         ConfigError: shapes that do not fit together.
