@@ -121,7 +121,7 @@ def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(teacher, d
         ("diffusion", {"dtype": "int8"}, "must be float32 or bfloat16"),
         ("diffusion", {"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
         ("diffusion", {"push_to_hub": "mine"}, "--push-to-hub takes OWNER/NAME, got 'mine'"),
-        ("diffusion", {"start": "fashion32-edm"}, "--size, --widths, --attention, --unshuffle are those of --start"),
+        ("diffusion", {"start": "fashion32-edm"}, "--size, --widths, --attention, --unshuffle come from --start"),
         ("diffusion", {**FROM, "start": "fashion32"}, "--start takes a prior of kind edm"),
         ("diffusion", {**FROM, "start": "nobody"}, "nobody"),
         ("distill", {"start": "fashion32-edm"}, "--start takes a prior of kind consistency"),

@@ -208,6 +208,7 @@ def _names(text: str | None, what: str) -> tuple[str, ...] | None:
 
 def _teacher(prior: Prior, name: str | None, label: float | None, device: str, dtype: str, paper: bool) -> Prior | None:
     """The diffusion model of the DM rows: asked for, the paper's, named by the card, or bundled beside the prior."""
+    from .errors import NoisewalkError
     from .experiments.presets import dataset_of
     from .priors.load import list_priors, load_prior
 
@@ -215,7 +216,15 @@ def _teacher(prior: Prior, name: str | None, label: float | None, device: str, d
     published = f"edm_{dataset}_ema.pt" if paper and dataset != "small" else None
     bundled = beside if list_priors().get(beside, {}).get("kind") == "edm" else None
     named = name or published or prior.card.get("teacher") or bundled
-    return None if named is None else load_prior(named, label, device, dtype_of(dtype))
+    if named is None:
+        return None
+    try:
+        return load_prior(named, label, device, dtype_of(dtype))
+    except NoisewalkError as error:
+        if name or published:
+            raise
+        print(f"  note: the teacher {named} that the card of {prior.name} names is not here ({error}): give --teacher", flush=True)
+        return None
 
 
 def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tensor:

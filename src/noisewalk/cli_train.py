@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 RECIPES = ("trajectory", "cd", "ct", "scd")
 DATA = typer.Option(help="IDX file, .npz or folder of images.")
 OUT = typer.Option(help="Folder of the prior; an existing training goes on.")
-HELD_OUT = typer.Option(help="IDX file, .npz or folder of images that must not be among --data, compared pixel by pixel; their loss is written to loss.csv.")
+HELD_OUT = typer.Option(help="IDX file, .npz or folder of images that must not be among --data, compared pixel by pixel; loss.csv has their loss.")
+HELD_OUT_STUDENT = typer.Option(help="Images that must not be among --data; loss.csv has their loss, but for the recipe trajectory, which sees no images.")
 DECAY = typer.Option(help="Share of the training at its end over which the rate falls to 0.")
 AUGMENT = typer.Option(help="Symmetry of the data: none, flip (left-right) or dihedral (flips and quarter turns, as of satellite images).")
 DEVICE = typer.Option(help="cpu or cuda; several GPUs by torchrun --nproc-per-node N --no-python noisewalk train ...")
@@ -46,7 +47,7 @@ def diffusion(
     channels: Annotated[int | None, typer.Option(help="1 or 3; 1, or those of --start.")] = None,
     num_images: Annotated[int, typer.Option(help="Training length in images seen.")] = 500_000,
     widths: Annotated[str | None, typer.Option(help="Channels of each level, multiples of 32; 64,96,128, or those of --start.")] = None,
-    attention: Annotated[str | None, typer.Option(help="Levels with attention, from 0; 2, or those of --start.")] = None,
+    attention: Annotated[str | None, typer.Option(help="Levels with attention, from 0; the last, or those of --start; '' for none.")] = None,
     unshuffle: Annotated[int | None, typer.Option(help="Pixel-unshuffle factor; 2, or that of --start.")] = None,
     start: Annotated[str | None, typer.Option(help="Diffusion prior whose network and weights the training starts from, its checkpoint being lost.")] = None,
     p_mean: Annotated[float, typer.Option(help="Mean of ln(sigma).")] = -1.0,
@@ -76,23 +77,21 @@ def diffusion(
     with join(device) as processes:
         if start is None:
             side, colours, factor = (usual if value is None else value for value, usual in ((size, 32), (channels, 1), (unshuffle, 2)))
-            config = {
-                "widths": _numbers("64,96,128" if widths is None else widths),
-                "attention": _numbers("2" if attention is None else attention),
-                "unshuffle": factor,
-            }
+            levels = _numbers("64,96,128" if widths is None else widths)
+            config = {"widths": levels, "attention": (len(levels) - 1,) if attention is None else _numbers(attention), "unshuffle": factor}
             network = new_network(side, colours, config, seed)
             denoiser = NetworkDenoiser(network, "edm", (colours, side, side), unshuffle=factor)
         else:
             given = {"--size": size, "--channels": channels, "--widths": widths, "--attention": attention, "--unshuffle": unshuffle}
             if known := [name for name, value in given.items() if value is not None]:
-                raise ConfigError(f"{', '.join(known)} are those of --start {start}: leave them out")
+                raise ConfigError(f"{', '.join(known)} come from --start {start}: leave them out")
             denoiser = _trainable(start, "edm")
         start_hash = _hash_of(denoiser, start)
         settings = TrainSettings(num_images, batch_size, lr, seed=seed, bfloat16=autocast, augment=augment, lr_decay=lr_decay, start=start_hash)
         images, others = _images(data, denoiser.shape, held_out, processes)
         make_folder(out)
-        recipe = Recipe(denoiser, DiffusionLoss(denoiser, p_mean, p_std), settings, data.name, _command())
+        facts = _facts(data, images)
+        recipe = Recipe(denoiser, DiffusionLoss(denoiser, p_mean, p_std), settings, _command(), facts)
         _run(recipe, images, others, out, processes, push_to_hub, private)
 
 
@@ -109,7 +108,7 @@ def distill(
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate; 1e-3 for trajectory, 3e-4 for the others.")] = None,
     lr_decay: Annotated[float, DECAY] = 0.0,
     augment: Annotated[str, AUGMENT] = "none",
-    held_out: Annotated[Path | None, HELD_OUT] = None,
+    held_out: Annotated[Path | None, HELD_OUT_STUDENT] = None,
     push_to_hub: Annotated[str | None, PUSH] = None,
     private: Annotated[bool, PRIVATE] = False,
     seed: Annotated[int, typer.Option(help="Of noise and order.")] = 0,
@@ -123,6 +122,7 @@ def distill(
     from .cli_options import make_folder
     from .errors import ConfigError
     from .priors.load import load_prior
+    from .train.checks import check_whole
     from .train.distance import HUBER, check_distance
     from .train.distill import DistillLoss
     from .train.export import Recipe
@@ -151,17 +151,24 @@ def distill(
         processes.share(batch_size)
         check_distance(distance, HUBER, guide.shape)  # before anything is written
         images, others = _images(data, guide.shape, held_out, processes)
+        check_whole("num_trajectories", num_trajectories, 1)
         make_folder(out)
+        facts = _facts(data, images) | {"recipe": recipe, "teacher": teacher, "teacher_sha256": source.card.get("sha256")}
         loss: Any
         if recipe == "trajectory":
-            with processes.first_goes_ahead():
-                cache = out / "trajectories.safetensors"
-                paths = teacher_trajectories(guide, num_trajectories, 9, cache, seed, bfloat16=autocast)
+            facts["num_trajectories"] = num_trajectories
+            cache = out / "trajectories.safetensors"
+            try:
+                with processes.first_goes_ahead():
+                    paths = teacher_trajectories(guide, num_trajectories, 9, cache, seed, bfloat16=autocast)
+            except KeyboardInterrupt:
+                print(f"interrupted: the trajectories so far are kept in {out}; the same command goes on", file=sys.stderr)
+                raise typer.Exit(130) from None
             loss = TrajectoryLoss(denoiser, paths, distance=distance, augment=augment, levels=levels_of(guide, num_trajectories, 9))
         else:
             loss = TangentLoss(denoiser, guide) if recipe == "scd" else DistillLoss(denoiser, guide, recipe, distance=distance)
         watched = None if recipe == "trajectory" else others  # its loss sees no images
-        _run(Recipe(denoiser, loss, settings, data.name, _command()), images, watched, out, processes, push_to_hub, private)
+        _run(Recipe(denoiser, loss, settings, _command(), facts), images, watched, out, processes, push_to_hub, private)
 
 
 def _checked(out: Path, sources: dict[str, str | None], dtype: str, bfloat16: bool, push_to_hub: str | None, private: bool) -> bool:
@@ -198,6 +205,13 @@ def _hash_of(denoiser: NetworkDenoiser, start: str | None) -> str | None:
     from .repr import describe
 
     return None if start is None else describe(denoiser.network)
+
+
+def _facts(data: Path, images: Tensor) -> dict[str, Any]:
+    """What the card says of the data: its name, how many images, and their hash."""
+    from .repr import describe
+
+    return {"data": data.name, "num_training_images": len(images), "data_sha256": describe(images).split("#")[1]}
 
 
 def _images(data: Path, shape: tuple[int, ...], held_out: Path | None, processes: Processes) -> tuple[Tensor, Tensor | None]:

@@ -31,7 +31,8 @@ class Run:
     """Draws and what they cost; the leading axes of every array are (image, chain, draw).
 
     Arguments:
-        arrays: by name, tensors or lazy arrays: x, z, nll, acceptance_rate, accepted, diverging, step_size, chi2.
+        arrays: by name, tensors or lazy arrays: x, z, nll, acceptance_rate, accepted, diverging, step_size, chi2. For draws of another sampler x alone
+            will do, `Run({"x": draws}, nfe, seconds)`: the summary's other numbers are then NaN, and ArviZ gets what is there.
         nfe: network calls of all rows, warm start, warm-up and rejected moves included.
         seconds: wall time.
         thin: transitions per kept draw.
@@ -108,7 +109,7 @@ class Run:
             return float(pick(torch.tensor([d[key] for d in per_image]))) if per_image else float("nan")  # NaN where one image has it
 
         def average(key: str) -> float:
-            return float(self.arrays[key][...].to(torch.float64).mean()) if num_draws else float("nan")
+            return float(self.arrays[key][...].to(torch.float64).mean()) if num_draws and key in self.arrays else float("nan")
 
         step = average("step_size")
         return {
@@ -120,7 +121,7 @@ class Run:
             "nfe_per_draw": self.nfe / max(1, num_images * num_chains * num_draws),
             "seconds": self.seconds,
             "acceptance_rate": average("acceptance_rate"),
-            "divergences": int(self.arrays["diverging"][...].sum()) if num_draws else 0,
+            "divergences": int(self.arrays["diverging"][...].sum()) if num_draws and "diverging" in self.arrays else 0,
             "r_hat_max": worst("r_hat_max", torch.max),
             "r_hat_median": worst("r_hat_median", torch.max),
             "ess_bulk_min": worst("ess_bulk_min", torch.min),
@@ -133,7 +134,7 @@ class Run:
             **({} if self.log_evidence_error is None else {"log_evidence_error": float(self.log_evidence_error.square().sum().sqrt())}),
             **({} if self.memory is None else {"memory": float(self.memory.max())}),
             "chi2": average("chi2"),
-            "z_norm2_per_dim": float(self.z.to(torch.float64).square().mean()) if num_draws else float("nan"),
+            "z_norm2_per_dim": float(self.z.to(torch.float64).square().mean()) if num_draws and "z" in self.arrays else float("nan"),
         }
 
     def to_arviz(self) -> Any:
@@ -155,13 +156,17 @@ class Run:
         def chains_first(name: str) -> Any:
             return self.arrays[name][...].movedim(0, 2).cpu().numpy()
 
-        stats = {k: chains_first(k) for k in ("acceptance_rate", "accepted", "diverging", "step_size")}
-        stats["lp"] = self.lp.movedim(0, 2).cpu().numpy()
-        data: dict[str, Any] = {"posterior": {"x": chains_first("x"), "z": chains_first("z")}, "sample_stats": stats}
+        stats = {k: chains_first(k) for k in ("acceptance_rate", "accepted", "diverging", "step_size") if k in self.arrays}
+        if {"nll", "z"} <= self.arrays.keys():
+            stats["lp"] = self.lp.movedim(0, 2).cpu().numpy()
+        there = [name for name in ("x", "z") if name in self.arrays]
+        data: dict[str, Any] = {"posterior": {name: chains_first(name) for name in there}}
+        if stats:
+            data["sample_stats"] = stats
         if self.y is not None:
             data["observed_data"] = {"y": self.y.cpu().numpy()}
         dims = {name: ["image"] for name in stats}
-        for name in ("x", "z"):
+        for name in there:
             dims[name] = ["image", *(f"{name}_{i}" for i in range(self.arrays[name].ndim - 3))]
         return arviz_base.from_dict(data, dims=dims)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from toys import Smooth, network
+from toys import Scale, Smooth, network
 
 from noisewalk import baselines, operators
 from noisewalk.errors import ConfigError
@@ -163,3 +163,12 @@ def test_the_text_needs_the_likelihood(method: Any) -> None:
 def test_an_exact_fit_has_a_finite_gradient() -> None:
     restored = baselines.dps(Smooth(), lambda x: 0 * x, torch.zeros(1, 1, 8, 8, dtype=torch.float64), num_steps=3)
     assert torch.equal(restored, baselines.unguided(Smooth(), num_steps=3, dtype=torch.float64))
+
+
+def test_a_prior_is_no_denoiser_and_a_cut_gradient_is_named():
+    from noisewalk.baselines import dps
+
+    with pytest.raises(ConfigError, match=r"prior.denoiser.*got object"):
+        dps(object(), torch.sin, torch.zeros(1, 4))
+    with pytest.raises(ConfigError, match="no gradient comes back"):
+        dps(Scale(torch.ones(4)), torch.detach, torch.zeros(1, 4), num_steps=2)

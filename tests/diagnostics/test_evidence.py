@@ -67,3 +67,17 @@ def test_bad_values_are_refused() -> None:
     for epsilon, epsilon_s in ((-0.1, 0.0), (0.1, 1.5)):
         with pytest.raises(ConfigError):
             tv_bound(1.0, epsilon, epsilon_s)
+
+
+def test_a_wrong_sign_of_the_likelihood_is_refused() -> None:
+    assert float(log_kappa(-50.0, -50.5)) == -0.5  # the error of an evidence
+    with pytest.raises(ConfigError, match="is sup_log_likelihood -nll"):
+        log_kappa(torch.tensor([-50.0, -60.0]), torch.tensor([-40.0, -132.9]))
+
+
+def test_kappa_is_taken_as_one_where_its_estimate_is_below() -> None:
+    assert float(tv_bound(-0.5, 0.1)) == float(tv_bound(0.0, 0.1)) == pytest.approx(0.2)
+    assert float(informative_epsilon(-0.5)) == 0.5
+    assert float(informative_epsilon(0.0, 1.0)) == 0.0
+    with pytest.raises(ConfigError, match="epsilon_s"):
+        informative_epsilon(0.0, 1.5)

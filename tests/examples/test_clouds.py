@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = new_network(SIDE, channels, {"widths": (32,), "attention": (), "unshuffle": 1}, 0)
         loss = DiffusionLoss(NetworkDenoiser(network, "edm", (channels, SIDE, SIDE)))
         denoiser = NetworkDenoiser(network, "consistency", (channels, SIDE, SIDE))
-        write_prior(Recipe(denoiser, loss, TrainSettings(1), "random", "none"), network.state_dict(), 0, folder / name)
+        write_prior(Recipe(denoiser, loss, TrainSettings(1), "none", {"data": "random"}), network.state_dict(), 0, folder / name)
     scene = np.random.default_rng(0).integers(1, 256, (40, 40, 3), np.uint8)
     scene[:4, :4] = 0
     np.savez(folder / "scenes.npz", random=scene)

@@ -90,6 +90,12 @@ def test_every_preset_names_its_source(dataset):
             assert found is None or found.source.startswith(("Table A.1", "Table A.2", "Appendix D", "assumed", "tuned"))
 
 
+def test_another_prior_than_the_tuned_one_is_said_to_take_its_settings():
+    for method in ("dps-dm", "ours1", "cmedit"):
+        assert preset("small", method, "sr", tuned=False).source.startswith("assumed")
+    assert preset("small", "dps-dm", "sr").source.startswith("tuned")
+
+
 def test_what_the_paper_does_not_print_is_assumed():
     assert "assumed" in preset("bedroom256", "ours1", "sr", num_samples=25).source  # Table A.3 has no values
     assert "assumed" in preset("bedroom256", "cmedit", "inpaint").source

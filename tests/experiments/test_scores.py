@@ -8,7 +8,8 @@ import torch
 
 import noisewalk as nw
 from noisewalk.diagnostics.chains import image_diagnostics
-from noisewalk.experiments.scores import NAMES, covered, r_hat_of_independent, score, turned
+from noisewalk.experiments.scores import NAMES, r_hat_of_independent, score, turned
+from noisewalk.metrics import covered
 from noisewalk.noise import PROBE, rows
 
 SHAPE, SIGMA = (1, 16, 16), 0.3

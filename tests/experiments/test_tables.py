@@ -101,7 +101,7 @@ def test_a_cosine_is_clips_similarity_in_clips_features_alone(make_bench):
     found = {"extractor": "efficientnet-lite0", "lpips_net": None, "nominal_coverage": 0.9}
     assert heads_of(found, columns)["similarity"] == "cosine similarity (efficientnet-lite0)"
     assert heads_of({**found, "extractor": "clip-vit-b32"}, columns)["similarity"] == "CLIP similarity"
-    assert heads_of(found, columns)["pairwise_lpips"] == "pairwise LPIPS (no weights)"
+    assert heads_of(found, columns)["pairwise_lpips"] == "pairwise LPIPS (not computed)"
 
 
 def test_durations_are_for_people():

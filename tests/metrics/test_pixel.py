@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -108,3 +109,13 @@ def test_shapes_and_types_that_do_not_fit_are_refused(metric):
         metric(x[0], x[0])
     with pytest.raises(ConfigError, match="floating"):
         metric((x > 0).to(torch.uint8), x)
+
+
+@pytest.mark.parametrize(
+    ("truth", "says"),
+    [(torch.full((1, 1, 16, 16), 255.0), r"in \[-1, 1\], got 255 to 255"), (np.zeros((1, 1, 16, 16), np.float32), "torch tensors, got Tensor and ndarray")],
+    ids=["bytes", "numpy"],
+)
+def test_images_on_another_scale_or_of_another_kind_are_refused(truth, says):
+    with pytest.raises(ConfigError, match=says):
+        psnr(torch.zeros(1, 1, 16, 16), truth)

@@ -27,7 +27,7 @@ def recipe(kind: str = "edm", shape: tuple[int, ...] = (1, 8, 8), unshuffle: int
     denoiser = NetworkDenoiser(network, kind, shape, sigma_min=0.003, sigma_max=60.0, sigma_data=0.4, unshuffle=unshuffle)
     chosen = TrainSettings(12, batch_size=4, checkpoint_seconds=0.0)
     loss = DiffusionLoss(denoiser) if kind == "edm" else DistillLoss(denoiser, denoiser, "ct")
-    return Recipe(denoiser, loss, chosen, "sixteen random images", "noisewalk train diffusion --data x --out y")
+    return Recipe(denoiser, loss, chosen, "noisewalk train diffusion --data x --out y", {"data": "sixteen random images"})
 
 
 class Written(NamedTuple):
@@ -66,7 +66,7 @@ def test_a_written_prior_loads_to_the_same_denoiser_up_to_float16(written: Writt
 def test_the_card_says_what_was_trained_and_how(written: Written) -> None:
     made, card = written.made, json.loads((written.folder / "card.json").read_text())
     scaling = {k: getattr(made.denoiser, k) for k in ("kind", "sigma_min", "sigma_max", "sigma_data", "unshuffle")}
-    origin = {"data": made.data, "images_seen": 640, "settings": dataclasses.asdict(made.settings), "command": made.command}
+    origin = {**made.facts, "images_seen": 640, "settings": dataclasses.asdict(made.settings), "command": made.command}
     digest = hashlib.sha256((written.folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
     expected = scaling | origin | {"shape": list(made.denoiser.shape), "sha256": digest}
     assert {k: card.get(k) for k in expected} == expected

@@ -203,6 +203,13 @@ def test_resuming_with_other_images_is_refused(tmp_path: Path) -> None:
             list(train(Weight(), descend, images, settings(2), tmp_path / "c.pt"))
 
 
+def test_a_shorter_training_than_the_checkpoint_is_refused(tmp_path: Path) -> None:
+    list(training(tiny(1), tmp_path, settings(3)))
+    assert not list(training(tiny(1), tmp_path, settings(3, num_images=11)))  # the same three steps
+    with pytest.raises(ConfigError, match="has seen 12 images and --num-images asks for 8"):
+        list(training(tiny(1), tmp_path, settings(2)))
+
+
 def test_a_checkpoint_from_before_the_record_is_resumed_to_the_same_bits(whole: Uninterrupted, tmp_path: Path) -> None:
     list(training(tiny(1), tmp_path, settings(2)))
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)

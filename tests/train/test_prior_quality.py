@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 1}, 0)
         denoiser = NetworkDenoiser(network, kind, (1, 8, 8))
         loss = DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8)))
-        write_prior(Recipe(denoiser, loss, TrainSettings(1), "random", "none"), network.state_dict(), 0, folder / kind)
+        write_prior(Recipe(denoiser, loss, TrainSettings(1), "none", {"data": "random"}), network.state_dict(), 0, folder / kind)
     images = np.random.default_rng(0).integers(0, 256, (90, 8, 8), np.uint8)
     images[65] = images[7]
     np.savez(folder / "train.npz", images=images[:60])

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from noisewalk.errors import ConfigError, WeightsError
+from noisewalk.train import trajectory as module
 from noisewalk.train.augment import orbit
 from noisewalk.train.trajectory import TrajectoryLoss, levels_of, offset_of, teacher_trajectories
 
@@ -120,6 +121,26 @@ def test_kept_trajectories_come_back_without_a_call_of_the_teacher(play, tmp_pat
     assert len(teacher.network.calls) == calls
 
 
+def test_a_stop_costs_no_more_than_a_batch(play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = teacher_trajectories(play("edm", gaussian_teacher), 7, 3, tmp_path / "whole", batch_size=2)
+    teacher, cache, write = play("edm", gaussian_teacher), tmp_path / "t.safetensors", module._write
+    left = iter(range(2))
+
+    def stopped(*args) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write(*args)
+
+    monkeypatch.setattr(module, "_write", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        teacher_trajectories(teacher, 7, 3, cache, batch_size=2)
+    monkeypatch.setattr(module, "_write", write)
+    before = len(teacher.network.calls)
+    assert torch.equal(teacher_trajectories(teacher, 7, 3, cache, batch_size=2), whole)
+    assert len(teacher.network.calls) - before == 2 * 5  # two of four batches were kept
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.safetensors", "whole"]
+
+
 def test_there_are_as_many_trajectories_and_points_as_asked_for(play, tmp_path: Path) -> None:
     teacher = play("edm", gaussian_teacher)
     for count, num_steps in ((6, 4), (3, 4), (3, 5), (8, 5)):
@@ -192,7 +213,7 @@ def test_a_kill_while_they_are_written_leaves_no_half_cache(play, tmp_path: Path
 
 @pytest.mark.parametrize("bad", [{"count": 0}, {"num_steps": 1}, {"batch_size": 0}, {"seed": -1}, {"seed": 2**32}], ids=str)
 def test_arguments_that_are_not_allowed_are_refused(play, tmp_path: Path, bad: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(bad))):
+    with pytest.raises(ConfigError, match={"count": "num_trajectories"}.get(name := next(iter(bad)), name)):
         teacher_trajectories(play("edm", gaussian_teacher), **{"count": 5, "num_steps": 3, "cache": tmp_path / "t", **bad})
 
 

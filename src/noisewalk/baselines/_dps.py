@@ -40,7 +40,8 @@ def dps(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 4 to 30 in the paper's tables, for "released".
+        zeta: guidance weight, 0 or more; 4 to 30 in the paper's tables, for "released"; rule "text" needs a
+            much smaller one, as its gradient is that of the likelihood.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
         first_image: number of y's first image in the noise's key: images taken in parts draw what they draw at once.

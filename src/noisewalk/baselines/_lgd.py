@@ -46,7 +46,8 @@ def lgd(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 0.5 to 30 in the paper's tables, for "released".
+        zeta: guidance weight, 0 or more; 0.5 to 30 in the paper's tables, for "released"; rule "text" needs a
+            much smaller one, as its gradient is that of the likelihood.
         num_mc: M, copies of each estimate, 1 or more.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.

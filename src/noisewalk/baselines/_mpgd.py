@@ -41,7 +41,8 @@ def mpgd(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 1 to 30 in the paper's tables, for "released" and 256 x 256 pixels.
+        zeta: guidance weight, 0 or more; 1 to 30 in the paper's tables, for "released" and 256 x 256 pixels; rule "text" needs a
+            much smaller one, as its gradient is that of the likelihood.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
         first_image: number of y's first image in the noise's key: images taken in parts draw what they draw at once.

@@ -140,7 +140,10 @@ def through(denoiser: Denoiser, x: Tensor, sigma: float, rule: str, loss: Callab
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         x0 = estimate(denoiser, leaf, sigma, rule)
-        return x0.detach(), torch.autograd.grad(loss(x0).sum(), leaf)[0]
+        value = loss(x0).sum()
+        if not value.requires_grad:
+            raise ConfigError("no gradient comes back through the operator: write it in torch operations, without detach() or numpy")
+        return x0.detach(), torch.autograd.grad(value, leaf)[0]
 
 
 def loss_of(rule: str, operator: Operator, likelihood: Likelihood | None) -> Loss:

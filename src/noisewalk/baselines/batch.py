@@ -123,8 +123,10 @@ def measured(
         The batch.
 
     Raises:
-        ConfigError: y does not fit the operator, or an observed entry is not finite.
+        ConfigError: the denoiser is none, y does not fit the operator, or an observed entry is not finite.
     """
+    if not hasattr(denoiser, "sigma_min"):
+        raise ConfigError(f"denoiser must be such as prior.denoiser, f(x_t, sigma), got {type(denoiser).__name__}")
     if not isinstance(y, Tensor) or not y.is_floating_point() or y.ndim == 0 or len(y) == 0:
         found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
         raise ConfigError(f"y must be a floating-point tensor (images, *y) with one image or more, got {found}")

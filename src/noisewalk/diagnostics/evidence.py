@@ -16,19 +16,23 @@ from torch import Tensor
 
 from ..errors import ConfigError
 
+IMPOSSIBLE = 3.0
+"""How far below 0 an estimate of log kappa may lie: the error of an evidence, not a mistake."""
+
 
 def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) -> Tensor:
     """Log of the condition number kappa_y.
 
     Arguments:
         log_evidence: log p(y), any shape; `run.log_evidence` of tempered SMC.
-        sup_log_likelihood: sup over x of log p(y | x), with the same constants; broadcastable.
+        sup_log_likelihood: sup over x of log p(y | x), with the same constants; broadcastable. Where y itself is the most likely A(x), as under a
+            Gaussian, Laplace or Student-t likelihood, it is `-likelihood.nll(y, y, observed)`: mind the sign.
 
     Returns:
         float64, 0 or more up to the evidence's own error, `run.log_evidence_error`, which is the error of log kappa too.
 
     Raises:
-        ConfigError: a value that is not finite.
+        ConfigError: a value that is not finite, or an evidence above the supremum by more than errors of its estimate explain.
 
     Example:
         The paper's two examples, on a prior of two images. The measurement speaks for the first one, which the prior holds in 30 of 100
@@ -46,7 +50,11 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
     evidence, sup = (torch.as_tensor(v, dtype=torch.float64) for v in (log_evidence, sup_log_likelihood))
     if not bool(torch.isfinite(evidence).all() and torch.isfinite(sup).all()):
         raise ConfigError(f"log_kappa needs finite numbers, got log_evidence {log_evidence} and sup_log_likelihood {sup_log_likelihood}")
-    return sup - evidence
+    found = sup - evidence
+    if bool((found < -IMPOSSIBLE).any()):
+        worst = float(found.min())
+        raise ConfigError(f"the evidence is above the largest likelihood by {-worst:.3g} in logarithm, which cannot be: is sup_log_likelihood -nll?")
+    return found
 
 
 def tv_bound(log_kappa: float | Tensor, epsilon: float, epsilon_s: float = 0.0) -> Tensor:
@@ -67,6 +75,7 @@ def tv_bound(log_kappa: float | Tensor, epsilon: float, epsilon_s: float = 0.0) 
         if not 0.0 <= value <= 1.0:
             raise ConfigError(f"{name} is a total variation and lies in [0, 1], got {value}")
     log = torch.as_tensor(log_kappa, dtype=torch.float64)
+    log = log.clamp(min=0.0)  # kappa is at least 1
     first = torch.exp(log + math.log(2 * epsilon)) if epsilon > 0 else torch.zeros_like(log)
     return (first + epsilon_s).clamp(max=1.0)
 
@@ -80,5 +89,10 @@ def informative_epsilon(log_kappa: float | Tensor, epsilon_s: float = 0.0) -> Te
 
     Returns:
         (1 - epsilon_s) / (2 kappa); 0 where that is below the smallest float64.
+
+    Raises:
+        ConfigError: an epsilon outside [0, 1].
     """
-    return torch.exp(math.log((1.0 - epsilon_s) / 2) - torch.as_tensor(log_kappa, dtype=torch.float64))
+    if not 0.0 <= epsilon_s <= 1.0:
+        raise ConfigError(f"epsilon_s is a total variation and lies in [0, 1], got {epsilon_s}")
+    return (1.0 - epsilon_s) / 2 * torch.exp(-torch.as_tensor(log_kappa, dtype=torch.float64).clamp(min=0.0))

@@ -32,7 +32,7 @@ from ..samplers.langevin import Langevin
 from ..samplers.preconditioner import Refresh
 from ..targets import NoisePosterior
 from ..warmstart import Adam
-from .presets import METHODS, Guided, Method, Preset, Task, Walk, dataset_of, preset
+from .presets import METHODS, TUNED_FOR, Guided, Method, Preset, Task, Walk, dataset_of, preset
 from .scores import RULES, score, turned
 from .whole import write_whole
 
@@ -124,7 +124,7 @@ class Bench:
 
     def preset(self, method: Method, task: str) -> Preset | None:
         """A cell's settings, with what the command line shortens."""
-        found = preset(dataset_of(self.prior.name), method.preset, task, self.num_samples)
+        found = preset(dataset_of(self.prior.name), method.preset, task, self.num_samples, self.prior.name == TUNED_FOR)
         if isinstance(found, Guided) and self.num_steps is not None and method.family != "cmedit":
             return replace(found, num_steps=self.num_steps, source=f"{found.source}, N from the command line")
         if isinstance(found, Walk) and self.adam_steps is not None:

@@ -38,7 +38,7 @@ def heads_of(found: dict[str, Any], columns: dict[str, tuple[str, int, int]]) ->
     """What the columns are called, extractors named and without Greek arrows."""
     names = {key: head for key, (head, _, _) in columns.items()}
     names |= {key: f"{names[key]} ({found['extractor'] or 'no extractor'})" for key in ("fd", "kid", "diversity_score", "vendi") if key in names}
-    names |= {key: f"{names[key]} ({found['lpips_net'] or 'no weights'})" for key in ("lpips", "pairwise_lpips") if key in names}
+    names |= {key: f"{names[key]} ({found['lpips_net'] or 'not computed'})" for key in ("lpips", "pairwise_lpips") if key in names}
     if "similarity" in names:
         clip = found["extractor"] == "clip-vit-b32"
         names["similarity"] = "CLIP similarity" if clip else f"cosine similarity ({found['extractor'] or 'no extractor'})"
@@ -113,7 +113,9 @@ def notes(found: dict[str, Any]) -> list[str]:
     best = "Bold: best method; italic: second best" if found["overall"] else "Bold: best CM method; italic: second best; *: best DM method"
     out = [
         f"{best}. ±: standard error over images. n/a: see below.",
-        f"FD and KID: features of {found['extractor']}, not FID; against {reference or 'no'} images ({found['reference']['source']}; the paper does not "
+        "FD and KID: without --extractor there are none."
+        if found["extractor"] is None
+        else f"FD and KID: features of {found['extractor']}, not FID; against {reference or 'no'} images ({found['reference']['source']}; the paper does not "
         "name its reference). "
         f"FD of the two halves of the reference: {halves}; of the true images, each as often as it has samples: {truths}. "
         "FD depends on the number of images, so rows of fewer have none. KID: one sample of each image at a time, averaged.",

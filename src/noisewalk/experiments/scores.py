@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..diagnostics.chains import image_diagnostics
-from ..metrics import clip_similarity, diversity_score, features, lpips, pairwise_lpips, pixel_std, psnr, ssim, vendi_score
+from ..metrics import clip_similarity, covered, diversity_score, features, lpips, pairwise_lpips, pixel_std, psnr, ssim, vendi_score
 from ..metrics.pixel import WINDOW
 from ..targets import NoisePosterior
 
@@ -73,23 +73,6 @@ def score(draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, b
     if bench.diversity and len(x) > 1:
         out |= _diversity(x, found, bench)
     return out, found
-
-
-def covered(x: Tensor, truth: Tensor) -> Tensor:
-    """Whether each pixel's true value lies between the smallest and the largest sample, in the grey levels of an image.
-
-    Arguments:
-        x: (n, *x) samples.
-        truth: (*x).
-
-    Returns:
-        (*x) float64: 1 inside, 0 outside, and between them where samples equal the truth. With a samples below it and e equal to it, the truth's
-        place among all n + 1 is one of a to a + e, each as likely, and the places 1 to n - 1 are inside.
-    """
-    levels, true = (((v.double().clamp(-1, 1) + 1) * 127.5).round() for v in (x, truth))
-    below, equal = (levels < true).sum(0), (levels == true).sum(0)
-    inside = (below + equal).clamp(max=len(x) - 1) - below.clamp(min=1) + 1
-    return inside.clamp(min=0).double() / (equal + 1)
 
 
 def _r_hat(draws: Tensor) -> float:

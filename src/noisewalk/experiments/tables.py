@@ -84,7 +84,7 @@ def estimate(bench: Bench, grid: Grid, blocks: Sequence[tuple[Any, Any, range]])
         One line.
     """
     wanted = sum(len(images) for _, _, images in grid.blocks(bench))
-    missing = sum(len(images) for _, _, images in blocks)
+    missing = sum(read_cell(bench, task, method, i) is None for task, method, images in blocks for i in images)
     if not missing:
         return f"all {wanted} cells are stored"
     rows = min(bench.block, grid.num_images)
@@ -197,7 +197,7 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
     read = [read_cell(bench, bench.tasks[task], METHODS[name], i) for i in range(count)]
     cells: list[dict[str, Any]] = [cell for cell in read if cell is not None]
     for cell in cells:
-        for key in ("nfe", "seconds"):
+        for key in ("nfe", "seconds", "cpu_seconds"):
             cell[key] /= bench.num_samples
     shared = {key: value for key, value in cells[0]["settings"].items() if key != "image"}
     for cell in cells:  # what is the same in all of them is said once

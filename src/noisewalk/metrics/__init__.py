@@ -1,12 +1,13 @@
 """Metrics on plain tensors: pixel and perceptual errors, distribution distances, diversity, features.
 
-`features`, `frechet` and `lpips` carry the names of their files, so they are bound here at once (importing a submodule would otherwise replace a
+`covered`, `features`, `frechet` and `lpips` carry the names of their files, so they are bound here at once (importing a submodule would otherwise replace a
 lazy function by the module); their files import nothing heavy. The rest is lazy.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .covered import covered
 from .features import features
 from .frechet import fid, frechet, kid
 from .lpips import lpips, pairwise_lpips
@@ -22,7 +23,7 @@ _EXPORTS = {
     "Extractor": "extractors",
     "name_of": "extractors",
 }
-__all__ = ["features", "fid", "frechet", "kid", "lpips", "pairwise_lpips", *_EXPORTS]
+__all__ = ["covered", "features", "fid", "frechet", "kid", "lpips", "pairwise_lpips", *_EXPORTS]
 
 if TYPE_CHECKING:
     from .diversity import clip_similarity, diversity_score, pixel_std, vendi_score

@@ -20,6 +20,10 @@ WINDOW_STD = 1.5
 """Its standard deviation in pixels; torchmetrics makes the side from it."""
 
 
+FAR = 4.0
+"""Largest |truth| that can be meant to be on the scale of [-1, 1]."""
+
+
 def psnr(x: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in decibels, over an image's channels together; infinite for equal images.
 
@@ -71,11 +75,15 @@ def scored(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         Both, of x's shape.
 
     Raises:
-        ConfigError: the shapes do not fit, or the images are not floating-point.
+        ConfigError: the shapes do not fit, or the images are no floating-point tensors on the scale of [-1, 1].
     """
+    if not (isinstance(x, Tensor) and isinstance(truth, Tensor)):
+        raise ConfigError(f"images must be torch tensors, got {type(x).__name__} and {type(truth).__name__}: torch.from_numpy makes one")
     if x.ndim != 4 or not x.is_floating_point() or not truth.is_floating_point():
         raise ConfigError(f"images must be floating-point (B, C, H, W) in [-1, 1], got {x.dtype} {tuple(x.shape)} and {truth.dtype} {tuple(truth.shape)}")
     if truth.shape not in (x.shape, (1, *x.shape[1:]), x.shape[1:]):
         raise ConfigError(f"truth must have the shape {tuple(x.shape)} of x, or be one image {tuple(x.shape[1:])}, got {tuple(truth.shape)}")
+    if truth.numel() and float(truth.abs().max()) > FAR:
+        raise ConfigError(f"truth must be in [-1, 1], got {float(truth.min()):g} to {float(truth.max()):g}: bring both to that scale, 2 v / 255 - 1 for bytes")
     a, b = (((t.detach().to(torch.float64) + 1.0) / 2.0).clamp(0.0, 1.0) for t in (x, truth))
     return a, b.expand_as(a)

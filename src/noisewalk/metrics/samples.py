@@ -46,6 +46,8 @@ def checked_samples(samples: Tensor, at_least: int = 2) -> Tensor:
     Raises:
         ConfigError: another shape or type, or too few samples.
     """
+    if not hasattr(samples, "is_floating_point"):
+        raise ConfigError(f"samples must be a torch tensor, got {type(samples).__name__}: torch.from_numpy makes one")
     if samples.ndim != 5 or not samples.is_floating_point() or 0 in samples.shape:
         raise ConfigError(f"samples must be floating-point (image, sample, C, H, W) in [-1, 1], got {samples.dtype} {tuple(samples.shape)}")
     if samples.shape[1] < at_least:

@@ -50,7 +50,7 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
     if images.ndim == 3:
         images = images[..., None]
     if images.shape[-1] != channels:
-        raise ConfigError(f"{path} holds images of {images.shape[-1]} channels, --channels says {channels}")
+        raise ConfigError(f"{path} holds images of {images.shape[-1]} channels, {channels} are asked for (--channels, or those of the prior)")
     height, width = images.shape[1:3]
     if height > size or width > size:
         raise ConfigError(f"{path} holds images of {height}x{width}, larger than --size {size}; resize them first")

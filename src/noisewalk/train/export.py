@@ -37,15 +37,15 @@ class Recipe:
         denoiser: the scaling around the network.
         loss: loss per image.
         settings: length, rates, seed.
-        data: what the images are called in the card.
         command: what reproduces the training.
+        facts: of the data, the recipe and the teacher, for the card.
     """
 
     denoiser: NetworkDenoiser
     loss: Loss
     settings: TrainSettings
-    data: str
     command: str
+    facts: Mapping[str, Any]
 
 
 def new_network(size: int, channels: int, config: Mapping[str, Any], seed: int) -> nn.Module:
@@ -140,7 +140,7 @@ def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path
         "shape": list(denoiser.shape),
         **{k: getattr(denoiser, k) for k in ("sigma_min", "sigma_max", "sigma_data", "unshuffle")},
         **({"midpoint": 1.0} if denoiser.kind == "consistency" else {}),
-        "data": recipe.data,
+        **recipe.facts,
         "images_seen": seen,
         "settings": asdict(recipe.settings),
         "command": recipe.command,

@@ -213,6 +213,9 @@ def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, em
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"{path} holds another network, give the same or another --out: {' '.join(str(error).split())[:300]}") from error
+    asked, batch = made["settings"]["num_images"], made["settings"]["batch_size"]
+    if state["step"] > -(-asked // batch):
+        raise ConfigError(f"{path} has seen {state['step'] * batch:,} images and --num-images asks for {asked:,}: give as many or more, or another --out")
     ema.load({key: value.to(ema.weights[key].device) for key, value in state["ema"].items()})
     return state["step"]
 

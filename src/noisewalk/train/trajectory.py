@@ -13,6 +13,8 @@ Reference: Luhman and Luhman, Knowledge Distillation in Iterative Generative Mod
 
 import math
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -21,8 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, WeightsError
+from ..loop import Tick
 from ..maps.ode import ProbabilityFlow, karras_sigmas
 from ..priors.denoiser import NetworkDenoiser
+from ..progress import show
 from ..repr import readable
 from .augment import SYMMETRIES, augment
 from .checks import check_kind, check_whole
@@ -61,7 +65,7 @@ def levels_of(denoiser: NetworkDenoiser, count: int, num_steps: int, batch_size:
 def teacher_trajectories(
     teacher: NetworkDenoiser, count: int, num_steps: int, cache: Path, seed: int = 0, batch_size: int = 128, bfloat16: bool = False
 ) -> Tensor:
-    """Trajectories of the teacher, made once and kept in a file that says what they were made from.
+    """Trajectories of the teacher, made once and kept in a file that says what they were made from; batch by batch until then, so that a stop loses one.
 
     Arguments:
         teacher: the denoiser, kind "edm".
@@ -79,10 +83,8 @@ def teacher_trajectories(
         ConfigError: a value that is not allowed, or the cache was made from another teacher or arguments.
         WeightsError: the cache cannot be read.
     """
-    from safetensors.torch import save_file
-
     check_kind("teacher", teacher, "edm")
-    for name, value, lowest in (("count", count, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+    for name, value, lowest in (("num_trajectories", count, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
         check_whole(name, value, lowest)
     flow = ProbabilityFlow(teacher, num_steps, gradient="direct")
     origin = {"teacher": teacher, "count": count, "num_steps": num_steps, "seed": seed, "batch_size": batch_size, "bfloat16": bfloat16}
@@ -91,16 +93,34 @@ def teacher_trajectories(
     }  # the teacher's holds its shape, its scaling and the hash of its weights
     if cache.exists():
         return _read(cache, made)
-    x, device = torch.empty(count, num_steps + 1, *teacher.shape, dtype=torch.float16), next(teacher.network.parameters()).device
-    for k, part in enumerate(x.split(batch_size)):
-        z = torch.randn(batch_size, *teacher.shape, generator=generator_of(seed, k)).to(device)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            part.copy_(torch.stack(list(flow.path(z, offset_of(k))), 1)[: len(part)].to("cpu", torch.float16))
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    partial = cache.with_suffix(".partial")
-    save_file({"x": x}, partial, made)
-    os.replace(partial, cache)
+    x, parts = torch.empty(count, num_steps + 1, *teacher.shape, dtype=torch.float16), cache.with_suffix(".parts")
+    parts.mkdir(parents=True, exist_ok=True)
+
+    def batches() -> Iterator[Tick]:
+        device = next(teacher.network.parameters()).device
+        for k, part in enumerate(x.split(batch_size)):
+            yield Tick("trajectories", k * batch_size, count, k * batch_size * (2 * num_steps - 1), math.nan)
+            if (kept := parts / f"{k:06}").exists():
+                part.copy_(_read(kept, made))
+                continue
+            z = torch.randn(batch_size, *teacher.shape, generator=generator_of(seed, k)).to(device)
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                part.copy_(torch.stack(list(flow.path(z, offset_of(k))), 1)[: len(part)].to("cpu", torch.float16))
+            _write(part.contiguous(), kept, made)
+
+    for _ in show(batches(), True):
+        pass
+    _write(x, cache, made)
+    shutil.rmtree(parts)
     return x
+
+
+def _write(x: Tensor, path: Path, made: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    partial = path.with_suffix(".partial")
+    save_file({"x": x}, partial, made)
+    os.replace(partial, path)
 
 
 def _read(cache: Path, made: dict[str, str]) -> Tensor:
