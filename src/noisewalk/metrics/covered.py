@@ -1,6 +1,11 @@
 """How often the range of an image's samples holds the truth."""
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def covered(x: Tensor, truth: Tensor) -> Tensor:
