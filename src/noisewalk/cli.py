@@ -216,7 +216,12 @@ def _or(value: Any, default: Any) -> Any:
 
 
 def _head(problem: Problem) -> str:
-    return f"{problem.title}\n  prior {problem.prior_name}  likelihood {problem.likelihood}, pixels in [-1, 1]"
+    low, high = problem.value_range.low, problem.value_range.high
+    seen = problem.y if problem.observed is None else problem.y[problem.observed]
+    filled = 50 * float(seen.max() - seen.min())
+    narrow = problem.truth is None and filled < 100 * NARROW
+    note = f"\n  note: the measurement fills {filled:.2g} % of {low:g} to {high:g}: is that its --range LO HI?" if narrow else ""
+    return f"{problem.title}{note}\n  prior {problem.prior_name}  likelihood {problem.likelihood}, pixels in [-1, 1]"
 
 
 def _command() -> str:
@@ -233,17 +238,16 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     print(f"{_head(problem)}  value range {low:g} {high:g}")
     print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE about {nfe:,}")
     print(f"  into {folder}", flush=True)
-    seen = problem.y if problem.observed is None else problem.y[problem.observed]
-    if problem.truth is None and float(seen.max() - seen.min()) < 2 * NARROW:
-        print(f"  note: the measurement fills {50 * float(seen.max() - seen.min()):.2g} % of {low:g} to {high:g}: is that its --range LO HI?", flush=True)
 
 
 def _conclude(folder: Path) -> None:
     import json
 
+    from .diagnostics.chains import MIN_DRAWS
+
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     keys = ("psnr", "ssim", "lpips", "chi2", "noise_level", "r_hat_max", "ess_bulk_min", "acceptance_rate", "nfe", "seconds")
-    if summary["r_hat_max"] is None and summary["num_chains"] > 1:  # JSON has no infinity
+    if summary["r_hat_max"] is None and summary["num_chains"] > 1 and summary["num_draws"] >= MIN_DRAWS:  # JSON has no infinity
         from .run import open_run
 
         stuck = open_run(folder).summary()["r_hat_max"]

@@ -71,11 +71,9 @@ def tv_bound(log_kappa: float | Tensor, epsilon: float, epsilon_s: float = 0.0) 
     Raises:
         ConfigError: an epsilon outside [0, 1].
     """
-    for name, value in (("epsilon", epsilon), ("epsilon_s", epsilon_s)):
-        if not 0.0 <= value <= 1.0:
-            raise ConfigError(f"{name} is a total variation and lies in [0, 1], got {value}")
-    log = torch.as_tensor(log_kappa, dtype=torch.float64)
-    log = log.clamp(min=0.0)  # kappa is at least 1
+    _total_variation("epsilon", epsilon)
+    _total_variation("epsilon_s", epsilon_s)
+    log = torch.as_tensor(log_kappa, dtype=torch.float64).clamp(min=0.0)  # kappa is at least 1
     first = torch.exp(log + math.log(2 * epsilon)) if epsilon > 0 else torch.zeros_like(log)
     return (first + epsilon_s).clamp(max=1.0)
 
@@ -93,6 +91,10 @@ def informative_epsilon(log_kappa: float | Tensor, epsilon_s: float = 0.0) -> Te
     Raises:
         ConfigError: an epsilon outside [0, 1].
     """
-    if not 0.0 <= epsilon_s <= 1.0:
-        raise ConfigError(f"epsilon_s is a total variation and lies in [0, 1], got {epsilon_s}")
+    _total_variation("epsilon_s", epsilon_s)
     return (1.0 - epsilon_s) / 2 * torch.exp(-torch.as_tensor(log_kappa, dtype=torch.float64).clamp(min=0.0))
+
+
+def _total_variation(name: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ConfigError(f"{name} is a total variation and lies in [0, 1], got {value}")

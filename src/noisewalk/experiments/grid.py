@@ -42,10 +42,10 @@ THIN = 5
 """Transitions of the exact kernel between two samples."""
 BLOCK = 20
 """Images computed at a time, where they are small."""
-COST = ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch", "first_of")
-"""What a cell keeps of how its samples were drawn; the last where they are the first of so many."""
 BLOCK_NUMEL = 3 * 128 * 128
 """Images of up to as many numbers are small; larger ones are computed alone."""
+COST = ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch", "first_of")
+"""What a cell keeps of how its samples were drawn; the last where they are the first of so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,9 +242,19 @@ def read_cell(bench: Bench, task: Task, method: Method, image: int) -> dict[str,
 def _stored(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
     """A cell whose samples are those of the grid, however they were scored."""
     path = path_of(bench, task.name, method.name, image)
+    return _checked(bench, task, method, image, path, _read(path))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        cell = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
+        return None
+
+
+def _checked(bench: Bench, task: Task, method: Method, image: int, path: Path, cell: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A cell as it was read, where its samples are those of the grid; ConfigError where it was made with other settings."""
+    if cell is None:
         return None
     wanted = json.loads(json.dumps(bench.settings(method, task, image)))
     if other := [key for key, value in wanted.items() if key != "scored" and cell["settings"].get(key) != value]:
@@ -267,10 +277,10 @@ def fill(bench: Bench, blocks: list[tuple[Task, Method, range]]) -> Iterator[Tic
     Yields:
         Progress in estimated network calls.
     """
-    total, done = sum(block_nfe(bench, *block) for block in blocks), 0
-    for task, method, images in blocks:
+    costs, done = [block_nfe(bench, *block) for block in blocks], 0
+    total = sum(costs)
+    for (task, method, images), cost in zip(blocks, costs, strict=True):
         yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
-        cost = block_nfe(bench, task, method, images)
         _block(bench, task, method, images)
         done += cost
     yield Tick("done", done, total, done, float("nan"))
@@ -278,8 +288,7 @@ def fill(bench: Bench, blocks: list[tuple[Task, Method, range]]) -> Iterator[Tic
 
 def block_nfe(bench: Bench, task: Task, method: Method, images: range) -> int:
     """Network calls of a block, an estimate for the exact kernel: none where all its samples are there and are only scored."""
-    drawn = all(_stored(bench, task, method, i) is not None or _larger(bench, task, method, i) is not None for i in images)
-    return 0 if drawn else expected_nfe(bench, method, task.name) * len(images)
+    return 0 if all(_kept(bench, task, method, i) for i in images) else expected_nfe(bench, method, task.name) * len(images)
 
 
 def expected_nfe(bench: Bench, method: Method, task: str) -> int:
@@ -296,9 +305,7 @@ def expected_nfe(bench: Bench, method: Method, task: str) -> int:
 
 
 def _block(bench: Bench, task: Task, method: Method, images: range) -> None:
-    left = [
-        i for i in images if read_cell(bench, task, method, i) is None and not _scored_again(bench, task, method, i) and not _shared(bench, task, method, i)
-    ]
+    left = [i for i in images if read_cell(bench, task, method, i) is None and not _scored_again(bench, task, method, i)]
     if not left:
         return
     likelihood, truth = Gaussian(task.sigma_y), bench.images[images.start : images.stop]
@@ -332,51 +339,36 @@ def _drawn(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> t
 
 
 def _scored_again(bench: Bench, task: Task, method: Method, image: int) -> bool:
-    """Score a stored cell's samples by the present rules; whether there was one."""
-    cell = _stored(bench, task, method, image)
-    if cell is None:
-        return False
-    draws, truth, y = _samples(bench, task, method, image)
-    cost = {key: cell[key] for key in COST if key in cell}
-    _score_and_store(bench, task, method, image, draws.unflatten(0, (bench.chains_of(method), -1)), truth, y, cost)
-    return True
-
-
-def _larger(bench: Bench, task: Task, method: Method, image: int) -> tuple[Bench, dict[str, Any]] | None:
-    """The grid whose samples are shared, and its cell, where that has at least as many samples."""
-    if bench.samples_of is None or method.family == "exact":
-        return None
-    other = replace(bench, out=bench.samples_of, samples_of=None)
-    try:
-        held = json.loads(path_of(other, task.name, method.name, image).read_text())["settings"]["num_samples"]
-    except (FileNotFoundError, ValueError):
-        return None
-    if held < bench.num_samples:
-        return None
-    other = replace(other, num_samples=held)
-    cell = _stored(other, task, method, image)
-    return None if cell is None or cell["failed"] else (other, cell)
-
-
-def _shared(bench: Bench, task: Task, method: Method, image: int) -> bool:
-    """Score the first samples of another grid's cell; whether there was one. Its seconds are shared out by network calls."""
-    found = _larger(bench, task, method, image)
+    """Score samples that are there by the present rules; whether there were any."""
+    found = _kept(bench, task, method, image)
     if found is None:
         return False
-    other, cell = found
-    draws, truth, y = _samples(other, task, method, image)
-    nfe = expected_nfe(bench, method, task.name)
-    part = {key: cell[key] * nfe / cell["nfe"] for key in ("seconds", "cpu_seconds")}
-    cost = {**{key: cell[key] for key in COST if key in cell}, **part, "nfe": nfe, "first_of": other.num_samples}
-    _score_and_store(bench, task, method, image, draws[None, : bench.num_samples], truth, y, cost)
+    owner, cell = found
+    with np.load(path_of(owner, task.name, method.name, image).with_suffix(".npz")) as held:
+        draws, truth, y = (torch.from_numpy(held[name]).to(bench.images) for name in ("draws", "truth", "y"))
+    chains = bench.chains_of(method)
+    draws = draws.unflatten(0, (chains, -1))[:, : bench.num_samples // chains]
+    _score_and_store(bench, task, method, image, draws, truth, y, {key: cell[key] for key in COST if key in cell})
     return True
 
 
-def _samples(bench: Bench, task: Task, method: Method, image: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A stored cell's samples, truth and y."""
-    with np.load(path_of(bench, task.name, method.name, image).with_suffix(".npz")) as held:
-        draws, truth, y = (torch.from_numpy(held[name]).to(bench.images) for name in ("draws", "truth", "y"))
-    return draws, truth, y
+def _kept(bench: Bench, task: Task, method: Method, image: int) -> tuple[Bench, dict[str, Any]] | None:
+    """Whose samples a cell's can be, and what drawing them cost: its own, or the first ones of a larger grid's, whose time is shared out by network calls."""
+    cell = _stored(bench, task, method, image)
+    if cell is not None:
+        return bench, cell
+    if bench.samples_of is None or method.family == "exact":
+        return None
+    path = path_of(replace(bench, out=bench.samples_of), task.name, method.name, image)
+    larger = _read(path)
+    if larger is None or larger["settings"]["num_samples"] < bench.num_samples:
+        return None
+    owner = replace(bench, out=bench.samples_of, num_samples=larger["settings"]["num_samples"])
+    cell = _checked(owner, task, method, image, path, larger)
+    if cell is None or cell["failed"]:
+        return None
+    nfe = expected_nfe(bench, method, task.name)
+    return owner, {**cell, **{key: cell[key] * nfe / cell["nfe"] for key in ("seconds", "cpu_seconds")}, "nfe": nfe, "first_of": owner.num_samples}
 
 
 def _score_and_store(bench: Bench, task: Task, method: Method, image: int, draws: Tensor, truth: Tensor, y: Tensor, cost: dict[str, Any]) -> None:

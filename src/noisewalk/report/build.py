@@ -85,7 +85,7 @@ def read_report_data(folder: Path, title: str | None = None, value_range: tuple[
     run, arrays = open_run(folder), open_store(folder).arrays
     if run.draws.shape[2] == 0:
         raise StoreError(f"{folder} has no draw yet: go on with --resume, or with the same nw.sample(..., store=...)")
-    given = {"title": title, "value_range": None if value_range is None else [value_range[0], value_range[1]]}
+    given = {"title": title, "value_range": value_range}
     problem = {**run.spec.get("problem", {}), **{key: value for key, value in given.items() if value is not None}}
     run = replace(run, spec={**run.spec, "problem": problem})
     truth = arrays["truth"][...] if "truth" in arrays else None

@@ -94,15 +94,18 @@ def _r_hat(value: float) -> Verdict:
     return mark, text + "The chains have not mixed: means and uncertainties still depend on where they started. Run longer."
 
 
+def _enough(ess: float) -> str:
+    return "good" if ess >= ESS_GOOD else "warn" if ess >= ESS_BAD else "bad"
+
+
 def _ess(value: float) -> Verdict:
-    mark = "good" if value >= ESS_GOOD else "warn" if value >= ESS_BAD else "bad"
     text = f"Effective sample size: independent draws that the chains are worth at the worst pixel. Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}. "
-    return mark, text + (f"The mean map is known to {_digits(100 / math.sqrt(value))}\u00a0% of the uncertainty shown." if value > 0 else "")
+    return _enough(value), text + (f"The mean map is known to {_digits(100 / math.sqrt(value))}\u00a0% of the uncertainty shown." if value > 0 else "")
 
 
 def _ess_tail(value: float) -> Verdict:
-    mark = "good" if value >= ESS_GOOD else "warn" if value >= ESS_BAD else "bad"
-    return mark, f"The same for the ends of the intervals, the 5\u00a0% and 95\u00a0% quantiles. Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}."
+    text = f"The same for the ends of the intervals, the 5\u00a0% and 95\u00a0% quantiles. Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}."
+    return _enough(value), text
 
 
 def _acceptance_without_step(value: float) -> Verdict:
