@@ -180,3 +180,27 @@ def test_simulated_counts_are_counts_at_the_peaks_scale(png):
     rate = 100 * (operators.AveragePool(2)(problem.truth) + 1)
     assert torch.equal(problem.y, problem.y.round())
     assert abs(float(((problem.y - rate) ** 2 / rate).mean()) - 1) < 5 * math.sqrt((2 + 1 / 50) / 64)
+
+
+@pytest.mark.parametrize("operator", ["identity", "avgpool:factor=2", "box:top=2,left=3,height=4,width=5", "hdr"])
+def test_floats_from_0_to_1_without_a_range_are_doubted_and_those_from_minus_1_are_not(tmp_path, operator):
+    for shift, expected in ((0.0, ["--range 0 1"]), (-1.0, [])):
+        problem = simulated(PRIOR, PHI, operator, Gaussian(0.01), images().abs() * (1 - shift) + shift, UNIT, "two")
+        assert [key for doubt in problem.doubts() for key in ["--range 0 1"] if key in doubt] == expected
+        assert len(problem.doubts()) == len(expected)
+        np.save(tmp_path / "y.npy", problem.y[0].numpy())
+        measured = from_measurement(tmp_path / "y.npy", PRIOR, PHI, operator, "gaussian", 0.01, None, None, "cpu")
+        assert len(measured.doubts()) == len(expected)
+
+
+def test_magnitudes_that_are_never_negative_are_not_doubted(tmp_path):
+    problem = simulated(PRIOR, PHI, "phase", Gaussian(0.01), images(), UNIT, "two")
+    np.save(tmp_path / "y.npy", problem.y[0].abs().numpy())
+    assert from_measurement(tmp_path / "y.npy", PRIOR, PHI, "phase", "gaussian", 0.01, UNIT, None, "cpu").doubts() == []
+
+
+def test_a_measurement_that_fills_little_of_its_range_is_doubted(tmp_path):
+    np.save(tmp_path / "y.npy", np.random.default_rng(0).uniform(0, 100, SHAPE))
+    problem = from_measurement(tmp_path / "y.npy", PRIOR, PHI, "identity", "gaussian", 1.0, ValueRange(0, 65535), None, "cpu")
+    assert len(problem.doubts()) == 1
+    assert "0.15 % of 0 to 65535" in problem.doubts()[0]

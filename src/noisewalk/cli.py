@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from .samplers.smc import Ladder
     from .warmstart import Adam
 
-NARROW = 0.2
-"""Share of the value range below which a measurement is remarked on."""
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Samples from p(x | y) with generative priors.")
 priors_app = typer.Typer(help="List, show, get and push priors.", no_args_is_help=False, invoke_without_command=True)
 train_app = typer.Typer(help="Train priors.", no_args_is_help=True)
@@ -216,11 +213,7 @@ def _or(value: Any, default: Any) -> Any:
 
 
 def _head(problem: Problem) -> str:
-    low, high = problem.value_range.low, problem.value_range.high
-    seen = problem.y if problem.observed is None else problem.y[problem.observed]
-    filled = 50 * float(seen.max() - seen.min())
-    narrow = problem.truth is None and filled < 100 * NARROW
-    note = f"\n  note: the measurement fills {filled:.2g} % of {low:g} to {high:g}: is that its --range LO HI?" if narrow else ""
+    note = "".join(f"\n  note: {doubt}" for doubt in problem.doubts())
     return f"{problem.title}{note}\n  prior {problem.prior_name}  likelihood {problem.likelihood}, pixels in [-1, 1]"
 
 

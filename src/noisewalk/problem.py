@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from .types import Likelihood, NoiseMap
 
 UNSCALED = ValueRange(-1.0, 1.0)
-"""Leaves counts as they are."""
+"""Leaves counts and floats as they are."""
+NARROW = 0.2
+"""Share of the value range below which a measurement is remarked on."""
+DARKEST = -0.1
+"""Floats of which less than a hundredth is darker are remarked on: they may go from 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,26 @@ class Problem:
             A copy.
         """
         return replace(self, y=self.y.to(dtype), truth=None if self.truth is None else self.truth.to(dtype))
+
+    def doubts(self) -> list[str]:
+        """What makes the value range look wrong, a phrase each; empty if nothing does."""
+        shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
+        A = parse(self.operator_text, shape)
+        seen = observed_of(A, shape)
+        kept = torch.ones_like(self.y, dtype=torch.bool) if self.observed is None else self.observed.expand_as(self.y)
+        y = self.y[kept if seen is None else kept & seen.to(kept.device)]
+        low, high = self.value_range.low, self.value_range.high
+        found = []
+        filled = 0.5 * float(y.max() - y.min())
+        if self.truth is None and filled < NARROW:
+            found.append(f"the measurement fills {100 * filled:.2g} % of {low:g} to {high:g}: is that its --range LO HI?")
+        elif self.value_range == UNSCALED and not isinstance(self.likelihood, Poisson):
+            with torch.no_grad():
+                dims = float(A(self.y.new_full((1, *shape), -1.0)).median()) < -0.5  # a black image is measured as black
+            pixels = self.truth if self.truth is not None else y if dims else None
+            if pixels is not None and (pixels < DARKEST).double().mean() < 0.01:
+                found.append("floats are taken as -1 (black) to 1 (white), and these have no dark half: if 0 is black, give --range 0 1")
+        return found
 
     def facts(self) -> dict[str, Any]:
         """What the report needs beside the draws, JSON-ready."""
