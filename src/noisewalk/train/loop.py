@@ -8,12 +8,14 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import ConfigError, DivergedError, WeightsError
 from ..priors.denoiser import NetworkDenoiser
@@ -148,7 +150,7 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
     if not len(images):
         raise ConfigError("there are no images to train on: give at least one")
     share, device = processes.share(settings.batch_size), processes.device
-    rounded = settings.bfloat16 and device.type == "cpu"  # there group norm is slow in channels_last, and convolutions do not need it
+    rounded = settings.bfloat16 and device.type == "cpu"  # there group norm is slow in channels_last and the gradient of fused attention anywhere
     network.to(device=device, memory_format=torch.contiguous_format if rounded else torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
     ema = PowerEMA(network, settings.ema_gamma)
@@ -161,7 +163,7 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
         generator = generator_of(settings.seed, step, processes.rank)
         chosen = images[torch.randint(len(images), (share,), generator=generator)]
         batch = to_unit(augment(chosen, settings.augment, generator).to(device))
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16), sdpa_kernel(SDPBackend.MATH) if rounded else nullcontext():
             value = loss(tied, batch, generator, step / total).mean()
         if not math.isfinite(shown := processes.mean(value)):
             raise DivergedError(f"the loss is {shown} at step {step}: train with a smaller learning rate (--lr), now {settings.lr:g}, into another --out")
