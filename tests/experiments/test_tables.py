@@ -32,6 +32,7 @@ def test_numbers_are_means_over_images_with_standard_errors(made):
     for key in ("psnr", "ssim", "chi2", "coverage"):
         values = torch.tensor([cell[key] for cell in row["images"]], dtype=torch.float64)
         assert row[key] == pytest.approx([float(values.mean()), float(values.std()) / 2])
+    assert row["seconds"] == [pytest.approx(float(torch.tensor([cell["seconds"] for cell in row["images"]]).median())), None]
     assert row["nfe"][0] == 3
     assert row["fd"][0] > 0
     assert row["fd"][1] is None

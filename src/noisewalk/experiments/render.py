@@ -74,7 +74,7 @@ def _text(row: dict[str, Any], key: str, digits: int) -> str:
     if row.get("missing"):
         return "n/a"
     value, error = row[key]
-    return "n/a" if value is None else f"{value:.{digits}f}" + ("" if error is None or key in ("nfe", "seconds") else f" ± {error:.{digits}f}")
+    return "n/a" if value is None else f"{value:.{digits}f}" + ("" if error is None or key == "nfe" else f" ± {error:.{digits}f}")
 
 
 def markdown(found: dict[str, Any], layout: Layout) -> str:

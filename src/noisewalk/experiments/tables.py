@@ -1,10 +1,10 @@
 """The paper's tables over a grid: which rows and columns, what they will cost, and the result as Markdown, LaTeX and JSON.
 
-Every number is a mean over images with its standard error, R-hat their median; images without finite samples are left out, and counted in the row's
-label. FD has no error: it is over all samples of all images, and given for rows of all images alone, as it depends on their number. KID compares one
-sample of each image at a time, which are independent; it is the mean over the samples, and so is its error. The paper's FID column is FD here, with
-its extractor named; its reference, which the paper does not name, is the pool of images given without those that are restored. Where less than half
-of it is left there is no reference, and neither distance.
+Every number is a mean over images with its standard error, R-hat and seconds their median; images without finite samples are left out, and counted in
+the row's label. FD has no error: it is over all samples of all images, and given for rows of all images alone, as it depends on their number. KID
+compares one sample of each image at a time, which are independent; it is the mean over the samples, and so is its error. The paper's FID column is FD
+here, with its extractor named; its reference, which the paper does not name, is the pool of images given without those that are restored. Where less
+than half of it is left there is no reference, and neither distance.
 """
 
 import time
@@ -31,13 +31,15 @@ BESIDE = {
     "psnr_mean": ("PSNR of the mean", 1, 2),
     "kid": ("KID x 1000", -1, 2),
     "nfe": ("NFE / sample", 0, 0),
-    "seconds": ("s / sample", 0, 3),
+    "seconds": ("s / sample, median", 0, 3),
     "r_hat": ("R-hat, median", 0, 2),
     "chi2": ("chi2", 0, 2),
     "coverage": ("coverage", 0, 3),
     "coverage_varied": ("coverage where images vary", 0, 3),
 }
 BESIDE_DIVERSITY = {"pairwise_lpips": ("pairwise LPIPS", 1, 3), "pixel_std": ("pixel std", 1, 3), "vendi": ("Vendi", 1, 2)}
+MEDIANS = ("r_hat", "seconds")
+"""Columns that one image can carry away: of a chain that stands still, or of a time in which the machine did something else."""
 MAX_REFERENCE = 1000
 
 
@@ -210,7 +212,7 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
             if not len(values):
                 out[key] = [None, None]
             else:
-                out[key] = [float(values.median()), None] if key == "r_hat" else [_number(v) for v in mean_and_se(values)]
+                out[key] = [float(values.median()), None] if key in MEDIANS else [_number(v) for v in mean_and_se(values)]
     out |= _distances([path_of(bench, task, name, i).with_suffix(".npz") for i in range(count)], reference)
     if count < grid.num_images:
         out["fd"] = [None, None]
