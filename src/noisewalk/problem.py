@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,11 @@ class Problem:
     source: str
     simulated_by: Likelihood | None = None
 
+    @cached_property
+    def operator(self) -> Any:
+        """A, made once: some read their weights from a file."""
+        return parse(self.operator_text, tuple(self.phi.data_shape))  # type: ignore[attr-defined]
+
     def target(self, microbatch: int | None = None) -> NoisePosterior:
         """The posterior in noise space.
 
@@ -68,8 +74,7 @@ class Problem:
         Returns:
             The target.
         """
-        shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
-        return NoisePosterior(self.phi, parse(self.operator_text, shape), self.likelihood, self.y, self.observed, microbatch)
+        return NoisePosterior(self.phi, self.operator, self.likelihood, self.y, self.observed, microbatch)
 
     def to(self, dtype: torch.dtype) -> Problem:
         """The problem in another precision.
@@ -84,9 +89,7 @@ class Problem:
 
     def doubts(self) -> list[str]:
         """What makes the value range look wrong, a phrase each; empty if nothing does."""
-        shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
-        A = parse(self.operator_text, shape)
-        seen = observed_of(A, shape)
+        seen = observed_of(self.operator, tuple(self.phi.data_shape))  # type: ignore[attr-defined]
         kept = torch.ones_like(self.y, dtype=torch.bool) if self.observed is None else self.observed.expand_as(self.y)
         y = self.y[kept if seen is None else kept & seen.to(kept.device)]
         low, high = self.value_range.low, self.value_range.high
@@ -95,12 +98,15 @@ class Problem:
         if self.truth is None and filled < NARROW:
             found.append(f"the measurement fills {100 * filled:.2g} % of {low:g} to {high:g}: is that its --range LO HI?")
         elif self.value_range == UNSCALED and not isinstance(self.likelihood, Poisson):
-            with torch.no_grad():
-                dims = float(A(self.y.new_full((1, *shape), -1.0)).median()) < -0.5  # a black image is measured as black
-            pixels = self.truth if self.truth is not None else y if dims else None
+            pixels = self.truth if self.truth is not None else y if self._measures_black_as_black() else None
             if pixels is not None and (pixels < DARKEST).double().mean() < 0.01:
                 found.append("floats are taken as -1 (black) to 1 (white), and these have no dark half: if 0 is black, give --range 0 1")
         return found
+
+    def _measures_black_as_black(self) -> bool:
+        black = self.y.new_full((1, *self.phi.data_shape), -1.0)  # type: ignore[attr-defined]
+        with torch.no_grad():
+            return float(self.operator(black).median()) < -0.5
 
     def facts(self) -> dict[str, Any]:
         """What the report needs beside the draws, JSON-ready."""
