@@ -55,6 +55,7 @@ def bench(
     neural_blur: Annotated[Path | None, typer.Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")] = None,
     label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
     microbatch: Annotated[int | None, typer.Option(help="Rows per network call; 128, or 4 for large images.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes: on a CPU, small images and much to do, as many as torch has threads; else 1.")] = None,
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the network.")] = "float32",
@@ -68,10 +69,13 @@ def bench(
     if what == "figure1":
         refuse(what, prior=prior, images=images, num_images=num_images, num_exact=num_exact, teacher=teacher, tasks=tasks, methods=methods)
         refuse(what, num_samples=num_samples, num_steps=num_steps, warm_start=warm_start, num_warmup=num_warmup, label=label, samples_of=samples_of)
+        refuse(what, jobs=jobs)
         _figure1(out or Path("bench") / what, seed)
         return
     if what == "figure2":
-        refuse(what, num_images=num_images, num_exact=num_exact, tasks=tasks, methods=methods, samples_of=samples_of)
+        refuse(what, num_images=num_images, num_exact=num_exact, tasks=tasks, methods=methods, samples_of=samples_of, jobs=jobs)
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"--jobs must be at least 1, got {jobs}")
     if not what.startswith("table"):
         refuse(what, extractor=extractor)
     if samples_of is not None and not (samples_of / "cells").is_dir():
@@ -109,7 +113,7 @@ def bench(
         microbatch=microbatch or (4 if min(network.shape[-2:]) >= 256 else 128),
         samples_of=samples_of,
     )
-    _make(what, made, sheets, count, exact)
+    _make(what, made, sheets, count, exact, jobs)
 
 
 def _sizes(what: str, num_images: int | None, num_samples: int | None, num_exact: int | None, paper: bool) -> tuple[int, int, int]:
@@ -154,7 +158,7 @@ def _sheets(what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] |
     return kept
 
 
-def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_exact: int) -> None:
+def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_exact: int, jobs: int | None) -> None:
     from .experiments.costs import COUNTS, estimate2, figure2
     from .experiments.figures import draw_sheet
     from .experiments.grid import Grid
@@ -172,7 +176,7 @@ def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_e
             print(f"open {made.out / 'figure2.png'}")
             return
         grids = {name: Grid(sheet.tasks, sheet.methods, num_images, num_exact) for name, sheet in sheets.items()}
-        _compute(made, list(grids.values()))
+        _compute(made, list(grids.values()), jobs)
         for name, sheet in sheets.items():
             if what in TABLES:
                 print(write(collect(made, grids[name], sheet), sheet, made.out))
@@ -182,15 +186,18 @@ def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_e
                 print(f"open {made.out / f'{name}.png'}")
 
 
-def _compute(made: Bench, grids: list[Any]) -> None:
-    from .experiments.grid import fill, pending
+def _compute(made: Bench, grids: list[Any], jobs: int | None) -> None:
+    from .experiments.grid import pending
+    from .experiments.pool import fill_shared, threads_of_each, usual_jobs
     from .experiments.tables import estimate
     from .progress import show
 
     for grid in grids:
         blocks = pending(made, grid)
-        print(f"  {', '.join(grid.tasks)}: {estimate(made, grid, blocks)}", flush=True)
-        for _ in show(fill(made, blocks), True):
+        used = min(jobs or usual_jobs(made, blocks), max(1, len(blocks)))
+        with threads_of_each(used):
+            print(f"  {', '.join(grid.tasks)}: {estimate(made, grid, blocks, used)}", flush=True)
+        for _ in show(fill_shared(made, blocks, used), True):
             pass
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -46,6 +46,10 @@ BLOCK_NUMEL = 3 * 128 * 128
 """Images of up to as many numbers are small; larger ones are computed alone."""
 COST = ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch", "first_of")
 """What a cell keeps of how its samples were drawn; the last where they are the first of so many."""
+
+
+Block: TypeAlias = tuple[Task, Method, range]
+"""Column, row, and the numbers of the images that are computed together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +208,7 @@ class Grid:
         """Images that a method restores."""
         return min(self.num_exact, self.num_images) if METHODS[method].family == "exact" else self.num_images
 
-    def blocks(self, bench: Bench) -> list[tuple[Task, Method, range]]:
+    def blocks(self, bench: Bench) -> list[Block]:
         """Every block of the grid that exists."""
         out = []
         for task in (bench.tasks[name] for name in self.tasks):
@@ -262,12 +266,12 @@ def _checked(bench: Bench, task: Task, method: Method, image: int, path: Path, c
     return cell if "threads" in cell else None  # cells of before samples were kept are made again
 
 
-def pending(bench: Bench, grid: Grid) -> list[tuple[Task, Method, range]]:
+def pending(bench: Bench, grid: Grid) -> list[Block]:
     """The blocks of which a cell is missing."""
     return [(t, m, images) for t, m, images in grid.blocks(bench) if any(read_cell(bench, t, m, i) is None for i in images)]
 
 
-def fill(bench: Bench, blocks: list[tuple[Task, Method, range]]) -> Iterator[Tick]:
+def fill(bench: Bench, blocks: list[Block]) -> Iterator[Tick]:
     """Compute blocks and store their cells.
 
     Arguments:
@@ -281,7 +285,7 @@ def fill(bench: Bench, blocks: list[tuple[Task, Method, range]]) -> Iterator[Tic
     total = sum(costs)
     for (task, method, images), cost in zip(blocks, costs, strict=True):
         yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
-        _block(bench, task, method, images)
+        compute(bench, task, method, images)
         done += cost
     yield Tick("done", done, total, done, float("nan"))
 
@@ -304,7 +308,15 @@ def expected_nfe(bench: Bench, method: Method, task: str) -> int:
     return n * found.num_steps if found is not None else 0
 
 
-def _block(bench: Bench, task: Task, method: Method, images: range) -> None:
+def compute(bench: Bench, task: Task, method: Method, images: range) -> None:
+    """Compute the cells of a block that are missing, and store them.
+
+    Arguments:
+        bench: the grid's.
+        task: column.
+        method: row.
+        images: their numbers.
+    """
     left = [i for i in images if read_cell(bench, task, method, i) is None and not _scored_again(bench, task, method, i)]
     if not left:
         return

@@ -121,7 +121,7 @@ def notes(found: dict[str, Any]) -> list[str]:
         "FD depends on the number of images, so rows of fewer have none. KID: one sample of each image at a time, averaged.",
         f"Coverage: pixels whose true value lies between the smallest and largest of {n} samples, in grey levels; nominal {found['nominal_coverage']:.3f}; "
         "it also measures how well the prior fits. Images vary where more than a twentieth of the pool is not black. "
-        "s / sample: wall time on this machine, images batched as each row says. R-hat: median over an image's "
+        "s / sample: wall time on this machine, images batched and threads as each row says. R-hat: median over an image's "
         f"pixels and projections, a chain alone taken as two, its halves; of as few but independent draws it is {independent}.",
     ]
     for task, about in found["tasks"].items():
@@ -132,7 +132,8 @@ def notes(found: dict[str, Any]) -> list[str]:
                 continue
             fewer = f"; {row['num_images']} of the images" if row["num_images"] < found["num_images"] else ""
             failed = f"; {row['failed']} images without finite samples" if row["failed"] else ""
-            batched = f"; {max(cell['batch'] for cell in row['images'])} images a batch"
+            threads = "/".join(str(number) for number in sorted({cell["threads"] for cell in row["images"]}))
+            batched = f"; {max(cell['batch'] for cell in row['images'])} images a batch, threads {threads}"
             out.append(f"- {METHODS[name].label}: {row['preset']}{fewer}{failed}{batched}.")
     return [f"{line}\n" if not line.startswith("- ") else line for line in out]
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..metrics import features, frechet, kid, mean_and_se
-from .grid import Bench, Grid, block_nfe, path_of, read_cell
+from .grid import Bench, Block, Grid, block_nfe, path_of, read_cell
 from .presets import LINEAR, METHODS, NONLINEAR
 from .scores import r_hat_of_independent
 
@@ -74,13 +74,14 @@ TABLES = {
 }
 
 
-def estimate(bench: Bench, grid: Grid, blocks: Sequence[tuple[Any, Any, range]]) -> str:
+def estimate(bench: Bench, grid: Grid, blocks: Sequence[Block], jobs: int = 1) -> str:
     """What the missing cells will cost on this machine, by a timed network call with and without a gradient.
 
     Arguments:
         bench: the grid's.
         grid: its cells.
         blocks: those to compute.
+        jobs: processes, each with as many threads as torch has now.
 
     Returns:
         One line.
@@ -95,9 +96,10 @@ def estimate(bench: Bench, grid: Grid, blocks: Sequence[tuple[Any, Any, range]])
     for task, method, images in blocks:
         nfe[method.family not in ("mpgd", "cmedit")] += block_nfe(bench, task, method, images)
     scored = missing * bench.num_samples * (0.0 if bench.extractor is None else _seconds_a_feature(bench))
-    seconds = sum(nfe[k] * calls[k] for k in nfe) + scored
+    seconds = (sum(nfe[k] * calls[k] for k in nfe) + scored) / jobs
     line = f"{missing} cells to compute, {wanted - missing} stored; NFE about {sum(nfe.values()):,}"
-    return f"{line}; about {duration(seconds)} ({1e3 * calls[False]:.1f} ms a network call, {1e3 * calls[True]:.1f} ms with its gradient, measured)"
+    shared = f" in {jobs} processes" if jobs > 1 else ""
+    return f"{line}; about {duration(seconds)}{shared} ({1e3 * calls[False]:.1f} ms a network call, {1e3 * calls[True]:.1f} ms with its gradient, measured)"
 
 
 def seconds_a_call(bench: Bench, rows: int, gradient: bool) -> float:
@@ -176,7 +178,6 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
         "num_images": grid.num_images,
         "num_samples": n,
         "seed": bench.seed,
-        "num_threads": torch.get_num_threads(),
         "device": str(bench.images.device),
         "extractor": bench.extractor,
         "lpips_net": bench.lpips_net,

@@ -1,0 +1,112 @@
+"""A grid's blocks, shared out among processes: on a CPU several networks of one thread are faster than one of several threads on small images."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import NoisewalkError
+from ..loop import Tick
+from .grid import Bench, Block, block_nfe, compute, fill
+
+WORTH = 20_000
+"""Network calls from which on processes are worth their start of about ten seconds."""
+MOST = 8
+"""Processes that are started unasked: each holds the networks once more."""
+
+_shared: list[Bench] = []
+
+
+def usual_jobs(bench: Bench, blocks: list[Block]) -> int:
+    """Processes where the user names none.
+
+    Arguments:
+        bench: the grid's.
+        blocks: those to compute.
+
+    Returns:
+        As many as torch has threads; one on a GPU, for large images, and for little work.
+    """
+    if bench.images.device.type != "cpu" or bench.block == 1 or sum(block_nfe(bench, *block) for block in blocks) < WORTH:
+        return 1
+    return max(1, min(torch.get_num_threads(), MOST, len(blocks)))
+
+
+@contextmanager
+def threads_of_each(jobs: int) -> Iterator[None]:
+    """Give torch the threads that one of several processes has.
+
+    Arguments:
+        jobs: processes.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // jobs))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
+    """Compute blocks in several processes and store their cells, the longest first.
+
+    Arguments:
+        bench: the grid's.
+        blocks: from `pending`.
+        jobs: processes; one computes here.
+
+    Yields:
+        Progress in estimated network calls.
+
+    Raises:
+        NoisewalkError: a process was killed.
+    """
+    if jobs == 1:
+        yield from fill(bench, blocks)
+        return
+    costs = [block_nfe(bench, *block) for block in blocks]
+    order, total, done = sorted(range(len(blocks)), key=lambda k: -costs[k]), sum(costs), 0
+    before = set(multiprocessing.active_children())
+    with threads_of_each(jobs):
+        given = (bench, torch.get_num_threads())
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, given)
+    try:
+        running = {pool.submit(_one, blocks[k]): k for k in order}
+        yield Tick(f"{jobs} processes", 0, total, 0, float("nan"))
+        for ended in as_completed(running):
+            ended.result()
+            task, method, _ = blocks[running[ended]]
+            done += costs[running[ended]]
+            yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
+    except BrokenProcessPool as error:
+        text = f"one of {jobs} processes was killed, perhaps for want of memory: the same command goes on, and --jobs 1 needs the least"
+        raise NoisewalkError(text) from error
+    finally:
+        pool.shutdown(wait=done == total, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+
+
+def _begin(bench: Bench, threads: int) -> None:
+    """A process begins: Ctrl-C is its parent's, and it ends when that does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    _shared[:] = [bench]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _one(block: Block) -> None:
+    compute(_shared[0], *block)

@@ -1,0 +1,69 @@
+"""Law: several processes store the cells that one would, and an interruption or a killed process loses none that was stored."""
+
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from noisewalk.errors import NoisewalkError
+from noisewalk.experiments import pool
+from noisewalk.experiments.grid import Grid, pending, read_cell
+from noisewalk.experiments.pool import fill_shared, threads_of_each, usual_jobs
+
+GRID = Grid(("sr",), ("dps-dm", "lgd-cm", "ours1-em"), 2, 1)
+
+
+def numbers(bench):
+    """Every stored number but what is of the machine."""
+    of_machine = {"seconds", "cpu_seconds", "threads"}
+    cells = [(task.name, method.name, i, read_cell(bench, task, method, i)) for task, method, images in GRID.blocks(bench) for i in images]
+    return [(*where, {key: value for key, value in cell.items() if key not in of_machine}) for *where, cell in cells]
+
+
+def test_several_processes_store_the_cells_of_one(make_bench, tmp_path):
+    alone = make_bench(out=tmp_path / "alone")
+    with threads_of_each(torch.get_num_threads()):
+        assert [tick.done for tick in fill_shared(alone, pending(alone, GRID), 1)][-1] > 0
+    shared = replace(alone, out=tmp_path / "shared")
+    ticks = list(fill_shared(shared, pending(shared, GRID), 2))
+    assert len(ticks) == 1 + 3
+    assert ticks[-1].done == ticks[-1].total
+    assert pending(shared, GRID) == []
+    assert multiprocessing.active_children() == []
+    assert numbers(shared) == numbers(alone)
+
+
+def test_an_interruption_ends_the_processes_and_keeps_what_was_stored(make_bench):
+    bench = make_bench()
+    blocks = pending(bench, GRID)
+    ticks = fill_shared(bench, blocks, 2)
+    next(ticks), next(ticks)
+    children = multiprocessing.active_children()
+    ticks.close()
+    for child in children:
+        child.join(30)
+        assert not child.is_alive()
+    assert len(pending(bench, GRID)) < len(blocks)
+
+
+def test_a_killed_process_is_named(make_bench):
+    bench = make_bench()
+    ticks = fill_shared(bench, pending(bench, GRID), 2)
+    next(ticks)
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    with pytest.raises(NoisewalkError, match=r"one of 2 processes was killed.*--jobs 1"):
+        list(ticks)
+
+
+def test_processes_are_started_unasked_where_there_is_much_to_do(make_bench, monkeypatch):
+    bench = make_bench()
+    blocks = pending(bench, GRID)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert usual_jobs(bench, blocks) == 1
+    monkeypatch.setattr(pool, "WORTH", 1)
+    assert usual_jobs(bench, blocks) == 3
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert usual_jobs(bench, blocks) == 2
