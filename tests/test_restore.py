@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +13,9 @@ from noisewalk.inputs import ValueRange
 from noisewalk.loop import Plan
 from noisewalk.maps import Warp
 from noisewalk.problem import simulated
+from noisewalk.report.build import build_report
 from noisewalk.restore import restore
+from noisewalk.store import open_store
 
 SHAPE = (1, 16, 16)
 FILES = {"spec.json", "run.zarr", "summary.json", "samples.png", "mean.png", "std.png", "report.html"}
@@ -84,6 +88,24 @@ def test_micro_batches_reach_the_target(tmp_path):
 
 
 def test_without_a_truth_nothing_is_scored(tmp_path):
-    restore(SimpleNamespace(truth=None, target=problem().target, facts=problem().facts), plan(2), tmp_path / "run", "c")
+    restore(replace(problem(), truth=None), plan(2), tmp_path / "run", "c")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert not {"psnr", "ssim", "lpips"} & summary.keys()
+
+
+def test_a_report_needs_no_file_that_the_operator_was_read_from(tmp_path):
+    mask, kernel = tmp_path / "mask.npy", tmp_path / "kernel.npy"
+    np.save(mask, noise.rows(1, 1).uniform(SHAPE[1:], noise.PROBE)[0].numpy() < 0.5)
+    np.save(kernel, np.array([[1.0, 2.0, 0.0]]) / 3)
+    text = f"conv:{kernel}+motion:length=3,seed=1+mask:{mask}"
+    given = replace(problem(2), operator_text=text)
+    given = replace(given, y=given.operator(given.truth))
+    restore(given, plan(), tmp_path / "run", "")
+    before = json.loads((tmp_path / "run" / "summary.json").read_text())
+    held = open_store(tmp_path / "run").arrays
+    assert torch.equal(held["operator_0_kernel"][...][1], torch.tensor([[1.0, 2.0, 0.0]], dtype=torch.float64) / 3)
+    assert {name for name in held if name.startswith("operator_")} == {"operator_0_kernel", "operator_1_kernel", "operator_2_mask"}
+    mask.unlink()
+    np.save(kernel, np.ones((3, 3)))
+    build_report(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text()) == before

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .loop import Plan
+from .operators import held_by
 from .problem import Problem
 from .report.build import build_report
 from .run import Run, sample_stored
@@ -28,9 +29,11 @@ def restore(problem: Problem, plan: Plan | Ladder, out: Path, command: str, resu
     Raises:
         StoreError: the folder is in use, or not writable.
     """
-    arrays = {} if problem.truth is None else {"truth": problem.truth}
-    facts = problem.facts()
     target = problem.target(microbatch)
+    arrays = {name: value[None].expand(target.num_images, *value.shape) for name, value in held_by(problem.operator).items()}
+    if problem.truth is not None:
+        arrays["truth"] = problem.truth
+    facts = problem.facts()
     if isinstance(plan, Ladder):
         run = smc_stored(target, plan, out, progress, facts, arrays, resume, command)
     else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .neural_blur import NeuralBlur
     from .nonlinear import HDR
     from .observed import observed_of, output_shape_of
-    from .parser import parse
+    from .parser import held_by, parse
     from .phase import PhaseRetrieval
 
 _MODULES = {
@@ -33,6 +33,7 @@ _MODULES = {
     "RandomInpainting": "masks",
     "adjoint": "linear",
     "from_deepinv": "deepinv",
+    "held_by": "parser",
     "observed_of": "observed",
     "output_shape_of": "observed",
     "parse": "parser",
@@ -53,6 +54,7 @@ __all__ = [
     "RandomInpainting",
     "adjoint",
     "from_deepinv",
+    "held_by",
     "observed_of",
     "output_shape_of",
     "parse",

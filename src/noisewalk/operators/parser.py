@@ -12,7 +12,7 @@ new step only where a letter follows: "a+1.npy" is one name, "a+b.npy" is not (r
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -60,12 +60,13 @@ _FILES = ("conv", "mask")
 NAMES = (*_KEYS, *_FILES)
 
 
-def parse(text: str, shape: tuple[int, ...]) -> Operator:
+def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None = None) -> Operator:
     """The operator that a text describes, checked against the shape of the images.
 
     Arguments:
         text: steps joined by "+", such as "avgpool:factor=4" or "blur:std=2+inpaint:keep=0.2".
         shape: of one x, (C, H, W) or (H, W).
+        held: what `held_by` said of such an operator: masks and kernels in it are not read from their files again.
 
     Returns:
         The operator; a `Compose` if there are several steps.
@@ -79,9 +80,9 @@ def parse(text: str, shape: tuple[int, ...]) -> Operator:
         raise ConfigError(f"shape must be (C, H, W) or (H, W), got {tuple(shape)}")
     shape = tuple(whole_number("parse", "shape", side, 1) for side in shape)
     steps: list[Operator] = []
-    for part in re.split(r"\+(?=\s*[A-Za-z])", text):
+    for k, part in enumerate(re.split(r"\+(?=\s*[A-Za-z])", text)):
         try:
-            step = _step(part.strip(), shape)
+            step = _step(part.strip(), shape, {name: (held or {}).get(f"operator_{k}_{name}") for name in ("mask", "kernel")})
             shape = output_shape_of(step, shape)
         except (ConfigError, WeightsError) as error:
             raise type(error)(f"operator {part.strip()!r}: {error}") from error
@@ -89,12 +90,26 @@ def parse(text: str, shape: tuple[int, ...]) -> Operator:
     return steps[0] if len(steps) == 1 else Compose(steps)
 
 
-def _step(text: str, shape: tuple[int, ...]) -> Operator:
+def held_by(operator: Operator) -> dict[str, Tensor]:
+    """The masks and kernels of an operator, for a run to keep: the files that they were read from may go or change.
+
+    Arguments:
+        operator: from `parse`.
+
+    Returns:
+        Tensors by number of the step and name.
+    """
+    steps = operator.steps if isinstance(operator, Compose) else (operator,)
+    inner = [getattr(step, "blur", step) for step in steps]  # camera motion holds a convolution
+    return {f"operator_{k}_{name}": value for k, step in enumerate(inner) for name, value in vars(step).items() if isinstance(value, Tensor)}
+
+
+def _step(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]) -> Operator:
     name, _, rest = (piece.strip() for piece in text.partition(":"))
     if name not in NAMES:
         raise ConfigError(f"unknown name {name!r}{_closest(name, NAMES)}; known: {', '.join(NAMES)}")
     if name in _FILES:
-        return _file(name, rest, shape)
+        return _file(name, rest, shape, held)
     values = _values(name, rest)
     if name in ("inpaint", "motion"):
         values["shape"] = shape
@@ -141,11 +156,14 @@ def _closest(word: str, words: Iterable[str]) -> str:
     return f" (did you mean {match[0]!r}?)" if match else ""
 
 
-def _file(name: str, text: str, shape: tuple[int, ...]) -> Operator:
+def _file(name: str, text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]) -> Operator:
     if not text:
         raise ConfigError(f"a file must be given, as in {name}:FILE.npy")
     if name == "mask":
-        return MaskInpainting(load_mask(text, shape))
+        mask = held["mask"]
+        return MaskInpainting(load_mask(text, shape) if mask is None else mask)
+    if held["kernel"] is not None:
+        return _CLASSES["conv"](held["kernel"])
     if not text.lower().endswith(".npy"):
         raise ConfigError(f"conv reads .npy files, got {text!r}: save the kernel with numpy.save")
     values = read_array(text).values

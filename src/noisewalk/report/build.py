@@ -135,7 +135,8 @@ def _fit(run: Run, arrays: Mapping[str, Any]) -> _Fit:
     problem = run.spec.get("problem", {})
     if run.y is None or not {"operator", "likelihood"} <= problem.keys():
         return _Fit()
-    A = parse(problem["operator"], tuple(run.draws.shape[3:]))
+    held = {name: array[...][0] for name, array in arrays.items() if name.startswith("operator_")}
+    A = parse(problem["operator"], tuple(run.draws.shape[3:]), held)
     likelihood: Any = parse_likelihood(problem["likelihood"], problem.get("sigma_y"))
     images, chains, count = run.draws.shape[:3]
     y, observed = (v.repeat_interleave(chains, 0) if v is not None else None for v in (run.y, arrays["observed"][...] if "observed" in arrays else None))
