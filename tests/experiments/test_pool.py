@@ -3,6 +3,9 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -49,13 +52,43 @@ def test_an_interruption_ends_the_processes_and_keeps_what_was_stored(make_bench
     assert len(pending(bench, GRID)) < len(blocks)
 
 
-def test_a_killed_process_is_named(make_bench):
+def test_a_killed_process_is_said(make_bench):
     bench = make_bench()
     ticks = fill_shared(bench, pending(bench, GRID), 2)
     next(ticks)
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-    with pytest.raises(NoisewalkError, match=r"one of 2 processes was killed.*--jobs 1"):
+    with pytest.raises(NoisewalkError, match=r"one of 2 processes ended.*--jobs 1"):
         list(ticks)
+
+
+def test_the_processes_end_with_the_one_that_started_them(tmp_path):
+    code = """
+import multiprocessing, time
+from noisewalk.experiments import pool
+if __name__ == "__main__":
+    from concurrent.futures import ProcessPoolExecutor
+    held = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), pool._begin, (pool.pickle.dumps(None), 1))
+    print(held.submit(pool.os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+    (tmp_path / "parent.py").write_text(code)
+    with subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(300):
+        if not alive(child):
+            break
+        time.sleep(0.1)
+    assert not alive(child)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as told:
+        return told.read().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_processes_are_started_unasked_where_there_is_much_to_do(make_bench, monkeypatch):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
         Progress in estimated network calls.
 
     Raises:
-        NoisewalkError: a process was killed.
+        NoisewalkError: a process ended before its work did.
     """
     if jobs == 1:
         yield from fill(bench, blocks)
@@ -74,7 +75,8 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
     order, total, done = sorted(range(len(blocks)), key=lambda k: -costs[k]), sum(costs), 0
     before = set(multiprocessing.active_children())
     with threads_of_each(jobs):
-        given = (bench, torch.get_num_threads())
+        given = (pickle.dumps(bench), torch.get_num_threads())  # as bytes: torch would share every weight through a file of its own
+    finished = False
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, given)
     try:
         running = {pool.submit(_one, blocks[k]): k for k in order}
@@ -84,21 +86,22 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
             task, method, _ = blocks[running[ended]]
             done += costs[running[ended]]
             yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
+        finished = True
     except BrokenProcessPool as error:
-        text = f"one of {jobs} processes was killed, perhaps for want of memory: the same command goes on, and --jobs 1 needs the least"
+        text = f"one of {jobs} processes ended, perhaps for want of memory ({error}): the same command goes on, and --jobs 1 needs the least"
         raise NoisewalkError(text) from error
     finally:
-        pool.shutdown(wait=done == total, cancel_futures=True)
+        pool.shutdown(wait=finished, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()
 
 
-def _begin(bench: Bench, threads: int) -> None:
+def _begin(bench: bytes, threads: int) -> None:
     """A process begins: Ctrl-C is its parent's, and it ends when that does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
-    _shared[:] = [bench]
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    _shared[:] = [pickle.loads(bench)]
 
 
 def _end_with_parent() -> None:
