@@ -10,7 +10,7 @@ from PIL import Image
 from noisewalk.errors import ConfigError
 from noisewalk.experiments import costs
 from noisewalk.experiments.costs import estimate2, figure2
-from noisewalk.experiments.figures import FIGURES, boxes, draw_sheet, figure1
+from noisewalk.experiments.figures import FIGURES, boxes, draw_sheet, figure1, sheets_of
 from noisewalk.experiments.grid import Grid, fill, pending
 
 
@@ -48,10 +48,17 @@ def test_sheets_are_drawn_from_stored_samples(make_bench, tmp_path, name):
     assert drawn(tmp_path / f"{label}.png")
 
 
-def test_a_sheet_of_nothing_is_refused(make_bench, tmp_path):
+def test_sheets_that_a_prior_cannot_make_are_left_out(make_bench, capsys):
     bench = make_bench(teacher=None)
-    with pytest.raises(ConfigError, match="none of its cells"):
-        draw_sheet(bench, replace(FIGURES["figure4"]["figure4"], methods=("dps-dm",)), 1, 1, tmp_path / "x.png")
+    assert sheets_of(bench, FIGURES["figuresA"]) == FIGURES["figuresA"]
+    with pytest.raises(ConfigError, match="figure4: none of the cells exists for tiny"):
+        sheets_of(bench, {"figure4": replace(FIGURES["figure4"]["figure4"], methods=("dps-dm",))})
+    capsys.readouterr()
+    imagenet = replace(bench, prior=replace(bench.prior, name="cd_imagenet64_lpips"))
+    kept = sheets_of(imagenet, FIGURES["figuresA"])
+    assert list(kept) == ["figureA03", "figureA02", "figureA06", "figureA07", "figureA08", "figureA12", "figureA13", "figureA14"]
+    assert kept["figureA03"] == FIGURES["figuresA"]["figureA01"]
+    assert "not made: figureA04, figureA05, figureA09, figureA10, figureA11;" in capsys.readouterr().out
 
 
 def test_effective_samples_are_shared_out_over_the_run(make_bench, monkeypatch):

@@ -27,7 +27,7 @@ from ..plan import resolve
 from ..samplers.langevin import Langevin
 from ..targets import NoisePosterior
 from ..warmstart import Adam
-from .grid import Bench, draw, expected_nfe
+from .grid import THIN, Bench, draw, expected_nfe
 from .presets import METHODS, Walk, dataset_of, preset
 from .tables import duration, seconds_a_call
 from .whole import write_whole
@@ -81,7 +81,7 @@ def estimate2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> str:
     found, guided = bench.preset(METHODS["ours1-em"], "inpaint"), bench.preset(METHODS["dps-dm"], "inpaint")
     nfe = sum(counts) * getattr(guided, "num_steps", 0) if bench.teacher is not None else 0
     nfe += 1 + getattr(found, "adam_steps", 0) + counts[-1]
-    nfe += expected_nfe(replace(bench, num_samples=2 * counts[-1]), METHODS["ours1-exact"], "inpaint") * CHAINS // 2
+    nfe += expected_nfe(replace(bench, num_samples=max(8, 2 * -(-_length(counts) // THIN))), METHODS["ours1-exact"], "inpaint") * CHAINS // 2
     call = seconds_a_call(bench, 1, True)
     return f"NFE about {nfe:,}; at most about {duration(nfe * call)} ({1e3 * call:.1f} ms a network call of one row with its gradient, measured)"
 
@@ -136,8 +136,8 @@ def _paper_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _length(counts: tuple[int, ...]) -> int:
-    """Draws of each chain of the exact kernel's curve."""
-    return max(4, -(-counts[-1] // CHAINS) * 2)
+    """Draws of each chain of the exact kernel's curve: as many as the most samples need where one draw in twelve is an effective one."""
+    return max(4, -(-counts[-1] // CHAINS) * 12)
 
 
 def _exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..samplers.langevin import Langevin
 from ..targets import NoisePosterior
 from ..warmstart import Adam
 from .grid import Bench, Grid, path_of
-from .presets import LINEAR, METHODS, NONLINEAR
+from .presets import LINEAR, METHODS, NONLINEAR, dataset_of
 from .tables import GUIDED
 
 WINDOW = 0.25
@@ -62,7 +62,29 @@ FIGURES: dict[str, dict[str, Sheet]] = {
         "figureA14": Sheet("Samples, Gaussian deblurring, larger step", ("blur",), ("diverse",), True),
     },
 }
-"""Figure A.3 is A.1 with the other paper prior: one prior makes one of the two."""
+"""Figure A.3 is A.1 on ImageNet: one prior makes one of the two."""
+
+
+def sheets_of(bench: Bench, sheets: dict[str, Sheet]) -> dict[str, Sheet]:
+    """The sheets that a prior can make, under the paper's names; those that the paper has no settings for are named and left out.
+
+    Arguments:
+        bench: whose prior.
+        sheets: by name, some of `FIGURES`.
+
+    Returns:
+        The rest.
+
+    Raises:
+        ConfigError: nothing is left.
+    """
+    empty = [name for name, sheet in sheets.items() if not Grid(sheet.tasks, sheet.methods, 1, 1).blocks(bench)]
+    if len(empty) == len(sheets):
+        raise ConfigError(f"{', '.join(empty)}: none of the cells exists for {bench.prior.name}: choose other --tasks or --methods")
+    if empty:
+        print(f"  not made: {', '.join(empty)}; the paper has no settings for {bench.prior.name}", flush=True)
+    names = {"figureA01": "figureA03"} if dataset_of(bench.prior.name) == "imagenet64" else {}
+    return {names.get(name, name): sheet for name, sheet in sheets.items() if name not in empty}
 
 
 def draw_sheet(bench: Bench, sheet: Sheet, num_images: int, num_exact: int, path: Path) -> None:
@@ -129,8 +151,6 @@ def _plot(lines: list[Any], title: str, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    if not lines:
-        raise ConfigError(f"{path.name}: none of its cells exists for this prior: choose other --tasks or --methods")
     columns = max(len(pictures) for _, pictures, _ in lines)
     figure = Figure(figsize=(1.15 * columns + 0.8, 1.25 * len(lines) + 0.5), layout="constrained")
     axes = figure.subplots(len(lines), columns, squeeze=False)
