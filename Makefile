@@ -41,6 +41,8 @@ $(PEERS)/.installed: constraints-peers.txt
 	$(PEERS)/bin/python -m pip install --quiet --constraint constraints-peers.txt torch torchvision
 	$(PEERS)/bin/python -m pip install --quiet --constraint constraints-peers.txt azula deepinv lpips torch-fidelity open-clip-torch pytest
 	$(PEERS)/bin/python -m pip install --quiet --constraint constraints-peers.txt --editable '.[features,arviz]'
+	$(PEERS)/bin/noisewalk priors get lpips-alex
+	$(PEERS)/bin/noisewalk priors get lpips-vgg
 	touch $@
 
 test-peers: peers

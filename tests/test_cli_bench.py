@@ -3,11 +3,13 @@
 import functools
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from noisewalk import cli_bench
 from noisewalk.cli import main
 from noisewalk.priors import load
 
@@ -57,6 +59,73 @@ def test_a_table_takes_the_samples_of_another(bench, tmp_path):
     assert json.loads((tmp_path / "t1" / "table.json").read_text())["rows"]["sr"]["dps-dm"]["images"][0]["first_of"] == 3
 
 
+EVERY = {
+    "table1": ["--tasks", "sr", "--methods", "dps-dm,ours1-em"],
+    "table2": ["--tasks", "hdr", "--methods", "mpgd-cm,ours2-em"],
+    "table3": ["--tasks", "phase", "--methods", "lgd-dm,ours1-em"],
+    "tableA4": ["--methods", "ours1-em,ours1-ei"],
+    "figure1": [],
+    "figure2": ["--num-warmup", "2"],
+    "figure3": ["--tasks", "sr,hdr", "--methods", "dps-dm,ours1-em"],
+    "figure4": ["--tasks", "blur", "--methods", "dps-cm,ours1-em"],
+    "figure5": ["--tasks", "inpaint", "--methods", "ours1-em"],
+    "figuresA": ["--tasks", "sr", "--methods", "ours1-em"],
+}
+
+
+@pytest.mark.parametrize("what", EVERY)
+def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(bench, tmp_path, monkeypatch, what):
+    from noisewalk import progress
+
+    assert set(EVERY) == set(cli_bench.WHAT)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    usual = ["--prior", "fashion32", "--num-samples", "2", "--num-steps", "2", "--warm-start", "1"]
+    images = [] if what == "figure2" else ["--num-images", "1"]
+    extractor = ["--extractor", "none"] if what.startswith("table") else []
+    words = [what, *([] if what == "figure1" else [*usual, *images, *extractor]), *EVERY[what], "--out", "o"]
+    code, out, err = bench(*words)
+    assert code == 0, err
+    assert out.index("NFE about ") < out.index("open o/")
+    made = sorted(path.name for path in (tmp_path / "o").rglob("*.md" if what.startswith("table") else "*.png"))
+    assert made
+    if what == "figure1":
+        return
+    assert " NFE " in err
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "o").rglob("*.json") if path.name != "table.json"}
+    assert first
+    code, _, err = bench(*words)
+    assert code == 0, err
+    assert {path: path.stat().st_mtime_ns for path in first} == first  # nothing is computed again
+
+
+def test_processes_share_a_table(bench, tmp_path):
+    code, out, err = bench("table1", *SMALL, "--tasks", "sr,inpaint", "--methods", "cmedit", "--jobs", "2", "--out", "j")
+    assert code == 0, err
+    assert "in 2 processes" in out
+    assert len(list((tmp_path / "j" / "cells").rglob("*.json"))) == 2
+
+
+def test_the_papers_images_extractors_and_teacher(bench, monkeypatch, tmp_path):
+    """What --paper asks for, with fashion32's networks in the paper's names."""
+    asked = []
+
+    def load_prior(name, *rest, **further):
+        asked.append(name)
+        return replace(READ_ONCE("fashion32-edm" if name.startswith("edm_") else "fashion32"), name=name)
+
+    monkeypatch.setattr(load, "load_prior", load_prior)
+    np.savez(tmp_path / "mine.npz", images=np.random.default_rng(0).integers(0, 256, (100, 32, 32), dtype=np.uint8))
+    words = ["table3", "--paper", "--images", "mine.npz", "--num-samples", "1", "--num-steps", "2", "--tasks", "sr", "--methods", "dps-dm"]
+    code, out, err = bench(*words, "--out", "p")
+    assert code == 0, err
+    assert asked == ["openai/diffusers-cd_bedroom256_lpips", "edm_bedroom256_ema.pt"]
+    assert "100 images x 1 samples" in out
+    found = json.loads((tmp_path / "p" / "table.json").read_text())
+    for key, name in cli_bench.PAPER_EXTRACTORS.items():
+        used = found["extractor"] if key == "fd" else found["extractors"][key]
+        assert used == name or f"note: efficientnet-lite0 instead of the paper's {name}" in out
+
+
 def test_a_figure_is_made_from_images_of_ones_own(bench, tmp_path):
     (tmp_path / "mine").mkdir()
     Image.fromarray(np.arange(40 * 40, dtype=np.uint8).reshape(40, 40)).save(tmp_path / "mine" / "a.png")
@@ -84,6 +153,8 @@ WRONG = {
     "extractor of a figure": (["figure4", *SMALL], "does not read --extractor"),
     "tasks of figure 2": (["figure2", "--prior", "fashion32", "--tasks", "sr"], "does not read --tasks"),
     "samples of nothing": (["table1", *SMALL, "--samples-of", "nowhere"], "holds no cells"),
+    "no processes": (["table1", *SMALL, "--jobs", "0"], "--jobs"),
+    "processes of figure 2": (["figure2", "--prior", "fashion32", "--jobs", "2"], "does not read --jobs"),
     "samples of figure 2": (["figure2", "--prior", "fashion32", "--samples-of", "t"], "does not read --samples-of"),
     "prior of figure 1": (["figure1", "--prior", "fashion32"], "does not read --prior"),
     "images": (["table1", *SMALL, "--images", "nowhere"], "nowhere"),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WHAT = ("table1", "table2", "table3", "tableA4", "figure1", "figure2", "figure3", "figure4", "figure5", "figuresA")
 EXTRACTOR = "efficientnet-lite0"
+PAPER_EXTRACTORS = {"fd": "inception-v3", "diversity_score": "resnet50", "similarity": "clip-vit-b32"}
+"""What the paper's columns are computed with."""
 PAPER_PRIOR = "openai/diffusers-cd_bedroom256_lpips"
 NUM_IMAGES, NUM_PICTURED, NUM_SHOWN = 8, 3, 10
 """Images of a table, images and samples of a figure, where the options do not say."""
@@ -50,7 +52,8 @@ def bench(
     warm_start: Annotated[int | None, typer.Option(help="Adam steps of ours.")] = None,
     num_warmup: Annotated[int | None, typer.Option(help="Warm-up of the exact kernel.")] = None,
     extractor: Annotated[
-        str | None, typer.Option(help="Of FD and diversity, or none: efficientnet-lite0 if left out, clip-vit-b32, resnet50, inception-v3.")
+        str | None,
+        typer.Option(help="Of FD and diversity, or none: efficientnet-lite0, with --paper the paper's, if left out; clip-vit-b32, resnet50, inception-v3."),
     ] = None,
     neural_blur: Annotated[Path | None, typer.Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")] = None,
     label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
@@ -95,6 +98,7 @@ def bench(
     if len(pool) < count:
         raise ConfigError(f"--num-images is {count}, but there are {len(pool)} images: give more, or ask for fewer")
     table = what.startswith("table")
+    seen = _paper_extractors(device) if paper and table and extractor is None else {"fd": None if extractor == "none" else extractor or EXTRACTOR}
     made = Bench(
         network,
         shared,
@@ -107,11 +111,12 @@ def bench(
         num_steps,
         warm_start,
         num_warmup,
-        None if not table or extractor == "none" else extractor or EXTRACTOR,
+        seen["fd"] if table else None,
         _lpips_net(network),
         diversity=what == "table3",
         microbatch=microbatch or (4 if min(network.shape[-2:]) >= 256 else 128),
         samples_of=samples_of,
+        extractors={key: name for key, name in seen.items() if key != "fd" and name is not None},
     )
     _make(what, made, sheets, count, exact, jobs)
 
@@ -160,7 +165,7 @@ def _sheets(what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] |
 
 def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_exact: int, jobs: int | None) -> None:
     from .experiments.costs import COUNTS, estimate2, figure2
-    from .experiments.figures import draw_sheet
+    from .experiments.figures import draw_sheet, sheets_of
     from .experiments.grid import Grid
     from .experiments.render import write
     from .experiments.tables import TABLES, collect
@@ -175,6 +180,8 @@ def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_e
                 pass
             print(f"open {made.out / 'figure2.png'}")
             return
+        if what not in TABLES:
+            sheets = sheets_of(made, sheets)
         grids = {name: Grid(sheet.tasks, sheet.methods, num_images, num_exact) for name, sheet in sheets.items()}
         _compute(made, list(grids.values()), jobs)
         for name, sheet in sheets.items():
@@ -263,6 +270,22 @@ def _weights(given: Path | None) -> Path | None:
 
     usual = cache_folder() / "GOPRO_wVAE.pth"
     return given if given is not None else usual if usual.is_file() else None
+
+
+def _paper_extractors(device: str) -> dict[str, str | None]:
+    """The paper's extractor of every column, or the usual one where it is not here."""
+    from .errors import NoisewalkError
+    from .metrics.extractors import load_extractor
+
+    found: dict[str, str | None] = {}
+    for key, name in PAPER_EXTRACTORS.items():
+        try:
+            load_extractor(name, device)
+            found[key] = name
+        except NoisewalkError as error:
+            print(f"  note: {EXTRACTOR} instead of the paper's {name}: {error}", flush=True)
+            found[key] = EXTRACTOR
+    return found
 
 
 def _lpips_net(prior: Prior) -> str | None:

@@ -14,7 +14,7 @@ from noisewalk.noise import PROBE, rows
 
 SHAPE, SIGMA = (1, 16, 16), 0.3
 TRUTH = rows(1, 1).normal(SHAPE, PROBE, torch.float64)[0].clamp(-1, 1)
-NOTHING = SimpleNamespace(extractor=None, lpips_net=None, diversity=False, varied=torch.ones(SHAPE, dtype=torch.bool))
+NOTHING = SimpleNamespace(extractor=None, extractors={}, lpips_net=None, diversity=False, varied=torch.ones(SHAPE, dtype=torch.bool))
 
 
 def target():

@@ -32,7 +32,9 @@ def test_numbers_are_means_over_images_with_standard_errors(made):
     for key in ("psnr", "ssim", "chi2", "coverage"):
         values = torch.tensor([cell[key] for cell in row["images"]], dtype=torch.float64)
         assert row[key] == pytest.approx([float(values.mean()), float(values.std()) / 2])
-    assert row["seconds"] == [pytest.approx(float(torch.tensor([cell["seconds"] for cell in row["images"]]).median())), None]
+    seconds = sorted(cell["seconds"] for cell in row["images"])
+    assert row["seconds"][0] == pytest.approx((seconds[1] + seconds[2]) / 2)
+    assert row["seconds"][1] is None
     assert row["nfe"][0] == 3
     assert row["fd"][0] > 0
     assert row["fd"][1] is None
@@ -99,10 +101,31 @@ def test_a_cosine_is_clips_similarity_in_clips_features_alone(make_bench):
     from noisewalk.experiments.render import heads_of
 
     columns = {**TABLES["table3"].columns, **TABLES["table3"].beside}
-    found = {"extractor": "efficientnet-lite0", "lpips_net": None, "nominal_coverage": 0.9}
+    found = {"extractor": "efficientnet-lite0", "extractors": {}, "lpips_net": None, "nominal_coverage": 0.9}
     assert heads_of(found, columns)["similarity"] == "cosine similarity (efficientnet-lite0)"
     assert heads_of({**found, "extractor": "clip-vit-b32"}, columns)["similarity"] == "CLIP similarity"
+    several = heads_of({**found, "extractors": {"similarity": "clip-vit-b32", "diversity_score": "resnet50"}}, columns)
+    assert [several[key] for key in ("similarity", "diversity_score", "vendi")] == ["CLIP similarity", "DS (resnet50)", "Vendi (efficientnet-lite0)"]
     assert heads_of(found, columns)["pairwise_lpips"] == "pairwise LPIPS (not computed)"
+
+
+def test_a_frechet_distance_is_fid_in_inceptions_features_alone(made):
+    _, _, layout, found = made
+    assert "FD (pixels)" in markdown(found, layout)
+    assert "features of pixels, not FID" in markdown(found, layout)
+    assert "| FID |" not in markdown(found, layout)
+    text = markdown({**found, "extractor": "inception-v3"}, layout)
+    assert ": FID |" in text
+    assert "FID and KID: features of inception-v3; against" in text
+
+
+def test_a_medians_error_shrinks_with_the_number_of_images():
+    few, many = (tables._median_and_se(torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)) for n in (50, 5000))
+    assert many[1] == pytest.approx((torch.pi / 2 / 5000) ** 0.5, rel=0.2)  # of normal numbers
+    assert few[1] > 5 * many[1]
+    one = tables._median_and_se(torch.tensor([3.0]))
+    assert one[0] == 3.0
+    assert one[1] != one[1]
 
 
 def test_durations_are_for_people():

@@ -69,6 +69,7 @@ class Bench:
         adam_steps: of ours; None takes the preset's.
         num_warmup: of the exact kernel; None takes its own.
         extractor: of features.
+        extractors: of the Diversity Score's ("diversity_score") and the similarity's ("similarity") features, where they are others.
         lpips_net: None where LPIPS's weights are not here.
         diversity: score the diversity of an image's samples.
         microbatch: rows per network call.
@@ -91,6 +92,7 @@ class Bench:
     diversity: bool = False
     microbatch: int | None = None
     samples_of: Path | None = None
+    extractors: dict[str, str] = field(default_factory=dict)
     _maps: dict[int, Any] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
     _operators: dict[str, Any] = field(default_factory=dict)
@@ -165,7 +167,7 @@ class Bench:
     @property
     def scored(self) -> list[Any]:
         """What the numbers of a cell depend on besides its samples, JSON-ready."""
-        return [self.extractor, self.lpips_net, self.diversity, RULES]
+        return [self.extractor, self.lpips_net, self.diversity, RULES, *([dict(sorted(self.extractors.items()))] if self.extractors else [])]
 
     def chains_of(self, method: Method) -> int:
         """Chains that an image's samples stand in."""

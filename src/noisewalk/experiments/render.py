@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..metrics.pixel import WINDOW, WINDOW_STD
 from .presets import METHODS
 from .tables import Layout
 from .whole import write_whole
@@ -37,11 +38,13 @@ def label_of(found: dict[str, Any], task: str, name: str) -> str:
 def heads_of(found: dict[str, Any], columns: dict[str, tuple[str, int, int]]) -> dict[str, str]:
     """What the columns are called, extractors named and without Greek arrows."""
     names = {key: head for key, (head, _, _) in columns.items()}
-    names |= {key: f"{names[key]} ({found['extractor'] or 'no extractor'})" for key in ("fd", "kid", "diversity_score", "vendi") if key in names}
+    seen = {key: found["extractors"].get(key, found["extractor"]) for key in ("fd", "kid", "diversity_score", "similarity", "vendi")}
+    names |= {key: f"{names[key]} ({seen[key] or 'no extractor'})" for key in ("fd", "kid", "diversity_score", "vendi") if key in names}
+    if "fd" in names and seen["fd"] == "inception-v3":
+        names["fd"] = "FID"
     names |= {key: f"{names[key]} ({found['lpips_net'] or 'not computed'})" for key in ("lpips", "pairwise_lpips") if key in names}
     if "similarity" in names:
-        clip = found["extractor"] == "clip-vit-b32"
-        names["similarity"] = "CLIP similarity" if clip else f"cosine similarity ({found['extractor'] or 'no extractor'})"
+        names["similarity"] = "CLIP similarity" if seen["similarity"] == "clip-vit-b32" else f"cosine similarity ({seen['similarity'] or 'no extractor'})"
     if "coverage" in names:
         names["coverage"] = f"coverage ({found['nominal_coverage']:.3f})"
     return names
@@ -115,10 +118,12 @@ def notes(found: dict[str, Any]) -> list[str]:
         f"{best}. ±: standard error over images. n/a: see below.",
         "FD and KID: without --extractor there are none."
         if found["extractor"] is None
-        else f"FD and KID: features of {found['extractor']}, not FID; against {reference or 'no'} images ({found['reference']['source']}; the paper does not "
-        "name its reference). "
+        else f"{'FID' if found['extractor'] == 'inception-v3' else 'FD'} and KID: features of {found['extractor']}"
+        f"{'' if found['extractor'] == 'inception-v3' else ', not FID'}; against {reference or 'no'} images ({found['reference']['source']}; the paper does "
+        "not name its reference). "
         f"FD of the two halves of the reference: {halves}; of the true images, each as often as it has samples: {truths}. "
-        "FD depends on the number of images, so rows of fewer have none. KID: one sample of each image at a time, averaged.",
+        "It depends on the number of images, so rows of fewer have none, and has no standard error. KID: one sample of each image at a time, averaged. "
+        f"SSIM: a Gaussian window of {WINDOW} pixels, standard deviation {WINDOW_STD:g}.",
         f"Coverage: pixels whose true value lies between the smallest and largest of {n} samples, in grey levels; nominal {found['nominal_coverage']:.3f}; "
         "it also measures how well the prior fits. Images vary where more than a twentieth of the pool is not black. "
         "s / sample: wall time on this machine, images batched and threads as each row says. R-hat: median over an image's "

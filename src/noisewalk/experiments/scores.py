@@ -10,6 +10,7 @@ R-hat is the median over pixels that vary and projections, from chains cut in ha
 all draws are independent (`r_hat_of_independent` says how far), and its maximum says nothing at all.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def score(draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, b
         truth: (*x).
         target: the image's posterior, for the chi-square.
         chained: whether the draws are of Markov chains: R-hat says something; a chain alone is taken as two, its halves.
-        bench: names the extractor and the LPIPS network, each None where it is not here, whether diversity is wanted, and the pixels that vary.
+        bench: names the extractors and the LPIPS network, each None where it is not here, whether diversity is wanted, and the pixels that vary.
 
     Returns:
         Numbers by name, NaN where there is none, and the samples' features.
@@ -118,8 +119,13 @@ def _diversity(x: Tensor, found: Tensor | None, bench: Any) -> dict[str, float]:
     if found is not None:
         for name, function in (("similarity", clip_similarity), ("vendi", vendi_score), ("diversity_score", diversity_score)):
             if name != "diversity_score" or len(x) > CLUSTERS:
-                out[name] = _mean(function(x[None], lambda _: found, batch_size=len(x)))  # the features are computed once
+                seen = features(x, bench.extractors[name]) if name in bench.extractors else found  # what is there is not computed again
+                out[name] = _mean(function(x[None], partial(_given, seen), batch_size=len(x)))
     return out
+
+
+def _given(found: Tensor, images: Tensor) -> Tensor:
+    return found
 
 
 def _mean(values: Tensor) -> float:

@@ -40,6 +40,8 @@ BESIDE = {
 BESIDE_DIVERSITY = {"pairwise_lpips": ("pairwise LPIPS", 1, 3), "pixel_std": ("pixel std", 1, 3), "vendi": ("Vendi", 1, 2)}
 MEDIANS = ("r_hat", "seconds")
 """Columns that one image can carry away: of a chain that stands still, or of a time in which the machine did something else."""
+RESAMPLES = 1000
+"""Of a median's standard error."""
 MAX_REFERENCE = 1000
 
 
@@ -180,6 +182,7 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
         "seed": bench.seed,
         "device": str(bench.images.device),
         "extractor": bench.extractor,
+        "extractors": bench.extractors,
         "lpips_net": bench.lpips_net,
         "nominal_coverage": (n - 1) / (n + 1),
         "reference": {
@@ -213,11 +216,19 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
             if not len(values):
                 out[key] = [None, None]
             else:
-                out[key] = [float(values.median()), None] if key in MEDIANS else [_number(v) for v in mean_and_se(values)]
+                out[key] = [_number(v) for v in (_median_and_se(values) if key in MEDIANS else mean_and_se(values))]
+        if key == "seconds":
+            out[key][1] = None  # images of a block share their time
     out |= _distances([path_of(bench, task, name, i).with_suffix(".npz") for i in range(count)], reference)
     if count < grid.num_images:
         out["fd"] = [None, None]
     return out
+
+
+def _median_and_se(values: Tensor) -> tuple[float, float]:
+    """The median over images, and its standard error by the bootstrap."""
+    again = torch.randint(len(values), (RESAMPLES, len(values)), generator=torch.Generator().manual_seed(0))
+    return float(values.quantile(0.5)), float(values[again].quantile(0.5, dim=1).std()) if len(values) > 1 else float("nan")
 
 
 def _distances(paths: list[Path], reference: Tensor | None) -> dict[str, Any]:
