@@ -11,6 +11,8 @@ from PIL import Image
 
 from noisewalk import cli_bench
 from noisewalk.cli import main
+from noisewalk.errors import WeightsError
+from noisewalk.metrics import extractors
 from noisewalk.priors import load
 
 SMALL = ["--prior", "fashion32", "--num-images", "1", "--num-samples", "2", "--num-steps", "2", "--warm-start", "1", "--extractor", "none"]
@@ -106,24 +108,37 @@ def test_processes_share_a_table(bench, tmp_path):
 
 
 def test_the_papers_images_extractors_and_teacher(bench, monkeypatch, tmp_path):
-    """What --paper asks for, with fashion32's networks in the paper's names."""
+    """What --paper asks for, with fashion32's networks in the paper's names, and pixels for features."""
     asked = []
+    played = lambda x: x.flatten(1)[:, :9]  # noqa: E731
 
     def load_prior(name, *rest, **further):
         asked.append(name)
         return replace(READ_ONCE("fashion32-edm" if name.startswith("edm_") else "fashion32"), name=name)
 
+    def broken(device):
+        raise WeightsError("no weights")
+
     monkeypatch.setattr(load, "load_prior", load_prior)
-    np.savez(tmp_path / "mine.npz", images=np.random.default_rng(0).integers(0, 256, (100, 32, 32), dtype=np.uint8))
-    words = ["table3", "--paper", "--images", "mine.npz", "--num-samples", "1", "--num-steps", "2", "--tasks", "sr", "--methods", "dps-dm"]
-    code, out, err = bench(*words, "--out", "p")
+    for name, loader in {"inception-v3": lambda device: played, "resnet50": broken, "clip-vit-b32": lambda device: played}.items():
+        monkeypatch.setitem(extractors.LOADERS, name, loader)
+    extractors.load_extractor.cache_clear()
+    np.savez(tmp_path / "mine.npz", images=np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8))
+    words = ["--paper", "--images", "mine.npz", "--num-images", "1", "--num-samples", "7", "--num-steps", "2", "--tasks", "sr", "--methods", "dps-dm"]
+    try:
+        code, out, err = bench("table3", *words, "--out", "p")
+    finally:
+        extractors.load_extractor.cache_clear()
     assert code == 0, err
     assert asked == ["openai/diffusers-cd_bedroom256_lpips", "edm_bedroom256_ema.pt"]
-    assert "100 images x 1 samples" in out
-    found = json.loads((tmp_path / "p" / "table.json").read_text())
-    for key, name in cli_bench.PAPER_EXTRACTORS.items():
-        used = found["extractor"] if key == "fd" else found["extractors"][key]
-        assert used == name or f"note: efficientnet-lite0 instead of the paper's {name}" in out
+    assert "note: efficientnet-lite0 instead of the paper's resnet50: no weights" in out
+    head = next(line for line in out.splitlines() if line.startswith("| Method"))
+    assert head.endswith("DS (efficientnet-lite0) | 4x Super-resolution: CLIP similarity |")
+
+
+def test_a_table_of_the_paper_has_100_images():
+    assert cli_bench._sizes("table1", None, None, None, True)[:2] == (100, 10)
+    assert cli_bench._sizes("table3", None, None, None, True)[:2] == (100, 25)
 
 
 def test_a_figure_is_made_from_images_of_ones_own(bench, tmp_path):

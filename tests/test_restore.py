@@ -13,7 +13,7 @@ from noisewalk.inputs import ValueRange
 from noisewalk.loop import Plan
 from noisewalk.maps import Warp
 from noisewalk.problem import simulated
-from noisewalk.report.build import build_report
+from noisewalk.report.build import read_report_data
 from noisewalk.restore import restore
 from noisewalk.store import open_store
 
@@ -101,11 +101,11 @@ def test_a_report_needs_no_file_that_the_operator_was_read_from(tmp_path):
     given = replace(problem(2), operator_text=text)
     given = replace(given, y=given.operator(given.truth))
     restore(given, plan(), tmp_path / "run", "")
-    before = json.loads((tmp_path / "run" / "summary.json").read_text())
+    before = [entry.residual for entry in read_report_data(tmp_path / "run")[0]]
     held = open_store(tmp_path / "run").arrays
     assert torch.equal(held["operator_0_kernel"][...][1], torch.tensor([[1.0, 2.0, 0.0]], dtype=torch.float64) / 3)
-    assert {name for name in held if name.startswith("operator_")} == {"operator_0_kernel", "operator_1_kernel", "operator_2_mask"}
+    assert {name for name in held if name.startswith("operator_")} == {"operator_0_kernel", "operator_2_mask"}
     mask.unlink()
     np.save(kernel, np.ones((3, 3)))
-    build_report(tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "summary.json").read_text()) == before
+    after = [entry.residual for entry in read_report_data(tmp_path / "run")[0]]
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))

@@ -58,7 +58,7 @@ def bench(
     neural_blur: Annotated[Path | None, typer.Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")] = None,
     label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
     microbatch: Annotated[int | None, typer.Option(help="Rows per network call; 128, or 4 for large images.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes: on a CPU, small images and much to do, as many as torch has threads; else 1.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes: on a CPU, small images and much to do, as many as torch has threads, 8 at most; else 1.")] = None,
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the network.")] = "float32",
@@ -98,7 +98,8 @@ def bench(
     if len(pool) < count:
         raise ConfigError(f"--num-images is {count}, but there are {len(pool)} images: give more, or ask for fewer")
     table = what.startswith("table")
-    seen = _paper_extractors(device) if paper and table and extractor is None else {"fd": None if extractor == "none" else extractor or EXTRACTOR}
+    keys = ("fd", "diversity_score", "similarity") if what == "table3" else ("fd",)
+    seen = _paper_extractors(keys, str(pool.device)) if paper and table and extractor is None else {"fd": extractor or EXTRACTOR}
     made = Bench(
         network,
         shared,
@@ -111,12 +112,12 @@ def bench(
         num_steps,
         warm_start,
         num_warmup,
-        seen["fd"] if table else None,
+        None if not table or extractor == "none" else seen["fd"],
         _lpips_net(network),
         diversity=what == "table3",
         microbatch=microbatch or (4 if min(network.shape[-2:]) >= 256 else 128),
         samples_of=samples_of,
-        extractors={key: name for key, name in seen.items() if key != "fd" and name is not None},
+        extractors={key: name for key, name in seen.items() if name != seen["fd"]},
     )
     _make(what, made, sheets, count, exact, jobs)
 
@@ -272,13 +273,14 @@ def _weights(given: Path | None) -> Path | None:
     return given if given is not None else usual if usual.is_file() else None
 
 
-def _paper_extractors(device: str) -> dict[str, str | None]:
-    """The paper's extractor of every column, or the usual one where it is not here."""
+def _paper_extractors(keys: tuple[str, ...], device: str) -> dict[str, str]:
+    """The paper's extractor of some columns, or the usual one where it is not here."""
     from .errors import NoisewalkError
     from .metrics.extractors import load_extractor
 
-    found: dict[str, str | None] = {}
-    for key, name in PAPER_EXTRACTORS.items():
+    found = {}
+    for key in keys:
+        name = PAPER_EXTRACTORS[key]
         try:
             load_extractor(name, device)
             found[key] = name

@@ -28,10 +28,14 @@ def numbers(bench):
 
 def test_several_processes_store_the_cells_of_one(make_bench, tmp_path):
     alone = make_bench(out=tmp_path / "alone")
-    with threads_of_each(torch.get_num_threads()):
+    before = torch.get_num_threads()
+    with threads_of_each(before):
+        assert torch.get_num_threads() == 1
         assert [tick.done for tick in fill_shared(alone, pending(alone, GRID), 1)][-1] > 0
+    torch.set_num_threads(2)
     shared = replace(alone, out=tmp_path / "shared")
     ticks = list(fill_shared(shared, pending(shared, GRID), 2))
+    torch.set_num_threads(before)
     assert len(ticks) == 1 + 3
     assert ticks[-1].done == ticks[-1].total
     assert pending(shared, GRID) == []

@@ -58,7 +58,7 @@ def figure2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> Iterator[Tick]:
         method = METHODS[("dps-dm", "ours1-em", "ours1-exact")[k]]
         wanted = {"name": name, "counts": list(counts), "threads": torch.get_num_threads(), **bench.settings(method, task, 0)}
         if method.family == "exact":
-            wanted |= {"preset": f"default kernel, {CHAINS} chains of {_length(counts)} draws", "effective": "ESS of the run, shared out"}
+            wanted |= {"preset": f"{wanted['preset']}; {CHAINS} chains of {_length(counts)} draws, thin 1", "effective": "ESS of the run, shared out"}
         if path.exists() and json.loads(path.read_text())["settings"] == json.loads(json.dumps(wanted)):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,7 @@ FIGURES: dict[str, dict[str, Sheet]] = {
 
 
 def sheets_of(bench: Bench, sheets: dict[str, Sheet]) -> dict[str, Sheet]:
-    """The sheets that a prior can make, under the paper's names; those that the paper has no settings for are named and left out.
+    """The sheets that a prior can make, under the paper's names; those without a cell are said and left out.
 
     Arguments:
         bench: whose prior.
@@ -81,8 +81,9 @@ def sheets_of(bench: Bench, sheets: dict[str, Sheet]) -> dict[str, Sheet]:
     empty = [name for name, sheet in sheets.items() if not Grid(sheet.tasks, sheet.methods, 1, 1).blocks(bench)]
     if len(empty) == len(sheets):
         raise ConfigError(f"{', '.join(empty)}: none of the cells exists for {bench.prior.name}: choose other --tasks or --methods")
-    if empty:
-        print(f"  not made: {', '.join(empty)}; the paper has no settings for {bench.prior.name}", flush=True)
+    for name in empty:
+        method, task = METHODS[sheets[name].methods[0]], sheets[name].tasks[0]
+        print(f"  {name} is not made: {bench.missing(method, task)}", flush=True)
     names = {"figureA01": "figureA03"} if dataset_of(bench.prior.name) == "imagenet64" else {}
     return {names.get(name, name): sheet for name, sheet in sheets.items() if name not in empty}
 

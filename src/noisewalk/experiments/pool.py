@@ -32,11 +32,11 @@ def usual_jobs(bench: Bench, blocks: list[Block]) -> int:
         blocks: those to compute.
 
     Returns:
-        As many as torch has threads; one on a GPU, for large images, and for little work.
+        As many as torch has threads, eight and the blocks at most; one on a GPU, for large images, and for little work.
     """
     if bench.images.device.type != "cpu" or bench.block == 1 or sum(block_nfe(bench, *block) for block in blocks) < WORTH:
         return 1
-    return max(1, min(torch.get_num_threads(), MOST, len(blocks)))
+    return min(torch.get_num_threads(), MOST, len(blocks))
 
 
 @contextmanager
@@ -79,7 +79,8 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
     finished = False
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, given)
     try:
-        running = {pool.submit(_one, blocks[k]): k for k in order}
+        with _deaf():
+            running = {pool.submit(_one, blocks[k]): k for k in order}
         yield Tick(f"{jobs} processes", 0, total, 0, float("nan"))
         for ended in as_completed(running):
             ended.result()
@@ -96,9 +97,21 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
             child.terminate()
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started here do not hear Ctrl-C, which is their parent's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _begin(bench: bytes, threads: int) -> None:
-    """A process begins: Ctrl-C is its parent's, and it ends when that does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A process begins, and ends when its parent does."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _shared[:] = [pickle.loads(bench)]

@@ -122,12 +122,12 @@ def notes(found: dict[str, Any]) -> list[str]:
         f"{'' if found['extractor'] == 'inception-v3' else ', not FID'}; against {reference or 'no'} images ({found['reference']['source']}; the paper does "
         "not name its reference). "
         f"FD of the two halves of the reference: {halves}; of the true images, each as often as it has samples: {truths}. "
-        "It depends on the number of images, so rows of fewer have none, and has no standard error. KID: one sample of each image at a time, averaged. "
-        f"SSIM: a Gaussian window of {WINDOW} pixels, standard deviation {WINDOW_STD:g}.",
+        "It depends on the number of images, so rows of fewer have none, and has no standard error. KID: one sample of each image at a time, averaged.",
         f"Coverage: pixels whose true value lies between the smallest and largest of {n} samples, in grey levels; nominal {found['nominal_coverage']:.3f}; "
         "it also measures how well the prior fits. Images vary where more than a twentieth of the pool is not black. "
-        "s / sample: wall time on this machine, images batched and threads as each row says. R-hat: median over an image's "
-        f"pixels and projections, a chain alone taken as two, its halves; of as few but independent draws it is {independent}.",
+        "s / sample: wall time on this machine, beside whatever else it did, images batched and threads as each row says. R-hat: median over an image's "
+        f"pixels and projections, a chain alone taken as two, its halves; of as few but independent draws it is {independent}; ± by the bootstrap. "
+        f"SSIM: a Gaussian window of {WINDOW} pixels, standard deviation {WINDOW_STD:g}.",
     ]
     for task, about in found["tasks"].items():
         out.append(f"{about['title']}: {about['operator']}, sigma_y {about['sigma_y']:g}{'; ' + about['note'] if about['note'] else ''}.")

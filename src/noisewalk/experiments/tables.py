@@ -97,7 +97,7 @@ def estimate(bench: Bench, grid: Grid, blocks: Sequence[Block], jobs: int = 1) -
     nfe = {False: 0, True: 0}
     for task, method, images in blocks:
         nfe[method.family not in ("mpgd", "cmedit")] += block_nfe(bench, task, method, images)
-    scored = missing * bench.num_samples * (0.0 if bench.extractor is None else _seconds_a_feature(bench))
+    scored = missing * bench.num_samples * _seconds_a_feature(bench)
     seconds = (sum(nfe[k] * calls[k] for k in nfe) + scored) / jobs
     line = f"{missing} cells to compute, {wanted - missing} stored; NFE about {sum(nfe.values()):,}"
     shared = f" in {jobs} processes" if jobs > 1 else ""
@@ -132,11 +132,13 @@ def seconds_a_call(bench: Bench, rows: int, gradient: bool) -> float:
 
 
 def _seconds_a_feature(bench: Bench) -> float:
-    x = bench.images[:1].expand(4, *bench.images.shape[1:])
-    features(x, bench.extractor or "")
-    started = time.perf_counter()
-    features(x, bench.extractor or "")
-    return (time.perf_counter() - started) / len(x)
+    x, seconds = bench.images[:1].expand(4, *bench.images.shape[1:]), 0.0
+    for name in dict.fromkeys(name for name in (bench.extractor, *bench.extractors.values()) if name is not None):
+        features(x, name)  # loads it
+        started = time.perf_counter()
+        features(x, name)
+        seconds += (time.perf_counter() - started) / len(x)
+    return seconds
 
 
 def duration(seconds: float) -> str:
@@ -217,8 +219,7 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
                 out[key] = [None, None]
             else:
                 out[key] = [_number(v) for v in (_median_and_se(values) if key in MEDIANS else mean_and_se(values))]
-        if key == "seconds":
-            out[key][1] = None  # images of a block share their time
+    out["seconds"][1] = None  # images of a block share their time
     out |= _distances([path_of(bench, task, name, i).with_suffix(".npz") for i in range(count)], reference)
     if count < grid.num_images:
         out["fd"] = [None, None]

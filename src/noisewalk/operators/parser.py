@@ -91,7 +91,7 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
 
 
 def held_by(operator: Operator) -> dict[str, Tensor]:
-    """The masks and kernels of an operator, for a run to keep: the files that they were read from may go or change.
+    """The masks and kernels that an operator has from files, for a run to keep: the files may go or change.
 
     Arguments:
         operator: from `parse`.
@@ -100,8 +100,8 @@ def held_by(operator: Operator) -> dict[str, Tensor]:
         Tensors by number of the step and name.
     """
     steps = operator.steps if isinstance(operator, Compose) else (operator,)
-    inner = [getattr(step, "blur", step) for step in steps]  # camera motion holds a convolution
-    return {f"operator_{k}_{name}": value for k, step in enumerate(inner) for name, value in vars(step).items() if isinstance(value, Tensor)}
+    named = {MaskInpainting: "mask", Convolution: "kernel"}
+    return {f"operator_{k}_{named[type(step)]}": getattr(step, named[type(step)]) for k, step in enumerate(steps) if type(step) in named}
 
 
 def _step(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]) -> Operator:
