@@ -165,7 +165,7 @@ def plot_figure2(curves: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for curve in curves:
-        ess = "" if curve["ess"] is None else f" (median ESS of its last draws {curve['ess']:.1f})"
+        ess = "" if curve["ess"] is None else f" (median ESS of the run {curve['ess']:.1f})"
         axes.plot(curve["samples"], curve["seconds"], "o-", label=curve["settings"]["name"] + ess)
         for n, seconds, nfe in zip(curve["samples"], curve["seconds"], curve["nfe"], strict=True):
             axes.annotate(f"{nfe:,}", (n, seconds), fontsize=6, xytext=(2, 3), textcoords="offset points")
