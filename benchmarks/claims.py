@@ -10,11 +10,12 @@ says more diverse for the similarity.
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import torch
+
+import noisewalk as nw
 
 KEYS = {
     "psnr": "PSNR of a sample",
@@ -45,7 +46,8 @@ def main() -> None:
                 for baseline in (name for name in rows if not name.startswith("ours")):
                     gaps = differences(rows[ours], rows[baseline], key)
                     if len(gaps) > 1:
-                        shown.append(f"{baseline} {float(gaps.mean()):+.3f} +- {float(gaps.std()) / math.sqrt(len(gaps)):.3f}")
+                        mean, error = nw.metrics.mean_and_se(gaps)
+                        shown.append(f"{baseline} {mean:+.3f} +- {error:.3f}")
                 if shown:
                     print(f"  {KEYS[key]}, {ours} ({len(rows[ours]['images'])} images) minus " + ", ".join(shown))
 

@@ -2,13 +2,13 @@
 
 import importlib.util
 import json
-import math
 from pathlib import Path
 
 import pytest
 
 from noisewalk.experiments.render import markdown
 from noisewalk.experiments.tables import TABLES
+from noisewalk.metrics import mean_and_se
 
 ROOT = Path(__file__).parents[2]
 STORED = sorted((ROOT / "docs" / "results").glob("table*.json"))
@@ -23,8 +23,7 @@ def rows_of(name):
 
 def gap(rows, ours, baseline, key):
     """Mean difference over images and its standard error."""
-    values = claims.differences(rows[ours], rows[baseline], key)
-    return float(values.mean()), float(values.std()) / math.sqrt(len(values))
+    return mean_and_se(claims.differences(rows[ours], rows[baseline], key))
 
 
 @pytest.mark.parametrize("path", STORED, ids=[path.stem for path in STORED])

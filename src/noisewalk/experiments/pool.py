@@ -71,8 +71,8 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
     if jobs == 1:
         yield from fill(bench, blocks)
         return
-    costs = [block_nfe(bench, *block) for block in blocks]
-    order, total, done = sorted(range(len(blocks)), key=lambda k: -costs[k]), sum(costs), 0
+    longest_first = sorted(((block_nfe(bench, *block), block) for block in blocks), key=lambda pair: -pair[0])
+    total, done = sum(cost for cost, _ in longest_first), 0
     before = set(multiprocessing.active_children())
     with threads_of_each(jobs):
         given = (pickle.dumps(bench), torch.get_num_threads())  # as bytes: torch would share every weight through a file of its own
@@ -80,12 +80,12 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, given)
     try:
         with _deaf():
-            running = {pool.submit(_one, blocks[k]): k for k in order}
+            running = {pool.submit(_one, block): (cost, block) for cost, block in longest_first}
         yield Tick(f"{jobs} processes", 0, total, 0, float("nan"))
         for ended in as_completed(running):
             ended.result()
-            task, method, _ = blocks[running[ended]]
-            done += costs[running[ended]]
+            cost, (task, method, _) = running[ended]
+            done += cost
             yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
         finished = True
     except BrokenProcessPool as error:

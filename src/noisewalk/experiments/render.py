@@ -114,12 +114,12 @@ def notes(found: dict[str, Any]) -> list[str]:
         for value, digits in ((floor, 1), (found["reference"]["fd_of_truths"], 1), (found["r_hat_of_independent"], 2))
     )
     best = "Bold: best method; italic: second best" if found["overall"] else "Bold: best CM method; italic: second best; *: best DM method"
+    distance = "FID and KID: features of inception-v3" if found["extractor"] == "inception-v3" else f"FD and KID: features of {found['extractor']}, not FID"
     out = [
         f"{best}. ±: standard error over images. n/a: see below.",
         "FD and KID: without --extractor there are none."
         if found["extractor"] is None
-        else f"{'FID' if found['extractor'] == 'inception-v3' else 'FD'} and KID: features of {found['extractor']}"
-        f"{'' if found['extractor'] == 'inception-v3' else ', not FID'}; against {reference or 'no'} images ({found['reference']['source']}; the paper does "
+        else f"{distance}; against {reference or 'no'} images ({found['reference']['source']}; the paper does "
         "not name its reference). "
         f"FD of the two halves of the reference: {halves}; of the true images, each as often as it has samples: {truths}. "
         "It depends on the number of images, so rows of fewer have none, and has no standard error. KID: one sample of each image at a time, averaged.",
