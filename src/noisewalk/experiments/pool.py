@@ -20,6 +20,8 @@ WORTH = 20_000
 """Network calls from which on processes are worth their start of about ten seconds."""
 MOST = 8
 """Processes that are started unasked: each holds the networks once more."""
+ALONE = 3
+"""How much longer a network call of the exact kernel takes for each row: its batch is one image's chains, where the others' is a block's images."""
 
 _shared: list[Bench] = []
 
@@ -71,7 +73,8 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
     if jobs == 1:
         yield from fill(bench, blocks)
         return
-    longest_first = sorted(((block_nfe(bench, *block), block) for block in blocks), key=lambda pair: -pair[0])
+    costs = [(block_nfe(bench, *block), block) for block in blocks]
+    longest_first = sorted(costs, key=lambda pair: -pair[0] * (ALONE if pair[1][1].family == "exact" else 1))
     total, done = sum(cost for cost, _ in longest_first), 0
     before = set(multiprocessing.active_children())
     with threads_of_each(jobs):

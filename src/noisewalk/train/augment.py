@@ -16,16 +16,16 @@ def augment(images: Tensor, symmetry: str, generator: torch.Generator) -> Tensor
     """Turn each image at random.
 
     Arguments:
-        images: (B, C, H, W) on the CPU, H = W for "dihedral".
+        images: (B, C, H, W), H = W for "dihedral".
         symmetry: a key of `SYMMETRIES`; "none" draws nothing from the generator.
-        generator: on the CPU.
+        generator: on the CPU, whatever the images' device: the same turns everywhere.
 
     Returns:
         The same shape.
     """
     if symmetry == "none":
         return images
-    swaps = torch.rand(3, len(images), 1, 1, 1, generator=generator) < 0.5
+    swaps = (torch.rand(3, len(images), 1, 1, 1, generator=generator) < 0.5).to(images.device)
     images = torch.where(swaps[0], images.flip(-1), images)
     if symmetry == "dihedral":
         images = torch.where(swaps[1], images.flip(-2), images)

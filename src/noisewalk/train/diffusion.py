@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..priors.denoiser import NetworkDenoiser
 from .checks import check_above, check_kind
+from .draws import unit_noise
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class DiffusionLoss:
         Arguments:
             network: the module under training.
             x: (B, C, H, W) clean images in [-1, 1].
-            generator: source of the noise, on the CPU whatever x's device: the same noise everywhere.
+            generator: source of the noise, on the CPU whatever x's device.
             done: share of the training done; unused here.
 
         Returns:
@@ -55,7 +56,7 @@ class DiffusionLoss:
         """
         denoise = replace(self.denoiser, network=network)
         sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(x), generator=generator)).to(x.device)
-        noise = torch.randn(x.shape, generator=generator).to(x.device)
+        noise = unit_noise(x, generator)
         weight = (sigma**2 + denoise.sigma_data**2) / (sigma * denoise.sigma_data) ** 2
         error = denoise(x + sigma.view(-1, 1, 1, 1) * noise, sigma) - x
         return weight * error.float().square().flatten(1).mean(1)

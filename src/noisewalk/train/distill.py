@@ -24,6 +24,7 @@ from ..maps.ode import karras_sigmas
 from ..priors.denoiser import NetworkDenoiser
 from .checks import check_above, check_kind, check_whole
 from .distance import HUBER, check_distance, distances
+from .draws import unit_noise
 
 RECIPES = ("cd", "ct")
 
@@ -75,14 +76,14 @@ class DistillLoss:
         Arguments:
             network: the student's module under training.
             x: (B, C, H, W) clean images in [-1, 1].
-            generator: source of the noise, on the CPU whatever x's device: the same noise everywhere.
+            generator: source of the noise, on the CPU whatever x's device.
             done: share of the training done, which sets r/t of "ct".
 
         Returns:
             (B,) loss per image.
         """
         f = replace(self.denoiser, network=network)
-        noise = torch.randn(x.shape, generator=generator).to(x.device)
+        noise = unit_noise(x, generator)
         t, r = (level.to(x.device) for level in self._levels(len(x), generator, done))
         x_t = x + column(t) * noise
         with torch.no_grad():

@@ -9,6 +9,7 @@ Reference: Karras et al., Analyzing and Improving the Training Dynamics of Diffu
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class PowerEMA:
@@ -32,12 +33,14 @@ class PowerEMA:
             step: optimiser steps taken, counted from 1.
         """
         beta = (1.0 - 1.0 / step) ** (self.gamma + 1.0)
+        floats: list[tuple[Tensor, Tensor]] = []
+        others: list[tuple[Tensor, Tensor]] = []
         for key, value in module.state_dict().items():
-            kept = self.weights[key]
-            if kept.is_floating_point():
-                kept.lerp_(value, 1.0 - beta)
-            else:
-                kept.copy_(value)
+            (floats if value.is_floating_point() else others).append((self.weights[key], value))
+        if floats:
+            get_ema_multi_avg_fn(beta)(*map(list, zip(*floats, strict=True)), step)  # one kernel for all: a GPU waits for the launch of each
+        for kept, value in others:
+            kept.copy_(value)
 
     def load(self, weights: dict[str, Tensor]) -> None:
         """Take over averaged weights from a checkpoint.

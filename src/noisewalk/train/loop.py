@@ -1,7 +1,8 @@
 """The training loop that teacher and student share: Adam, averaged weights, resumable checkpoints.
 
-Everything random in step k is drawn on the CPU from a generator seeded by (seed, k), so a resumed training goes on as if it had
-never stopped, and another device sees the same noise. A checkpoint says what it trains: settings, loss and images; it is resumed with nothing else.
+Everything random in step k comes from a generator seeded by (seed, k), so a resumed training goes on as if it had never stopped; order, turns and noise
+levels are the same on every device, the noise of CUDA is its own (`draws.py`). A checkpoint says what it trains: settings, loss and images; it is resumed
+with nothing else.
 """
 
 import math
@@ -150,9 +151,10 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
     if not len(images):
         raise ConfigError("there are no images to train on: give at least one")
     share, device = processes.share(settings.batch_size), processes.device
-    rounded = settings.bfloat16 and device.type == "cpu"  # there group norm is slow in channels_last and the gradient of fused attention anywhere
-    network.to(device=device, memory_format=torch.contiguous_format if rounded else torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
+    fast, rounded = device.type == "cuda", settings.bfloat16 and device.type == "cpu"  # bfloat16 on a CPU: fused attention's gradient is slow
+    layout = torch.contiguous_format if fast or rounded else torch.channels_last  # group norm is slow in channels_last on CUDA, and in bfloat16 anywhere
+    network.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99), fused=fast or None)
     ema = PowerEMA(network, settings.ema_gamma)
     made = {"settings": asdict(settings), "record": _record(network, loss, images)}
     done = _resume(checkpoint, network, optimizer, ema, made) if checkpoint.exists() else 0
@@ -162,15 +164,16 @@ def train(network: nn.Module, loss: Loss, images: Tensor, settings: TrainSetting
     for step in range(done + 1, total + 1):
         generator = generator_of(settings.seed, step, processes.rank)
         chosen = images[torch.randint(len(images), (share,), generator=generator)]
-        batch = to_unit(augment(chosen, settings.augment, generator).to(device))
+        batch = to_unit(augment(chosen.to(device), settings.augment, generator))
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16), sdpa_kernel(SDPBackend.MATH) if rounded else nullcontext():
             value = loss(tied, batch, generator, step / total).mean()
-        if not math.isfinite(shown := processes.mean(value)):
-            raise DivergedError(f"the loss is {shown} at step {step}: train with a smaller learning rate (--lr), now {settings.lr:g}, into another --out")
         stepper.zero_grad()
         processes.backward(value)
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if not math.isfinite(shown := processes.mean(value)):  # the step's first number that is waited for
+            raise DivergedError(f"the loss is {shown} at step {step}: train with a smaller learning rate (--lr), now {settings.lr:g}, into another --out")
         optimizer.param_groups[0]["lr"] = settings.learning_rate(step)
-        if math.isfinite(float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))):
+        if math.isfinite(float(norm)):
             stepper.step()
             lost = 0
         elif (lost := lost + 1) == PATIENCE:

@@ -23,6 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..priors.denoiser import NetworkDenoiser
 from .checks import check_above, check_kind
 from .distill import column, lognormal_levels
+from .draws import unit_noise
 
 FLOOR = 0.1
 """c of the normalised tangent."""
@@ -61,7 +62,7 @@ class TangentLoss:
         Arguments:
             network: the student's module under training.
             x: (B, C, H, W) clean images in [-1, 1].
-            generator: source of the noise, on the CPU whatever x's device: the same noise everywhere.
+            generator: source of the noise, on the CPU whatever x's device.
             done: unused.
 
         Returns:
@@ -69,7 +70,7 @@ class TangentLoss:
         """
         f = replace(self.denoiser, network=network)
         t = lognormal_levels(f, self.p_mean, self.p_std, len(x), generator).to(x.device)
-        x_t = x + column(t) * torch.randn(x.shape, generator=generator).to(x.device)
+        x_t = x + column(t) * unit_noise(x, generator)
         c_out = column((t - f.sigma_min) * f.sigma_data * (t**2 + f.sigma_data**2).rsqrt())
         with torch.no_grad():
             slope = x_t - self.teacher(x_t, t).float()  # t dx/dt

@@ -197,6 +197,6 @@ class TrajectoryLoss:
         row = torch.randint(len(self.trajectories), (len(x),), generator=generator)
         level = torch.randint(1, num_steps - 1, (len(x),), generator=generator)  # the last one's is sigma_min, where f(x) = x whatever the weights
         level = torch.where(torch.rand(len(x), generator=generator) < self.first, 0, level)
-        pair = torch.cat([self.trajectories[row, which].float() for which in (level, -1)], 1)  # autocast joins no float16
-        point, end = augment(pair, self.augment, generator).to(x.device).chunk(2, 1)
+        pair = torch.cat([self.trajectories[row, which].to(x.device).float() for which in (level, -1)], 1)  # autocast joins no float16
+        point, end = augment(pair, self.augment, generator).chunk(2, 1)
         return distances(f(point, levels[row, level].to(x.device)), end, self.distance, self.huber)
