@@ -21,7 +21,8 @@ from noisewalk.priors.diffusers import build_unet, write_unet
 from noisewalk.priors.load import list_priors, load_prior
 
 NEEDED = ("kind", "shape", "sigma_min", "sigma_max", "sigma_data", "unshuffle", "sha256")
-BUNDLED = {"fashion32": "consistency", "fashion32-edm": "edm"}
+GREY, COLOUR = [1, 32, 32], [3, 64, 64]
+BUNDLED = {"fashion32": ("consistency", GREY), "fashion32-edm": ("edm", GREY), "satellite64": ("consistency", COLOUR), "satellite64-edm": ("edm", COLOUR)}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -64,9 +65,9 @@ def refused(source: str | Path, kind_of_error: type[NoisewalkError], *says: str,
 def test_the_bundled_priors_are_listed_with_whole_cards() -> None:
     cards = list_priors()
     assert set(BUNDLED) <= set(cards)
-    for name, kind in BUNDLED.items():
-        assert set(NEEDED) | {"licence", "data"} <= set(cards[name])
-        assert (cards[name]["kind"], cards[name]["shape"], cards[name]["name"]) == (kind, [1, 32, 32], name)
+    for name, (kind, shape) in BUNDLED.items():
+        assert set(NEEDED) | {"licence", "data", "command"} <= set(cards[name])
+        assert (cards[name]["kind"], cards[name]["shape"], cards[name]["name"]) == (kind, shape, name)
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -78,21 +79,40 @@ def test_a_bundled_priors_weights_have_the_cards_sha256_and_are_float16_in_safet
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_a_bundled_prior_loads_without_gradients_and_denoises_pure_noise_to_grey_images(name: str) -> None:
-    prior = nw.load_prior(name)
+def test_a_bundled_prior_loads_without_gradients_and_denoises_pure_noise_to_images(name: str) -> None:
+    prior, (kind, shape) = nw.load_prior(name), BUNDLED[name]
     network = prior.denoiser.network
-    assert (prior.name, prior.shape, prior.denoiser.kind) == (name, (1, 32, 32), BUNDLED[name])
+    assert (prior.name, prior.shape, prior.denoiser.kind) == (name, tuple(shape), kind)
     assert not network.training
     assert not any(p.requires_grad for p in network.parameters())
     assert {p.dtype for p in network.parameters()} == {torch.float32}
-    with torch.no_grad():
-        x = prior.denoiser(80.0 * noise(8, prior.shape), torch.tensor(80.0))
+    x = at_pure_noise(prior)
     assert bool(x.isfinite().all())
     assert float(x.abs().max()) < 2  # never clamped: single pixels overshoot
     assert float((x.abs() <= 1.1).double().mean()) > 0.95
+
+
+@pytest.mark.parametrize("name", ["fashion32", "fashion32-edm"])
+def test_clothes_have_a_black_frame_and_something_in_the_middle(name: str) -> None:
+    x = at_pure_noise(nw.load_prior(name))
     edge = torch.cat([x[..., 0, :], x[..., -1, :], x[..., :, 0], x[..., :, -1]])
-    assert float((edge + 1).abs().mean()) < 0.1  # the training images have a black frame
-    assert float(x[..., 8:24, 8:24].mean()) > -0.8  # and something in the middle
+    assert float((edge + 1).abs().mean()) < 0.1
+    assert float(x[..., 8:24, 8:24].mean()) > -0.8
+
+
+def test_satellite_images_differ_in_brightness_and_colour_and_have_detail() -> None:
+    prior = nw.load_prior("satellite64")
+    with torch.no_grad():
+        x = prior.map()(noise(16, prior.shape))
+    colours = x.mean((-2, -1))
+    assert float(colours.mean(1).std()) > 0.1  # woods are dark, towns are bright
+    assert float((colours[:, 0] - colours[:, 2]).std()) > 0.05  # soil is red, water is blue
+    assert float((x[..., 1:] - x[..., :-1]).abs().mean()) > 0.05  # the mean image is smooth
+
+
+def at_pure_noise(prior: nw.priors.prior.Prior) -> Tensor:
+    with torch.no_grad():
+        return prior.denoiser(80.0 * noise(8, prior.shape), torch.tensor(80.0))
 
 
 def test_one_step_samples_differ_as_clothes_do_and_follow_z() -> None:
