@@ -36,9 +36,10 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--num-images", type=int, default=100)
     parser.add_argument("--num-chains", type=int, default=1)
-    parser.add_argument("--num-draws", type=int, default=12, help="per chain")
-    parser.add_argument("--num-warmup", type=int, default=40)
-    parser.add_argument("--adam", type=int, default=100, help="steps of the warm start")
+    parser.add_argument("--num-draws", type=int, default=8, help="per chain")
+    parser.add_argument("--num-warmup", type=int, default=20)
+    parser.add_argument("--adam", type=int, default=80, help="steps of the warm start")
+    parser.add_argument("--rank", type=int, default=16, help="of the kernel's Gauss-Newton Gaussian")
     parser.add_argument("--sigma-y", type=float, default=0.1)
     parser.add_argument("--batch-size", type=int, default=10, help="images at a time")
     parser.add_argument("--seed", type=int, default=0)
@@ -63,9 +64,9 @@ def compare(name: str, phi: nw.types.NoiseMap, truths: Tensor, args: argparse.Na
     start, means, lpips, r_hat, nfe = time.perf_counter(), [], [], [], 0
     for first, part in zip(range(0, len(truths), args.batch_size), y.split(args.batch_size), strict=False):
         target = nw.NoisePosterior(phi, operator, likelihood, part)
-        run = nw.sample(
-            target, None, args.num_draws, args.num_chains, args.num_warmup, warm_start=nw.Adam(args.adam), seed=(args.seed << 20) + first, progress=False
-        )
+        length = (args.num_draws, args.num_chains, args.num_warmup)
+        adapted = {"warm_start": nw.Adam(args.adam), "refresh": nw.Refresh(rank=args.rank)}
+        run = nw.sample(target, None, *length, **adapted, seed=(args.seed << 20) + first, progress=False)
         draws, truth = run.draws.flatten(1, 2), truths[first : first + len(part)]
         means.append(draws.mean(1))
         lpips.append(torch.stack([nw.metrics.lpips(x, t).mean() for x, t in zip(draws, truth, strict=True)]))

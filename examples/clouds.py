@@ -47,6 +47,7 @@ from tiling import best_known_first, divide
 from torch import Tensor
 
 import noisewalk as nw
+from noisewalk.operators.masks import smooth_field
 
 SCALE = nw.inputs.ValueRange(0.0, BRIGHTEST)
 """Reflectances that -1 and 1, and the bytes 0 and 255, stand for."""
@@ -158,9 +159,7 @@ def clouds(shape: tuple[int, ...], share: float, length: float, shadow: tuple[in
     """
     if not (0.0 < share < 1.0 and 0.0 < length < math.inf):
         raise nw.errors.ConfigError(f"clouds need a --share between 0 and 1 and a positive --length, got {share} and {length}")
-    white = nw.noise.rows(seed, 1).normal(shape, nw.noise.MASK, torch.float64)[0]
-    k = 2.0 * math.pi * torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(n, dtype=torch.float64) for n in shape), indexing="ij"))
-    smooth = torch.fft.ifft2(torch.fft.fft2(white) * (1.0 + (k * length) ** 2) ** -1.25).real
+    smooth = smooth_field(shape, length, seed)
     opacity = ((smooth - smooth.flatten().quantile(1.0 - share)) / (0.3 * smooth.std())).clamp(0.0, 1.0)
     return opacity, opacity.roll(shadow, (0, 1))
 

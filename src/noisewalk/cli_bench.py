@@ -38,7 +38,9 @@ def bench(
     prior: Annotated[str | None, typer.Option(help="A consistency model: fashion32, a Hub repository, a folder or a .pt file.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images, .npz or IDX file; fashion32 has bundled ones.")] = None,
     num_images: Annotated[int | None, typer.Option(help="Images; 8 for tables, 3 for figures, 100 with --paper.")] = None,
-    num_exact: Annotated[int | None, typer.Option(help="Images of the exact kernel's rows; a quarter, for table3 an eighth.")] = None,
+    num_exact: Annotated[
+        int | None, typer.Option(help="Images of the exact kernel's rows; a quarter, for table3 an eighth; no such rows where that is one.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; what is there is not computed again. bench/WHAT-PRIOR.")] = None,
     samples_of: Annotated[
         Path | None, typer.Option(help="Folder of another table, such as table3's: the first of its samples are taken, not drawn again.")
@@ -89,8 +91,9 @@ def bench(
     from .experiments.presets import tasks_for
     from .priors.load import load_prior
 
-    count, samples, exact = _sizes(what, num_images, num_samples, num_exact, paper)
-    sheets = _sheets(what, _names(tasks, "tasks"), _names(methods, "methods"))
+    rows = _names(methods, "methods")
+    count, samples, exact = _sizes(what, num_images, num_samples, num_exact, paper, rows)
+    sheets = _sheets(what, _names(tasks, "tasks"), rows if exact else _sampled(what))
     network = load_prior(prior, label, device, dtype_of(dtype))
     guided = what == "figure2" or any(name.endswith("-dm") for sheet in sheets.values() for name in sheet.methods)
     shared = _teacher(network, teacher, label, device, dtype, paper) if guided else None
@@ -122,8 +125,10 @@ def bench(
     _make(what, made, sheets, count, exact, jobs)
 
 
-def _sizes(what: str, num_images: int | None, num_samples: int | None, num_exact: int | None, paper: bool) -> tuple[int, int, int]:
-    """Images, samples and images of the exact kernel's rows."""
+def _sizes(
+    what: str, num_images: int | None, num_samples: int | None, num_exact: int | None, paper: bool, methods: tuple[str, ...] | None
+) -> tuple[int, int, int]:
+    """Images, samples and images of the exact kernel's rows: 0 in a table where nobody asked for them and they would be of one image, so without an error."""
     from .errors import ConfigError
     from .experiments.costs import COUNTS
     from .experiments.presets import NUM_IMAGES as PAPER_IMAGES
@@ -136,7 +141,18 @@ def _sizes(what: str, num_images: int | None, num_samples: int | None, num_exact
     exact = max(1, count // (8 if what == "table3" else 4)) if num_exact is None else num_exact
     if count < 1 or samples < 1 or exact < 1:
         raise ConfigError(f"--num-images, --num-samples and --num-exact must be at least 1, got {count}, {samples} and {exact}")
+    if table and exact == 1 and num_exact is None and methods is None:
+        print("the exact kernel's rows are left out, which would be of one image: --num-exact adds them", flush=True)
+        exact = 0
     return count, samples, exact
+
+
+def _sampled(what: str) -> tuple[str, ...]:
+    """A table's rows without the exact kernel's."""
+    from .experiments.presets import METHODS
+    from .experiments.tables import TABLES
+
+    return tuple(name for name in TABLES[what].methods if METHODS[name].family != "exact")
 
 
 def _sheets(what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] | None) -> dict[str, Any]:

@@ -117,6 +117,7 @@ OPERATORS = [
     Case("gaussian blur", lambda dtype: nw.operators.GaussianBlur(kernel_size=5, std=1.0), (2, 6, 5)),
     Case("convolution", lambda dtype: nw.operators.Convolution(KERNEL), (2, 4, 5)),
     Case("random inpainting", lambda dtype: nw.operators.RandomInpainting(0.4, (2, 4, 4), seed=1), (2, 4, 4)),
+    Case("clouds", lambda dtype: nw.operators.CloudInpainting(0.4, (2, 4, 4), 2.0, seed=1), (2, 4, 4)),
     Case("box inpainting", lambda dtype: nw.operators.BoxInpainting(top=1, left=0, height=2, width=3), (2, 4, 4)),
     Case("mask inpainting", lambda dtype: nw.operators.MaskInpainting(MASK), (2, 4, 4)),
     Case("hdr", lambda dtype: nw.operators.HDR(factor=2.0), (2, 3, 3)),

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError
-from noisewalk.operators import BoxInpainting, MaskInpainting, RandomInpainting
+from noisewalk.operators import BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting
+from noisewalk.operators.masks import smooth_field
 
 
 @pytest.mark.parametrize("keep", [0.01, 0.1, 0.2, 0.5, 0.999, 1.0])
@@ -34,6 +35,38 @@ def test_every_pixel_is_kept_equally_often():
     share = sum(RandomInpainting(keep, (4, 5), seed=s).observed.double() for s in range(seeds)) / seeds
     error = math.sqrt(keep * (1 - keep) / seeds)
     assert (share - keep).abs().max() < 4.5 * error
+
+
+def test_clouds_hide_exactly_their_share_and_more_of_them_hide_the_same_and_more():
+    small, large = (CloudInpainting(share, (3, 16, 9), 3.0, seed=3).observed for share in (0.2, 0.6))
+    assert [int((~mask).sum()) for mask in (small, large)] == [round(0.2 * 144), round(0.6 * 144)]
+    assert (small | ~large).all()
+    assert torch.equal(small, CloudInpainting(0.2, (16, 9), 3.0, seed=3).observed)
+    assert not torch.equal(small, CloudInpainting(0.2, (16, 9), 3.0, seed=4).observed)
+
+
+def test_long_clouds_are_in_fewer_pieces():
+    def edges(length):
+        hidden = ~CloudInpainting(0.4, (64, 64), length).observed
+        return int((hidden[1:] != hidden[:-1]).sum() + (hidden[:, 1:] != hidden[:, :-1]).sum())
+
+    assert edges(16.0) < edges(4.0) < edges(1.0)
+
+
+def test_the_smooth_field_has_the_stated_spectrum():
+    fields = torch.stack([smooth_field((16, 16), 2.0, seed) for seed in range(600)])
+    power = torch.fft.fft2(fields).abs().square().mean(0) / 256
+    k = 2 * math.pi * torch.fft.fftfreq(16, dtype=torch.float64)
+    expected = (1 + 4.0 * (k[:, None] ** 2 + k**2)) ** -2.5
+    real = torch.ones(16, 16)
+    real[::8, ::8] = 2**0.5  # these four coefficients are real: their square varies more
+    assert (((power / expected - 1) * 600**0.5) / real).abs().max() < 4.5
+
+
+@pytest.mark.parametrize(("share", "length"), [(0.0, 8.0), (1.0, 8.0), (1.5, 8.0), (0.001, 8.0), (0.999, 8.0), (0.4, 0.0), (0.4, math.inf)])
+def test_clouds_out_of_range_are_refused(share, length):
+    with pytest.raises(ConfigError, match="CloudInpainting"):
+        CloudInpainting(share, (1, 8, 8), length)
 
 
 def test_the_box_is_hidden_and_nothing_else():

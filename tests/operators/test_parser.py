@@ -9,6 +9,7 @@ from noisewalk.operators import (
     AveragePool,
     BoxInpainting,
     CameraMotionBlur,
+    CloudInpainting,
     Compose,
     GaussianBlur,
     Identity,
@@ -33,6 +34,8 @@ SHAPE = (3, 32, 32)
         ("inpaint:keep=0.2", RandomInpainting(0.2, SHAPE, 0)),
         ("inpaint:seed=7,keep=.2", RandomInpainting(0.2, SHAPE, 7)),
         ("box:top=1,left=2,height=3,width=4", BoxInpainting(1, 2, 3, 4)),
+        ("clouds:share=0.4", CloudInpainting(0.4, SHAPE, 8.0, 0)),
+        ("clouds:share=0.3,length=2,seed=5", CloudInpainting(0.3, SHAPE, 2.0, 5)),
         ("hdr", HDR(2.0)),
         ("identity", Identity()),
         ("identity+avgpool:factor=4", Compose([Identity(), AveragePool(4)])),
@@ -98,7 +101,7 @@ def test_white_of_an_image_is_observed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "unknown name ''; known: avgpool, blur, inpaint, box, hdr, identity, motion, phase, neuralblur, conv, mask"),
+        ("", "unknown name ''; known: avgpool, blur, inpaint, box, clouds, hdr, identity, motion, phase, neuralblur, conv, mask"),
         ("avgpol:factor=2", "unknown name 'avgpol' .did you mean 'avgpool'"),
         ("HDR", "did you mean 'hdr'"),
         ("phase:oversample=0", "oversample must be a number above 0"),

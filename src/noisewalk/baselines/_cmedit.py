@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..maps.ode import karras_sigmas
 from ..noise import PROPOSAL
-from ..operators import AveragePool, BoxInpainting, MaskInpainting, RandomInpainting
+from ..operators import AveragePool, BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting
 from ..types import Denoiser, Likelihood, Operator
 from .ancestral import check_rule, estimate
 from .batch import Block, Progress, measured, whole_number
@@ -55,7 +55,7 @@ def cmedit(
     Raises:
         ConfigError: another operator, a value out of range, or y does not fit the operator.
     """
-    if not isinstance(operator, AveragePool | BoxInpainting | MaskInpainting | RandomInpainting):
+    if not isinstance(operator, AveragePool | BoxInpainting | CloudInpainting | MaskInpainting | RandomInpainting):
         name = getattr(operator, "__name__", type(operator).__name__)
         raise ConfigError(f"cmedit is N/A for {name}: it replaces what is measured, which it can for masks (inpainting) and AveragePool alone")
     check_rule(rule)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .compose import Compose
     from .deepinv import from_deepinv
     from .linear import AveragePool, Convolution, GaussianBlur, Identity, adjoint
-    from .masks import BoxInpainting, MaskInpainting, RandomInpainting
+    from .masks import BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting
     from .motion import CameraMotionBlur
     from .neural_blur import NeuralBlur
     from .nonlinear import HDR
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "AveragePool": "linear",
     "BoxInpainting": "masks",
+    "CloudInpainting": "masks",
     "CameraMotionBlur": "motion",
     "Compose": "compose",
     "Convolution": "linear",
@@ -44,6 +45,7 @@ __all__ = [
     "AveragePool",
     "BoxInpainting",
     "CameraMotionBlur",
+    "CloudInpainting",
     "Compose",
     "Convolution",
     "GaussianBlur",

@@ -20,8 +20,38 @@ def _keep(x: Tensor, observed: Tensor) -> Tensor:
     return torch.where(observed.to(x.device), x, x.new_zeros(()))
 
 
+class _Drawn:
+    """What masks share that a seed draws for images of one shape."""
+
+    shape: tuple[int, ...]
+    observed: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, *shape) -> (B, *shape), 0 where unobserved."""
+        self.output_shape(x.shape[1:])
+        return _keep(x, self.observed)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one y, that of x; ConfigError if it is not the mask's."""
+        if tuple(shape) != self.shape:
+            raise ConfigError(f"{type(self).__name__} was made for images of shape {self.shape}, got {tuple(shape)}: make it with this shape")
+        return self.shape
+
+    def observed_for(self, shape: tuple[int, ...]) -> Tensor:
+        """(H, W) bool; ConfigError if x of this shape does not fit."""
+        self.output_shape(shape)
+        return self.observed
+
+    def _check_shape_and_seed(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.shape, tuple | list) or len(self.shape) not in (2, 3):
+            raise ConfigError(f"{name}'s shape must be (C, H, W) or (H, W), got {self.shape!r}")
+        object.__setattr__(self, "shape", tuple(whole_number(name, "shape", side, 1) for side in self.shape))
+        object.__setattr__(self, "seed", whole_number(name, "seed", self.seed, 0))  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
-class RandomInpainting:
+class RandomInpainting(_Drawn):
     """A share of the pixels, chosen at random; the same ones in every channel.
 
     The mask depends on seed, H and W alone, and a larger share keeps every pixel that a smaller one keeps.
@@ -43,10 +73,7 @@ class RandomInpainting:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keep", positive("RandomInpainting", "keep", self.keep, 1, " (20 % is 0.2)"))
-        if not isinstance(self.shape, tuple | list) or len(self.shape) not in (2, 3):
-            raise ConfigError(f"RandomInpainting's shape must be (C, H, W) or (H, W), got {self.shape!r}")
-        object.__setattr__(self, "shape", tuple(whole_number("RandomInpainting", "shape", side, 1) for side in self.shape))
-        object.__setattr__(self, "seed", whole_number("RandomInpainting", "seed", self.seed, 0))
+        self._check_shape_and_seed()
         pixels = math.prod(self.shape[-2:])
         count = round(self.keep * pixels)
         if count == 0:
@@ -55,21 +82,57 @@ class RandomInpainting:
         observed = torch.zeros(pixels, dtype=torch.bool).index_fill_(0, order[:count], True)
         object.__setattr__(self, "observed", observed.reshape(self.shape[-2:]))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, *shape) -> (B, *shape), 0 where unobserved."""
-        self.output_shape(x.shape[1:])
-        return _keep(x, self.observed)
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one y, that of x; ConfigError if it is not the mask's."""
-        if tuple(shape) != self.shape:
-            raise ConfigError(f"RandomInpainting was made for images of shape {self.shape}, got {tuple(shape)}: make it with this shape")
-        return self.shape
+@dataclass(frozen=True)
+class CloudInpainting(_Drawn):
+    """Free-form gaps in the shape of clouds, the same ones in every channel: hidden is where `smooth_field` is largest.
 
-    def observed_for(self, shape: tuple[int, ...]) -> Tensor:
-        """(H, W) bool; ConfigError if x of this shape does not fit."""
-        self.output_shape(shape)
-        return self.observed
+    The gaps depend on length, seed, H and W alone, and a larger share hides every pixel that a smaller one hides.
+
+    Arguments:
+        share: of the pixels that are hidden, above 0 and below 1; exactly round(share H W) are, at least one and not all.
+        shape: of one x, (C, H, W) or (H, W).
+        length: over which the clouds vary, pixels.
+        seed: of the field, 0 to 2^56 - 1.
+
+    Raises:
+        ConfigError: if a value is outside these ranges, or all or none of the pixels would be hidden.
+    """
+
+    share: float
+    shape: tuple[int, ...]
+    length: float = 8.0
+    seed: int = 0
+    observed: Tensor = field(init=False, repr=False, compare=False)
+    """(H, W) bool, False under clouds."""
+
+    def __post_init__(self) -> None:
+        for name, largest, note in (("share", 1, " (40 % is 0.4)"), ("length", math.inf, " pixels")):
+            object.__setattr__(self, name, positive("CloudInpainting", name, getattr(self, name), largest, note))
+        self._check_shape_and_seed()
+        pixels = math.prod(self.shape[-2:])
+        count = round(self.share * pixels)
+        if not 0 < count < pixels:
+            raise ConfigError(f"CloudInpainting's share {self.share} hides {count} of {pixels} pixels: some must be hidden, and some observed")
+        order = torch.argsort(smooth_field(self.shape[-2:], self.length, self.seed).flatten(), descending=True, stable=True)
+        observed = torch.ones(pixels, dtype=torch.bool).index_fill_(0, order[:count], False)
+        object.__setattr__(self, "observed", observed.reshape(self.shape[-2:]))
+
+
+def smooth_field(shape: tuple[int, ...], length: float, seed: int) -> Tensor:
+    """A periodic Gaussian field with the spectrum (1 + |k|^2 l^2)^(-5/2) of a Matern field.
+
+    Arguments:
+        shape: (H, W).
+        length: l, pixels.
+        seed: 0 to 2^56 - 1.
+
+    Returns:
+        (H, W) float64.
+    """
+    white = rows(seed, 1).normal(shape, MASK, torch.float64)[0]
+    k = 2.0 * math.pi * torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(n, dtype=torch.float64) for n in shape), indexing="ij"))
+    return torch.fft.ifft2(torch.fft.fft2(white) * (1.0 + (k * length) ** 2) ** -1.25).real
 
 
 @dataclass(frozen=True)

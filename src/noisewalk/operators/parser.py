@@ -4,7 +4,7 @@ One step is NAME, NAME:key=value,key=value or NAME:FILE; steps are joined by "+"
 
     avgpool:factor=4          blur:kernel_size=61,std=3      conv:FILE.npy        hdr:factor=2           identity
     inpaint:keep=0.2,seed=0   box:top=16,left=16,height=32,width=32               mask:FILE.npy  mask:FILE.png
-    motion:length=9,seed=0    phase:oversample=1       neuralblur:weights=FILE,seed=0
+    motion:length=9,seed=0    phase:oversample=1       neuralblur:weights=FILE,seed=0                        clouds:share=0.4,length=8,seed=0
 
 A file name is everything after the first ":" of its step, so it may hold ":", "=", "," and spaces inside (weights=FILE may hold no ","). A "+" starts a
 new step only where a letter follows: "a+1.npy" is one name, "a+b.npy" is not (rename such a file).
@@ -23,7 +23,7 @@ from ..readers import read_array
 from .checks import whole_number
 from .compose import Compose
 from .linear import AveragePool, Convolution, GaussianBlur, Identity
-from .masks import BoxInpainting, MaskInpainting, RandomInpainting
+from .masks import BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting
 from .motion import CameraMotionBlur
 from .neural_blur import NeuralBlur
 from .nonlinear import HDR
@@ -36,6 +36,7 @@ _CLASSES: dict[str, Callable[..., Operator]] = {
     "avgpool": AveragePool,
     "blur": GaussianBlur,
     "box": BoxInpainting,
+    "clouds": CloudInpainting,
     "conv": Convolution,
     "hdr": HDR,
     "identity": Identity,
@@ -50,6 +51,7 @@ _KEYS: dict[str, dict[str, tuple[type, float | None]]] = {
     "blur": {"kernel_size": (int, 61), "std": (float, 3.0)},
     "inpaint": {"keep": (float, None), "seed": (int, 0)},
     "box": {"top": (int, None), "left": (int, None), "height": (int, None), "width": (int, None)},
+    "clouds": {"share": (float, None), "length": (float, 8.0), "seed": (int, 0)},
     "hdr": {"factor": (float, 2.0)},
     "identity": {},
     "motion": {"length": (float, None), "seed": (int, 0)},
@@ -111,7 +113,7 @@ def _step(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]) 
     if name in _FILES:
         return _file(name, rest, shape, held)
     values = _values(name, rest)
-    if name in ("inpaint", "motion"):
+    if name in ("clouds", "inpaint", "motion"):
         values["shape"] = shape
     if name == "neuralblur":
         values["weights_path"] = values.pop("weights")
