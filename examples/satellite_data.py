@@ -13,6 +13,7 @@ it a prior would invent texture there. Written are, the first three with the sam
 | train.npz | training | train/ but for --select tiles | the land of no other split |
 | select.npz | choice of recipe and checkpoint | --select tiles of train/ | an eighth of all blocks of 128 x 128 pixels that lie whole outside the thirds |
 | test.npz | the quality that is reported | val/ | land in the eastern third of either scene |
+| landsat_test.npz | package's examples | | the first 100 of test.npz's crops |
 | landsat_east.npz | `clouds.py` | | no crops: the eastern thirds, whole, by scene |
 
 Land of two splits may adjoin, and how EuroSAT's own tiles lie to each other is not known. Needs noisewalk[tiff].
@@ -32,7 +33,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SIDE, BRIGHTEST = 64, 0.2
+SIDE, BRIGHTEST, BUNDLED = 64, 0.2, 100
 SCENES = {"224077": ((0, 0), ("RT_B2.TIF", "RT_B3.TIF", "RT_B4.TIF")), "224078": ((346, 778), ("RT.TIF",))}
 """By path and row: the corner's row and column on the common grid, and one file with the bands blue, green, red, or one for each."""
 
@@ -63,6 +64,8 @@ def main() -> None:
         cut = crops(land[name], round(proportion * len(chosen)), rng)
         images = np.concatenate([chosen, cut])
         np.savez_compressed(args.out / f"{name}.npz", images=images[rng.permutation(len(images))])
+        if name == "test":
+            np.savez_compressed(args.out / "landsat_test.npz", images=cut[:BUNDLED])
         area = (land[name] > 0).all(-1).sum() / SIDE**2
         print(f"{name}.npz: {len(chosen)} tiles and {len(cut)} crops ({len(cut) / len(images):.1%}), of land as large as {area:.0f} crops")
     east: dict[str, Any] = {name: scene[:, border(scene) :] for name, (_, scene) in scenes.items()}

@@ -1,56 +1,74 @@
+import numpy as np
 import pytest
 import torch
 
 from noisewalk import demo, operators
 from noisewalk.data import held_out_images
+from noisewalk.errors import ConfigError
 from noisewalk.loop import Plan
 from noisewalk.restore import restore
 from noisewalk.samplers.langevin import Langevin
 
+BOTH = [(prior, task) for prior, example in demo.EXAMPLES.items() for task in example.tasks]
+
 
 @pytest.fixture(scope="module")
 def problems():
-    return {task: demo.demo_problem(task) for task in demo.TASKS}
+    return {(prior, task): demo.demo_problem(task, prior) for prior, task in BOTH}
 
 
-def test_the_truth_is_the_held_out_image_of_its_number(problems):
-    pixels = torch.from_numpy(held_out_images()[demo.IMAGE])
-    for problem in problems.values():
-        assert torch.equal(((problem.truth[0, 0] + 1) * 127.5).round().to(torch.uint8), pixels)
-        assert problem.prior_name == demo.PRIOR
-        assert str(demo.IMAGE) in problem.title
+@pytest.mark.parametrize(("prior", "task"), BOTH)
+def test_the_truth_is_the_held_out_image_of_its_number(problems, prior, task):
+    problem, number = problems[prior, task], demo.EXAMPLES[prior].image
+    pixels = torch.from_numpy(np.atleast_3d(held_out_images(prior=prior)[number])).movedim(-1, 0)
+    assert torch.equal(((problem.truth[0] + 1) * 127.5).round().to(torch.uint8), pixels)
+    assert problem.prior_name == prior
+    assert str(number) in problem.title
 
 
-@pytest.mark.parametrize("task", demo.TASKS)
-def test_a_measurement_is_noisy_at_the_stated_level(problems, task):
-    problem = problems[task]
+@pytest.mark.parametrize(("prior", "task"), BOTH)
+def test_a_measurement_is_noisy_at_the_stated_level(problems, prior, task):
+    problem = problems[prior, task]
     target = problem.target()
     chi2, count = float(target.chi2(problem.truth)), int(target.num_observed)
-    assert problem.likelihood.sigma_y == demo.SIGMA_Y
+    assert problem.likelihood.sigma_y == demo.EXAMPLES[prior].sigma_y
     assert abs(chi2 - 1) < 5 * (2 / count) ** 0.5
 
 
 def test_most_of_the_image_is_hidden(problems):
-    hidden = problems["inpainting"].target()
+    hidden = problems["fashion32", "inpainting"].target()
     assert int(hidden.num_observed) == round(0.2 * hidden.y.numel())
-    assert problems["super-resolution"].y.numel() == 1024 // 16
-    assert problems["super-resolution"].target().operator == operators.AveragePool(4)
+    clouds = problems["satellite64", "clouds"].target()
+    assert int(clouds.num_observed) == clouds.y.numel() // 2
+    for prior, pixels in (("fashion32", 1024), ("satellite64", 3 * 4096)):
+        problem = problems[prior, "super-resolution"]
+        assert problem.y.numel() == pixels // 16
+        assert problem.target().operator == operators.AveragePool(4)
 
 
-def test_the_plan_is_the_sound_default(problems):
-    for problem in problems.values():
-        plan = demo.demo_plan(problem)
-        assert plan.kernel.adjust
-        assert plan.adapt is not None
-        assert plan.num_warmup > 0
-        assert (plan.num_draws, plan.num_chains, plan.thin, plan.seed) == (40, 4, 1, 0)
+def test_satellite_images_are_in_reflectance(problems):
+    value_range = problems["satellite64", "clouds"].value_range
+    assert (value_range.low, value_range.high) == (0.0, 0.2)
+
+
+@pytest.mark.parametrize(("prior", "task"), BOTH)
+def test_the_plan_is_the_sound_default(problems, prior, task):
+    plan, example = demo.demo_plan(problems[prior, task]), demo.EXAMPLES[prior]
+    assert plan.kernel.adjust
+    assert plan.adapt is not None
+    assert (plan.num_draws, plan.num_warmup, plan.num_chains, plan.thin, plan.seed) == (example.num_draws, example.num_warmup, 4, 1, 0)
+
+
+def test_a_prior_without_an_example_is_refused():
+    with pytest.raises(ConfigError, match=r"satellite64, fashion32"):
+        demo.demo_problem("clouds", "terrain128")
 
 
 def test_one_page_shows_every_run(problems, tmp_path):
     plan = Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, 0)
-    for task, problem in problems.items():
-        restore(problem, plan, tmp_path / task, "noisewalk demo", resume=True)
-    demo.combined_report([tmp_path / task for task in demo.TASKS], tmp_path / "report.html")
+    for (prior, task), problem in problems.items():
+        restore(problem, plan, tmp_path / prior / task, "noisewalk demo", resume=True)
+    demo.combined_report([tmp_path / prior / task for prior, task in BOTH], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(problem.operator_text in page for problem in problems.values())
     assert "http://" not in page.replace("http://www.w3.org", "")  # one self-contained file

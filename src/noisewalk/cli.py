@@ -58,22 +58,24 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the two runs.")] = Path("demo"),
+    prior: Annotated[str, typer.Option(help="satellite64 or fashion32.")] = "satellite64",
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16.")] = "float32",
 ) -> None:
-    """Restore a real held-out image twice, with its uncertainty, in about two minutes on two cores."""
-    from .demo import TASKS, combined_report, demo_plan, demo_problem
+    """Restore a real held-out image twice, with its uncertainty, in a few minutes on two cores."""
+    from .demo import combined_report, demo_plan, demo_problem, example_of
     from .restore import restore
 
-    for task in TASKS:
-        problem = demo_problem(task, seed, device, dtype_of(dtype))
+    tasks = example_of(prior).tasks
+    for task in tasks:
+        problem = demo_problem(task, prior, seed, device, dtype_of(dtype))
         plan = demo_plan(problem, seed)
         _announce(problem, plan, out / task)
         with interruptible(f"the draws so far are safe in {out}; the same command goes on"):
             restore(problem, plan, out / task, shlex.join(["noisewalk", *sys.argv[1:]]), resume=True)
         _conclude(out / task)
-    combined_report([out / task for task in TASKS], out / "report.html")
+    combined_report([out / task for task in tasks], out / "report.html")
     print(f"open {out / 'report.html'}")
 
 

@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def bench(
     what: Annotated[str, typer.Argument(help=", ".join(WHAT))],
     prior: Annotated[str | None, typer.Option(help="A consistency model: fashion32, a Hub repository, a folder or a .pt file.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of images, .npz or IDX file; fashion32 has bundled ones.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of images, .npz or IDX file; fashion32 and satellite64 have bundled ones.")] = None,
     num_images: Annotated[int | None, typer.Option(help="Images; 8 for tables, 3 for figures, 100 with --paper.")] = None,
     num_exact: Annotated[
         int | None, typer.Option(help="Images of the exact kernel's rows; a quarter, for table3 an eighth; no such rows where that is one.")
@@ -265,11 +265,11 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
     from .train.data import load_images, to_unit
 
     if source is None:
-        from .data import held_out_images
+        from .data import FILES, held_out_images
 
-        if prior.name != "fashion32":
+        if prior.name not in FILES:
             raise ConfigError(f"{prior.name} has no bundled images: give --images, a folder of validation images or an .npz file")
-        x = to_unit(torch.from_numpy(held_out_images())[:, None])
+        x = to_unit(torch.from_numpy(held_out_images(prior=prior.name)).reshape(-1, *prior.shape[1:], prior.shape[0]).movedim(-1, 1))
     elif source.is_dir():
         from .inputs import load_image
 

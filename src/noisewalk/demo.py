@@ -1,45 +1,82 @@
 """The main job: a held-out image, most of it hidden, restored twice with its uncertainty."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from .data import held_out_images
+from .errors import ConfigError
 from .inputs import ValueRange
 from .likelihoods import Gaussian
 from .loop import Plan
 from .priors.load import load_prior
 from .problem import Problem, simulated
 
-PRIOR = "fashion32"
-IMAGE = 23
-"""Number of the image in Fashion-MNIST's test set."""
-SIGMA_Y = 0.1
-TASKS = {"inpainting": "inpaint:keep=0.2,seed=0", "super-resolution": "avgpool:factor=4"}
+
+@dataclass(frozen=True)
+class Example:
+    """What the demo restores with one prior.
+
+    Arguments:
+        image: number of the held-out image.
+        source: what its images are called.
+        value_range: the unit of the report, of which bytes 0 and 255 are the ends; None: the bytes themselves.
+        sigma_y: of the measurements, on the scale of [-1, 1].
+        num_warmup: transitions; with `num_draws` so few that the demo takes a few minutes.
+        num_draws: of each chain.
+        tasks: operators by name.
+    """
+
+    image: int
+    source: str
+    value_range: ValueRange | None
+    sigma_y: float
+    num_warmup: int
+    num_draws: int
+    tasks: dict[str, str]
 
 
-def demo_problem(task: str, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
+FOUR_TIMES = "avgpool:factor=4"
+EXAMPLES = {
+    "satellite64": Example(
+        6, "Landsat 8 crop", ValueRange(0.0, 0.2), 0.05, 40, 30, {"clouds": "clouds:share=0.5,length=12,seed=0", "super-resolution": FOUR_TIMES}
+    ),
+    "fashion32": Example(23, "Fashion-MNIST test image", None, 0.1, 60, 40, {"inpainting": "inpaint:keep=0.2,seed=0", "super-resolution": FOUR_TIMES}),
+}
+"""By prior; the first is what the demo shows unasked."""
+PRIOR = next(iter(EXAMPLES))
+
+
+def demo_problem(task: str, prior: str = PRIOR, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
     """One of the demo's problems.
 
     Arguments:
-        task: a key of `TASKS`.
+        task: of the prior's example.
+        prior: a key of `EXAMPLES`.
         seed: of the measurement's noise.
         device: where the run happens.
         dtype: of the network; float64: of the whole run.
 
     Returns:
-        The problem, simulated from a test image that no prior was trained on.
+        The problem, simulated from an image that no prior was trained on.
+
+    Raises:
+        ConfigError: there is no example of that prior.
     """
-    prior = load_prior(PRIOR, device=device, dtype=dtype)
-    pixels = held_out_images()[IMAGE]
-    value_range = ValueRange.of(pixels.dtype)
-    image = value_range.to_unit(pixels)[None, None].to(device)
-    problem = simulated(prior, prior.map(), TASKS[task], Gaussian(SIGMA_Y), image, value_range, f"Fashion-MNIST test image {IMAGE}", seed)
+    example = example_of(prior)
+    network = load_prior(prior, device=device, dtype=dtype)
+    pixels = held_out_images(prior=prior)[example.image]
+    usual = ValueRange.of(pixels.dtype)
+    image = usual.to_unit(np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None])[None].to(device)
+    title = f"{example.source} {example.image}"
+    problem = simulated(network, network.map(), example.tasks[task], Gaussian(example.sigma_y), image, example.value_range or usual, title, seed)
     return problem.to(dtype) if dtype == torch.float64 else problem
 
 
 def demo_plan(problem: Problem, seed: int = 0) -> Plan:
-    """How the demo samples: the default kernel in four chains, with a short warm-up that keeps it under two minutes.
+    """How the demo samples: the default kernel in four chains, with a short warm-up.
 
     Arguments:
         problem: from `demo_problem`.
@@ -51,7 +88,25 @@ def demo_plan(problem: Problem, seed: int = 0) -> Plan:
     from .plan import resolve
     from .warmstart import Adam
 
-    return resolve(problem.target(), None, 40, 4, 60, 1, Adam(100), "auto", seed)
+    example = example_of(problem.prior_name)
+    return resolve(problem.target(), None, example.num_draws, 4, example.num_warmup, 1, Adam(100), "auto", seed)
+
+
+def example_of(prior: str) -> Example:
+    """What the demo restores with a prior.
+
+    Arguments:
+        prior: its name.
+
+    Returns:
+        The example.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if prior not in EXAMPLES:
+        raise ConfigError(f"the demo has no example of {prior!r}: choose --prior from {', '.join(EXAMPLES)}")
+    return EXAMPLES[prior]
 
 
 def combined_report(folders: list[Path], path: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_whole_example(module: ModuleType, tmp_path: Path, monkeypatch: pyte
     def run(out: str, *more: str) -> dict[str, np.ndarray]:
         monkeypatch.setattr(sys, "argv", ["satellite_data.py", *words, "--out", str(tmp_path / out), *more])
         module.main()
-        assert sorted(path.name for path in (tmp_path / out).iterdir()) == ["landsat_east.npz", "select.npz", "test.npz", "train.npz"]
+        assert sorted(path.name for path in (tmp_path / out).iterdir()) == ["landsat_east.npz", "landsat_test.npz", "select.npz", "test.npz", "train.npz"]
         found = {}
         for name in ("train", "select", "test", "landsat_east"):
             with np.load(tmp_path / out / f"{name}.npz") as file:
