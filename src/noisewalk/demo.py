@@ -41,7 +41,7 @@ class Example:
 FOUR_TIMES = "avgpool:factor=4"
 EXAMPLES = {
     "satellite64": Example(
-        6, "Landsat 8 crop", ValueRange(0.0, 0.2), 0.05, 40, 30, {"clouds": "clouds:share=0.5,length=12,seed=0", "super-resolution": FOUR_TIMES}
+        6, "Landsat 8 crop", ValueRange(0.0, 0.2), 0.1, 40, 30, {"super-resolution": FOUR_TIMES, "clouds": "clouds:share=0.5,length=12,seed=0"}
     ),
     "fashion32": Example(23, "Fashion-MNIST test image", None, 0.1, 60, 40, {"inpainting": "inpaint:keep=0.2,seed=0", "super-resolution": FOUR_TIMES}),
 }

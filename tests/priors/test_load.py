@@ -22,7 +22,13 @@ from noisewalk.priors.load import list_priors, load_prior
 
 NEEDED = ("kind", "shape", "sigma_min", "sigma_max", "sigma_data", "unshuffle", "sha256")
 GREY, COLOUR = [1, 32, 32], [3, 64, 64]
-BUNDLED = {"fashion32": ("consistency", GREY), "fashion32-edm": ("edm", GREY), "satellite64": ("consistency", COLOUR), "satellite64-edm": ("edm", COLOUR)}
+BUNDLED = {
+    "fashion32": ("consistency", GREY),
+    "fashion32-ct": ("consistency", GREY),
+    "fashion32-edm": ("edm", GREY),
+    "satellite64": ("consistency", COLOUR),
+    "satellite64-edm": ("edm", COLOUR),
+}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -92,7 +98,7 @@ def test_a_bundled_prior_loads_without_gradients_and_denoises_pure_noise_to_imag
     assert float((x.abs() <= 1.1).double().mean()) > 0.95
 
 
-@pytest.mark.parametrize("name", ["fashion32", "fashion32-edm"])
+@pytest.mark.parametrize("name", ["fashion32", "fashion32-ct", "fashion32-edm"])
 def test_clothes_have_a_black_frame_and_something_in_the_middle(name: str) -> None:
     x = at_pure_noise(nw.load_prior(name))
     edge = torch.cat([x[..., 0, :], x[..., -1, :], x[..., :, 0], x[..., :, -1]])
