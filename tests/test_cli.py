@@ -25,7 +25,7 @@ def run(*args, cwd=None):
 
 
 def test_a_degraded_image_becomes_a_run_folder(tmp_path):
-    Image.fromarray(images(1)[0]).save(tmp_path / "boot.png")
+    Image.fromarray(images(1)[0, ..., 0]).save(tmp_path / "boot.png")
     common = ["sample", tmp_path / "boot.png", "--simulate", "--prior", "fashion32", "--operator", "inpaint:keep=0.2", "--sigma-y", "12.75"]
     sizes = ["--num-draws", "4", "--chains", "2", "--thin", "1", "--num-warmup", "3", "--warm-start", "5", "--out", tmp_path / "run"]
     done = run(*common, *sizes)

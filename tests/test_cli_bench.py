@@ -145,15 +145,15 @@ def test_the_exact_kernels_rows_are_of_several_images_or_asked_for(capsys):
     def of(what, images=None, exact=None, methods=None):
         return cli_bench._sizes(what, images, None, exact, False, methods)[2]
 
-    assert (of("table1"), of("table3", 16)) == (2, 2)
-    assert capsys.readouterr().out == ""
-    assert of("table3") == 0
-    assert "--num-exact" in capsys.readouterr().out
+    assert (of("table1"), of("table3", 16), of("table3")) == (2, 2, 0)
     assert (of("table3", exact=1), of("table3", methods=("ours1-exact",)), of("figure3")) == (1, 1, 1)
-    rows = cli_bench._sampled("table3")
+    rows = cli_bench._without_exact("table3")
+    assert "--num-exact" in capsys.readouterr().out
     assert "ours2-em" in rows
     assert "dps-dm" in rows
     assert not any(row.endswith("exact") for row in rows)
+    assert cli_bench._without_exact("tableA4")
+    assert capsys.readouterr().out == ""  # which has no such rows
 
 
 def test_a_figure_is_made_from_images_of_ones_own(bench, tmp_path):

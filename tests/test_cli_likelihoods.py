@@ -31,7 +31,7 @@ def command(tmp_path, monkeypatch, capsys):
     """`noisewalk` in this process, in its own folder; returns the exit status, the output and the errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(load, "load_prior", READ_ONCE)
-    Image.fromarray(held_out_images(1)[0]).save("boot.png")
+    Image.fromarray(held_out_images(1)[0, ..., 0]).save("boot.png")
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["noisewalk", *map(str, words)])

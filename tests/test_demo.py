@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from noisewalk import demo, operators
-from noisewalk.data import held_out_images
+from noisewalk.cli import main
+from noisewalk.data import FILES, held_out_images
 from noisewalk.errors import ConfigError
 from noisewalk.loop import Plan
+from noisewalk.priors.load import load_prior
 from noisewalk.restore import restore
 from noisewalk.samplers.langevin import Langevin
 
@@ -20,7 +22,7 @@ def problems():
 @pytest.mark.parametrize(("prior", "task"), BOTH)
 def test_the_truth_is_the_held_out_image_of_its_number(problems, prior, task):
     problem, number = problems[prior, task], demo.EXAMPLES[prior].image
-    pixels = torch.from_numpy(np.atleast_3d(held_out_images(prior=prior)[number])).movedim(-1, 0)
+    pixels = torch.from_numpy(held_out_images(prior=prior)[number]).movedim(-1, 0)
     assert torch.equal(((problem.truth[0] + 1) * 127.5).round().to(torch.uint8), pixels)
     assert problem.prior_name == prior
     assert str(number) in problem.title
@@ -72,3 +74,31 @@ def test_one_page_shows_every_run(problems, tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(problem.operator_text in page for problem in problems.values())
     assert "http://" not in page.replace("http://www.w3.org", "")  # one self-contained file
+
+
+def test_the_command_restores_both_priors_into_one_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "demo_plan", lambda problem, seed: Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, seed))
+    for prior in demo.EXAMPLES:
+        monkeypatch.setattr("sys.argv", ["noisewalk", "demo", "--prior", prior, "--out", str(tmp_path)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0, capsys.readouterr().err
+        assert demo.EXAMPLES[prior].source in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(f"{prior}-{task}" for prior, task in BOTH)
+
+
+@pytest.mark.parametrize("prior", FILES)
+def test_bundled_images_fit_their_prior(prior):
+    images = held_out_images(prior=prior)
+    channels, height, width = load_prior(prior).shape
+    assert images.shape == (100, height, width, channels)
+    assert images.dtype == np.uint8
+
+
+def test_landsat_crops_have_no_empty_pixel():
+    assert held_out_images(prior="satellite64").min() > 0
+
+
+def test_images_of_another_prior_are_told():
+    with pytest.raises(ConfigError, match="satellite64"):
+        held_out_images(prior="terrain128")

@@ -57,7 +57,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the two runs.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder of report.html and, by prior and task, of the runs.")] = Path("demo"),
     prior: Annotated[str, typer.Option(help="satellite64 or fashion32.")] = "satellite64",
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -67,15 +67,15 @@ def demo(
     from .demo import combined_report, demo_plan, demo_problem, example_of
     from .restore import restore
 
-    tasks = example_of(prior).tasks
-    for task in tasks:
+    folders = {task: out / f"{prior}-{task}" for task in example_of(prior).tasks}
+    for task, folder in folders.items():
         problem = demo_problem(task, prior, seed, device, dtype_of(dtype))
         plan = demo_plan(problem, seed)
-        _announce(problem, plan, out / task)
+        _announce(problem, plan, folder)
         with interruptible(f"the draws so far are safe in {out}; the same command goes on"):
-            restore(problem, plan, out / task, shlex.join(["noisewalk", *sys.argv[1:]]), resume=True)
-        _conclude(out / task)
-    combined_report([out / task for task in tasks], out / "report.html")
+            restore(problem, plan, folder, shlex.join(["noisewalk", *sys.argv[1:]]), resume=True)
+        _conclude(folder)
+    combined_report(list(folders.values()), out / "report.html")
     print(f"open {out / 'report.html'}")
 
 

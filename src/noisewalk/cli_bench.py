@@ -35,8 +35,8 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     what: Annotated[str, typer.Argument(help=", ".join(WHAT))],
-    prior: Annotated[str | None, typer.Option(help="A consistency model: fashion32, a Hub repository, a folder or a .pt file.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of images, .npz or IDX file; fashion32 and satellite64 have bundled ones.")] = None,
+    prior: Annotated[str | None, typer.Option(help="A consistency model: fashion32, satellite64, a Hub repository, a folder or a .pt file.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of images, .npz or IDX file; bundled priors have their own.")] = None,
     num_images: Annotated[int | None, typer.Option(help="Images; 8 for tables, 3 for figures, 100 with --paper.")] = None,
     num_exact: Annotated[
         int | None, typer.Option(help="Images of the exact kernel's rows; a quarter, for table3 an eighth; no such rows where that is one.")
@@ -93,7 +93,7 @@ def bench(
 
     rows = _names(methods, "methods")
     count, samples, exact = _sizes(what, num_images, num_samples, num_exact, paper, rows)
-    sheets = _sheets(what, _names(tasks, "tasks"), rows if exact else _sampled(what))
+    sheets = _sheets(what, _names(tasks, "tasks"), rows if exact else _without_exact(what))
     network = load_prior(prior, label, device, dtype_of(dtype))
     guided = what == "figure2" or any(name.endswith("-dm") for sheet in sheets.values() for name in sheet.methods)
     shared = _teacher(network, teacher, label, device, dtype, paper) if guided else None
@@ -142,17 +142,20 @@ def _sizes(
     if count < 1 or samples < 1 or exact < 1:
         raise ConfigError(f"--num-images, --num-samples and --num-exact must be at least 1, got {count}, {samples} and {exact}")
     if table and exact == 1 and num_exact is None and methods is None:
-        print("the exact kernel's rows are left out, which would be of one image: --num-exact adds them", flush=True)
         exact = 0
     return count, samples, exact
 
 
-def _sampled(what: str) -> tuple[str, ...]:
-    """A table's rows without the exact kernel's."""
+def _without_exact(what: str) -> tuple[str, ...]:
+    """A table's rows without the exact kernel's, and a word on these."""
     from .experiments.presets import METHODS
     from .experiments.tables import TABLES
 
-    return tuple(name for name in TABLES[what].methods if METHODS[name].family != "exact")
+    rows = TABLES[what].methods
+    kept = tuple(name for name in rows if METHODS[name].family != "exact")
+    if kept != tuple(rows):
+        print("the exact kernel's rows are left out, which would be of one image: --num-exact adds them", flush=True)
+    return kept
 
 
 def _sheets(what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] | None) -> dict[str, Any]:
@@ -267,9 +270,9 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
     if source is None:
         from .data import FILES, held_out_images
 
-        if prior.name not in FILES:
+        x = to_unit(torch.from_numpy(held_out_images(prior=prior.name)).movedim(-1, 1)) if prior.name in FILES else torch.empty(0)
+        if tuple(x.shape[1:]) != tuple(prior.shape):
             raise ConfigError(f"{prior.name} has no bundled images: give --images, a folder of validation images or an .npz file")
-        x = to_unit(torch.from_numpy(held_out_images(prior=prior.name)).reshape(-1, *prior.shape[1:], prior.shape[0]).movedim(-1, 1))
     elif source.is_dir():
         from .inputs import load_image
 

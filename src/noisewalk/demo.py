@@ -69,7 +69,7 @@ def demo_problem(task: str, prior: str = PRIOR, seed: int = 0, device: str = "cp
     network = load_prior(prior, device=device, dtype=dtype)
     pixels = held_out_images(prior=prior)[example.image]
     usual = ValueRange.of(pixels.dtype)
-    image = usual.to_unit(np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None])[None].to(device)
+    image = usual.to_unit(np.moveaxis(pixels, -1, 0))[None].to(device)
     title = f"{example.source} {example.image}"
     problem = simulated(network, network.map(), example.tasks[task], Gaussian(example.sigma_y), image, example.value_range or usual, title, seed)
     return problem.to(dtype) if dtype == torch.float64 else problem

@@ -96,13 +96,16 @@ def test_the_whole_example(module: ModuleType, tmp_path: Path, monkeypatch: pyte
         module.main()
         assert sorted(path.name for path in (tmp_path / out).iterdir()) == ["landsat_east.npz", "landsat_test.npz", "select.npz", "test.npz", "train.npz"]
         found = {}
-        for name in ("train", "select", "test", "landsat_east"):
+        for name in ("train", "select", "test", "landsat_test", "landsat_east"):
             with np.load(tmp_path / out / f"{name}.npz") as file:
                 found |= {f"{name}/{key}": file[key] for key in file}
         return found
 
     first = run("first")
     assert "train.npz: 30 tiles and 60 crops (66.7%)" in capsys.readouterr().out
+    bundled = first.pop("landsat_test/images")
+    assert len(bundled) == 12  # two crops for each of the six tiles
+    assert {image.tobytes() for image in bundled} <= {image.tobytes() for image in first["test/images"]}
     tiles = {}
     for name, count in {"train": 30, "select": 10, "test": 6}.items():
         images = first.pop(f"{name}/images")

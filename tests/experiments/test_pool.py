@@ -15,6 +15,7 @@ from noisewalk.errors import NoisewalkError
 from noisewalk.experiments import pool
 from noisewalk.experiments.grid import Grid, pending, read_cell
 from noisewalk.experiments.pool import fill_shared, threads_of_each, usual_jobs
+from noisewalk.experiments.presets import METHODS
 
 GRID = Grid(("sr",), ("dps-dm", "lgd-cm", "ours1-em"), 2, 1)
 
@@ -41,6 +42,12 @@ def test_several_processes_store_the_cells_of_one(make_bench, tmp_path):
     assert pending(shared, GRID) == []
     assert multiprocessing.active_children() == []
     assert numbers(shared) == numbers(alone)
+
+
+def test_a_block_of_the_exact_kernel_is_longer_than_its_calls():
+    blocks = [(None, METHODS["dps-dm"], range(8)), (None, METHODS["ours2-exact"], range(1))]
+    assert pool.length(1000, blocks[0]) == 1000
+    assert pool.length(500, blocks[1]) > 1000
 
 
 def test_an_interruption_ends_the_processes_and_keeps_what_was_stored(make_bench):

@@ -21,7 +21,7 @@ def priors() -> dict[str, nw.types.Denoiser]:
 @pytest.fixture(scope="module")
 def truth() -> torch.Tensor:
     """A real held-out image."""
-    return to_unit(torch.from_numpy(held_out_images(1))[:, None])
+    return to_unit(torch.from_numpy(held_out_images(1)).movedim(-1, 1))
 
 
 @pytest.mark.parametrize("name", GUIDED)

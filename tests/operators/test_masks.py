@@ -63,7 +63,7 @@ def test_the_smooth_field_has_the_stated_spectrum():
     assert (((power / expected - 1) * 600**0.5) / real).abs().max() < 4.5
 
 
-@pytest.mark.parametrize(("share", "length"), [(0.0, 8.0), (1.0, 8.0), (1.5, 8.0), (0.001, 8.0), (0.999, 8.0), (0.4, 0.0), (0.4, math.inf)])
+@pytest.mark.parametrize(("share", "length"), [(0.0, 8.0), (1.0, 8.0), (1.5, 8.0), (0.001, 8.0), (0.999, 8.0), (0.4, 0.0), (0.4, 81.0), (0.4, math.inf)])
 def test_clouds_out_of_range_are_refused(share, length):
     with pytest.raises(ConfigError, match="CloudInpainting"):
         CloudInpainting(share, (1, 8, 8), length)

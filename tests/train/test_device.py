@@ -1,7 +1,8 @@
-"""Noise, levels and points are made on the CPU and used on the network's device: on a device without numbers, mixing the two is an error."""
+"""What is drawn on the CPU is used on the network's device: on a device without numbers, mixing the two is an error."""
 
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -35,6 +36,35 @@ def test_a_loss_is_computed_where_its_network_is(name: str) -> None:
     assert (value.device, value.shape) == (ELSEWHERE, (4,))
     value.mean().backward()
     assert all(p.grad is not None and p.grad.device == ELSEWHERE for p in student.network.parameters())
+
+
+@pytest.mark.parametrize("name", ["diffusion", "cd", "ct", "scd"])
+def test_levels_do_not_depend_on_how_the_device_draws_its_noise(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, x, t, class_labels=None):
+            seen.append(t.detach().clone())
+            return SimpleNamespace(sample=x * self.weight)
+
+    levels = []
+    for drawn in (1, 3):
+        seen: list[torch.Tensor] = []
+
+        def noise(x: torch.Tensor, generator: torch.Generator, drawn: int = drawn) -> torch.Tensor:
+            torch.rand(drawn, generator=generator)
+            return torch.ones_like(x)
+
+        for module in ("diffusion", "distill", "tangent"):
+            monkeypatch.setattr(f"noisewalk.train.{module}.unit_noise", noise)
+        student = NetworkDenoiser(Seen(), "edm" if name == "diffusion" else "consistency", (1, 8, 8))
+        teacher = NetworkDenoiser(Seen(), "edm", (1, 8, 8))
+        loss = DiffusionLoss(student) if name == "diffusion" else TangentLoss(student, teacher) if name == "scd" else DistillLoss(student, teacher, name)
+        loss(student.network, torch.zeros(5, 1, 8, 8), torch.Generator().manual_seed(0), 0.5)
+        levels.append(torch.stack([t.double() for t in seen]))
+    assert torch.equal(*levels)
 
 
 @pytest.mark.parametrize("name", ["diffusion", "cd", "ct", "scd", "trajectory"])

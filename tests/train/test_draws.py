@@ -21,7 +21,7 @@ def test_it_goes_where_the_images_are() -> None:
     assert (made.device.type, made.shape, made.dtype) == ("meta", x.shape, torch.float32)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 def test_on_cuda_the_generator_alone_decides_it() -> None:
     x = torch.zeros(64, 3, 32, 32, device="cuda")
     one, two, same = unit_noise(x, seeded(1)), unit_noise(x, seeded(2)), unit_noise(x, seeded(1))

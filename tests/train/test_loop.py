@@ -81,6 +81,35 @@ def test_a_killed_training_resumes_to_the_same_bits(whole: Uninterrupted, tmp_pa
     check_same(whole, network, rest)
 
 
+def test_a_checkpoint_of_another_device_resumes_to_the_same_bits(whole: Uninterrupted, tmp_path: Path) -> None:
+    # CUDA's steps are fused, and its weights and moments lie in another order
+    run = training(tiny(1), tmp_path, settings())
+    for _ in range(3):
+        next(run)
+    run.close()
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["optimizer"]["param_groups"][0]["fused"] = True
+    for held in state["optimizer"]["state"].values():
+        held |= {key: value.contiguous() for key, value in held.items()}
+    state["ema"] = {key: value.contiguous() for key, value in state["ema"].items()}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    network = tiny(2)
+    check_same(whole, network, list(training(network, tmp_path, settings())))
+
+
+@pytest.mark.gpu
+def test_a_training_on_cuda_resumes_to_the_same_losses(tmp_path: Path) -> None:
+    def on_cuda(network: nn.Module, folder: Path):
+        loss = DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8)))
+        return train(network, loss, IMAGES, settings(), folder / "checkpoint.pt", Processes(torch.device("cuda")))
+
+    uninterrupted = [p.loss for p in on_cuda(tiny(1), tmp_path / "whole")]
+    run = on_cuda(tiny(1), tmp_path / "cut")
+    first = [next(run).loss for _ in range(3)]
+    run.close()
+    assert first + [p.loss for p in on_cuda(tiny(2), tmp_path / "cut")] == pytest.approx(uninterrupted, rel=1e-4)
+
+
 def test_a_training_killed_long_after_its_checkpoint_repeats_the_lost_steps(whole: Uninterrupted, tmp_path: Path) -> None:
     killed = training(tiny(1), tmp_path, settings())
     next(killed)

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-FILES = {"fashion32": "fashion_mnist_test.npz", "satellite64": "landsat_test.npz"}
+from ..errors import ConfigError
+
+GREY, COLOUR = "fashion_mnist_test.npz", "landsat_test.npz"
+FILES = {"fashion32": GREY, "fashion32-ct": GREY, "fashion32-edm": GREY, "satellite64": COLOUR, "satellite64-edm": COLOUR}
 """By the prior that they fit."""
 
 
@@ -16,9 +19,14 @@ def held_out_images(count: int = 100, prior: str = "fashion32") -> np.ndarray:
         prior: a key of `FILES`.
 
     Returns:
-        uint8, (count, 32, 32) for "fashion32", the 28x28 originals padded with black, and (count, 64, 64, 3) for "satellite64", of which 0 to 255 are
-        top-of-atmosphere reflectances 0 to 0.2 (`examples/satellite_data.py`).
+        (count, H, W, C) uint8. For fashion32 and its kin 32 x 32 x 1, the 28 x 28 originals padded with black. For satellite64 64 x 64 x 3, of which 0 to
+        255 are top-of-atmosphere reflectances 0 to 0.2; some of these crops overlap (`examples/satellite_data.py`).
+
+    Raises:
+        ConfigError: there are no images for that prior.
     """
+    if prior not in FILES:
+        raise ConfigError(f"there are no bundled images for {prior!r}, only for {', '.join(FILES)}")
     with np.load(Path(__file__).parent / FILES[prior]) as archive:
         images = archive["images"][:count]
-    return np.pad(images, ((0, 0), (2, 2), (2, 2))) if prior == "fashion32" else images
+    return images if images.ndim == 4 else np.pad(images, ((0, 0), (2, 2), (2, 2)))[..., None]

@@ -21,7 +21,8 @@ WORTH = 20_000
 MOST = 8
 """Processes that are started unasked: each holds the networks once more."""
 ALONE = 3
-"""How much longer a network call of the exact kernel takes for each row: its batch is one image's chains, where the others' is a block's images."""
+"""How much longer a network call of the exact kernel takes for each row (fashion32, one thread): its batch is one image's chains, where the others' is a
+block's images."""
 
 _shared: list[Bench] = []
 
@@ -39,6 +40,19 @@ def usual_jobs(bench: Bench, blocks: list[Block]) -> int:
     if bench.images.device.type != "cpu" or bench.block == 1 or sum(block_nfe(bench, *block) for block in blocks) < WORTH:
         return 1
     return min(torch.get_num_threads(), MOST, len(blocks))
+
+
+def length(nfe: int, block: Block) -> int:
+    """How long a block takes beside others.
+
+    Arguments:
+        nfe: its network calls.
+        block: task, method and images.
+
+    Returns:
+        Calls of a block's usual length.
+    """
+    return nfe * (ALONE if block[1].family == "exact" else 1)
 
 
 @contextmanager
@@ -73,8 +87,7 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
     if jobs == 1:
         yield from fill(bench, blocks)
         return
-    costs = [(block_nfe(bench, *block), block) for block in blocks]
-    longest_first = sorted(costs, key=lambda pair: -pair[0] * (ALONE if pair[1][1].family == "exact" else 1))
+    longest_first = sorted(((block_nfe(bench, *block), block) for block in blocks), key=lambda pair: -length(*pair))
     total, done = sum(cost for cost, _ in longest_first), 0
     before = set(multiprocessing.active_children())
     with threads_of_each(jobs):

@@ -4,6 +4,7 @@
 """
 
 import math
+from abc import ABC
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,10 +21,11 @@ def _keep(x: Tensor, observed: Tensor) -> Tensor:
     return torch.where(observed.to(x.device), x, x.new_zeros(()))
 
 
-class _Drawn:
-    """What masks share that a seed draws for images of one shape."""
+class _Drawn(ABC):
+    """A mask that a seed draws for images of one shape."""
 
     shape: tuple[int, ...]
+    seed: int
     observed: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -47,7 +49,7 @@ class _Drawn:
         if not isinstance(self.shape, tuple | list) or len(self.shape) not in (2, 3):
             raise ConfigError(f"{name}'s shape must be (C, H, W) or (H, W), got {self.shape!r}")
         object.__setattr__(self, "shape", tuple(whole_number(name, "shape", side, 1) for side in self.shape))
-        object.__setattr__(self, "seed", whole_number(name, "seed", self.seed, 0))  # type: ignore[attr-defined]
+        object.__setattr__(self, "seed", whole_number(name, "seed", self.seed, 0))
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class CloudInpainting(_Drawn):
     Arguments:
         share: of the pixels that are hidden, above 0 and below 1; exactly round(share H W) are, at least one and not all.
         shape: of one x, (C, H, W) or (H, W).
-        length: over which the clouds vary, pixels.
+        length: over which the clouds vary, pixels; beyond the image's side they grow no more, and ten sides are the most.
         seed: of the field, 0 to 2^56 - 1.
 
     Raises:
@@ -107,9 +109,9 @@ class CloudInpainting(_Drawn):
     """(H, W) bool, False under clouds."""
 
     def __post_init__(self) -> None:
-        for name, largest, note in (("share", 1, " (40 % is 0.4)"), ("length", math.inf, " pixels")):
-            object.__setattr__(self, name, positive("CloudInpainting", name, getattr(self, name), largest, note))
         self._check_shape_and_seed()
+        object.__setattr__(self, "share", positive("CloudInpainting", "share", self.share, 1, " (40 % is 0.4)"))
+        object.__setattr__(self, "length", positive("CloudInpainting", "length", self.length, 10 * max(self.shape[-2:]), " pixels"))
         pixels = math.prod(self.shape[-2:])
         count = round(self.share * pixels)
         if not 0 < count < pixels:

@@ -83,8 +83,8 @@ class DistillLoss:
             (B,) loss per image.
         """
         f = replace(self.denoiser, network=network)
-        noise = unit_noise(x, generator)
         t, r = (level.to(x.device) for level in self._levels(len(x), generator, done))
+        noise = unit_noise(x, generator)
         x_t = x + column(t) * noise
         with torch.no_grad():
             x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + column(r) * noise

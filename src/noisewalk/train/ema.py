@@ -43,9 +43,10 @@ class PowerEMA:
             kept.copy_(value)
 
     def load(self, weights: dict[str, Tensor]) -> None:
-        """Take over averaged weights from a checkpoint.
+        """Take over averaged weights from a checkpoint, of whatever device and layout.
 
         Arguments:
             weights: as `self.weights`.
         """
-        self.weights = {k: v.clone() for k, v in weights.items()}
+        for key, value in weights.items():
+            self.weights[key].copy_(value)

@@ -215,13 +215,19 @@ def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, em
                 raise ConfigError(f"{path} was made with {key}={before}, now {key}={value}: give the same or another --out")
     try:
         network.load_state_dict(state["network"])
+        for kept, mine in zip(state["optimizer"]["param_groups"], optimizer.param_groups, strict=True):
+            kept["fused"] = mine["fused"]  # of this device, not of the one that the checkpoint is from
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"{path} holds another network, give the same or another --out: {' '.join(str(error).split())[:300]}") from error
     asked, batch = made["settings"]["num_images"], made["settings"]["batch_size"]
     if state["step"] > -(-asked // batch):
         raise ConfigError(f"{path} has seen {state['step'] * batch:,} images and --num-images asks for {asked:,}: give as many or more, or another --out")
-    ema.load({key: value.to(ema.weights[key].device) for key, value in state["ema"].items()})
+    for weight, held in optimizer.state.items():  # a fused step pairs weights and moments by their place in memory
+        for key, value in held.items():
+            if value.shape == weight.shape:
+                held[key] = torch.empty_like(weight).copy_(value)
+    ema.load(state["ema"])
     return state["step"]
 
 
