@@ -62,7 +62,7 @@ def compare(name: str, phi: nw.types.NoiseMap, truths: Tensor, args: argparse.Na
     observed = observed_of(operator, tuple(truths.shape[1:]))
     y = likelihood.sample(operator(truths), nw.noise.rows(args.seed, len(truths)), observed)
     start, means, lpips, nfe = time.perf_counter(), [], [], 0
-    for first, part in zip(range(0, len(truths), args.batch_size), y.split(args.batch_size), strict=False):
+    for first, part in zip(range(0, len(truths), args.batch_size), y.split(args.batch_size), strict=True):
         target = nw.NoisePosterior(phi, operator, likelihood, part)
         length = (args.num_draws, args.num_chains, args.num_warmup)
         adapted = {"warm_start": nw.Adam(args.adam), "refresh": nw.Refresh(rank=args.rank)}

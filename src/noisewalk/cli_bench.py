@@ -270,8 +270,8 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
     if source is None:
         from .data import FILES, held_out_images
 
-        x = to_unit(torch.from_numpy(held_out_images(prior=prior.name)).movedim(-1, 1)) if prior.name in FILES else torch.empty(0)
-        if tuple(x.shape[1:]) != tuple(prior.shape):
+        x = to_unit(torch.from_numpy(held_out_images(prior=prior.name)).movedim(-1, 1)) if prior.name in FILES else None
+        if x is None or tuple(x.shape[1:]) != tuple(prior.shape):  # a folder of a user may have that name too
             raise ConfigError(f"{prior.name} has no bundled images: give --images, a folder of validation images or an .npz file")
     elif source.is_dir():
         from .inputs import load_image

@@ -45,11 +45,10 @@ EXAMPLES = {
     ),
     "fashion32": Example(23, "Fashion-MNIST test image", None, 0.1, 60, 40, {"inpainting": "inpaint:keep=0.2,seed=0", "super-resolution": FOUR_TIMES}),
 }
-"""By prior; the first is what the demo shows unasked."""
-PRIOR = next(iter(EXAMPLES))
+"""By prior."""
 
 
-def demo_problem(task: str, prior: str = PRIOR, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
+def demo_problem(task: str, prior: str, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
     """One of the demo's problems.
 
     Arguments:

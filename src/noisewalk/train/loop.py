@@ -224,9 +224,7 @@ def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, em
     if state["step"] > -(-asked // batch):
         raise ConfigError(f"{path} has seen {state['step'] * batch:,} images and --num-images asks for {asked:,}: give as many or more, or another --out")
     for weight, held in optimizer.state.items():  # a fused step pairs weights and moments by their place in memory
-        for key, value in held.items():
-            if value.shape == weight.shape:
-                held[key] = torch.empty_like(weight).copy_(value)
+        held |= {key: torch.empty_like(weight).copy_(value) for key, value in held.items() if key != "step"}
     ema.load(state["ema"])
     return state["step"]
 
