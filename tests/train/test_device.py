@@ -87,6 +87,8 @@ def test_a_loss_is_computed_in_bfloat16(name: str) -> None:
             value = loss(student.network, x, torch.Generator().manual_seed(0), 0.5)
         value.mean().backward()
         values.append(float(value.detach().mean()))
+        assert not [name for name, weight in student.network.named_parameters() if weight.grad is None or not weight.grad.any()]
+        student.network.zero_grad()
     assert values[1] == pytest.approx(values[0], rel=0.1)
 
 
