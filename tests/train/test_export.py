@@ -16,7 +16,7 @@ from noisewalk.priors.load import load_prior
 from noisewalk.train import export
 from noisewalk.train.diffusion import DiffusionLoss
 from noisewalk.train.distill import DistillLoss
-from noisewalk.train.export import Recipe, new_network, run_training, write_prior
+from noisewalk.train.export import Recipe, log_loss, new_network, run_training, write_prior
 from noisewalk.train.loop import TrainSettings
 
 CONFIG: dict[str, Any] = {"widths": (32,), "attention": (), "unshuffle": 1}
@@ -152,10 +152,38 @@ def test_the_loss_of_held_out_images_is_logged_on_the_way(tmp_path: Path, monkey
     run_training(recipe(), IMAGES, tmp_path, held_out=IMAGES[:5])
     header, *lines = (tmp_path / "loss.csv").read_text().splitlines()
     assert header == "images_seen,held_out_loss"
-    assert [line.split(",")[0] for line in lines] == ["4", "8", "12", "12"]
-    values = [float(line.split(",")[1]) for line in lines]
-    assert values[2] == pytest.approx(values[3])  # the same weights under the same noise
-    assert values[0] != values[2]
+    assert [line.split(",")[0] for line in lines] == ["4", "8", "12"]
+    run_training(recipe(), IMAGES, tmp_path, held_out=IMAGES[:5])
+    assert (tmp_path / "loss.csv").read_text().splitlines() == [header, *lines]  # the same weights under the same noise
+    assert lines[0].split(",")[1] != lines[2].split(",")[1]
+
+
+def test_held_out_images_are_taken_from_all_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "MOST_HELD_OUT", 2)
+    logged = []
+    for chosen in ([0, 1, 2, 3, 4], [0, 5, 5, 3, 5], [0, 1, 2, 5, 4]):
+        log_loss(recipe(), recipe().denoiser.network, 4, IMAGES[chosen], tmp_path)
+        logged.append((tmp_path / "loss.csv").read_text())
+    assert logged[0] == logged[1] != logged[2]  # the first and the fourth of five
+
+
+def test_a_card_of_the_same_weights_keeps_what_was_measured_since(tmp_path: Path) -> None:
+    made = recipe("consistency")
+    weights = made.denoiser.network.state_dict()
+    write_prior(made, weights, 640, tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps({**card, "midpoint": 0.3, "quality": {"kid": 0.1}}))
+    write_prior(made, weights, 640, tmp_path)
+    assert json.loads((tmp_path / "card.json").read_text())["quality"] == {"kid": 0.1}
+    assert load_prior(tmp_path).card["midpoint"] == 0.3
+    write_prior(made, {k: 2 * v for k, v in weights.items()}, 700, tmp_path)
+    assert "quality" not in json.loads((tmp_path / "card.json").read_text())
+
+
+def test_everybody_may_read_the_weights(tmp_path: Path) -> None:
+    made = recipe()
+    write_prior(made, made.denoiser.network.state_dict(), 640, tmp_path)
+    assert [path.stat().st_mode for path in (tmp_path / "unet").iterdir()] == [(tmp_path / "card.json").stat().st_mode] * 2
 
 
 @pytest.mark.parametrize("config", [((32, 32), (0, 1), 3), ((32,), (0,), 1), ((64, 32), (), 2)], ids=str)

@@ -43,6 +43,15 @@ def test_copies_are_counted_and_the_first_ones_named(monkeypatch: pytest.MonkeyP
     assert "a6.png of a0.png; and 3 more" in warning
 
 
+@pytest.mark.parametrize(("empty", "warned"), [(0, False), (2, False), (8, True)])
+def test_a_wide_empty_frame_is_warned_of(monkeypatch: pytest.MonkeyPatch, empty: int, warned: bool) -> None:
+    monkeypatch.setattr(vetting, "FEW", 0)
+    x = torch.nn.functional.pad(images(50).repeat(1, 1, 7, 7), [empty] * 4)
+    side = 28 + 2 * empty
+    expected = f"all images are empty but for 28x28 of their {side}x{side} pixels, and so samples will be: a smaller --size fits them"
+    assert vet(x, names(x)) == [expected] * warned
+
+
 def test_one_changed_pixel_is_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vetting, "FEW", 0)
     x = images(1).repeat(2, 1, 1, 1)

@@ -104,12 +104,13 @@ def write_unet(network: nn.Module, state: dict[str, Tensor], folder: Path) -> st
     Returns:
         The weight file's sha256.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     network.save_config(str(folder))  # type: ignore[operator]
-    save_file({k: v.to(torch.float16).contiguous() for k, v in state.items()}, folder / WEIGHTS)
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    content = save({k: v.to(torch.float16).contiguous() for k, v in state.items()})
+    (folder / WEIGHTS).write_bytes(content)  # not save_file, whose file only its owner may read
+    return hashlib.sha256(content).hexdigest()
 
 
 def _read_safetensors(path: Path, sha256: str | None) -> dict[str, Tensor]:

@@ -115,17 +115,18 @@ def log_loss(recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | N
     if held_out is None:
         return
     settings, device, values = recipe.settings, next(network.parameters()).device, []
-    for k, part in enumerate(held_out[:MOST_HELD_OUT].split(HELD_OUT_BATCH)):
+    chosen = held_out[:: -(-len(held_out) // MOST_HELD_OUT)]  # from all over: a folder may be in the order of its classes
+    for k, part in enumerate(chosen.split(HELD_OUT_BATCH)):
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
             values.append(recipe.loss(network, to_unit(part.to(device)), torch.Generator().manual_seed(k), 1.0).float().cpu())
-    with (out / "loss.csv").open("a") as file:
-        if not file.tell():
-            file.write("images_seen,held_out_loss\n")
-        file.write(f"{seen},{float(torch.cat(values).mean()):.6g}\n")
+    path, header = out / "loss.csv", "images_seen,held_out_loss"
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    earlier = [line for line in lines if int(line.split(",")[0]) < seen]  # a training that went on from a checkpoint comes by here again
+    path.write_text("\n".join([header, *earlier, f"{seen},{float(torch.cat(values).mean()):.6g}"]) + "\n")
 
 
 def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1) -> None:
-    """Write unet/, card.json and samples.png.
+    """Write unet/, card.json and samples.png; the card of the very same weights is left as it is, with what was measured since.
 
     Arguments:
         recipe: what was trained.
@@ -147,7 +148,9 @@ def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path
         **({"num_processes": num_processes} if num_processes > 1 else {}),
         "sha256": write_unet(denoiser.network, weights, out / "unet"),
     }
-    (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    path = out / "card.json"
+    if not (path.exists() and json.loads(path.read_text()).get("sha256") == card["sha256"]):
+        path.write_text(json.dumps(card, indent=2) + "\n")
     write_sheet(denoiser, weights, out / "samples.png")
 
 

@@ -1,4 +1,4 @@
-"""What training images show before a training: too few of them, copies among them, copies of images that are held out.
+"""What training images show before a training: too few of them, copies among them, copies of images that are held out, a wide empty frame.
 
 Copies are exact: images whose pixels are all equal after loading (same hash). Two photographs of one scene are not found, nor are turned copies.
 """
@@ -14,6 +14,8 @@ FEW = 1000
 """Below this many different images a warning says that they are likely to be learnt by heart."""
 NAMED = 3
 """Pairs that a message names."""
+FRAME = 1 / 3
+"""Of the area, from which on an empty frame is warned of: 28 x 28 pixels in 32 x 32 are below, 32 x 32 in 64 x 64 above it."""
 
 
 def vet(images: Tensor, names: Sequence[str], held_out: Tensor | None = None, held_out_names: Sequence[str] = ()) -> list[str]:
@@ -26,7 +28,7 @@ def vet(images: Tensor, names: Sequence[str], held_out: Tensor | None = None, he
         held_out_names: their M names.
 
     Returns:
-        Warnings: few images, copies.
+        Warnings: few images, copies, a wide empty frame.
 
     Raises:
         ConfigError: fewer than two different images, or held-out images among them.
@@ -46,6 +48,10 @@ def vet(images: Tensor, names: Sequence[str], held_out: Tensor | None = None, he
         warnings.append(f"{len(copies)} of {len(images)} images are copies of another one, which then weighs more: {_some(copies)}")
     if len(first) < FEW:
         warnings.append(f"{len(first)} different images are few: from fewer than about {FEW} a prior tends to repeat them instead of making new ones")
+    rows, columns = (int(images.amax((0, 1, axis)).count_nonzero()) for axis in (3, 2))
+    if rows * columns < (1.0 - FRAME) * images[0, 0].numel():
+        height, width = images.shape[2:]
+        warnings.append(f"all images are empty but for {rows}x{columns} of their {height}x{width} pixels, and so samples will be: a smaller --size fits them")
     return warnings
 
 
