@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from noisewalk.cli import main
+from noisewalk.errors import WeightsError
 from noisewalk.priors import hub
 from noisewalk.priors.load import load_prior
 from noisewalk.train import export
@@ -215,11 +216,30 @@ def test_held_out_images_among_the_training_images_are_refused(data, tmp_path, c
 @pytest.mark.parametrize("private", [False, True])
 def test_a_finished_prior_is_pushed(data, tmp_path, monkeypatch, capsys, private):
     pushed = []
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
     monkeypatch.setattr(hub, "push_prior", lambda folder, *rest: pushed.append((load_prior(folder).shape, folder, *rest)) or "https://hub/me/mine")
     words = [word for key, value in {**TINY, "data": data, "out": tmp_path / "p"}.items() for word in (f"--{key.replace('_', '-')}", value)]
     assert noisewalk("train", "diffusion", *words, "--push-to-hub", "me/mine", *["--private"] * private) == 0
     assert pushed == [((1, 8, 8), tmp_path / "p", "me/mine", private)]
     assert "https://hub/me/mine: load it with noisewalk.load_prior('me/mine')" in capsys.readouterr().out
+
+
+def test_a_push_without_a_login_is_refused_before_the_training(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    assert diffusion(data, tmp_path / "p", push_to_hub="me/mine") == 2
+    assert "hf auth login" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_push_that_failed_can_be_tried_again_without_training(data, tmp_path, monkeypatch, capsys):
+    def down(*_):
+        raise WeightsError("no connection")
+
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    monkeypatch.setattr(hub, "push_prior", down)
+    assert diffusion(data, tmp_path / "p", push_to_hub="me/mine") == 2
+    assert f"no connection; `noisewalk priors push {tmp_path / 'p'} me/mine` tries again" in capsys.readouterr().err
+    assert load_prior(tmp_path / "p").shape == (1, 8, 8)
 
 
 def test_a_stopped_training_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):

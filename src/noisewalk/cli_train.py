@@ -186,7 +186,15 @@ def _checked(out: Path, sources: dict[str, str | None], dtype: str, bfloat16: bo
         raise ConfigError("--private belongs to --push-to-hub: give OWNER/NAME, or leave it out")
     if push_to_hub is not None and push_to_hub.count("/") != 1:
         raise ConfigError(f"--push-to-hub takes OWNER/NAME, got {push_to_hub!r}")
+    if push_to_hub is not None and not _logged_in():
+        raise ConfigError("--push-to-hub needs a login: run `hf auth login`, or set HF_TOKEN, before a training of hours")
     return bfloat16 or dtype == "bfloat16"
+
+
+def _logged_in() -> bool:
+    from huggingface_hub import get_token
+
+    return get_token() is not None
 
 
 def _trainable(source: str, kind: str) -> NetworkDenoiser:
@@ -233,6 +241,7 @@ def _images(data: Path, shape: tuple[int, ...], held_out: Path | None, processes
 
 def _run(recipe: Recipe, images: Tensor, held_out: Tensor | None, out: Path, processes: Processes, push_to_hub: str | None, private: bool) -> None:
     """Print the settings, train, write the prior and push it."""
+    from .errors import WeightsError
     from .priors.hub import push_prior
     from .train.export import run_training
 
@@ -253,7 +262,11 @@ def _run(recipe: Recipe, images: Tensor, held_out: Tensor | None, out: Path, pro
         print(f"interrupted: the same command {after}", file=sys.stderr)
         raise typer.Exit(130) from None
     if push_to_hub is not None and processes.first:
-        print(f"{push_prior(out, push_to_hub, private)}: load it with noisewalk.load_prior({push_to_hub!r})")
+        try:
+            address = push_prior(out, push_to_hub, private)
+        except WeightsError as error:
+            raise WeightsError(f"{error}; `noisewalk priors push {out} {push_to_hub}` tries again") from error
+        print(f"{address}: load it with noisewalk.load_prior({push_to_hub!r})")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
