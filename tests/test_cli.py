@@ -110,3 +110,5 @@ def test_a_rank_builds_a_kernel_on_a_gauss_newton_gaussian(kernel):
     plan = _plan(SimpleNamespace(target=lambda: target), kernel, None, None, 2, None, 2, None, 0, None, 7)
     assert plan.refresh.rank == 7
     assert plan.num_warmup == 120
+    by_frequency = _plan(SimpleNamespace(target=lambda: target), kernel, None, None, 2, None, 2, None, 0, None, None, True)
+    assert (by_frequency.refresh, by_frequency.num_warmup) == (nw.SpectralRefresh(), 120)

@@ -17,6 +17,8 @@ _EXPORTS = {
     "EllipticalSlice": "samplers.slice",
     "gauss_newton": "samplers.preconditioner",
     "Refresh": "samplers.preconditioner",
+    "spectral": "samplers.spectral",
+    "SpectralRefresh": "samplers.spectral",
     "Adam": "warmstart",
     "DualAveraging": "adapt",
     "sample": "run",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .samplers.langevin import Langevin
     from .samplers.preconditioner import Refresh, gauss_newton
     from .samplers.slice import EllipticalSlice
+    from .samplers.spectral import SpectralRefresh, spectral
     from .targets import NoisePosterior
     from .tempering import tempered_smc
     from .warmstart import Adam

@@ -98,6 +98,7 @@ def sample(
     num_particles: Annotated[int | None, typer.Option(help="Particles of smc; 200.")] = None,
     num_moves: Annotated[str | None, typer.Option(help="Of smc at each temperature: 4, or 2,16 for at least 2 and up to 16 as needed.")] = None,
     rank: Annotated[int | None, typer.Option(help="Of the Gauss-Newton Gaussian: hmc has one of 40 without it; ei, pcnl, slice and smc then have one.")] = None,
+    spectral: Annotated[bool, typer.Option("--spectral", help="Instead of --rank: the Gaussian's precision by frequency, for precise measurements.")] = False,
     thin: Annotated[int | None, typer.Option(help="Transitions per kept draw; 10 for adapted mala and pcnl, else 1.")] = None,
     num_draws: Annotated[int | None, typer.Option(help="Draws kept per chain; 100.")] = None,
     num_warmup: Annotated[int | None, typer.Option(help="Transitions discarded first.")] = None,
@@ -123,10 +124,11 @@ def sample(
     from .warmstart import Adam
 
     if kernel == "smc":
-        refuse("smc", num_draws=num_draws, chains=chains, thin=thin, num_warmup=num_warmup, warm_start=warm_start, lr=lr)
+        refuse("smc", spectral=spectral or None, num_draws=num_draws, chains=chains, thin=thin, num_warmup=num_warmup, warm_start=warm_start, lr=lr)
     else:
         refuse(kernel or "the default kernel", num_particles=num_particles, num_moves=num_moves)
         refuse(kernel or "hmc", rank=rank if kernel in ("em", "mala") else None)
+        refuse("--spectral", rank=rank if spectral else None)
         refuse(kernel or "hmc", num_leapfrog=num_leapfrog if kernel in (*KERNELS, "slice") else None)
         refuse("--warm-start 0", lr=lr if warm_start == 0 else None)
     if fit not in (None, "crop", "resize", "pad"):
@@ -150,7 +152,7 @@ def sample(
         _restore_smc(problem, ladder, folder, resume, _or(microbatch, rows_at_once(network.shape)))
         return
     start = Adam(warm_start, _or(lr, 0.01)) if (warm_start := _or(warm_start, 200)) else None
-    plan = _plan(problem, kernel, step_size, thin, _or(num_draws, 100), num_warmup, _or(chains, 4), start, seed, num_leapfrog, rank)
+    plan = _plan(problem, kernel, step_size, thin, _or(num_draws, 100), num_warmup, _or(chains, 4), start, seed, num_leapfrog, rank, spectral)
     _announce(problem, plan, folder)
     with interruptible(_resumable(folder)):
         restore(problem, plan, folder, _command(), resume, microbatch)
@@ -182,16 +184,18 @@ def _plan(
     seed: int,
     num_leapfrog: int | None,
     rank: int | None = None,
+    spectral: bool = False,
 ) -> Plan:
     from .plan import leapfrogs, resolve
     from .samplers.preconditioner import Refresh
+    from .samplers.spectral import SpectralRefresh
 
     target = problem.target()
     usual = kernel is None and step_size is None and num_leapfrog is None
     chosen = None if usual else kernel_of(kernel or "hmc", step_size, _or(num_leapfrog, leapfrogs(target.phi.nfe)))
     each = thin if thin is not None else 10 if getattr(chosen, "evaluations", 8) == 1 and step_size is None else 1
     adapted = hasattr(chosen, "step_size") and (step_size is None or kernel in (None, "hmc"))  # a given step leaves hmc its preconditioner
-    refresh = "auto" if rank is None else Refresh(rank=rank)
+    refresh = SpectralRefresh() if spectral else "auto" if rank is None else Refresh(rank=rank)
     common = (num_draws, chains, "auto" if num_warmup is None else num_warmup, each, start)
     return resolve(target, chosen, *common, "auto" if step_size is None else None, seed, adapted, refresh)
 

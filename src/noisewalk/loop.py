@@ -16,7 +16,8 @@ from . import noise as keyed
 from .adapt import DualAveraging
 from .errors import DivergedError
 from .samplers.langevin import finite_rows
-from .samplers.preconditioner import LowRank, Refresh, fitted
+from .samplers.preconditioner import LowRank, Refresh
+from .samplers.spectral import Spectral, SpectralRefresh
 from .types import Info, State
 from .warmstart import Adam, AdamState
 
@@ -40,7 +41,7 @@ class Plan:
     warm_start: Adam | None
     adapt: DualAveraging | None
     seed: int
-    refresh: Refresh | None = None
+    refresh: Refresh | SpectralRefresh | None = None
 
 
 class Tick(NamedTuple):
@@ -187,7 +188,7 @@ def _warm_start(here: _Position, target: Any, adam: Adam) -> Iterator[None]:
 def _kernel(here: _Position, plan: Plan) -> Any:
     changes: dict[str, Any] = {}
     if here.preconditioner is not None:
-        changes["preconditioner"] = LowRank(**here.preconditioner)
+        changes["preconditioner"] = (LowRank if "basis" in here.preconditioner else Spectral)(**here.preconditioner)
     if plan.adapt is not None and here.adaptation is not None:
         step = plan.adapt.final if here.transitions >= plan.num_warmup else plan.adapt.current
         changes["step_size"] = step(here.adaptation)
@@ -213,7 +214,7 @@ def _refresh(here: _Position, target: Any, plan: Plan) -> None:
     if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):
         return
     step = getattr(_kernel(here, plan), "step_size", None)
-    here.preconditioner = dict(vars(fitted(plan.kernel, target, here.state, plan.refresh.rank, plan.refresh.tol, plan.seed)))
+    here.preconditioner = dict(vars(plan.refresh.fit(plan.kernel, target, here.state, plan.seed)))
     if plan.adapt is not None and step is not None:
         here.adaptation, here.adapted = plan.adapt.start(step, target.num_images), 0
 

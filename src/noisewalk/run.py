@@ -16,6 +16,7 @@ from .loop import Plan, run_loop
 from .memory_store import MemoryStore
 from .plan import resolve, spec_of
 from .samplers.preconditioner import Refresh
+from .samplers.spectral import SpectralRefresh
 from .types import Kernel
 from .warmstart import Adam
 
@@ -197,7 +198,7 @@ def sample(
     seed: int = 0,
     store: str | Path | None = None,
     progress: bool = True,
-    refresh: Refresh | str | None = "auto",
+    refresh: Refresh | SpectralRefresh | str | None = "auto",
 ) -> Run:
     """Draw from the posterior in noise space and map the draws to data.
 
@@ -220,7 +221,8 @@ def sample(
         store: folder of a run on disk; if it holds this very run, sampling goes on where it stopped, also with more draws. A map, operator or likelihood that
             was changed meanwhile is refused. `nw.report.build_report(store)` makes the page.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
-        refresh: when the warm-up computes a kernel's Gauss-Newton Gaussian anew; "auto": `Refresh()` for the default kernel, None for a given one.
+        refresh: when the warm-up computes a kernel's Gauss-Newton Gaussian anew; "auto": `Refresh()` for the default kernel, None for a given one. For
+            image-shaped z and precise measurements `SpectralRefresh()`: thousands of stiff directions by their frequency.
 
     Returns:
         The run. If interrupted by the keyboard, a run in memory returns the draws so far.

@@ -12,6 +12,7 @@ from noisewalk import noise
 from noisewalk.repr import readable
 from noisewalk.samplers.informed import SplitHMC
 from noisewalk.samplers.preconditioner import LowRank
+from noisewalk.samplers.spectral import Spectral
 
 
 class Case(NamedTuple):
@@ -143,6 +144,11 @@ def low_rank(dtype: torch.dtype) -> LowRank:
     return LowRank(0.3 * draw((4,), seed=10, dtype=dtype), basis[None].to(dtype), torch.tensor([[6.0, 0.5]], dtype=dtype))
 
 
+def diagonal(dtype: torch.dtype) -> Spectral:
+    """A preconditioner that is diagonal in the cosines of four dimensions."""
+    return Spectral(0.3 * draw((4,), seed=10, dtype=dtype), torch.tensor([[6.0, 0.5, 0.0, 1.0]], dtype=dtype))
+
+
 KERNELS = [
     Case("em", lambda dtype: nw.Langevin(0.1), (4,)),
     Case("ei", lambda dtype: nw.Langevin(0.1, scheme="ei"), (4,)),
@@ -153,6 +159,8 @@ KERNELS = [
     Case("preconditioned pcnl", lambda dtype: nw.Langevin(0.2, scheme="ei", adjust=True, preconditioner=low_rank(dtype)), (4,)),
     Case("hmc", lambda dtype: nw.HMC(0.2, 3), (4,)),
     Case("preconditioned hmc", lambda dtype: nw.HMC(0.3, 3, preconditioner=low_rank(dtype)), (4,)),
+    Case("spectral pcnl", lambda dtype: nw.Langevin(0.2, scheme="ei", adjust=True, preconditioner=diagonal(dtype)), (4,)),
+    Case("spectral hmc", lambda dtype: nw.HMC(0.3, 3, preconditioner=diagonal(dtype)), (4,)),
     Case("hmc, mass matrix", lambda dtype: nw.HMC(0.2, 3, "leapfrog", low_rank(dtype)), (4,)),
     Case("split hmc", lambda dtype: SplitHMC(0.2, 3, 0.5, low_rank(dtype).basis), (4,)),
     Case("split hmc, no basis", lambda dtype: SplitHMC(turn=0.3), (4,)),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import Bent, draw, low_rank
+from cases import Bent, diagonal, draw, low_rank
 from torch import Tensor
 
 import noisewalk as nw
@@ -44,6 +44,7 @@ ADJUSTED = {
     "preconditioned pcnl": nw.Langevin(0.3, scheme="ei", adjust=True, preconditioner=low_rank(torch.float64)),
     "hmc": nw.HMC(0.35, 2),
     "preconditioned hmc": nw.HMC(0.5, 2, preconditioner=low_rank(torch.float64)),
+    "spectral hmc": nw.HMC(0.5, 2, preconditioner=diagonal(torch.float64)),
     "mass matrix hmc": nw.HMC(0.5, 2, "leapfrog", low_rank(torch.float64)),
     "hmc, velocity kept": Joined(nw.HMC(0.5, 1, friction=0.2)),
     "preconditioned hmc, velocity kept": Joined(nw.HMC(0.7, 1, preconditioner=low_rank(torch.float64), friction=0.2)),

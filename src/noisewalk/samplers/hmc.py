@@ -32,7 +32,7 @@ from ..noise import Noise
 from ..repr import readable
 from ..types import Info, State, Target
 from .langevin import check_step_size, finite_rows, metropolis, per_row
-from .preconditioner import LowRank, reference_of
+from .preconditioner import Reference, reference_of
 
 
 @readable
@@ -56,7 +56,7 @@ class HMC:
     step_size: float | Tensor
     num_leapfrog: int = 8
     integrator: str = "gaussian"
-    preconditioner: LowRank | None = None
+    preconditioner: Reference | None = None
     jitter: float = 0.2
     friction: float = math.inf
 

@@ -32,7 +32,7 @@ from ..errors import ConfigError
 from ..noise import Noise
 from ..repr import readable
 from ..types import Info, State, Target
-from .preconditioner import LowRank, Standard, reference_of
+from .preconditioner import Reference, Standard, reference_of
 
 
 @readable
@@ -55,7 +55,7 @@ class Langevin:
     step_size: float | Tensor
     scheme: str = "em"
     adjust: bool = False
-    preconditioner: LowRank | None = None
+    preconditioner: Reference | None = None
 
     needs_gradient = True
     evaluations = 1
@@ -96,7 +96,7 @@ class Langevin:
         return torch.exp(-tau), -torch.expm1(-tau), torch.sqrt(-torch.expm1(-2.0 * tau))
 
 
-def log_acceptance(state: State, proposal: State, a: Tensor, b: Tensor, s: Tensor, reference: Standard | LowRank | None = None) -> Tensor:
+def log_acceptance(state: State, proposal: State, a: Tensor, b: Tensor, s: Tensor, reference: Standard | Reference | None = None) -> Tensor:
     """Log Metropolis-Hastings ratio of the move for exp(-L) N(0, I), in the grouped form above.
 
     Arguments:

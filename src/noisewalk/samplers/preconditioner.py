@@ -54,36 +54,43 @@ class Standard:
         return here.nll - there.nll
 
 
-@readable
-@dataclass(frozen=True, eq=False, repr=False)
-class LowRank:
-    """The reference N(m, H^-1) with H = I + U Lambda U^T, one per image; rows are image-major.
+class Reference:
+    """A reference N(m, H^-1) with H = I + U Lambda U^T, one per image; rows are image-major.
 
-    Arguments:
-        mean: (N, *shape) m.
-        basis: (N, r, *shape) U, orthonormal over r.
-        eigenvalues: (N, r) Lambda, 0 or more; 0 where an image has a lower rank.
-
-    Raises:
-        ConfigError: shapes that do not fit, or values that are negative or not finite.
+    A subclass has the fields mean (N, *shape) and eigenvalues (N, r), Lambda, and says what U is.
     """
 
     mean: Tensor
-    basis: Tensor
     eigenvalues: Tensor
 
-    def __post_init__(self) -> None:
-        shape = tuple(self.mean.shape[1:])
-        if tuple(self.basis.shape) != (*self.eigenvalues.shape, *shape) or len(self.mean) != len(self.eigenvalues):
-            found = tuple(self.mean.shape), tuple(self.basis.shape), tuple(self.eigenvalues.shape)
-            raise ConfigError(f"a preconditioner has mean (N, *shape), basis (N, r, *shape) and eigenvalues (N, r), got {found}")
-        if not bool(torch.isfinite(self.eigenvalues).all() and (self.eigenvalues >= 0).all() and torch.isfinite(self.mean).all()):
-            raise ConfigError("a preconditioner's mean must be finite and its eigenvalues finite and not negative: was the warm start finite?")
+    def project(self, v: Tensor) -> Tensor:
+        """U^T v.
 
-    @property
-    def rank(self) -> int:
-        """r."""
-        return self.eigenvalues.shape[1]
+        Arguments:
+            v: (B, *shape).
+
+        Returns:
+            (N, B / N, r).
+
+        Raises:
+            NotImplementedError: the subclass has none.
+        """
+        raise NotImplementedError
+
+    def spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
+        """U c.
+
+        Arguments:
+            coefficients: (N, B / N, r) c.
+            like: (B, *shape), for the shape and type.
+
+        Returns:
+            (B, *shape).
+
+        Raises:
+            NotImplementedError: the subclass has none.
+        """
+        raise NotImplementedError
 
     def offset(self, z: Tensor) -> Tensor:
         """u = z - m.
@@ -118,7 +125,7 @@ class LowRank:
             (B, *shape).
         """
         scale = torch.expm1(exponent * torch.log1p(self.eigenvalues.to(torch.float64)))
-        return v + self._spread(self._project(v) * scale[:, None].to(v.dtype), v)
+        return v + self.spread(self.project(v) * scale[:, None].to(v.dtype), v)
 
     def residual_gradient(self, state: State) -> Tensor:
         """Gradient of psi.
@@ -130,7 +137,7 @@ class LowRank:
             (B, *shape).
         """
         z = state.z
-        stiff = self._spread(self._project(self.offset(z)) * self.eigenvalues[:, None].to(z.dtype), z)
+        stiff = self.spread(self.project(self.offset(z)) * self.eigenvalues[:, None].to(z.dtype), z)
         return state.grad + self._rows(z) - stiff
 
     def drop(self, here: State, there: State) -> Tensor:
@@ -145,18 +152,51 @@ class LowRank:
         """
         z, z_ = here.z.to(torch.float64), there.z.to(torch.float64)
         linear = ((z - z_) * self._rows(z)).flatten(1).sum(1)
-        moved, total = self._project(z - z_), self._project(self.offset(z) + self.offset(z_))
+        moved, total = self.project(z - z_), self.project(self.offset(z) + self.offset(z_))
         return here.nll - there.nll + linear - 0.5 * (moved * self.eigenvalues[:, None].to(torch.float64) * total).sum(-1).flatten()
 
     def _rows(self, like: Tensor) -> Tensor:
         return self.mean.to(like.dtype).repeat_interleave(like.shape[0] // self.mean.shape[0], 0)
 
-    def _project(self, v: Tensor) -> Tensor:
-        """(N, C, r) U^T v."""
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class LowRank(Reference):
+    """The reference N(m, H^-1) with H = I + U Lambda U^T, one per image; rows are image-major.
+
+    Arguments:
+        mean: (N, *shape) m.
+        basis: (N, r, *shape) U, orthonormal over r.
+        eigenvalues: (N, r) Lambda, 0 or more; 0 where an image has a lower rank.
+
+    Raises:
+        ConfigError: shapes that do not fit, or values that are negative or not finite.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    eigenvalues: Tensor
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.mean.shape[1:])
+        if tuple(self.basis.shape) != (*self.eigenvalues.shape, *shape) or len(self.mean) != len(self.eigenvalues):
+            found = tuple(self.mean.shape), tuple(self.basis.shape), tuple(self.eigenvalues.shape)
+            raise ConfigError(f"a preconditioner has mean (N, *shape), basis (N, r, *shape) and eigenvalues (N, r), got {found}")
+        if not bool(torch.isfinite(self.eigenvalues).all() and (self.eigenvalues >= 0).all() and torch.isfinite(self.mean).all()):
+            raise ConfigError("a preconditioner's mean must be finite and its eigenvalues finite and not negative: was the warm start finite?")
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return self.eigenvalues.shape[1]
+
+    def project(self, v: Tensor) -> Tensor:
+        """U^T v."""
         images = self.mean.shape[0]
         return v.reshape(images, v.shape[0] // images, -1) @ self.basis.to(v.dtype).flatten(2).transpose(1, 2)
 
-    def _spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
+    def spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
+        """U c."""
         return (coefficients @ self.basis.to(like.dtype).flatten(2)).reshape(like.shape)
 
 
@@ -180,8 +220,7 @@ class Refresh:
     tol: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.at or list(self.at) != sorted(set(self.at)) or not 0.0 <= self.at[0] <= self.at[-1] < 1.0:
-            raise ConfigError(f"at must hold ascending shares of the warm-up in [0, 1), got {self.at}")
+        due(self.at, 0, 1)
 
     def due(self, transition: int, num_warmup: int) -> bool:
         """Whether the preconditioner is computed before this transition.
@@ -193,7 +232,7 @@ class Refresh:
         Returns:
             True at the given shares.
         """
-        return transition in {int(share * num_warmup) for share in self.at} and transition < num_warmup
+        return due(self.at, transition, num_warmup)
 
     def calls(self, num_warmup: int, dim: int) -> int:
         """What the refreshes of a warm-up cost; without a rank at most.
@@ -207,15 +246,38 @@ class Refresh:
         """
         return sum(self.due(k, num_warmup) for k in range(num_warmup)) * calls_of(self.rank, dim)
 
+    def fit(self, kernel: Any, target: Any, state: State, seed: int) -> LowRank:
+        """The preconditioner at the present states, by `fitted`."""
+        return fitted(kernel, target, state, self.rank, self.tol, seed)
+
+
+def due(at: tuple[float, ...], transition: int, num_warmup: int) -> bool:
+    """Whether a transition is the first after one of the given shares of the warm-up.
+
+    Arguments:
+        at: shares in [0, 1), ascending.
+        transition: its number, from 0.
+        num_warmup: transitions of the warm-up.
+
+    Returns:
+        True at the given shares.
+
+    Raises:
+        ConfigError: other shares.
+    """
+    if not at or list(at) != sorted(set(at)) or not 0.0 <= at[0] <= at[-1] < 1.0:
+        raise ConfigError(f"at must hold ascending shares of the warm-up in [0, 1), got {at}")
+    return transition in {int(share * num_warmup) for share in at} and transition < num_warmup
+
 
 STANDARD = Standard()
 
 
-def reference_of(preconditioner: LowRank | None) -> Standard | LowRank:
+def reference_of(preconditioner: Reference | None) -> Standard | Reference:
     """The Gaussian that a kernel is built on.
 
     Arguments:
-        preconditioner: from `gauss_newton`, or None.
+        preconditioner: from `gauss_newton` or `spectral`, or None.
 
     Returns:
         It, or N(0, I).

@@ -20,7 +20,7 @@ from ..noise import Noise
 from ..repr import readable
 from ..types import Info, State, Target
 from .langevin import finite_rows, select
-from .preconditioner import LowRank, reference_of
+from .preconditioner import Reference, reference_of
 
 MAX_SHRINKS = 60
 """Points tried before a row stays where it is."""
@@ -37,7 +37,7 @@ class EllipticalSlice:
         preconditioner: N(m, H^-1) from `gauss_newton`; None is N(0, I).
     """
 
-    preconditioner: LowRank | None = None
+    preconditioner: Reference | None = None
 
     needs_gradient = False
     adjust = True

@@ -1,0 +1,182 @@
+r"""A Gaussian reference whose precision is diagonal in the cosine basis, and the spectrum of the Gauss-Newton curvature that it is made of.
+
+$$H = I + Q \Lambda Q^T, \qquad \Lambda_f = \text{band mean of } (Q^T J^T W J Q)_{ff}, \qquad
+(Q^T J^T W J Q)_{ff} = \mathbb{E}\big[ (Q^T J^T W^{1/2} \xi)_f^2 \big], \quad \xi \sim N(0, I),$$
+Q the orthonormal cosine transform (DCT-II) over every axis of z. Images have far more power at low than at high frequencies, and so has J: on a precise
+measurement H spans orders of magnitude, from coarse colours that are known well to fine detail that is the prior's. Thousands of directions are
+stiff, too many for a low rank, but how stiff they are depends on their frequency. Bands are thirds of an octave of the last two axes' frequency, apart
+for every index of the axes before (for red, green and blue: grey and two differences of colours); the mean over a band makes a few probes enough.
+
+Reference: the curvature and m are those of `preconditioner.py`; the diagonal by probes is Bekas, Kokiopoulou and Saad, An estimator for the diagonal of a
+matrix, 2007, with squares of one-sided products, which are never negative.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import noise as keyed
+from ..errors import ConfigError
+from ..repr import readable
+from ..types import State
+from .preconditioner import Reference, due
+
+
+@readable
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectral(Reference):
+    """The reference N(m, H^-1) with H = I + Q Lambda Q^T and Q the cosine transform, one per image; rows are image-major.
+
+    Arguments:
+        mean: (N, *shape) m.
+        eigenvalues: (N, d) Lambda in the order of the flattened transform, 0 or more.
+
+    Raises:
+        ConfigError: shapes that do not fit, or values that are negative or not finite.
+    """
+
+    mean: Tensor
+    eigenvalues: Tensor
+
+    def __post_init__(self) -> None:
+        if tuple(self.eigenvalues.shape) != (len(self.mean), self.mean[0].numel()):
+            raise ConfigError(
+                f"a spectral preconditioner has mean (N, *shape) and eigenvalues (N, d), got {tuple(self.mean.shape)} and {tuple(self.eigenvalues.shape)}"
+            )
+        if not bool(torch.isfinite(self.eigenvalues).all() and (self.eigenvalues >= 0).all() and torch.isfinite(self.mean).all()):
+            raise ConfigError("a preconditioner's mean must be finite and its eigenvalues finite and not negative: was the warm start finite?")
+
+    def project(self, v: Tensor) -> Tensor:
+        """Q^T v."""
+        return cosine(v).reshape(len(self.mean), len(v) // len(self.mean), -1)
+
+    def spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
+        """Q c."""
+        return cosine(coefficients.reshape(like.shape), inverse=True)
+
+    def power(self, v: Tensor, exponent: float) -> Tensor:
+        """H^p v, without the difference of large numbers that a basis of a part of the space needs."""
+        scale = (1.0 + self.eigenvalues.to(torch.float64)) ** exponent
+        return self.spread(self.project(v) * scale[:, None].to(v.dtype), v)
+
+
+@dataclass(frozen=True)
+class SpectralRefresh:
+    """When a warm-up computes a `Spectral` preconditioner anew, and from how many probe vectors.
+
+    Example: `nw.sample(target, refresh=nw.SpectralRefresh())`.
+
+    Arguments:
+        at: shares of the warm-up, in [0, 1), ascending; 0 is right after the warm start.
+        num_probes: a row.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    at: tuple[float, ...] = (0.0, 0.3)
+    num_probes: int = 16
+
+    def __post_init__(self) -> None:
+        due(self.at, 0, 1)
+        _check(self.num_probes)
+
+    def due(self, transition: int, num_warmup: int) -> bool:
+        """Whether the preconditioner is computed before this transition of the warm-up."""
+        return due(self.at, transition, num_warmup)
+
+    def calls(self, num_warmup: int, dim: int) -> int:
+        """Network calls a row (times `phi.nfe`) of a warm-up's refreshes; dim does not matter."""
+        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * (1 + self.num_probes)
+
+    def fit(self, kernel: Any, target: Any, state: State, seed: int) -> Spectral:
+        """The preconditioner at the present states; a kernel that needs no gradient leaves 0 in its place, and m is built on it."""
+        return spectral(target, state if getattr(kernel, "needs_gradient", True) else target(state.z), self.num_probes, seed)
+
+
+def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> Spectral:
+    """The Gaussian of every image around `state` with the Gauss-Newton curvature's spectrum, averaged over the image's rows.
+
+    Cost in network calls a row: 1 + num_probes. Worth it where z is image-shaped.
+
+    Arguments:
+        target: the posterior.
+        state: an evaluation, usually the warm start's.
+        num_probes: probe vectors a row; the lowest bands have few coefficients, whose mean has a relative error of about (2 / (num_probes rows))^1/2.
+        seed: of the probe vectors.
+
+    Returns:
+        The preconditioner.
+
+    Raises:
+        ConfigError: fewer than one probe vector, or a target without gradients.
+    """
+    _check(num_probes)
+    if not target.differentiable:
+        raise ConfigError("spectral needs gradients, but the target is not differentiable: leave the preconditioner out")
+    images, shape = target.num_images, tuple(state.z.shape[1:])
+    chains = len(state.z) // images
+    mean, _, vjp = target.linearize(state.z)
+    root = target.curvature(mean).clamp(min=0.0).sqrt()
+    rows, power = keyed.rows(seed, images, chains, state.z.device), torch.zeros_like(state.z)
+    for k in range(num_probes):
+        probe = rows.at(k).normal(tuple(mean.shape[1:]), keyed.PROBE, mean.dtype)
+        power += cosine(vjp(root * probe)).square()
+    band = bands(shape).to(power.device)
+    count = torch.bincount(band)
+    average = power.reshape(images, chains, -1).mean(1) / num_probes
+    by_band = average.new_zeros(images, len(count)).index_add_(1, band, average) / count
+    around = Spectral(state.z.new_zeros(images, *shape), by_band[:, band])
+    centre = state.z - around.power(state.z + state.grad, -1.0)
+    return Spectral(centre.reshape(images, chains, *shape).mean(1), around.eigenvalues)
+
+
+def cosine(v: Tensor, inverse: bool = False) -> Tensor:
+    """Orthonormal cosine transform over every axis but the first.
+
+    Arguments:
+        v: (B, *shape).
+        inverse: from coefficients back.
+
+    Returns:
+        (B, *shape).
+    """
+    for axis in range(1, v.ndim):
+        matrix = _matrix(v.shape[axis]).to(device=v.device, dtype=v.dtype)
+        v = torch.tensordot(v, matrix, ([axis], [0 if inverse else 1])).movedim(-1, axis)
+    return v
+
+
+def bands(shape: tuple[int, ...]) -> Tensor:
+    """The band of every coefficient.
+
+    Arguments:
+        shape: of one z.
+
+    Returns:
+        (d,) whole numbers from 0; every one up to the largest is a band.
+    """
+    lengths = shape[-2:]
+    grids = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) * (max(lengths) / n) for n in lengths), indexing="ij")
+    radius = torch.stack([grid.square() for grid in grids]).sum(0).sqrt().flatten()
+    octave = torch.where(radius > 0, 1.0 + (3.0 * radius.clamp(min=1.0).log2()).round(), 0.0)
+    apart = torch.arange(math.prod(shape[:-2]))[:, None] * (octave.max() + 1.0) + octave
+    return torch.unique(apart.flatten(), return_inverse=True)[1]
+
+
+@cache
+def _matrix(n: int) -> Tensor:
+    """(n, n) float64, orthonormal rows: cosines of frequency 0 to n - 1."""
+    k = torch.arange(n, dtype=torch.float64)
+    matrix = torch.cos(math.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2.0 / n)
+    matrix[0] /= math.sqrt(2.0)
+    return matrix
+
+
+def _check(num_probes: int) -> None:
+    if not isinstance(num_probes, int) or num_probes < 1:
+        raise ConfigError(f"num_probes must be a whole number of at least 1, got {num_probes!r}")
