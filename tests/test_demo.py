@@ -66,6 +66,13 @@ def test_a_prior_without_an_example_is_refused():
         demo.demo_problem("clouds", "terrain128")
 
 
+def test_without_a_choice_the_first_two_tasks_are_restored():
+    assert demo.tasks_of("satellite64") == ["super-resolution", "clouds"]
+    assert demo.tasks_of("satellite64", ["box"]) == ["box"]
+    with pytest.raises(ConfigError, match=r"no task 'inpainting': choose --task from super-resolution, clouds, box, deblurring"):
+        demo.tasks_of("satellite64", ["box", "inpainting"])
+
+
 def test_one_page_shows_every_run(problems, tmp_path):
     plan = Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, 0)
     for (prior, task), problem in problems.items():
@@ -78,13 +85,18 @@ def test_one_page_shows_every_run(problems, tmp_path):
 
 def test_the_command_restores_both_priors_into_one_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "demo_plan", lambda problem, seed: Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, seed))
-    for prior in demo.EXAMPLES:
-        monkeypatch.setattr("sys.argv", ["noisewalk", "demo", "--prior", prior, "--out", str(tmp_path)])
+    for prior, tasks in {"satellite64": ["--task", "deblurring", "--task", "box"], "fashion32": []}.items():
+        monkeypatch.setattr("sys.argv", ["noisewalk", "demo", "--prior", prior, *tasks, "--out", str(tmp_path)])
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 0, capsys.readouterr().err
         assert demo.EXAMPLES[prior].source in (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(f"{prior}-{task}" for prior, task in BOTH)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        "fashion32-inpainting",
+        "fashion32-super-resolution",
+        "satellite64-box",
+        "satellite64-deblurring",
+    ]
 
 
 @pytest.mark.parametrize("prior", FILES)

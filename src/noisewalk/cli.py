@@ -59,17 +59,18 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of report.html and, by prior and task, of the runs.")] = Path("demo"),
     prior: Annotated[str, typer.Option(help="satellite64 or fashion32.")] = "satellite64",
+    task: Annotated[list[str] | None, typer.Option(help="Of satellite64 super-resolution, clouds, box and deblurring; again for each; two without it.")] = None,
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16.")] = "float32",
 ) -> None:
-    """Restore a real held-out image twice, with its uncertainty, in a few minutes on two cores."""
-    from .demo import combined_report, demo_plan, demo_problem, example_of
+    """Restore a real held-out image, degraded in two ways, with its uncertainty, in a few minutes on two cores."""
+    from .demo import combined_report, demo_plan, demo_problem, tasks_of
     from .restore import restore
 
-    folders = {task: out / f"{prior}-{task}" for task in example_of(prior).tasks}
-    for task, folder in folders.items():
-        problem = demo_problem(task, prior, seed, device, dtype_of(dtype))
+    folders = {name: out / f"{prior}-{name}" for name in tasks_of(prior, task)}
+    for name, folder in folders.items():
+        problem = demo_problem(name, prior, seed, device, dtype_of(dtype))
         plan = demo_plan(problem, seed)
         _announce(problem, plan, folder)
         with interruptible(f"the draws so far are safe in {out}; the same command goes on"):
