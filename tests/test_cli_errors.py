@@ -239,6 +239,18 @@ def test_an_option_that_the_kernel_does_not_read_is_refused(sample, kernel, opti
     assert f"does not read --{option.replace('_', '-')}" in says
 
 
+SMC = {"kernel": "smc", "chains": None, "num_draws": None, "warm_start": None}
+
+
+@pytest.mark.parametrize("change", [{"kernel": "em", "step_size": "1e-4"}, {"kernel": "mala"}, SMC], ids=["em", "mala", "smc"])
+def test_the_spectral_preconditioner_is_refused_where_nothing_reads_it(sample, change):
+    assert "does not read --spectral" in sample("y.npy", "--spectral", **change)
+
+
+def test_one_preconditioner_is_chosen(sample):
+    assert "--spectral does not read --rank" in sample("y.npy", "--spectral", rank=7)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

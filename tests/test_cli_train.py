@@ -231,14 +231,17 @@ def test_a_push_without_a_login_is_refused_before_the_training(data, tmp_path, m
     assert not (tmp_path / "p").exists()
 
 
-def test_a_push_that_failed_can_be_tried_again_without_training(data, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("private", [False, True])
+def test_a_push_that_failed_can_be_tried_again_without_training(data, tmp_path, monkeypatch, capsys, private):
     def down(*_):
         raise WeightsError("no connection")
 
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     monkeypatch.setattr(hub, "push_prior", down)
-    assert diffusion(data, tmp_path / "p", push_to_hub="me/mine") == 2
-    assert f"no connection; `noisewalk priors push {tmp_path / 'p'} me/mine` tries again" in capsys.readouterr().err
+    words = [word for key, value in {**TINY, "data": data, "out": tmp_path / "p"}.items() for word in (f"--{key.replace('_', '-')}", value)]
+    assert noisewalk("train", "diffusion", *words, "--push-to-hub", "me/mine", *["--private"] * private) == 2
+    again = f"no connection; `noisewalk priors push {tmp_path / 'p'} me/mine{' --private' * private}` tries again"
+    assert again in capsys.readouterr().err
     assert load_prior(tmp_path / "p").shape == (1, 8, 8)
 
 

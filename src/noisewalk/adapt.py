@@ -122,8 +122,10 @@ def largest_stable_step(preconditioner: LowRank, fraction: float = 0.5) -> Tenso
         (N,) float64, one step per image.
 
     Raises:
-        ConfigError: fraction outside (0, 1).
+        ConfigError: fraction outside (0, 1), or a preconditioner of another kind.
     """
+    if not isinstance(preconditioner, LowRank):  # the mean of a band may be far below the largest eigenvalue
+        raise ConfigError(f"the largest curvature is read from a low-rank Gaussian, got {type(preconditioner).__name__}: give nw.gauss_newton(..., rank=1)")
     if not 0.0 < fraction < 1.0:
         raise ConfigError(f"fraction must lie in (0, 1), got {fraction}: at 1 the unadjusted scheme is no longer stable")
     top = torch.nn.functional.pad(preconditioner.eigenvalues.to(torch.float64), (0, 1)).amax(1)  # the pad: rank 0 means curvature 0

@@ -64,7 +64,7 @@ def demo(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16.")] = "float32",
 ) -> None:
-    """Restore a real held-out image, degraded in two ways, with its uncertainty, in a few minutes on two cores."""
+    """Restore a real held-out image with its uncertainty, in a few minutes for two tasks on two cores."""
     from .demo import combined_report, demo_plan, demo_problem, tasks_of
     from .restore import restore
 
@@ -129,6 +129,7 @@ def sample(
     else:
         refuse(kernel or "the default kernel", num_particles=num_particles, num_moves=num_moves)
         refuse(kernel or "hmc", rank=rank if kernel in ("em", "mala") else None)
+        refuse(kernel or "hmc", spectral=spectral or None if kernel in ("em", "mala") else None)
         refuse("--spectral", rank=rank if spectral else None)
         refuse(kernel or "hmc", num_leapfrog=num_leapfrog if kernel in (*KERNELS, "slice") else None)
         refuse("--warm-start 0", lr=lr if warm_start == 0 else None)
@@ -236,7 +237,9 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     curvature = plan.refresh.calls(plan.num_warmup, math.prod(problem.phi.shape)) if plan.refresh else 0
     nfe = rows * problem.phi.nfe * (1 + steps + curvature + each * (plan.num_warmup + plan.num_draws * plan.thin))
     print(f"{_head(problem)}  value range {low:g} {high:g}")
-    print(f"  {plan.kernel}  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE about {nfe:,}")
+    fitted = f" with {plan.refresh}" if plan.refresh else ""
+    print(f"  {plan.kernel}{fitted}")
+    print(f"  {plan.num_chains} chains x {plan.num_draws} draws, thin {plan.thin}, warm-up {plan.num_warmup}, Adam {steps}  NFE about {nfe:,}")
     print(f"  into {folder}", flush=True)
 
 

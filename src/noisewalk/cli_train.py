@@ -241,7 +241,7 @@ def _images(data: Path, shape: tuple[int, ...], held_out: Path | None, processes
 
 def _run(recipe: Recipe, images: Tensor, held_out: Tensor | None, out: Path, processes: Processes, push_to_hub: str | None, private: bool) -> None:
     """Print the settings, train, write the prior and push it."""
-    from .errors import WeightsError
+    from .errors import NoisewalkError
     from .priors.hub import push_prior
     from .train.export import run_training
 
@@ -264,8 +264,9 @@ def _run(recipe: Recipe, images: Tensor, held_out: Tensor | None, out: Path, pro
     if push_to_hub is not None and processes.first:
         try:
             address = push_prior(out, push_to_hub, private)
-        except WeightsError as error:
-            raise WeightsError(f"{error}; `noisewalk priors push {out} {push_to_hub}` tries again") from error
+        except NoisewalkError as error:
+            again = shlex.join(["noisewalk", "priors", "push", str(out), push_to_hub, *["--private"] * private])
+            raise type(error)(f"{error}; `{again}` tries again") from error
         print(f"{address}: load it with noisewalk.load_prior({push_to_hub!r})")
 
 

@@ -120,6 +120,9 @@ def resolve(
     step = torch.as_tensor(getattr(kernel, "step_size", 1.0))
     if step.numel() not in (1, target.num_images):
         raise ConfigError(f"step_size must be one number or one per image ({target.num_images}), got {step.numel()} numbers")
+    given = getattr(kernel, "preconditioner", None)
+    if given is not None and len(given.mean) not in (1, target.num_images):
+        raise ConfigError(f"the preconditioner is of {len(given.mean)} images, the target has {target.num_images}: compute it from this target")
     chosen = default_kernel(target) if kernel is None else kernel
     usual, usual_refresh = adaptation_of(chosen) if kernel is None or adapted else (None, None)
     adaptation: DualAveraging | None = usual if adapt == "auto" else adapt  # type: ignore[assignment]

@@ -131,7 +131,8 @@ class Kernel(Protocol):
     - `adjust` (no claim): True where an accept step makes it keep the posterior exactly, False where it does not; `nw.calibrate`'s test of exactness and
       `nw.tempered_smc` need True. `reversible` (True) is False for a move that is not its own reverse.
     - `step_size`: one number or (N,); where there is one, `nw.sample(..., adapt=nw.DualAveraging())` adapts it by `dataclasses.replace`.
-    - `preconditioner` (None): a `LowRank` that `refresh=nw.Refresh()` sets. `evaluations` (1): of the target a transition, for estimates of cost.
+    - `preconditioner` (None): a `LowRank` or `Spectral` that `refresh=nw.Refresh()` or `nw.SpectralRefresh()` sets.
+    - `evaluations` (1): of the target a transition, for estimates of cost.
 
     Noise of a step comes from `noise.normal(shape, slot)` and `noise.uniform(slot)` with the slots of `noisewalk.noise`, such as PROPOSAL and ACCEPT; a move
     that is rejected returns the old state, bit by bit. `noisewalk.samplers.langevin` is a short example.

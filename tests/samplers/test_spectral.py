@@ -9,6 +9,7 @@ from scipy.fft import dctn
 from torch import Tensor
 
 import noisewalk as nw
+from noisewalk.adapt import largest_stable_step
 from noisewalk.errors import ConfigError
 from noisewalk.samplers.spectral import Spectral, SpectralRefresh, bands, cosine, spectral
 from noisewalk.types import State
@@ -128,6 +129,27 @@ def test_an_images_gaussian_does_not_depend_on_the_other_images() -> None:
     assert not torch.equal(both.eigenvalues[0], both.eigenvalues[1])
 
 
+def test_small_network_calls_give_the_same_gaussian() -> None:
+    z = normal(2 * CHAINS, 1, 8, 8, seed=15)
+    whole, parts = target(), target()
+    parts.microbatch = 4
+    torch.testing.assert_close(spectral(whole, whole(z)).eigenvalues, spectral(parts, parts(z)).eigenvalues, rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_not_observed_does_not_count() -> None:
+    state, full = target()(normal(2, 1, 8, 8, seed=16)), target()
+    half = nw.NoisePosterior(full.phi, full.operator, full.likelihood, full.y, torch.arange(8) < 4)
+    assert float(spectral(half, state).eigenvalues.sum()) < 0.8 * float(spectral(full, state).eigenvalues.sum())
+
+
+@pytest.mark.parametrize("kernel", [nw.EllipticalSlice(), nw.Langevin(0.1, "ei", adjust=True)], ids=["slice", "pcnl"])
+def test_other_kernels_are_refreshed_too(kernel: Any) -> None:
+    run = nw.sample(target(), kernel, 3, 2, 6, warm_start=nw.Adam(3), refresh=SpectralRefresh(num_probes=2), progress=False)
+    assert bool(torch.isfinite(run.z).all())
+    plain = nw.sample(target(), kernel, 3, 2, 6, warm_start=nw.Adam(3), progress=False)
+    assert not torch.equal(run.z, plain.z)
+
+
 def test_it_costs_what_it_says() -> None:
     posterior = target()
     state = posterior(normal(2 * CHAINS, 1, 8, 8))
@@ -168,5 +190,9 @@ def test_bad_input_is_refused() -> None:
     plain = nw.NoisePosterior(nw.maps.Warp((4,)), lambda x: x, nw.likelihoods.Gaussian(0.1), normal(1, 4), differentiable=False)
     with pytest.raises(ConfigError, match="needs gradients"):
         spectral(plain, plain(normal(1, 4)))
+    with pytest.raises(ConfigError, match="read from a low-rank Gaussian, got Spectral"):
+        largest_stable_step(made())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="of 3 images, the target has 2"):
+        nw.sample(target(), nw.HMC(0.1, preconditioner=Spectral(normal(3, 1, 8, 8), normal(3, 64).abs())))
     with pytest.raises(ConfigError, match="takes no preconditioner"):
         nw.sample(target(), nw.Langevin(0.1), refresh=SpectralRefresh(), num_warmup=5)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ def write_unet(network: nn.Module, state: dict[str, Tensor], folder: Path) -> st
     folder.mkdir(parents=True, exist_ok=True)
     network.save_config(str(folder))  # type: ignore[operator]
     content = save({k: v.to(torch.float16).contiguous() for k, v in state.items()})
-    (folder / WEIGHTS).write_bytes(content)  # not save_file, whose file only its owner may read
+    partial = folder / f"{WEIGHTS}.partial"
+    partial.write_bytes(content)  # not save_file, whose file only its owner may read
+    os.replace(partial, folder / WEIGHTS)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -44,7 +44,7 @@ class HMC:
         step_size: h > 0, one number or one per image (N,); for "gaussian" an angle, so pi / 2 in all is a fresh draw of the reference.
         num_leapfrog: steps a transition.
         integrator: "gaussian" or "leapfrog".
-        preconditioner: N(m, H^-1) from `gauss_newton`; None is N(0, I).
+        preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`; None is N(0, I).
         jitter: the step is multiplied by a uniform number in [1 - jitter, 1 + jitter], one per row and transition.
         friction: gamma > 0; below infinity the chains of `nw.sample` keep their velocities from one transition to the next. `step` alone is always the
             reversible transition with a fresh velocity.

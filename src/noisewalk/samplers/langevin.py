@@ -46,7 +46,7 @@ class Langevin:
         step_size: tau > 0, one number or one per image (N,).
         scheme: "em" or "ei".
         adjust: accept or reject (MALA, pCN-Langevin) instead of always moving.
-        preconditioner: N(m, H^-1) from `gauss_newton`, only with "ei"; None is N(0, I).
+        preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`, only with "ei"; None is N(0, I).
 
     Raises:
         ConfigError: a step size that is not positive and finite, an unknown scheme, or "em" with a preconditioner.

@@ -10,6 +10,7 @@ U and Lambda come from randomized subspace iteration with a Rayleigh-Ritz step (
 Randomness, 2011, Algorithm 4.4); J is never formed.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class Standard:
         return here.nll - there.nll
 
 
-class Reference:
+class Reference(ABC):
     """A reference N(m, H^-1) with H = I + U Lambda U^T, one per image; rows are image-major.
 
     A subclass has the fields mean (N, *shape) and eigenvalues (N, r), Lambda, and says what U is.
@@ -63,6 +64,7 @@ class Reference:
     mean: Tensor
     eigenvalues: Tensor
 
+    @abstractmethod
     def project(self, v: Tensor) -> Tensor:
         """U^T v.
 
@@ -71,12 +73,9 @@ class Reference:
 
         Returns:
             (N, B / N, r).
-
-        Raises:
-            NotImplementedError: the subclass has none.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
         """U c.
 
@@ -86,11 +85,7 @@ class Reference:
 
         Returns:
             (B, *shape).
-
-        Raises:
-            NotImplementedError: the subclass has none.
         """
-        raise NotImplementedError
 
     def offset(self, z: Tensor) -> Tensor:
         """u = z - m.

@@ -34,7 +34,7 @@ class EllipticalSlice:
     Costs an evaluation without gradient for every point a row tries, typically 2 to 10; a target without `value` is evaluated whole each time.
 
     Arguments:
-        preconditioner: N(m, H^-1) from `gauss_newton`; None is N(0, I).
+        preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`; None is N(0, I).
     """
 
     preconditioner: Reference | None = None

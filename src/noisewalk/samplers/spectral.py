@@ -126,11 +126,10 @@ def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> 
     for k in range(num_probes):
         probe = rows.at(k).normal(tuple(mean.shape[1:]), keyed.PROBE, mean.dtype)
         power += cosine(vjp(root * probe)).square()
-    band = bands(shape).to(power.device)
-    count = torch.bincount(band)
-    average = power.reshape(images, chains, -1).mean(1) / num_probes
-    by_band = average.new_zeros(images, len(count)).index_add_(1, band, average) / count
-    around = Spectral(state.z.new_zeros(images, *shape), by_band[:, band])
+    band = bands(shape)
+    average = power.reshape(images, chains, -1).mean(1).to("cpu", torch.float64) / num_probes  # where the order of a sum is always the same
+    by_band = average.new_zeros(images, int(band.max()) + 1).index_add_(1, band, average) / torch.bincount(band)
+    around = Spectral(state.z.new_zeros(images, *shape), by_band[:, band].to(state.z))
     centre = state.z - around.power(state.z + state.grad, -1.0)
     return Spectral(centre.reshape(images, chains, *shape).mean(1), around.eigenvalues)
 
@@ -146,7 +145,7 @@ def cosine(v: Tensor, inverse: bool = False) -> Tensor:
         (B, *shape).
     """
     for axis in range(1, v.ndim):
-        matrix = _matrix(v.shape[axis]).to(device=v.device, dtype=v.dtype)
+        matrix = _matrix(v.shape[axis], v.device, v.dtype)
         v = torch.tensordot(v, matrix, ([axis], [0 if inverse else 1])).movedim(-1, axis)
     return v
 
@@ -169,12 +168,12 @@ def bands(shape: tuple[int, ...]) -> Tensor:
 
 
 @cache
-def _matrix(n: int) -> Tensor:
-    """(n, n) float64, orthonormal rows: cosines of frequency 0 to n - 1."""
+def _matrix(n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(n, n) orthonormal rows: cosines of frequency 0 to n - 1."""
     k = torch.arange(n, dtype=torch.float64)
     matrix = torch.cos(math.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2.0 / n)
     matrix[0] /= math.sqrt(2.0)
-    return matrix
+    return matrix.to(device, dtype)
 
 
 def _check(num_probes: int) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -103,7 +104,7 @@ def run_training(recipe: Recipe, images: Tensor, out: Path, processes: Processes
 
 
 def log_loss(recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | None, out: Path) -> None:
-    """Add a line to loss.csv: images seen, and the mean loss of held-out images under the same noise each time.
+    """Add a line to loss.csv, in place of those that are not earlier: images seen, and the mean loss of held-out images under the same noise each time.
 
     Arguments:
         recipe: with the loss.
@@ -121,8 +122,10 @@ def log_loss(recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | N
             values.append(recipe.loss(network, to_unit(part.to(device)), torch.Generator().manual_seed(k), 1.0).float().cpu())
     path, header = out / "loss.csv", "images_seen,held_out_loss"
     lines = path.read_text().splitlines()[1:] if path.exists() else []
-    earlier = [line for line in lines if int(line.split(",")[0]) < seen]  # a training that went on from a checkpoint comes by here again
-    path.write_text("\n".join([header, *earlier, f"{seen},{float(torch.cat(values).mean()):.6g}"]) + "\n")
+    earlier = [line for line in lines if line and int(line.split(",")[0]) < seen]  # a training that went on from a checkpoint comes by here again
+    partial = path.with_suffix(".partial")
+    partial.write_text("\n".join([header, *earlier, f"{seen},{float(torch.cat(values).mean()):.6g}"]) + "\n")
+    os.replace(partial, path)
 
 
 def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1) -> None:
@@ -148,10 +151,17 @@ def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path
         **({"num_processes": num_processes} if num_processes > 1 else {}),
         "sha256": write_unet(denoiser.network, weights, out / "unet"),
     }
-    path = out / "card.json"
-    if not (path.exists() and json.loads(path.read_text()).get("sha256") == card["sha256"]):
-        path.write_text(json.dumps(card, indent=2) + "\n")
+    if _sha_of(out / "card.json") != card["sha256"]:
+        (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     write_sheet(denoiser, weights, out / "samples.png")
+
+
+def _sha_of(card: Path) -> str | None:
+    """Of the weights that a card is of; None where there is none that can be read."""
+    try:
+        return str(json.loads(card.read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def write_sheet(denoiser: NetworkDenoiser, weights: dict[str, Tensor], path: Path) -> None:
