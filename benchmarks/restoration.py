@@ -4,17 +4,20 @@ On held-out images with Gaussian noise: 4x super-resolution beside bicubic inter
 biharmonic and total-variation inpainting (scikit-image), each also with total variation of several weights (before the interpolation, as
 the fill's penalty), so that ours is compared with the best of them on these very images. Compared are PSNR of the posterior mean and of the
 restoration, and LPIPS of the draws, averaged over them, and of the restoration; differences are paired over the images, as if none of them showed
-land that another shows. The seconds are the posterior's.
+land that another shows.
 
-    python benchmarks/restoration.py --prior satellite64 --images satellite/test.npz --out restoration.json
+The mean is over several chains, since the draws of a short chain say little more than one of them: with exact draws the squared error of the mean of
+n independent ones is (1 + 1 / n) times that of the posterior mean. Chains are run one after the other over all images, each with its own warm
+start, and kept under --out, so an interrupted command goes on where it stopped, also with a larger --num-chains.
+
+    python benchmarks/restoration.py --prior satellite64 --images satellite/test.npz --out restoration
 """
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,15 +38,16 @@ def main() -> None:
     parser.add_argument("--images", required=True, help="held-out images")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--num-images", type=int, default=100)
-    parser.add_argument("--num-chains", type=int, default=1)
+    parser.add_argument("--num-chains", type=int, default=2)
     parser.add_argument("--num-draws", type=int, default=8, help="per chain")
-    parser.add_argument("--num-warmup", type=int, default=20)
-    parser.add_argument("--adam", type=int, default=80, help="steps of the warm start")
-    parser.add_argument("--rank", type=int, default=16, help="of the kernel's Gauss-Newton Gaussian")
+    parser.add_argument("--thin", type=int, default=4, help="transitions a draw")
+    parser.add_argument("--num-warmup", type=int, default=30)
+    parser.add_argument("--adam", type=int, default=40, help="steps of the warm start")
+    parser.add_argument("--step-size", type=float, default=0.07, help="of HMC around its spectral Gaussian; so short a warm-up cannot adapt it")
     parser.add_argument("--sigma-y", type=float, default=0.1)
     parser.add_argument("--batch-size", type=int, default=10, help="images at a time")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("restoration"), help="folder of the chains and of restoration.json")
     args = parser.parse_args()
     prior = nw.load_prior(args.prior)
     images = to_unit(load_images(args.images, prior.shape[-1], prior.shape[0]))
@@ -51,8 +55,7 @@ def main() -> None:
     result: dict[str, Any] = {"settings": {k: str(v) for k, v in vars(args).items()}}
     for name in args.tasks:
         result[name] = compare(name, prior.map(), truths, args)
-        if args.out:
-            args.out.write_text(json.dumps(result, indent=1) + "\n")
+        (args.out / "restoration.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def compare(name: str, phi: nw.types.NoiseMap, truths: Tensor, args: argparse.Namespace) -> dict[str, Any]:
@@ -61,32 +64,57 @@ def compare(name: str, phi: nw.types.NoiseMap, truths: Tensor, args: argparse.Na
     operator, likelihood = nw.operators.parse(spec(truths.shape[-1]), tuple(truths.shape[1:])), nw.likelihoods.Gaussian(args.sigma_y)
     observed = observed_of(operator, tuple(truths.shape[1:]))
     y = likelihood.sample(operator(truths), nw.noise.rows(args.seed, len(truths)), observed)
-    start, means, lpips, nfe = time.perf_counter(), [], [], 0
-    for first, part in zip(range(0, len(truths), args.batch_size), y.split(args.batch_size), strict=True):
-        target = nw.NoisePosterior(phi, operator, likelihood, part)
-        length = (args.num_draws, args.num_chains, args.num_warmup)
-        adapted = {"warm_start": nw.Adam(args.adam), "refresh": nw.Refresh(rank=args.rank)}
-        run = nw.sample(target, None, *length, **adapted, seed=(args.seed << 20) + first, progress=False)
-        draws, truth = run.draws.flatten(1, 2), truths[first : first + len(part)]
-        means.append(draws.mean(1))
-        lpips.append(torch.stack([nw.metrics.lpips(x, t).mean() for x, t in zip(draws, truth, strict=True)]))
-        nfe += run.nfe
-        print(f"  {first + len(part)} of {len(truths)} images, {time.perf_counter() - start:.0f} s", flush=True)
-    seconds = time.perf_counter() - start
-    scores = {"posterior": {"psnr": nw.metrics.psnr(torch.cat(means), truths), "lpips": torch.cat(lpips)}}
+    chains = [chain_of(name, lambda rows: nw.NoisePosterior(phi, operator, likelihood, y[rows]), truths, chain, args) for chain in range(args.num_chains)]
+    means, single, lpips = (torch.stack([chain.scores[key] for chain in chains]) for key in ("mean", "psnr", "lpips"))
+    nfe, seconds, chi2 = (sum(chain.cost[k] for chain in chains) for k in range(3))
+    scores = {
+        "posterior": {"psnr": nw.metrics.psnr(means.mean(0), truths), "lpips": lpips.mean(0)},
+        "posterior, single draws": {"psnr": single.mean(0), "lpips": lpips.mean(0)},
+    }
+    for count in (2**k for k in range(len(chains).bit_length()) if 2**k < len(chains)):
+        scores[f"posterior, {count} of the chains"] = {"psnr": nw.metrics.psnr(means[:count].mean(0), truths), "lpips": lpips[:count].mean(0)}
     for weight in WEIGHTS:
         for kind, x in restore(y, observed, weight).items():
             scores[f"{kind}, total variation {weight:g}" if weight else kind] = {"psnr": nw.metrics.psnr(x, truths), "lpips": nw.metrics.lpips(x, truths)}
-    print(f"{name}, {spec(truths.shape[-1])}, sigma_y {args.sigma_y:g}: {len(truths)} images, NFE {nfe:,}, {seconds:.0f} s")
+    print(f"{name}, {spec(truths.shape[-1])}, sigma_y {args.sigma_y:g}: {len(truths)} images, {args.num_chains} chains of {args.num_draws} draws")
+    print(f"  chi2 {chi2 / len(chains):.3f}, NFE {nfe:,}, {seconds:.0f} s")
     for row, values in scores.items():
         (psnr, psnr_se), (distance, distance_se) = (nw.metrics.mean_and_se(values[key]) for key in ("psnr", "lpips"))
         print(f"  {row:36} PSNR {psnr:6.2f} +- {psnr_se:.2f}   LPIPS {distance:.3f} +- {distance_se:.3f}")
-    others = [row for row in scores if row != "posterior"]
+    others = [row for row in scores if not row.startswith("posterior")]
     best = {"psnr": max(others, key=lambda r: float(scores[r]["psnr"].mean())), "lpips": min(others, key=lambda r: float(scores[r]["lpips"].mean()))}
     for key, row in best.items():
         gain, error = nw.metrics.mean_and_se(scores["posterior"][key] - scores[row][key])
         print(f"  {key.upper()} of the {'mean' if key == 'psnr' else 'draws'} - {row}: {gain:+.3f} +- {error:.3f}", flush=True)
     return {"nfe": nfe, "best": best, "rows": {row: {k: v.tolist() for k, v in values.items()} for row, values in scores.items()}}
+
+
+class Chain(NamedTuple):
+    """One chain for every image."""
+
+    scores: dict[str, Tensor]
+    """By image: mean of the draws, and the draws' own PSNR and LPIPS, averaged."""
+    cost: tuple[float, float, float]
+    """Network calls, seconds, and mean chi-square."""
+
+
+def chain_of(name: str, posterior: Callable[[slice], nw.NoisePosterior], truths: Tensor, chain: int, args: argparse.Namespace) -> Chain:
+    """Run it, or read it where it is under --out already."""
+    means, scores, nfe, seconds, chi2 = [], [], 0, 0.0, []
+    length = {"num_draws": args.num_draws, "num_chains": 1, "num_warmup": args.num_warmup, "thin": args.thin}
+    moves = {"kernel": nw.HMC(args.step_size, 8, friction=0.5), "warm_start": nw.Adam(args.adam), "refresh": nw.SpectralRefresh()}
+    for first in range(0, len(truths), args.batch_size):
+        rows = slice(first, first + args.batch_size)
+        seed, store = (args.seed << 30) + (chain << 20) + first, args.out / name / f"chain{chain:02d}-{first:04d}"
+        run = nw.sample(posterior(rows), **moves, **length, seed=seed, store=store, progress=False)
+        draws = run.draws[:, 0]
+        means.append(draws.mean(1))
+        for x, truth in zip(draws, truths[rows], strict=True):
+            scores.append(torch.stack([nw.metrics.psnr(x, truth).mean(), nw.metrics.lpips(x, truth).mean()]))
+        nfe, seconds, chi2 = nfe + run.nfe, seconds + run.seconds, [*chi2, float(run.arrays["chi2"][...].mean())]
+        print(f"  {name}: chain {chain + 1} of {args.num_chains}, {min(rows.stop, len(truths))} of {len(truths)} images, {seconds:.0f} s", flush=True)
+    psnr, lpips = torch.stack(scores).unbind(1)
+    return Chain({"mean": torch.cat(means), "psnr": psnr, "lpips": lpips}, (nfe, seconds, sum(chi2) / len(chi2)))
 
 
 def enlarged(y: Tensor, observed: Tensor | None, weight: float) -> dict[str, Tensor]:
