@@ -95,14 +95,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seam", type=float, default=0.004, help="noise of pixels that earlier tiles have drawn, reflectance")
     parser.add_argument("--overlap", type=int, default=32, help="pixels that neighbouring tiles share, 2 or more")
     parser.add_argument("--samples", type=int, help="of the whole part, 2 or more; left out: 8, with --quick 3")
-    parser.add_argument("--steps", type=int, nargs=3, metavar=("START", "WARMUP", "LAST"), help="Adam's, adapted and further transitions of a tile's chains")
+    parser.add_argument("--steps", type=int, nargs=3, metavar=("START", "WARMUP", "LAST"), help="Adam's, and transitions of the warm-up and after it")
+    parser.add_argument("--step-size", type=float, default=0.05, help="of HMC around a spectral Gaussian; so short a warm-up cannot adapt it")
     parser.add_argument("--lr", type=float, default=0.01, help="Adam's learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("clouds"))
     args = parser.parse_args()
     args.size = args.size or (128 if args.quick else 512)
     args.samples = args.samples or (3 if args.quick else 8)
-    args.steps = args.steps or ((100, 30, 5) if args.quick else (300, 120, 10))
+    args.steps = args.steps or ((40, 30, 10) if args.quick else (60, 40, 20))
     if args.samples < 2:
         parser.error(f"--samples must be 2 or more for an uncertainty, got {args.samples}")
     if args.overlap < 2:
@@ -221,7 +222,8 @@ def sample_tile(phi: nw.types.NoiseMap, window: Tensor, gaps: Tensor, args: argp
     sigma = SCALE.scale_sigma(torch.where(gaps, args.seam, args.sigma)[None])
     target = nw.NoisePosterior(phi, nw.operators.MaskInpainting(known), nw.likelihoods.Gaussian(sigma), window)
     start, warmup, last = args.steps
-    run = nw.sample(target, num_draws=1, num_chains=1, num_warmup=warmup, thin=last, warm_start=nw.Adam(start, args.lr), seed=seed, store=store)
+    moves = {"kernel": nw.HMC(args.step_size, 8, friction=0.5), "warm_start": nw.Adam(start, args.lr), "refresh": nw.SpectralRefresh()}
+    run = nw.sample(target, num_draws=1, num_chains=1, num_warmup=warmup, thin=last, **moves, seed=seed, store=store)
     x, summary = run.draws[:, 0, 0], run.summary()
     found = {"chi2": summary["chi2"], "|z|^2 / d": summary["z_norm2_per_dim"], "last acceptance": summary["acceptance_rate"], "nfe": summary["nfe"]}
     carried = known & gaps

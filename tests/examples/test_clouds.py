@@ -114,6 +114,6 @@ def test_carried_pixels_bind_the_next_tile(example: Load, folder: Path, tmp_path
         window = phi(torch.randn(2, *phi.shape, generator=torch.Generator().manual_seed(0)))
     gaps = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     gaps[:, 4:] = True
-    args = type("Args", (), {"seam": 0.01, "sigma": 0.01, "steps": (200, 60, 5), "lr": 0.05})()
+    args = type("Args", (), {"seam": 0.01, "sigma": 0.01, "steps": (200, 60, 5), "lr": 0.05, "step_size": 0.05})()
     _, summary = module.sample_tile(phi, window, gaps, args, 0, tmp_path)
     assert summary["seam"] == pytest.approx(0.01, rel=0.5)
