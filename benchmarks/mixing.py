@@ -38,7 +38,7 @@ from noisewalk.loop import Plan, run_loop
 from noisewalk.memory_store import MemoryStore
 from noisewalk.plan import FRICTION, adaptation_of, default_kernel
 from noisewalk.progress import show
-from noisewalk.samplers.preconditioner import Refresh
+from noisewalk.samplers.preconditioner import Refresh, Schedule
 from noisewalk.types import Info, State
 from noisewalk.warmstart import AdamState
 
@@ -59,7 +59,7 @@ class Setting(NamedTuple):
 
     kernel: Any
     adapt: nw.DualAveraging | None = None
-    refresh: Refresh | nw.SpectralRefresh | None = None
+    refresh: Schedule | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def measure(target: nw.NoisePosterior, start: Made, name: str, paper_step: float
     kernel, adapt, refresh = setting(name, target, start, paper_step, args)
     spent = (target.nfe - calls) / args.chains  # by the choice of the step
     if refresh is not None:
-        spent += refresh.calls(args.warmup, math.prod(target.shape))
+        spent += len(refresh.at) * refresh.calls_each(math.prod(target.shape))
     num_warmup = int((args.warmup - spent) // kernel.evaluations) if adapt is not None else 0
     if adapt is not None and num_warmup < 5:
         raise SystemExit(f"{name} spends {spent:.0f} calls a chain on its curvature: --warmup {args.warmup} leaves {num_warmup} transitions; give it more")

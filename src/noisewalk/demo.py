@@ -13,7 +13,7 @@ from .likelihoods import Gaussian
 from .loop import Plan
 from .priors.load import load_prior
 from .problem import Problem, simulated
-from .samplers.preconditioner import Refresh
+from .samplers.preconditioner import Refresh, Schedule
 from .samplers.spectral import SpectralRefresh
 
 
@@ -40,7 +40,7 @@ class Example:
     num_warmup: int
     num_draws: int
     adam: int
-    refresh: Refresh | SpectralRefresh
+    refresh: Schedule
     tasks: dict[str, str]
 
 

@@ -16,8 +16,8 @@ from . import noise as keyed
 from .adapt import DualAveraging
 from .errors import DivergedError
 from .samplers.langevin import finite_rows
-from .samplers.preconditioner import LowRank, Refresh
-from .samplers.spectral import Spectral, SpectralRefresh
+from .samplers.preconditioner import LowRank, Schedule
+from .samplers.spectral import Spectral
 from .types import Info, State
 from .warmstart import Adam, AdamState
 
@@ -41,7 +41,7 @@ class Plan:
     warm_start: Adam | None
     adapt: DualAveraging | None
     seed: int
-    refresh: Refresh | SpectralRefresh | None = None
+    refresh: Schedule | None = None
 
 
 class Tick(NamedTuple):

@@ -10,9 +10,8 @@ from .errors import ConfigError
 from .loop import Plan
 from .repr import describe
 from .samplers.hmc import HMC, quarter_turn
-from .samplers.preconditioner import Refresh
+from .samplers.preconditioner import Refresh, Schedule
 from .samplers.slice import EllipticalSlice
-from .samplers.spectral import SpectralRefresh
 from .types import Kernel
 from .warmstart import Adam
 
@@ -80,7 +79,7 @@ def resolve(
     adapt: DualAveraging | str | None,
     seed: int,
     adapted: bool = False,
-    refresh: Refresh | SpectralRefresh | str | None = "auto",
+    refresh: Schedule | str | None = "auto",
 ) -> Plan:
     """Check the arguments of `sample` and settle what is on "auto".
 
@@ -142,11 +141,11 @@ def resolve(
     return Plan(chosen, num_draws, num_chains, warmup, thin, start, adaptation, seed, renewed)
 
 
-def _checked(refresh: Any, target: Any, kernel: Any) -> Refresh | SpectralRefresh | None:
+def _checked(refresh: Any, target: Any, kernel: Any) -> Schedule | None:
     """The refresh; ConfigError where the kernel or the target cannot have one."""
     if refresh is None:
         return None
-    if not isinstance(refresh, Refresh | SpectralRefresh):
+    if not isinstance(refresh, Schedule):
         raise ConfigError(f"refresh must be nw.Refresh(...), nw.SpectralRefresh(...), 'auto' or None, got {refresh!r}")
     if not hasattr(kernel, "preconditioner") or getattr(kernel, "scheme", "ei") == "em":
         raise ConfigError(f"{kernel} takes no preconditioner to refresh: use HMC, EllipticalSlice or Langevin(..., scheme='ei')")

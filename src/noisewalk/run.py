@@ -15,8 +15,7 @@ from .errors import ConfigError, DivergedError
 from .loop import Plan, run_loop
 from .memory_store import MemoryStore
 from .plan import resolve, spec_of
-from .samplers.preconditioner import Refresh
-from .samplers.spectral import SpectralRefresh
+from .samplers.preconditioner import Schedule
 from .types import Kernel
 from .warmstart import Adam
 
@@ -198,7 +197,7 @@ def sample(
     seed: int = 0,
     store: str | Path | None = None,
     progress: bool = True,
-    refresh: Refresh | SpectralRefresh | str | None = "auto",
+    refresh: Schedule | str | None = "auto",
 ) -> Run:
     """Draw from the posterior in noise space and map the draws to data.
 

@@ -15,7 +15,7 @@ import noisewalk
 ROOT = Path(noisewalk.__file__).parent
 
 LAYERS = [
-    {"types", "noise", "errors", "repr", "packages", "pickled"},
+    {"types", "noise", "errors", "repr", "packages", "pickled", "whole"},
     {"metrics", "diagnostics"},
     {"maps", "operators", "likelihoods", "inputs", "readers", "data"},
     {"targets", "priors", "problem"},

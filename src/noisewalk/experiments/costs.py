@@ -27,10 +27,10 @@ from ..plan import resolve
 from ..samplers.langevin import Langevin
 from ..targets import NoisePosterior
 from ..warmstart import Adam
+from ..whole import write_whole
 from .grid import THIN, Bench, draw, expected_nfe
 from .presets import METHODS, Walk, dataset_of, preset
 from .tables import duration, seconds_a_call
-from .whole import write_whole
 
 COUNTS = (1, 5, 10, 25, 50, 100)
 """Numbers of samples in figure 2."""

@@ -32,9 +32,9 @@ from ..samplers.langevin import Langevin
 from ..samplers.preconditioner import Refresh
 from ..targets import NoisePosterior
 from ..warmstart import Adam
+from ..whole import write_whole
 from .presets import METHODS, TUNED_FOR, Guided, Method, Preset, Task, Walk, dataset_of, preset
 from .scores import RULES, score, turned
-from .whole import write_whole
 
 ADAM = 200
 """Steps of the exact kernel's warm start: for estimates alone."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..metrics.pixel import WINDOW, WINDOW_STD
+from ..whole import write_whole
 from .presets import METHODS
 from .tables import Layout
-from .whole import write_whole
 
 
 def write(found: dict[str, Any], layout: Layout, folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from ..whole import write_whole
 from .openai import read_state
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -110,9 +110,7 @@ def write_unet(network: nn.Module, state: dict[str, Tensor], folder: Path) -> st
     folder.mkdir(parents=True, exist_ok=True)
     network.save_config(str(folder))  # type: ignore[operator]
     content = save({k: v.to(torch.float16).contiguous() for k, v in state.items()})
-    partial = folder / f"{WEIGHTS}.partial"
-    partial.write_bytes(content)  # not save_file, whose file only its owner may read
-    os.replace(partial, folder / WEIGHTS)
+    write_whole(folder / WEIGHTS, lambda path: path.write_bytes(content))  # not save_file, whose file only its owner may read
     return hashlib.sha256(content).hexdigest()
 
 

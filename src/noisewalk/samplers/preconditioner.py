@@ -11,7 +11,7 @@ Randomness, 2011, Algorithm 4.4); J is never formed.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,6 +64,11 @@ class Reference(ABC):
     mean: Tensor
     eigenvalues: Tensor
 
+    def check_finite(self) -> None:
+        """ConfigError where m or Lambda cannot be those of a Gaussian."""
+        if not bool(torch.isfinite(self.eigenvalues).all() and (self.eigenvalues >= 0).all() and torch.isfinite(self.mean).all()):
+            raise ConfigError("a preconditioner's mean must be finite and its eigenvalues finite and not negative: was the warm start finite?")
+
     @abstractmethod
     def project(self, v: Tensor) -> Tensor:
         """U^T v.
@@ -109,6 +114,7 @@ class Reference(ABC):
         """
         return u + self._rows(u)
 
+    @abstractmethod
     def power(self, v: Tensor, exponent: float) -> Tensor:
         """H^p v.
 
@@ -119,8 +125,18 @@ class Reference(ABC):
         Returns:
             (B, *shape).
         """
-        scale = torch.expm1(exponent * torch.log1p(self.eigenvalues.to(torch.float64)))
-        return v + self.spread(self.project(v) * scale[:, None].to(v.dtype), v)
+
+    def newton(self, state: State) -> Tensor:
+        """m, the Newton step from where H was computed, averaged over an image's rows.
+
+        Arguments:
+            state: an evaluation.
+
+        Returns:
+            (N, *shape).
+        """
+        steps = state.z - self.power(state.z + state.grad, -1.0)
+        return steps.unflatten(0, (len(self.mean), -1)).mean(1)
 
     def residual_gradient(self, state: State) -> Tensor:
         """Gradient of psi.
@@ -177,8 +193,7 @@ class LowRank(Reference):
         if tuple(self.basis.shape) != (*self.eigenvalues.shape, *shape) or len(self.mean) != len(self.eigenvalues):
             found = tuple(self.mean.shape), tuple(self.basis.shape), tuple(self.eigenvalues.shape)
             raise ConfigError(f"a preconditioner has mean (N, *shape), basis (N, r, *shape) and eigenvalues (N, r), got {found}")
-        if not bool(torch.isfinite(self.eigenvalues).all() and (self.eigenvalues >= 0).all() and torch.isfinite(self.mean).all()):
-            raise ConfigError("a preconditioner's mean must be finite and its eigenvalues finite and not negative: was the warm start finite?")
+        self.check_finite()
 
     @property
     def rank(self) -> int:
@@ -190,14 +205,79 @@ class LowRank(Reference):
         images = self.mean.shape[0]
         return v.reshape(images, v.shape[0] // images, -1) @ self.basis.to(v.dtype).flatten(2).transpose(1, 2)
 
+    def power(self, v: Tensor, exponent: float) -> Tensor:
+        """H^p v = v + U ((1 + Lambda)^p - 1) U^T v."""
+        scale = torch.expm1(exponent * torch.log1p(self.eigenvalues.to(torch.float64)))
+        return v + self.spread(self.project(v) * scale[:, None].to(v.dtype), v)
+
     def spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
         """U c."""
         return (coefficients @ self.basis.to(like.dtype).flatten(2)).reshape(like.shape)
 
 
 @dataclass(frozen=True)
-class Refresh:
-    """When a warm-up computes the preconditioner anew, and how.
+class Schedule(ABC):
+    """When a warm-up computes the preconditioner anew; a subclass says how."""
+
+    at: tuple[float, ...] = (0.0, 0.3)
+
+    def __post_init__(self) -> None:
+        if not self.at or list(self.at) != sorted(set(self.at)) or not 0.0 <= self.at[0] <= self.at[-1] < 1.0:
+            raise ConfigError(f"at must hold ascending shares of the warm-up in [0, 1), got {self.at}")
+
+    def due(self, transition: int, num_warmup: int) -> bool:
+        """Whether the preconditioner is computed before this transition.
+
+        Arguments:
+            transition: its number, from 0.
+            num_warmup: transitions of the warm-up.
+
+        Returns:
+            True at the given shares.
+        """
+        return transition in {int(share * num_warmup) for share in self.at} and transition < num_warmup
+
+    def calls(self, num_warmup: int, dim: int) -> int:
+        """What the refreshes of a warm-up cost; without a rank at most.
+
+        Arguments:
+            num_warmup: transitions of the warm-up.
+            dim: d, numbers in one z.
+
+        Returns:
+            Network calls a row (times `phi.nfe`).
+        """
+        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * self.calls_each(dim)
+
+    @abstractmethod
+    def calls_each(self, dim: int) -> int:
+        """What one refresh costs.
+
+        Arguments:
+            dim: d, numbers in one z.
+
+        Returns:
+            Network calls a row (times `phi.nfe`).
+        """
+
+    @abstractmethod
+    def fit(self, kernel: Any, target: Any, state: State, seed: int) -> Reference:
+        """The preconditioner at the present states.
+
+        Arguments:
+            kernel: the transition whose states they are.
+            target: the posterior.
+            state: rows of every image.
+            seed: of the probe vectors.
+
+        Returns:
+            It.
+        """
+
+
+@dataclass(frozen=True)
+class Refresh(Schedule):
+    """When a warm-up computes a `LowRank` preconditioner anew, and how.
 
     Example: `nw.sample(target, nw.Langevin(0.05, "ei", adjust=True), adapt=nw.DualAveraging(), refresh=nw.Refresh())`.
 
@@ -210,59 +290,16 @@ class Refresh:
         ConfigError: a value out of range.
     """
 
-    at: tuple[float, ...] = (0.0, 0.3)
     rank: int | None = 40
     tol: float = 0.1
 
-    def __post_init__(self) -> None:
-        due(self.at, 0, 1)
-
-    def due(self, transition: int, num_warmup: int) -> bool:
-        """Whether the preconditioner is computed before this transition.
-
-        Arguments:
-            transition: its number, from 0.
-            num_warmup: transitions of the warm-up.
-
-        Returns:
-            True at the given shares.
-        """
-        return due(self.at, transition, num_warmup)
-
-    def calls(self, num_warmup: int, dim: int) -> int:
-        """What the refreshes of a warm-up cost; without a rank at most.
-
-        Arguments:
-            num_warmup: transitions of the warm-up.
-            dim: d, numbers in one z.
-
-        Returns:
-            Network calls a row (times `phi.nfe`).
-        """
-        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * calls_of(self.rank, dim)
+    def calls_each(self, dim: int) -> int:
+        """That of `gauss_newton`."""
+        return calls_of(self.rank, dim)
 
     def fit(self, kernel: Any, target: Any, state: State, seed: int) -> LowRank:
-        """The preconditioner at the present states, by `fitted`."""
+        """By `gauss_newton`."""
         return fitted(kernel, target, state, self.rank, self.tol, seed)
-
-
-def due(at: tuple[float, ...], transition: int, num_warmup: int) -> bool:
-    """Whether a transition is the first after one of the given shares of the warm-up.
-
-    Arguments:
-        at: shares in [0, 1), ascending.
-        transition: its number, from 0.
-        num_warmup: transitions of the warm-up.
-
-    Returns:
-        True at the given shares.
-
-    Raises:
-        ConfigError: other shares.
-    """
-    if not at or list(at) != sorted(set(at)) or not 0.0 <= at[0] <= at[-1] < 1.0:
-        raise ConfigError(f"at must hold ascending shares of the warm-up in [0, 1), got {at}")
-    return transition in {int(share * num_warmup) for share in at} and transition < num_warmup
 
 
 STANDARD = Standard()
@@ -339,12 +376,11 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     kept = kept if rank is None else min(kept, rank)
     values, basis = values[:, :kept], basis[:, :kept].reshape(images, kept, *shape)
     around = LowRank(state.z.new_zeros(images, *shape), basis, values)
-    centre = state.z - around.power(state.z + state.grad, -1.0)
-    return LowRank(centre.reshape(images, chains, *shape).mean(1), basis, values)
+    return replace(around, mean=around.newton(state))
 
 
 def fitted(kernel: Any, target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0) -> LowRank:
-    """`gauss_newton` at states that a kernel has left: one that needs no gradient leaves 0 in its place, and m is built on it.
+    """`gauss_newton` at states that a kernel has left.
 
     Arguments:
         kernel: the transition whose states they are.
@@ -357,7 +393,21 @@ def fitted(kernel: Any, target: Any, state: State, rank: int | None = None, tol:
     Returns:
         The preconditioner.
     """
-    return gauss_newton(target, state if getattr(kernel, "needs_gradient", True) else target(state.z), rank, tol, seed)
+    return gauss_newton(target, with_gradient(kernel, target, state), rank, tol, seed)
+
+
+def with_gradient(kernel: Any, target: Any, state: State) -> State:
+    """States that a kernel has left with their gradient: one that needs none leaves 0 in its place.
+
+    Arguments:
+        kernel: the transition whose states they are.
+        target: the posterior.
+        state: rows of every image.
+
+    Returns:
+        The same states, evaluated anew where they must be.
+    """
+    return state if getattr(kernel, "needs_gradient", True) else target(state.z)
 
 
 def calls_of(rank: int | None, dim: int) -> int:

@@ -12,7 +12,7 @@ matrix, 2007, with squares of one-sided products, which are never negative.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from .. import noise as keyed
 from ..errors import ConfigError
 from ..repr import readable
 from ..types import State
-from .preconditioner import Reference, due
+from .preconditioner import Reference, Schedule, with_gradient
 
 
 @readable
@@ -47,8 +47,7 @@ class Spectral(Reference):
             raise ConfigError(
                 f"a spectral preconditioner has mean (N, *shape) and eigenvalues (N, d), got {tuple(self.mean.shape)} and {tuple(self.eigenvalues.shape)}"
             )
-        if not bool(torch.isfinite(self.eigenvalues).all() and (self.eigenvalues >= 0).all() and torch.isfinite(self.mean).all()):
-            raise ConfigError("a preconditioner's mean must be finite and its eigenvalues finite and not negative: was the warm start finite?")
+        self.check_finite()
 
     def project(self, v: Tensor) -> Tensor:
         """Q^T v."""
@@ -59,13 +58,13 @@ class Spectral(Reference):
         return cosine(coefficients.reshape(like.shape), inverse=True)
 
     def power(self, v: Tensor, exponent: float) -> Tensor:
-        """H^p v, without the difference of large numbers that a basis of a part of the space needs."""
+        """H^p v = Q (1 + Lambda)^p Q^T v, without the difference of large numbers that a basis of a part of the space needs."""
         scale = (1.0 + self.eigenvalues.to(torch.float64)) ** exponent
         return self.spread(self.project(v) * scale[:, None].to(v.dtype), v)
 
 
 @dataclass(frozen=True)
-class SpectralRefresh:
+class SpectralRefresh(Schedule):
     """When a warm-up computes a `Spectral` preconditioner anew, and from how many probe vectors.
 
     Example: `nw.sample(target, refresh=nw.SpectralRefresh())`.
@@ -78,24 +77,19 @@ class SpectralRefresh:
         ConfigError: a value out of range.
     """
 
-    at: tuple[float, ...] = (0.0, 0.3)
     num_probes: int = 16
 
     def __post_init__(self) -> None:
-        due(self.at, 0, 1)
+        super().__post_init__()
         _check(self.num_probes)
 
-    def due(self, transition: int, num_warmup: int) -> bool:
-        """Whether the preconditioner is computed before this transition of the warm-up."""
-        return due(self.at, transition, num_warmup)
-
-    def calls(self, num_warmup: int, dim: int) -> int:
-        """Network calls a row (times `phi.nfe`) of a warm-up's refreshes; dim does not matter."""
-        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * (1 + self.num_probes)
+    def calls_each(self, dim: int) -> int:
+        """That of `spectral`, whatever dim."""
+        return 1 + self.num_probes
 
     def fit(self, kernel: Any, target: Any, state: State, seed: int) -> Spectral:
-        """The preconditioner at the present states; a kernel that needs no gradient leaves 0 in its place, and m is built on it."""
-        return spectral(target, state if getattr(kernel, "needs_gradient", True) else target(state.z), self.num_probes, seed)
+        """By `spectral`."""
+        return spectral(target, with_gradient(kernel, target, state), self.num_probes, seed)
 
 
 def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> Spectral:
@@ -130,8 +124,7 @@ def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> 
     average = power.reshape(images, chains, -1).mean(1).to("cpu", torch.float64) / num_probes  # where the order of a sum is always the same
     by_band = average.new_zeros(images, int(band.max()) + 1).index_add_(1, band, average) / torch.bincount(band)
     around = Spectral(state.z.new_zeros(images, *shape), by_band[:, band].to(state.z))
-    centre = state.z - around.power(state.z + state.grad, -1.0)
-    return Spectral(centre.reshape(images, chains, *shape).mean(1), around.eigenvalues)
+    return replace(around, mean=around.newton(state))
 
 
 def cosine(v: Tensor, inverse: bool = False) -> Tensor:

@@ -86,12 +86,12 @@ class DistillLoss:
         t, r = (level.to(x.device) for level in self._levels(len(x), generator, done))
         noise = unit_noise(x, generator)
         x_t = x + column(t) * noise
-        moved = f(x_t, t).float()  # before the goal: under autocast older torch would hand it the goal's weights, which have no gradient
+        here = f(x_t, t).float()  # before the goal: under autocast older torch would hand it the goal's weights, which have no gradient
         with torch.no_grad():
             x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + column(r) * noise
             goal = torch.where(column(r) > f.sigma_min, f(x_r, r), x_r).float()
         weight = 1.0 if self.recipe == "cd" else 1.0 / (t - r)
-        return weight * distances(moved, goal, self.distance, self.huber)
+        return weight * distances(here, goal, self.distance, self.huber)
 
     @property
     def nfe(self) -> int:

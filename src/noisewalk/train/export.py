@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -13,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from .. import noise as keyed
+from ..errors import WeightsError
 from ..inputs import save_png
 from ..maps.consistency import Consistency
 from ..maps.ode import ProbabilityFlow
+from ..priors.cards import read_card
 from ..priors.denoiser import NetworkDenoiser
 from ..priors.diffusers import build_unet, write_unet
+from ..whole import write_whole
 from .checks import check_network
 from .data import to_unit
 from .loop import Loss, TrainSettings, train
@@ -120,12 +122,11 @@ def log_loss(recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | N
     for k, part in enumerate(chosen.split(HELD_OUT_BATCH)):
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
             values.append(recipe.loss(network, to_unit(part.to(device)), torch.Generator().manual_seed(k), 1.0).float().cpu())
-    path, header = out / "loss.csv", "images_seen,held_out_loss"
+    path, header, value = out / "loss.csv", "images_seen,held_out_loss", float(torch.cat(values).mean())
     lines = path.read_text().splitlines()[1:] if path.exists() else []
     earlier = [line for line in lines if line and int(line.split(",")[0]) < seen]  # a training that went on from a checkpoint comes by here again
-    partial = path.with_suffix(".partial")
-    partial.write_text("\n".join([header, *earlier, f"{seen},{float(torch.cat(values).mean()):.6g}"]) + "\n")
-    os.replace(partial, path)
+    text = "\n".join([header, *earlier, f"{seen},{value:.6g}"]) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text))
 
 
 def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1) -> None:
@@ -151,16 +152,16 @@ def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path
         **({"num_processes": num_processes} if num_processes > 1 else {}),
         "sha256": write_unet(denoiser.network, weights, out / "unet"),
     }
-    if _sha_of(out / "card.json") != card["sha256"]:
+    if _sha_of(out) != card["sha256"]:
         (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     write_sheet(denoiser, weights, out / "samples.png")
 
 
-def _sha_of(card: Path) -> str | None:
-    """Of the weights that a card is of; None where there is none that can be read."""
+def _sha_of(folder: Path) -> str | None:
+    """Of the weights that a folder's card is of; None where there is no card that can be read."""
     try:
-        return str(json.loads(card.read_text())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_card(folder)["sha256"])
+    except WeightsError:
         return None
 
 
