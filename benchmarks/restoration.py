@@ -47,15 +47,14 @@ def main() -> None:
     parser.add_argument("--sigma-y", type=float, default=0.1)
     parser.add_argument("--batch-size", type=int, default=10, help="images at a time")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("restoration"), help="folder of the chains and of restoration.json")
+    parser.add_argument("--out", type=Path, default=Path("restoration"), help="folder of the chains and of a .json file for each task")
     args = parser.parse_args()
     prior = nw.load_prior(args.prior)
     images = to_unit(load_images(args.images, prior.shape[-1], prior.shape[0]))
     truths = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(args.seed))[: args.num_images]]
-    result: dict[str, Any] = {"settings": {k: str(v) for k, v in vars(args).items()}}
     for name in args.tasks:
-        result[name] = compare(name, prior.map(), truths, args)
-        (args.out / "restoration.json").write_text(json.dumps(result, indent=1) + "\n")
+        result = {"settings": {k: str(v) for k, v in vars(args).items()}, **compare(name, prior.map(), truths, args)}
+        (args.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def compare(name: str, phi: nw.types.NoiseMap, truths: Tensor, args: argparse.Namespace) -> dict[str, Any]:
