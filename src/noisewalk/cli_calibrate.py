@@ -28,6 +28,7 @@ def calibrate(
     kernel: Annotated[str | None, typer.Option(help="em, ei, mala, pcnl, hmc, slice or smc; without it the sound default.")] = None,
     step_size: Annotated[float | None, typer.Option(help="Step of the kernel; without it an exact kernel's is adapted.")] = None,
     num_leapfrog: Annotated[int | None, typer.Option(help="Leapfrog steps of hmc; 8, or 5 with --num-steps 2.")] = None,
+    spectral: Annotated[bool, typer.Option("--spectral", help="Fit the kernel's Gaussian by frequency, for precise measurements, not by rank.")] = False,
     num_problems: Annotated[int, typer.Option(help="Simulated problems.")] = 200,
     num_draws: Annotated[int, typer.Option(help="Draws the truth is ranked among.")] = 19,
     thin: Annotated[int | None, typer.Option(help="Transitions between draws; 1, and 2 for exactness of hmc, which keeps its velocity.")] = None,
@@ -53,6 +54,7 @@ def calibrate(
     from .plan import leapfrogs
     from .priors.load import load_prior
     from .report.calibration import write_calibration
+    from .samplers.spectral import SpectralRefresh
     from .warmstart import Adam
 
     if kernel in (None, "smc"):
@@ -62,6 +64,7 @@ def calibrate(
         refuse("smc" if kernel == "smc" else "exactness", num_warmup=num_warmup, warm_start=warm_start)
     if kernel == "smc":
         refuse("smc", thin=thin)
+    refuse(kernel or "the default kernel", spectral=spectral or None if kernel in ("em", "mala", "smc") else None)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder: give another --out")
     noise = parse_likelihood(likelihood, sigma_y)
@@ -89,6 +92,7 @@ def calibrate(
             num_carried,
             device=device,
             dtype=dtype_of("float64" if dtype == "float64" else "float32"),  # as `sample`: the half precisions are the network's alone
+            refresh=SpectralRefresh() if spectral else "auto",
         )
     write_calibration(found, problem, out)
     for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):

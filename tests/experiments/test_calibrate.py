@@ -1,6 +1,7 @@
 """Law: calibration passes exact kernels, and names what is wrong with the others."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from noisewalk.experiments.calibrate import _simulate
 from noisewalk.noise import Noise
 from noisewalk.samplers.hmc import quarter_turn
 from noisewalk.samplers.informed import SplitHMC
+from noisewalk.samplers.spectral import Spectral
 from noisewalk.types import Info, State, Target
 
 
@@ -124,6 +126,22 @@ def test_a_run_that_knows_nothing_of_the_truth_fits_step_and_preconditioner_to_e
     assert float(adapted.kernel.step_size.min()) > 2e-3
 
 
+@pytest.mark.parametrize("kernel", [None, nw.HMC(0.3, 4), nw.EllipticalSlice()], ids=["default", "hmc", "slice"])
+def test_a_spectral_gaussian_is_fitted_where_it_is_asked_for(kernel: Any) -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=200, refresh=nw.SpectralRefresh(num_probes=4))
+    assert isinstance(found.kernel.preconditioner, Spectral)
+    assert len(found.kernel.preconditioner.mean) == 200
+    if isinstance(kernel, nw.HMC):
+        assert found.kernel.step_size == 0.3
+    assert float(found.p_values.min()) > 0.001
+
+
+def test_a_run_that_is_ranked_takes_the_refresh_too() -> None:
+    settings: dict[str, Any] = {"num_problems": 20, "test": "converged", "num_draws": 3, "num_warmup": 10}
+    found = [nw.calibrate(PHI, bent, LIKELIHOOD, refresh=refresh, **settings).nfe for refresh in (None, nw.SpectralRefresh((0.0,), 4))]
+    assert found[1] - found[0] == 20 * (1 + 4)
+
+
 def test_the_plot_has_a_curve_per_quantity() -> None:
     found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40)
     assert [len(axes.lines) for axes in found.plot().axes] == [len(found.quantities)]
@@ -143,6 +161,9 @@ def test_the_plot_has_a_curve_per_quantity() -> None:
         {"kernel": "smc"},
         {"kernel": "em"},
         {"adapted": True},
+        {"refresh": "spectral"},
+        {"kernel": "smc", "test": "converged", "refresh": nw.SpectralRefresh()},
+        {"kernel": nw.Langevin(0.1, "em", adjust=True), "refresh": nw.SpectralRefresh()},
     ],
 )
 def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:

@@ -22,14 +22,14 @@ from torch import Tensor
 from .. import noise as keyed
 from ..diagnostics.ranks import coverage, holm, sbc, tarp
 from ..errors import ConfigError
-from ..loop import Plan, Tick, adapted_kernel, run_loop
+from ..loop import Tick, adapted_kernel, run_loop
 from ..memory_store import MemoryStore
 from ..operators import observed_of
 from ..plan import adaptation_of, default_kernel, resolve
 from ..progress import show
 from ..run import sample_in_memory
 from ..samplers.langevin import select
-from ..samplers.preconditioner import Refresh
+from ..samplers.preconditioner import Refresh, Schedule
 from ..targets import NoisePosterior
 from ..tempering import resolve_smc, tempered_smc
 from ..types import Kernel, Likelihood, NoiseMap, Operator, State
@@ -64,6 +64,7 @@ def calibrate(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     differentiable: bool = True,
+    refresh: Schedule | Literal["auto"] | None = "auto",
 ) -> Calibration:
     """Rank the truth of many simulated problems, all in one batch.
 
@@ -91,12 +92,14 @@ def calibrate(
         device: where the map's weights are.
         dtype: of noise, measurements and draws.
         differentiable: False for a map or operator without gradients, as in `NoisePosterior`; the default kernel is then elliptical slice sampling.
+        refresh: how a run's warm-up computes the preconditioner, as in `nw.sample`; "auto": a low rank where the kernel is adapted, none elsewhere.
 
     Returns:
         Ranks, p-values, a plot.
 
     Raises:
-        ConfigError: a value out of range, an unadjusted kernel for "exactness" (it is not reversible), or one that needs gradients where there are none.
+        ConfigError: a value out of range, an unadjusted kernel for "exactness" (it is not reversible), one that needs gradients where there are none, or a
+            refresh that nothing reads.
     """
     if test not in ("exactness", "converged"):
         raise ConfigError(f"unknown test {test!r}: choose 'exactness' or 'converged'")
@@ -117,12 +120,14 @@ def calibrate(
         raise ConfigError(f"adapted=True is for a given exact kernel with a step size (the default kernel is always adapted), got {kernel!r}")
     if not differentiable and getattr(kernel, "needs_gradient", kernel not in (None, "smc")):
         raise ConfigError(f"{type(kernel).__name__} needs gradients, and the problem has none: use EllipticalSlice, 'smc', or None")
+    if refresh != "auto" and kernel == "smc":
+        raise ConfigError(f"'smc' fits its own preconditioner and reads no refresh, got {refresh!r}: leave it out")
     target, truth = _simulate(phi, operator, likelihood, num_problems, seed, microbatch, device, dtype, differentiable)
     before = target.nfe
     if test == "exactness" and not isinstance(kernel, str):
-        chosen = _fitted(target, kernel, seed + 1, progress) if kernel is None or adapted else kernel
+        chosen = _fitted(target, kernel, adapted, refresh, seed + 1, progress)
         return _exactness(target, truth, chosen, num_draws, thin, seed, before, progress)
-    return _converged(target, truth, kernel, num_draws, thin, num_warmup, warm_start, adapted, num_carried, seed, before, progress)
+    return _converged(target, truth, kernel, num_draws, thin, num_warmup, warm_start, adapted, refresh, num_carried, seed, before, progress)
 
 
 def _simulate(
@@ -145,13 +150,14 @@ def _simulate(
     return target, target(z)
 
 
-def _fitted(target: NoisePosterior, kernel: Kernel | None, seed: int, progress: bool) -> Kernel:
-    """The kernel with the step and, for HMC, the preconditioner that a run of its own finds for every y."""
-    chosen = default_kernel(target) if kernel is None else kernel
-    adapt, refresh = adaptation_of(chosen)
-    if adapt is None:
-        return chosen
-    plan = Plan(chosen, 1, 1, PILOT["num_warmup"], 1, Adam(PILOT["adam_steps"], 0.03), adapt, seed, refresh and Refresh((0.0,), PILOT["rank"]))
+def _fitted(target: NoisePosterior, kernel: Kernel | None, adapted: bool, refresh: Schedule | str | None, seed: int, progress: bool) -> Kernel:
+    """The kernel with the step and the preconditioner that a run of its own finds for every y, as far as either is asked for."""
+    adapt, usual = adaptation_of(default_kernel(target) if kernel is None else kernel) if kernel is None or adapted else (None, None)
+    if refresh == "auto":
+        refresh = usual and Refresh((0.0,), PILOT["rank"])
+    if adapt is None and refresh is None:
+        return default_kernel(target) if kernel is None else kernel
+    plan = resolve(target, kernel, 1, 1, PILOT["num_warmup"], 1, Adam(PILOT["adam_steps"], 0.03), "auto", seed, adapted, refresh)
     memory = MemoryStore(target.num_images, 1)
     for _ in show(run_loop(target, plan, memory), progress):
         pass
@@ -193,6 +199,7 @@ def _converged(
     num_warmup: int | str,
     warm_start: Adam | str | None,
     adapted: bool,
+    refresh: Schedule | str | None,
     num_carried: int | None,
     seed: int,
     before: int,
@@ -203,7 +210,7 @@ def _converged(
         used: Any = resolve_smc(target, num_draws, num_carried, seed=seed)
         parts = [{name: run.arrays[name][:, k, 0] for name in ("z", "x", "nll")} for k in range(num_draws)]
     else:
-        plan = resolve(target, kernel, num_draws, 1, num_warmup, thin, warm_start, "auto", seed, adapted)
+        plan = resolve(target, kernel, num_draws, 1, num_warmup, thin, warm_start, "auto", seed, adapted, refresh)
         run = sample_in_memory(target, plan, progress)
         if not run.complete:
             raise KeyboardInterrupt  # the draws so far would be ranked as if they were all
