@@ -3,7 +3,8 @@ r"""Cloud gaps in a Landsat scene: fill them with draws from the posterior, in u
 The scene is the held-out eastern third that `satellite_data.py` writes. A part of it is hidden under clouds: where a smooth random field of --seed, with
 the spectrum (1 + |k|^2 l^2)^(-5/2) of a Matern field, is above a level. Their soft edges, and the shadows that --shadow displaces from them, are
 hidden too. Reflectance r and the prior's pixels x are r = 0.2 (x + 1) / 2. No noise is added to what is observed: --sigma says how closely a
-draw must follow it, and a chi-square far above 1 says that it cannot.
+draw must follow it. Its default is a little more than the 0.006 that the prior leaves of held-out tiles (30 dB, as its card says): a draw that is held to less
+gives up what is likely in the gap for it, and a chi-square far above 1 says that it cannot. Outside the gaps the samples are what was observed.
 
 The prior knows images of 64 x 64 pixels, so the part is drawn tile after tile. Independent tiles would disagree where they overlap. Here each
 sample is carried over: a tile of sample k is drawn from the posterior given the observed pixels in its window and the pixels that sample k has
@@ -30,7 +31,7 @@ the time for exact draws. All are clipped to the scene's range first, which is 8
 Every tile's run is a folder under --out: after an interruption the same command goes on where it stopped. Needs scikit-image (noisewalk[bench]).
 
     python examples/clouds.py landsat_east.npz --quick     # 128 x 128 pixels, three samples from chains too short to trust
-    python examples/clouds.py landsat_east.npz             # 512 x 512 pixels, eight samples; much longer
+    python examples/clouds.py landsat_east.npz             # 512 x 512 pixels, six samples; more than an hour
 """
 
 import argparse
@@ -91,19 +92,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--prior", default="satellite64", help="any prior of square RGB images: a name, a folder, a checkpoint")
     parser.add_argument("--label", type=float, help="of a prior that takes one")
     parser.add_argument("--num-steps", type=int, default=1, choices=(1, 2), help="network calls a sample of a consistency model")
-    parser.add_argument("--sigma", type=float, default=0.004, help="noise of observed pixels, reflectance")
-    parser.add_argument("--seam", type=float, default=0.004, help="noise of pixels that earlier tiles have drawn, reflectance")
-    parser.add_argument("--overlap", type=int, default=32, help="pixels that neighbouring tiles share, 2 or more")
-    parser.add_argument("--samples", type=int, help="of the whole part, 2 or more; left out: 8, with --quick 3")
-    parser.add_argument("--steps", type=int, nargs=3, metavar=("START", "WARMUP", "LAST"), help="Adam's, and transitions of the warm-up and after it")
+    parser.add_argument("--sigma", type=float, default=0.008, help="noise of observed pixels, reflectance")
+    parser.add_argument("--seam", type=float, default=0.008, help="noise of pixels that earlier tiles have drawn, reflectance")
+    parser.add_argument("--overlap", type=int, default=16, help="pixels that neighbouring tiles share, 2 or more")
+    parser.add_argument("--samples", type=int, help="of the whole part, 2 or more; left out: 6, with --quick 3")
+    parser.add_argument(
+        "--steps", type=int, nargs=3, default=(40, 30, 10), metavar=("START", "WARMUP", "LAST"), help="Adam's, and transitions of the warm-up and after it"
+    )
     parser.add_argument("--step-size", type=float, default=0.05, help="of HMC around a spectral Gaussian; so short a warm-up cannot adapt it")
     parser.add_argument("--lr", type=float, default=0.01, help="Adam's learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("clouds"))
     args = parser.parse_args()
     args.size = args.size or (128 if args.quick else 512)
-    args.samples = args.samples or (3 if args.quick else 8)
-    args.steps = args.steps or ((40, 30, 10) if args.quick else (60, 40, 20))
+    args.samples = args.samples or (3 if args.quick else 6)
     if args.samples < 2:
         parser.error(f"--samples must be 2 or more for an uncertainty, got {args.samples}")
     if args.overlap < 2:
