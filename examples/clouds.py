@@ -30,8 +30,8 @@ the time for exact draws. All are clipped to the scene's range first, which is 8
 
 Every tile's run is a folder under --out: after an interruption the same command goes on where it stopped. Needs scikit-image (noisewalk[bench]).
 
-    python examples/clouds.py landsat_east.npz --quick     # 128 x 128 pixels, three samples from chains too short to trust
-    python examples/clouds.py landsat_east.npz             # 512 x 512 pixels, six samples; more than an hour
+    python examples/clouds.py satellite/landsat_east.npz --quick     # 128 x 128 pixels, three samples from chains too short to trust
+    python examples/clouds.py satellite/landsat_east.npz             # 512 x 512 pixels, six samples; more than an hour
 """
 
 import argparse
