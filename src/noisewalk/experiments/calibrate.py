@@ -152,11 +152,12 @@ def _simulate(
 
 def _fitted(target: NoisePosterior, kernel: Kernel | None, adapted: bool, refresh: Schedule | str | None, seed: int, progress: bool) -> Kernel:
     """The kernel with the step and the preconditioner that a run of its own finds for every y, as far as either is asked for."""
-    adapt, usual = adaptation_of(default_kernel(target) if kernel is None else kernel) if kernel is None or adapted else (None, None)
+    chosen = default_kernel(target) if kernel is None else kernel
+    adapt, usual = adaptation_of(chosen) if kernel is None or adapted else (None, None)
     if refresh == "auto":
         refresh = usual and Refresh((0.0,), PILOT["rank"])
     if adapt is None and refresh is None:
-        return default_kernel(target) if kernel is None else kernel
+        return chosen
     plan = resolve(target, kernel, 1, 1, PILOT["num_warmup"], 1, Adam(PILOT["adam_steps"], 0.03), "auto", seed, adapted, refresh)
     memory = MemoryStore(target.num_images, 1)
     for _ in show(run_loop(target, plan, memory), progress):
