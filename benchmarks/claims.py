@@ -1,11 +1,14 @@
-r"""Do the paper's claims hold in a table of `noisewalk bench`? Our rows minus each baseline's, image by image.
+r"""Do the paper's claims hold in a table of `noisewalk bench`? Our rows minus each baseline's,
+image by image.
 
-A claim is about differences, and images differ more than methods do, so the differences are paired: mean and standard error over the images that both
-rows have. Positive is better for PSNR and says more diverse for the Diversity Score, pairwise LPIPS, pixel std and Vendi; negative is better for LPIPS, and
-says more diverse for the similarity.
+A claim is about differences, and images differ more than methods do, so the differences are paired:
+mean and standard error over the images that both rows have. Positive is better for PSNR and says
+more diverse for the Diversity Score, pairwise LPIPS, pixel std and Vendi; negative is better for
+LPIPS, and says more diverse for the similarity.
 
     python benchmarks/claims.py docs/results/table1-fashion32.json
-    python benchmarks/claims.py docs/results/table3-fashion32.json --keys diversity_score similarity pairwise_lpips pixel_std vendi
+    python benchmarks/claims.py docs/results/table3-fashion32.json --keys diversity_score similarity
+    pairwise_lpips pixel_std vendi
 """
 
 import argparse
@@ -35,7 +38,9 @@ KEYS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path, help="table.json of `noisewalk bench`")
-    parser.add_argument("--keys", nargs="+", choices=list(KEYS), default=["psnr", "lpips", "psnr_mean"])
+    parser.add_argument(
+        "--keys", nargs="+", choices=list(KEYS), default=["psnr", "lpips", "psnr_mean"]
+    )
     args = parser.parse_args()
     table = json.loads(args.table.read_text())
     for task, rows in table["rows"].items():
@@ -49,12 +54,18 @@ def main() -> None:
                         mean, error = nw.metrics.mean_and_se(gaps)
                         shown.append(f"{baseline} {mean:+.3f} +- {error:.3f}")
                 if shown:
-                    print(f"  {KEYS[key]}, {ours} ({len(rows[ours]['images'])} images) minus " + ", ".join(shown))
+                    print(
+                        f"  {KEYS[key]}, {ours} ({len(rows[ours]['images'])} images) minus "
+                        + ", ".join(shown)
+                    )
 
 
 def differences(ours: dict[str, Any], baseline: dict[str, Any], key: str) -> torch.Tensor:
     """Ours minus the baseline's on the images that both have."""
-    mine, theirs = ({cell["image"]: cell.get(key) for cell in row.get("images") or []} for row in (ours, baseline))
+    mine, theirs = (
+        {cell["image"]: cell.get(key) for cell in row.get("images") or []}
+        for row in (ours, baseline)
+    )
     both = [k for k in mine if mine[k] is not None and theirs.get(k) is not None]
     return torch.tensor([mine[k] - theirs[k] for k in both], dtype=torch.float64)
 

@@ -1,17 +1,23 @@
-r"""D-Flow SGLD, a rival in the same space: Langevin steps on the noise, preconditioned by the running second moment of the gradient.
+r"""D-Flow SGLD, a rival in the same space: Langevin steps on the noise, preconditioned by the
+running second moment of the gradient.
 
 $$E = |y - A(\Phi(z))|^2, \qquad V \leftarrow \omega V + (1 - \omega) \nabla E \odot \nabla E, \qquad P = \mathrm{diag}\big(1 / (\sqrt V + \delta)\big),$$
 $$z \leftarrow z - \eta P (\nabla E + 2 \lambda z) + \sqrt{2 \eta s P} \, \xi, \qquad \xi \sim N(0, I),$$
-V = 0 at the start. For a fixed P its law is about exp(-(E + lambda |z|^2) / s): with s = 2 sigma_y^2 and lambda = sigma_y^2 that is the posterior of a
-Gaussian likelihood, and these are what is used here. (The paper tunes both by hand, s from 0.001 to 0.01 and lambda from 5e-6 to 0.1.) It is not
-exact: the step is not adjusted, and P moves with the chain without the term for its divergence that Li et al. drop as well.
+V = 0 at the start. For a fixed P its law is about exp(-(E + lambda |z|^2) / s): with s = 2
+sigma_y^2 and lambda = sigma_y^2 that is the posterior of a Gaussian likelihood, and these are what
+is used here. (The paper tunes both by hand, s from 0.001 to 0.01 and lambda from 5e-6 to 0.1.) It
+is not exact: the step is not adjusted, and P moves with the chain without the term for its
+divergence that Li et al. drop as well.
 
-Source of the rule: the paper itself was not at hand. Its abstract says "preconditioned stochastic gradient Langevin dynamics" in source space; the
-formulas are its Algorithm 1 and the constants its Table D.3 **as an independent re-implementation for data assimilation reports them**, and they
-agree with RMSprop-preconditioned SGLD (Li et al.) but for V, which sees the data term alone. Check them against the paper before quoting.
+Source of the rule: the paper itself was not at hand. Its abstract says "preconditioned stochastic
+gradient Langevin dynamics" in source space; the formulas are its Algorithm 1 and the constants its
+Table D.3 **as an independent re-implementation for data assimilation reports them**, and they agree
+with RMSprop-preconditioned SGLD (Li et al.) but for V, which sees the data term alone. Check them
+against the paper before quoting.
 
-References: Parikh, Chen and Wang, D-Flow SGLD: Source-Space Posterior Sampling for Scientific Inverse Problems with Flow Matching, 2026,
-arXiv:2602.21469; Li, Chen, Carlson and Carin, Preconditioned Stochastic Gradient Langevin Dynamics for Deep Neural Networks, 2016, Algorithm 1.
+References: Parikh, Chen and Wang, D-Flow SGLD: Source-Space Posterior Sampling for Scientific
+Inverse Problems with Flow Matching, 2026, arXiv:2602.21469; Li, Chen, Carlson and Carin,
+Preconditioned Stochastic Gradient Langevin Dynamics for Deep Neural Networks, 2016, Algorithm 1.
 """
 
 import torch
@@ -24,7 +30,8 @@ from noisewalk.types import Info, State, Target
 
 
 class DFlowSGLD:
-    """One chain's kernel; it carries V from step to step, so an object serves one run. Costs one evaluation of the target.
+    """One chain's kernel; it carries V from step to step, so an object serves one run. Costs one
+    evaluation of the target.
 
     Arguments:
         sigma_y: noise level of the Gaussian likelihood, which sets s and lambda.
@@ -37,12 +44,17 @@ class DFlowSGLD:
     adjust = False
     evaluations = 1
 
-    def __init__(self, sigma_y: float, step_size: float = 0.05, decay: float = 0.99, floor: float = 1e-3) -> None:
+    def __init__(
+        self, sigma_y: float, step_size: float = 0.05, decay: float = 0.99, floor: float = 1e-3
+    ) -> None:
         self.sigma_y, self.step_size, self.decay, self.floor = sigma_y, step_size, decay, floor
         self.second_moment: Tensor | None = None
 
     def __repr__(self) -> str:
-        return f"DFlowSGLD(sigma_y={self.sigma_y}, step_size={self.step_size}, decay={self.decay}, floor={self.floor})"
+        return (
+            f"DFlowSGLD(sigma_y={self.sigma_y}, step_size={self.step_size}, decay={self.decay}, "
+            f"floor={self.floor})"
+        )
 
     def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
         """One transition.
@@ -53,7 +65,8 @@ class DFlowSGLD:
             noise: this step's noise for the rows.
 
         Returns:
-            The next state (a non-finite row keeps the old one) and what happened; the acceptance rate is NaN, for none is defined.
+            The next state (a non-finite row keeps the old one) and what happened; the acceptance
+            rate is NaN, for none is defined.
         """
         data = 2.0 * self.sigma_y**2 * state.grad  # of E: the likelihood is E / (2 sigma_y^2)
         before = torch.zeros_like(data) if self.second_moment is None else self.second_moment
@@ -61,6 +74,12 @@ class DFlowSGLD:
         inverse = 1.0 / (self.second_moment.sqrt() + self.floor)
         drift = data + 2.0 * self.sigma_y**2 * state.z
         xi = noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype)
-        there = target(state.z - self.step_size * inverse * drift + (4.0 * self.step_size * self.sigma_y**2 * inverse).sqrt() * xi)
+        there = target(
+            state.z
+            - self.step_size * inverse * drift
+            + (4.0 * self.step_size * self.sigma_y**2 * inverse).sqrt() * xi
+        )
         finite = finite_rows(there)
-        return select(finite, there, state), Info(torch.full_like(there.nll, torch.nan), finite, ~finite)
+        return select(finite, there, state), Info(
+            torch.full_like(there.nll, torch.nan), finite, ~finite
+        )

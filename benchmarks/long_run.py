@@ -1,11 +1,15 @@
-r"""How many network calls does a chain need? R-hat of the default kernel at 500, 1,000, 2,000 and 4,000 calls a chain, from dispersed starts.
+r"""How many network calls does a chain need? R-hat of the default kernel at 500, 1,000, 2,000 and
+4,000 calls a chain, from dispersed starts.
 
-The truth is a draw of the prior itself. Each chain starts at z ~ N(0, I), then warm-starts, adapts its step in --warmup transitions around one
-Gauss-Newton Gaussian averaged over the chains, and draws; every call counts, those of the curvature too. R-hat at n calls is taken over the draws made after
-n / 2 calls: over the pixels that vary (median, largest) and 20 random projections (largest). The run is kept in --out: the same command goes on
-after a stop, and with --report it prints what is there so far.
+The truth is a draw of the prior itself. Each chain starts at z ~ N(0, I), then warm-starts, adapts
+its step in --warmup transitions around one Gauss-Newton Gaussian averaged over the chains, and
+draws; every call counts, those of the curvature too. R-hat at n calls is taken over the draws made
+after n / 2 calls: over the pixels that vary (median, largest) and 20 random projections (largest).
+The run is kept in --out: the same command goes on after a stop, and with --report it prints what is
+there so far.
 
-    python benchmarks/long_run.py --prior terrain128 --operator avgpool:factor=8 --sigma-y 0.05 --out long-terrain128
+    python benchmarks/long_run.py --prior terrain128 --operator avgpool:factor=8 --sigma-y 0.05
+    --out long-terrain128
 """
 
 import argparse
@@ -38,24 +42,55 @@ def main() -> None:
     parser.add_argument("--marks", type=int, nargs="+", default=[500, 1000, 2000, 4000])
     parser.add_argument("--adam", type=int, default=80)
     parser.add_argument("--rank", type=int, default=40)
-    parser.add_argument("--num-leapfrog", type=int, default=8, help="steps a transition; 8 is the default kernel")
-    parser.add_argument("--friction", type=float, default=FRICTION, help="of its velocities; inf draws them afresh at every transition")
+    parser.add_argument(
+        "--num-leapfrog", type=int, default=8, help="steps a transition; 8 is the default kernel"
+    )
+    parser.add_argument(
+        "--friction",
+        type=float,
+        default=FRICTION,
+        help="of its velocities; inf draws them afresh at every transition",
+    )
     parser.add_argument("--warmup", type=int, default=25, help="transitions that adapt the step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--report", action="store_true", help="do not go on, print")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run, gone on with if it exists")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run, gone on with if it exists"
+    )
     args = parser.parse_args()
     label = 50.0 if args.label is None and args.prior == "terrain128" else args.label
     prior = nw.load_prior(args.prior, label)
     target = simulated(prior, args.operator, args.sigma_y, args.seed + 1)
     kernel = nw.HMC(0.8 / args.num_leapfrog, args.num_leapfrog, friction=args.friction)
-    setup = 1 + args.adam + calls_of(args.rank, math.prod(target.shape)) + args.warmup * kernel.evaluations
+    setup = (
+        1
+        + args.adam
+        + calls_of(args.rank, math.prod(target.shape))
+        + args.warmup * kernel.evaluations
+    )
     num_draws = (args.calls - setup) // kernel.evaluations
-    plan = Plan(kernel, num_draws, args.chains, args.warmup, 1, nw.Adam(args.adam), adaptation_of(kernel)[0], args.seed, Refresh((0.0,), args.rank))
+    plan = Plan(
+        kernel,
+        num_draws,
+        args.chains,
+        args.warmup,
+        1,
+        nw.Adam(args.adam),
+        adaptation_of(kernel)[0],
+        args.seed,
+        Refresh((0.0,), args.rank),
+    )
     run = nw.open_run(args.out) if args.report else sample_stored(target, plan, args.out)
     num_draws = run.draws.shape[2]
-    print(f"{args.prior}, {args.operator}, sigma_y {args.sigma_y}: {kernel}, step {float(torch.as_tensor(run.arrays['step_size'][0, 0, 0])):.3f}, ", end="")
-    print(f"acceptance {float(torch.as_tensor(run.arrays['acceptance_rate'][...]).mean()):.3f}, {setup} calls a chain before the draws")
+    print(
+        f"{args.prior}, {args.operator}, sigma_y {args.sigma_y}: {kernel}, step "
+        f"{float(torch.as_tensor(run.arrays['step_size'][0, 0, 0])):.3f}, ",
+        end="",
+    )
+    print(
+        f"acceptance {float(torch.as_tensor(run.arrays['acceptance_rate'][...]).mean()):.3f}, "
+        f"{setup} calls a chain before the draws"
+    )
     for mark in args.marks:
         last = min(num_draws, (mark - setup) // kernel.evaluations)
         first = max(0, (mark // 2 - setup) // kernel.evaluations)
@@ -65,11 +100,16 @@ def main() -> None:
         x = run.draws[0][:, first:last]
         pixels = nw.diagnostics.r_hat(x[..., varying(x)])
         probes = projections(x)[..., :NUM_PROJECTIONS]
-        worst, size = float(nw.diagnostics.r_hat(probes).max()), float(nw.diagnostics.ess_bulk(probes).median())
+        worst, size = (
+            float(nw.diagnostics.r_hat(probes).max()),
+            float(nw.diagnostics.ess_bulk(probes).median()),
+        )
         chi2 = float(torch.as_tensor(run.arrays["chi2"][0, :, first:last]).mean())
         print(
-            f"{mark:6} calls a chain: {last - first} draws, R-hat pixels median {float(pixels.median()):.3f}, max {float(pixels.max()):.3f}; "
-            f"{NUM_PROJECTIONS} projections max {worst:.3f}, ESS median {size:.0f}; chi-square {chi2:.3f}",
+            f"{mark:6} calls a chain: {last - first} draws, R-hat pixels median "
+            f"{float(pixels.median()):.3f}, max {float(pixels.max()):.3f}; "
+            f"{NUM_PROJECTIONS} projections max {worst:.3f}, ESS median {size:.0f}; chi-square "
+            f"{chi2:.3f}",
             flush=True,
         )
 

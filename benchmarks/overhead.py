@@ -1,7 +1,9 @@
-"""What a step costs beyond the network: its wall time over that of a bare forward and vector-Jacobian product on the same batch.
+"""What a step costs beyond the network: its wall time over that of a bare forward and
+vector-Jacobian product on the same batch.
 
-The rows in -gn are built on a Gauss-Newton Gaussian of rank 40; hmc-gn takes eight leapfrogs, and its time is divided by eight. All are timed in turn,
-in one process, after a warm-up; the medians' ratio is printed with a bootstrap interval.
+The rows in -gn are built on a Gauss-Newton Gaussian of rank 40; hmc-gn takes eight leapfrogs, and
+its time is divided by eight. All are timed in turn, in one process, after a warm-up; the medians'
+ratio is printed with a bootstrap interval.
 
     python benchmarks/overhead.py --prior fashion32 --batch-size 16
 """
@@ -16,7 +18,11 @@ from torch import Tensor
 
 import noisewalk as nw
 
-KERNELS = {"em": nw.Langevin(1e-5), "mala": nw.Langevin(1e-3, adjust=True), "pcnl": nw.Langevin(1e-3, "ei", adjust=True)}
+KERNELS = {
+    "em": nw.Langevin(1e-5),
+    "mala": nw.Langevin(1e-3, adjust=True),
+    "pcnl": nw.Langevin(1e-3, "ei", adjust=True),
+}
 RANK = 40
 
 
@@ -30,29 +36,51 @@ def main() -> None:
     args = parser.parse_args()
 
     prior = nw.load_prior(args.prior, args.label)
-    phi, operator, likelihood = prior.map(), nw.operators.parse(args.operator, prior.shape), nw.likelihoods.Gaussian(0.1)
+    phi, operator, likelihood = (
+        prior.map(),
+        nw.operators.parse(args.operator, prior.shape),
+        nw.likelihoods.Gaussian(0.1),
+    )
     noise = nw.noise.rows(0, args.batch_size)
     z = noise.normal(phi.shape, nw.noise.INIT)
     with torch.no_grad():
         y = likelihood.sample(operator(phi(z)), noise, operator.observed)
     target = nw.NoisePosterior(phi, operator, likelihood, y)
-    state, cotangent = target(z), torch.randn(args.batch_size, *prior.shape, generator=torch.Generator().manual_seed(0))
+    state, cotangent = (
+        target(z),
+        torch.randn(args.batch_size, *prior.shape, generator=torch.Generator().manual_seed(0)),
+    )
 
     def bare() -> None:
         vjp(phi, z, cotangent)
 
     around = nw.gauss_newton(target, state, RANK)
-    stiff = {"pcnl-gn": nw.Langevin(1e-3, "ei", True, around), "hmc-gn": nw.HMC(0.01, 8, preconditioner=around)}
+    stiff = {
+        "pcnl-gn": nw.Langevin(1e-3, "ei", True, around),
+        "hmc-gn": nw.HMC(0.01, 8, preconditioner=around),
+    }
     kernels = KERNELS | stiff
-    steps = {name: (lambda kernel=kernel: kernel.step(state, target, noise.at(1))) for name, kernel in kernels.items()}
+    steps = {
+        name: (lambda kernel=kernel: kernel.step(state, target, noise.at(1)))
+        for name, kernel in kernels.items()
+    }
     times = interleaved({"bare": bare, **steps}, args.repeats)
-    times = {name: [value / getattr(kernels.get(name), "evaluations", 1) for value in values] for name, values in times.items()}
+    times = {
+        name: [value / getattr(kernels.get(name), "evaluations", 1) for value in values]
+        for name, values in times.items()
+    }
     base = times.pop("bare")
     middle = statistics.median(base)
-    print(f"{args.prior}, batch {args.batch_size}, {torch.get_num_threads()} threads, {args.repeats} rounds: forward + VJP {1e3 * middle:.1f} ms")
+    print(
+        f"{args.prior}, batch {args.batch_size}, {torch.get_num_threads()} threads, "
+        f"{args.repeats} rounds: forward + VJP {1e3 * middle:.1f} ms"
+    )
     for name, values in times.items():
         low, high = interval(values, base)
-        print(f"{name:7} step / bare  {statistics.median(values) / middle:.3f}  (95 % {low:.3f} to {high:.3f})")
+        print(
+            f"{name:7} step / bare  {statistics.median(values) / middle:.3f}  (95 % {low:.3f} "
+            f"to {high:.3f})"
+        )
 
 
 def vjp(phi: Callable[[Tensor], Tensor], z: Tensor, cotangent: Tensor) -> Tensor:

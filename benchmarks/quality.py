@@ -1,9 +1,10 @@
 """Does the posterior mean beat the usual fills, and do the draws behave as draws?
 
-On held-out images (inpainting, 20 % of the pixels kept, sigma_y 0.1): PSNR of the posterior mean beside that of zero fill, nearest-neighbour fill
-and total-variation inpainting. On truths drawn from the prior itself: E|draw - truth|^2 / E|mean of N draws - truth|^2, which is 2 / (1 + 1/N) for
-exact draws, and the residual's chi-square per observed pixel along a Metropolised chain that starts at the true z, where exact
-sampling keeps it at 1.
+On held-out images (inpainting, 20 % of the pixels kept, sigma_y 0.1): PSNR of the posterior mean
+beside that of zero fill, nearest-neighbour fill and total-variation inpainting. On truths drawn
+from the prior itself: E|draw - truth|^2 / E|mean of N draws - truth|^2, which is 2 / (1 + 1/N) for
+exact draws, and the residual's chi-square per observed pixel along a Metropolised chain that starts
+at the true z, where exact sampling keeps it at 1.
 
     python benchmarks/quality.py --images t10k-images-idx3-ubyte.gz --out quality.json
 """
@@ -42,9 +43,17 @@ def main() -> None:
     operator = nw.operators.RandomInpainting(args.keep, prior.shape, seed=args.seed)
     likelihood = nw.likelihoods.Gaussian(args.sigma_y)
     images = to_unit(load_images(args.images, prior.shape[-1], prior.shape[0]))
-    truths = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(args.seed))[: args.num_images]]
+    truths = images[
+        torch.randperm(len(images), generator=torch.Generator().manual_seed(args.seed))[
+            : args.num_images
+        ]
+    ]
     problem = Problem(prior, operator, likelihood, args)
-    result = {"settings": {k: str(v) for k, v in vars(args).items()}, "fills": problem.against_fills(truths), "prior truths": problem.on_prior_truths()}
+    result = {
+        "settings": {k: str(v) for k, v in vars(args).items()},
+        "fills": problem.against_fills(truths),
+        "prior truths": problem.on_prior_truths(),
+    }
     result["from the true z"] = problem.kept_chi2()
     if args.out:
         args.out.write_text(json.dumps(result, indent=2))
@@ -53,11 +62,27 @@ def main() -> None:
 class Problem:
     """One prior, operator and likelihood; `args` as in `main`."""
 
-    def __init__(self, prior: Prior, operator: nw.operators.RandomInpainting, likelihood: nw.likelihoods.Gaussian, args: argparse.Namespace) -> None:
-        self.prior, self.operator, self.likelihood, self.args, self.phi = prior, operator, likelihood, args, prior.map()
+    def __init__(
+        self,
+        prior: Prior,
+        operator: nw.operators.RandomInpainting,
+        likelihood: nw.likelihoods.Gaussian,
+        args: argparse.Namespace,
+    ) -> None:
+        self.prior, self.operator, self.likelihood, self.args, self.phi = (
+            prior,
+            operator,
+            likelihood,
+            args,
+            prior.map(),
+        )
 
     def measure(self, truths: Tensor) -> Tensor:
-        return self.likelihood.sample(self.operator(truths), nw.noise.rows(self.args.seed, len(truths)), self.operator.observed)
+        return self.likelihood.sample(
+            self.operator(truths),
+            nw.noise.rows(self.args.seed, len(truths)),
+            self.operator.observed,
+        )
 
     def run(self, y: Tensor) -> nw.Run:
         target = nw.NoisePosterior(self.phi, self.operator, self.likelihood, y, microbatch=50)
@@ -80,17 +105,39 @@ class Problem:
             "one draw": run.draws[:, 0, -1],
             "zero fill": torch.where(mask, y, 0.0),
             "nearest fill": torch.stack([nearest(v, mask) for v in y]),
-            **{f"total variation {w:g}": torch.stack([total_variation(v, mask, w) for v in y]) for w in (0.0125, 0.025, 0.05, 0.1, 0.2)},
+            **{
+                f"total variation {w:g}": torch.stack([total_variation(v, mask, w) for v in y])
+                for w in (0.0125, 0.025, 0.05, 0.1, 0.2)
+            },
         }
         table = {name: psnr(x, truths) for name, x in methods.items()}
         summary = run.summary()
-        print(f"{len(truths)} held-out images, {self.args.keep:.0%} kept, {time.perf_counter() - start:.0f} s; R-hat max {summary['r_hat_max']:.2f}")
+        print(
+            f"{len(truths)} held-out images, {self.args.keep:.0%} kept, "
+            f"{time.perf_counter() - start:.0f} s; R-hat max {summary['r_hat_max']:.2f}"
+        )
         for name, values in table.items():
-            print(f"  {name:24} PSNR {float(values.mean()):6.2f} +- {float(values.std()) / math.sqrt(len(values)):.2f}")
-        best = max((n for n in table if n not in ("posterior mean", "one draw")), key=lambda n: float(table[n].mean()))
+            print(
+                f"  {name:24} PSNR {float(values.mean()):6.2f} +- "
+                f"{float(values.std()) / math.sqrt(len(values)):.2f}"
+            )
+        best = max(
+            (n for n in table if n not in ("posterior mean", "one draw")),
+            key=lambda n: float(table[n].mean()),
+        )
         gain = table["posterior mean"] - table[best]
-        print(f"  posterior mean - {best}: {float(gain.mean()):+.2f} +- {float(gain.std()) / math.sqrt(len(gain)):.2f} dB", flush=True)
-        return {**{name: [float(v.mean()), float(v.std()) / math.sqrt(len(v))] for name, v in table.items()}, "r_hat_max": summary["r_hat_max"]}
+        print(
+            f"  posterior mean - {best}: {float(gain.mean()):+.2f} +- "
+            f"{float(gain.std()) / math.sqrt(len(gain)):.2f} dB",
+            flush=True,
+        )
+        return {
+            **{
+                name: [float(v.mean()), float(v.std()) / math.sqrt(len(v))]
+                for name, v in table.items()
+            },
+            "r_hat_max": summary["r_hat_max"],
+        }
 
     def on_prior_truths(self) -> dict[str, float]:
         """Squared error of a draw over that of the mean of N, beside 2 / (1 + 1/N)."""
@@ -103,15 +150,24 @@ class Problem:
         of_draws = (draws - truths[:, None]).double().square().flatten(2).mean(2).mean(1)
         of_means = (draws.mean(1) - truths).double().square().flatten(1).mean(1)
         ratio, expected = float(of_draws.mean() / of_means.mean()), 2 / (1 + 1 / count)
-        error = float(((of_draws - ratio * of_means) / of_means.mean()).std()) / math.sqrt(len(truths))
+        error = float(((of_draws - ratio * of_means) / of_means.mean()).std()) / math.sqrt(
+            len(truths)
+        )
         print(
-            f"{len(truths)} truths from the prior, N = {count}: error of a draw / error of the mean {ratio:.3f} +- {error:.3f}, exact draws {expected:.3f}",
+            f"{len(truths)} truths from the prior, N = {count}: error of a draw / error of the "
+            f"mean {ratio:.3f} +- {error:.3f}, exact draws {expected:.3f}",
             flush=True,
         )
-        return {"ratio": ratio, "standard_error": error, "exact": expected, "r_hat_max": run.summary()["r_hat_max"]}
+        return {
+            "ratio": ratio,
+            "standard_error": error,
+            "exact": expected,
+            "r_hat_max": run.summary()["r_hat_max"],
+        }
 
     def kept_chi2(self) -> dict[str, float]:
-        """Chi-square per observed pixel along MALA from the true z; at a random time of a reversible chain its law is that of the start."""
+        """Chi-square per observed pixel along MALA from the true z; at a random time of a
+        reversible chain its law is that of the start."""
         noise = nw.noise.rows(self.args.seed + 2, self.args.num_images)
         z = noise.normal(self.phi.shape, nw.noise.PROBE)
         with torch.no_grad():
@@ -126,11 +182,18 @@ class Problem:
         last, m = target.chi2(state.x), float(self.operator.observed.expand(z.shape[1:]).sum())
         error, change = math.sqrt(2 / m / len(z)), last - first
         print(
-            f"chi-square per pixel from the true z: {float(first.mean()):.4f}, after {steps} steps of MALA {float(last.mean()):.4f}; exact 1 +- {error:.4f}; "
-            f"acceptance {float(accepted.mean()):.2f}, change {float(change.mean()):+.4f} +- {float(change.std()) / math.sqrt(len(z)):.4f}",
+            f"chi-square per pixel from the true z: {float(first.mean()):.4f}, after {steps} "
+            f"steps of MALA {float(last.mean()):.4f}; exact 1 +- {error:.4f}; "
+            f"acceptance {float(accepted.mean()):.2f}, change {float(change.mean()):+.4f} +- "
+            f"{float(change.std()) / math.sqrt(len(z)):.4f}",
             flush=True,
         )
-        return {"first": float(first.mean()), "last": float(last.mean()), "standard_error": error, "acceptance": float(accepted.mean())}
+        return {
+            "first": float(first.mean()),
+            "last": float(last.mean()),
+            "standard_error": error,
+            "acceptance": float(accepted.mean()),
+        }
 
 
 def nearest(y: Tensor, mask: Tensor) -> Tensor:
@@ -145,7 +208,8 @@ def nearest(y: Tensor, mask: Tensor) -> Tensor:
 
 
 def total_variation(y: Tensor, mask: Tensor, weight: float) -> Tensor:
-    """Nearest fill, then Chambolle's total-variation denoising with the observed pixels put back, repeated until it settles."""
+    """Nearest fill, then Chambolle's total-variation denoising with the observed pixels put back,
+    repeated until it settles."""
     from skimage.restoration import denoise_tv_chambolle
 
     data, known = y.numpy().astype(np.float64), mask.numpy()

@@ -1,14 +1,18 @@
-r"""Which distillation recipe makes the best student for the same small budget? Each is run by `noisewalk train distill` and scored on validation images.
+r"""Which distillation recipe makes the best student for the same small budget? Each is run by
+`noisewalk train distill` and scored on validation images.
 
-The budget is counted in forward passes of the network: a forward pass without gradient 1, with gradients 3, a forward derivative 2 more. So an image
-costs `trajectory` 3, and each trajectory 17; `ct` 4; `cd` 6; `scd` 6. LPIPS's own network is not counted: the seconds say what it takes. Scored is KID
-in the features of EfficientNet-Lite0 (times 1,000) of one-step and two-step samples (midpoint 1) against --val, the teacher's first. A finished student
-in --out is not trained again.
+The budget is counted in forward passes of the network: a forward pass without gradient 1, with
+gradients 3, a forward derivative 2 more. So an image costs `trajectory` 3, and each trajectory 17;
+`ct` 4; `cd` 6; `scd` 6. LPIPS's own network is not counted: the seconds say what it takes. Scored
+is KID in the features of EfficientNet-Lite0 (times 1,000) of one-step and two-step samples
+(midpoint 1) against --val, the teacher's first. A finished student in --out is not trained again.
 
-    python benchmarks/recipes.py --teacher fashion32-edm --train train.npz --val val.npz --out recipes
-    python benchmarks/recipes.py --teacher satellite64-edm --train satellite/train.npz --val satellite/select.npz --out recipes --passes 2400000 \
-        --num-trajectories 60000 --batch-size 256 --lr-decay 0.2 --seed 7 --augment dihedral --dtype bfloat16 --device cuda --num-samples 600 \
-        --recipes trajectory+lpips-alex cd+lpips-alex ct+lpips-alex scd
+    python benchmarks/recipes.py --teacher fashion32-edm --train train.npz --val val.npz --out
+    recipes python benchmarks/recipes.py --teacher satellite64-edm --train satellite/train.npz --val
+    satellite/select.npz --out recipes --passes 2400000 \
+        --num-trajectories 60000 --batch-size 256 --lr-decay 0.2 --seed 7 --augment dihedral --dtype
+        bfloat16 --device cuda --num-samples 600 \ --recipes trajectory+lpips-alex cd+lpips-alex
+        ct+lpips-alex scd
 """
 
 import argparse
@@ -33,12 +37,32 @@ def main() -> None:
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--val", type=Path, required=True)
-    parser.add_argument("--recipes", nargs="+", default=["trajectory+huber", "trajectory+lpips-alex", "cd+lpips-alex", "ct+huber", "ct+lpips-alex", "scd"])
-    parser.add_argument("--passes", type=int, default=300_000, help="forward passes, of trajectories and training together")
+    parser.add_argument(
+        "--recipes",
+        nargs="+",
+        default=[
+            "trajectory+huber",
+            "trajectory+lpips-alex",
+            "cd+lpips-alex",
+            "ct+huber",
+            "ct+lpips-alex",
+            "scd",
+        ],
+    )
+    parser.add_argument(
+        "--passes",
+        type=int,
+        default=300_000,
+        help="forward passes, of trajectories and training together",
+    )
     parser.add_argument("--num-trajectories", type=int, default=6_000)
     parser.add_argument("--augment", default="none")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--device", default="cpu", help="of the trainings; samples and features are computed on the CPU")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="of the trainings; samples and features are computed on the CPU",
+    )
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr-decay", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
@@ -46,8 +70,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the students")
     args = parser.parse_args()
     teacher = nw.load_prior(args.teacher)
-    held_out = nw.metrics.features(to_unit(load_images(args.val, teacher.shape[-1], teacher.shape[0])))
-    row(f"teacher {args.teacher}, 18 Heun steps", teacher.ode_map(18, gradient="direct"), held_out, args.num_samples)
+    held_out = nw.metrics.features(
+        to_unit(load_images(args.val, teacher.shape[-1], teacher.shape[0]))
+    )
+    row(
+        f"teacher {args.teacher}, 18 Heun steps",
+        teacher.ode_map(18, gradient="direct"),
+        held_out,
+        args.num_samples,
+    )
     for name in args.recipes:
         folder, seconds = args.out / name, args.out / name / "seconds.txt"
         if not (folder / "card.json").exists():
@@ -55,7 +86,11 @@ def main() -> None:
             train(name, folder, args)
             seconds.write_text(f"{time.perf_counter() - began:.0f}")
         prior = nw.load_prior(folder)
-        print(f"{name}: {prior.card['images_seen']:,} images" + (f", trained in {seconds.read_text()} s" if seconds.exists() else ""), flush=True)
+        print(
+            f"{name}: {prior.card['images_seen']:,} images"
+            + (f", trained in {seconds.read_text()} s" if seconds.exists() else ""),
+            flush=True,
+        )
         row("  one step", prior.map(), held_out, args.num_samples)
         row("  two steps", prior.map(2, midpoint=1.0), held_out, args.num_samples)
 
@@ -80,13 +115,19 @@ def train(name: str, folder: Path, args: argparse.Namespace) -> None:
         "seed": args.seed,
     }
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    subprocess.run([sys.executable, "-c", ENTRY, "train", "distill", *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", ENTRY, "train", "distill", *words],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def row(name: str, phi: nw.types.NoiseMap, held_out: Tensor, count: int) -> None:
     """KID of samples of the map against the features of held-out images."""
     with torch.no_grad():
-        x = torch.cat([phi(z) for z in nw.noise.rows(1, count).normal(phi.shape, nw.noise.INIT).split(250)])
+        x = torch.cat(
+            [phi(z) for z in nw.noise.rows(1, count).normal(phi.shape, nw.noise.INIT).split(250)]
+        )
     value, error = nw.metrics.kid(nw.metrics.features(x), held_out)
     print(f"{name:40} KID x 1000 {1e3 * value:7.2f} +- {1e3 * error:.2f}", flush=True)
 

@@ -8,20 +8,30 @@ import noisewalk as nw
 from noisewalk.operators import observed_of
 
 
-def simulated(prior: Any, operator: str, sigma_y: float, seed: int, num_images: int = 1) -> nw.NoisePosterior:
+def simulated(
+    prior: Any, operator: str, sigma_y: float, seed: int, num_images: int = 1
+) -> nw.NoisePosterior:
     """Draw truths and measure them with Gaussian noise.
 
     Arguments:
         prior: from `nw.load_prior`.
         operator: as `nw.operators.parse` reads it.
         sigma_y: standard deviation of the noise.
-        seed: of truth and noise. It must not be the seed of a run on this posterior, whose first chain would start at the truth.
+        seed: of truth and noise. It must not be the seed of a run on this posterior, whose first
+            chain would start at the truth.
         num_images: truths.
 
     Returns:
         Their posterior.
     """
-    phi, made, likelihood, noise = prior.map(), nw.operators.parse(operator, prior.shape), nw.likelihoods.Gaussian(sigma_y), nw.noise.rows(seed, num_images)
+    phi, made, likelihood, noise = (
+        prior.map(),
+        nw.operators.parse(operator, prior.shape),
+        nw.likelihoods.Gaussian(sigma_y),
+        nw.noise.rows(seed, num_images),
+    )
     with torch.no_grad():
-        y = likelihood.sample(made(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(made, prior.shape))
+        y = likelihood.sample(
+            made(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(made, prior.shape)
+        )
     return nw.NoisePosterior(phi, made, likelihood, y)

@@ -1,12 +1,16 @@
-r"""Choose zeta of every guided method, and the warm start's learning rate of ours, for a prior of this package: the same trials for each.
+r"""Choose zeta of every guided method, and the warm start's learning rate of ours, for a prior of
+this package: the same trials for each.
 
-The images are the last ones of a validation set: neither training nor the tables see them. For every method and task five values half a decade apart are
-tried on the same images, one sample of each (for ours the mean over its draws, tau being the paper's or assumed), further ones while the best is at an end.
-The highest mean PSNR wins, of a guided method among the values that lower the residual of the measurement to less than 0.8 of that without guidance. The
-log holds every score; each method and task is stored as soon as it is there, and a second call goes on.
+The images are the last ones of a validation set: neither training nor the tables see them. For
+every method and task five values half a decade apart are tried on the same images, one sample of
+each (for ours the mean over its draws, tau being the paper's or assumed), further ones while the
+best is at an end. The highest mean PSNR wins, of a guided method among the values that lower the
+residual of the measurement to less than 0.8 of that without guidance. The log holds every score;
+each method and task is stored as soon as it is there, and a second call goes on.
 `noisewalk.experiments.presets` takes the chosen values over by hand.
 
-    python benchmarks/tune_baselines.py --images t10k-images-idx3-ubyte.gz --out benchmarks/tune_baselines.json
+    python benchmarks/tune_baselines.py --images t10k-images-idx3-ubyte.gz --out
+    benchmarks/tune_baselines.json
 """
 
 import argparse
@@ -50,27 +54,53 @@ def main() -> None:
 
     prior = nw.load_prior(args.prior)
     images = to_unit(load_images(args.images, prior.shape[-1], prior.shape[0])[-args.num_images :])
-    bench = Bench(prior, nw.load_prior(args.teacher), images, tasks_for(prior.shape, args.seed), args.out.parent, 1, args.seed, microbatch=128)
-    about = {"prior": args.prior, "images": f"last {args.num_images} of {Path(args.images).name}", "seed": args.seed, "chosen by": RULE}
-    log: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {**about, "trials": {}}
+    bench = Bench(
+        prior,
+        nw.load_prior(args.teacher),
+        images,
+        tasks_for(prior.shape, args.seed),
+        args.out.parent,
+        1,
+        args.seed,
+        microbatch=128,
+    )
+    about = {
+        "prior": args.prior,
+        "images": f"last {args.num_images} of {Path(args.images).name}",
+        "seed": args.seed,
+        "chosen by": RULE,
+    }
+    log: dict[str, Any] = (
+        json.loads(args.out.read_text()) if args.out.exists() else {**about, "trials": {}}
+    )
     if {k: log[k] for k in about} != about:
         parser.error(f"{args.out} holds another tuning: give another --out")
     for task in args.tasks:
         for method in args.methods:
             held = log["trials"].setdefault(method, {})
-            scores, residuals = (dict(held.get(task, {}).get(key, {})) for key in ("psnr", "residual"))
+            scores, residuals = (
+                dict(held.get(task, {}).get(key, {})) for key in ("psnr", "residual")
+            )
             started, known = time.perf_counter(), len(scores)
             while values := untried(GRIDS[method.rstrip("12").split("-")[0]], scores, residuals):
                 for value, (psnr, residual) in trials(bench, method, task, values).items():
                     scores[value], residuals[value] = psnr, residual
             if len(scores) > known:
-                held[task] = {"psnr": scores, "residual": residuals, "chosen": best(scores, residuals), "seconds": time.perf_counter() - started}
+                held[task] = {
+                    "psnr": scores,
+                    "residual": residuals,
+                    "chosen": best(scores, residuals),
+                    "seconds": time.perf_counter() - started,
+                }
                 args.out.write_text(json.dumps(log, indent=1) + "\n")
                 print(task, method, held[task], flush=True)
 
 
 def measure(bench: Bench, task: str) -> tuple[nw.NoisePosterior, Tensor]:
-    operator, likelihood = parse(bench.tasks[task].operator, bench.prior.shape), nw.likelihoods.Gaussian(SIGMA_Y[task])
+    operator, likelihood = (
+        parse(bench.tasks[task].operator, bench.prior.shape),
+        nw.likelihoods.Gaussian(SIGMA_Y[task]),
+    )
     noise = nw.noise.rows(bench.seed, len(bench.images))
     y = likelihood.sample(operator(bench.images), noise, observed_of(operator, bench.prior.shape))
     return nw.NoisePosterior(bench.phi(1), operator, likelihood, y, microbatch=128), y
@@ -82,8 +112,11 @@ def best(scores: dict[str, float], residuals: dict[str, float]) -> float:
     return float(max(lowering, key=lambda value: scores[value]))
 
 
-def untried(grid: tuple[float, ...], scores: dict[str, float], residuals: dict[str, float]) -> tuple[float, ...]:
-    """The grid first; then, while the best value is the smallest or largest and at most three times, the next one beyond it."""
+def untried(
+    grid: tuple[float, ...], scores: dict[str, float], residuals: dict[str, float]
+) -> tuple[float, ...]:
+    """The grid first; then, while the best value is the smallest or largest and at most three
+    times, the next one beyond it."""
     if not scores:
         return grid
     tried, found = sorted(map(float, scores)), best(scores, residuals)
@@ -93,16 +126,28 @@ def untried(grid: tuple[float, ...], scores: dict[str, float], residuals: dict[s
     return (float(f"{found * factor:.0e}"),)
 
 
-def trials(bench: Bench, method: str, task: str, values: tuple[float, ...]) -> dict[str, tuple[float, float]]:
-    """By value: mean PSNR, NaN counting as minus infinity, and the residual over that of the same method without guidance (0 for ours, which has none)."""
+def trials(
+    bench: Bench, method: str, task: str, values: tuple[float, ...]
+) -> dict[str, tuple[float, float]]:
+    """By value: mean PSNR, NaN counting as minus infinity, and the residual over that of the same
+    method without guidance (0 for ours, which has none)."""
     target, y = measure(bench, task)
     found = preset("small", method, task)
     if isinstance(found, Walk):
-        return {value: (psnr, 0.0) for value, psnr in walks(bench, found, int(method[-1]), task, y, values).items()}
+        return {
+            value: (psnr, 0.0)
+            for value, psnr in walks(bench, found, int(method[-1]), task, y, values).items()
+        }
     assert isinstance(found, Guided)
-    samples = {zeta: draw(Fixed(bench, zeta), bench.tasks[task], METHODS[method], y, 0)[0][:, 0, 0] for zeta in (0.0, *values)}
+    samples = {
+        zeta: draw(Fixed(bench, zeta), bench.tasks[task], METHODS[method], y, 0)[0][:, 0, 0]
+        for zeta in (0.0, *values)
+    }
     left = {zeta: float(target.chi2(x).mean().sqrt()) for zeta, x in samples.items()}
-    return {str(zeta): (score(samples[zeta], bench.images, task), left[zeta] / left[0.0]) for zeta in values}
+    return {
+        str(zeta): (score(samples[zeta], bench.images, task), left[zeta] / left[0.0])
+        for zeta in values
+    }
 
 
 class Fixed:
@@ -119,13 +164,25 @@ class Fixed:
         return Guided(self.zeta, found.num_steps, found.num_mc)
 
 
-def walks(bench: Bench, found: Walk, num_steps: int, task: str, y: Tensor, tried: tuple[float, ...]) -> dict[str, float]:
+def walks(
+    bench: Bench, found: Walk, num_steps: int, task: str, y: Tensor, tried: tuple[float, ...]
+) -> dict[str, float]:
     operator = parse(bench.tasks[task].operator, bench.prior.shape)
-    target = nw.NoisePosterior(bench.phi(num_steps), operator, nw.likelihoods.Gaussian(SIGMA_Y[task]), y, microbatch=128)
+    target = nw.NoisePosterior(
+        bench.phi(num_steps), operator, nw.likelihoods.Gaussian(SIGMA_Y[task]), y, microbatch=128
+    )
     out = {}
     for rate in tried:
         start = nw.Adam(found.adam_steps, rate, found.betas)
-        run = nw.sample(target, nw.Langevin(found.step_size), found.num_draws, 1, warm_start=start, seed=bench.seed, progress=False)
+        run = nw.sample(
+            target,
+            nw.Langevin(found.step_size),
+            found.num_draws,
+            1,
+            warm_start=start,
+            seed=bench.seed,
+            progress=False,
+        )
         values = [score(run.draws[:, 0, k], bench.images, task) for k in range(found.num_draws)]
         out[str(rate)] = sum(values) / len(values)
     return out

@@ -15,7 +15,20 @@ from noisewalk.errors import WeightsError
 from noisewalk.metrics import extractors
 from noisewalk.priors import load
 
-SMALL = ["--prior", "fashion32", "--num-images", "1", "--num-samples", "2", "--num-steps", "2", "--warm-start", "1", "--extractor", "none"]
+SMALL = [
+    "--prior",
+    "fashion32",
+    "--num-images",
+    "1",
+    "--num-samples",
+    "2",
+    "--num-steps",
+    "2",
+    "--warm-start",
+    "1",
+    "--extractor",
+    "none",
+]
 READ_ONCE = functools.cache(load.load_prior)
 
 
@@ -41,7 +54,11 @@ def test_a_table_is_made_and_made_again_from_what_is_stored(bench, tmp_path):
     assert code == 0, err
     assert out.index("cells to compute") < out.index("| DPS-DM")
     first = (tmp_path / "t" / "table.md").read_text()
-    assert [line.split(" | ")[0] for line in first.splitlines()[4:7]] == ["| DPS-DM", "| CMEdit", "| Ours-EM (1-step)"]
+    assert [line.split(" | ")[0] for line in first.splitlines()[4:7]] == [
+        "| DPS-DM",
+        "| CMEdit",
+        "| Ours-EM (1-step)",
+    ]
     assert json.loads((tmp_path / "t" / "table.json").read_text())["num_samples"] == 2
     code, out, _ = bench(*words)
     assert code == 0
@@ -53,12 +70,32 @@ def test_a_table_is_made_and_made_again_from_what_is_stored(bench, tmp_path):
 
 
 def test_a_table_takes_the_samples_of_another(bench, tmp_path):
-    words = ["--prior", "fashion32", "--num-images", "1", "--num-steps", "2", "--extractor", "none", "--tasks", "sr", "--methods", "dps-dm"]
+    words = [
+        "--prior",
+        "fashion32",
+        "--num-images",
+        "1",
+        "--num-steps",
+        "2",
+        "--extractor",
+        "none",
+        "--tasks",
+        "sr",
+        "--methods",
+        "dps-dm",
+    ]
     assert bench("table3", *words, "--num-samples", "3", "--out", "t3")[0] == 0
-    code, out, err = bench("table1", *words, "--num-samples", "2", "--out", "t1", "--samples-of", "t3")
+    code, out, err = bench(
+        "table1", *words, "--num-samples", "2", "--out", "t1", "--samples-of", "t3"
+    )
     assert code == 0, err
     assert "NFE about 0;" in out
-    assert json.loads((tmp_path / "t1" / "table.json").read_text())["rows"]["sr"]["dps-dm"]["images"][0]["first_of"] == 3
+    assert (
+        json.loads((tmp_path / "t1" / "table.json").read_text())["rows"]["sr"]["dps-dm"]["images"][
+            0
+        ]["first_of"]
+        == 3
+    )
 
 
 EVERY = {
@@ -76,7 +113,9 @@ EVERY = {
 
 
 @pytest.mark.parametrize("what", EVERY)
-def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(bench, tmp_path, monkeypatch, what):
+def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(
+    bench, tmp_path, monkeypatch, what
+):
     from noisewalk import progress
 
     assert set(EVERY) == set(cli_bench.WHAT)
@@ -84,16 +123,29 @@ def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(bench, 
     usual = ["--prior", "fashion32", "--num-samples", "2", "--num-steps", "2", "--warm-start", "1"]
     images = [] if what == "figure2" else ["--num-images", "1"]
     extractor = ["--extractor", "none"] if what.startswith("table") else []
-    words = [what, *([] if what == "figure1" else [*usual, *images, *extractor]), *EVERY[what], "--out", "o"]
+    words = [
+        what,
+        *([] if what == "figure1" else [*usual, *images, *extractor]),
+        *EVERY[what],
+        "--out",
+        "o",
+    ]
     code, out, err = bench(*words)
     assert code == 0, err
     assert out.index("NFE about ") < out.index("open o/")
-    made = sorted(path.name for path in (tmp_path / "o").rglob("*.md" if what.startswith("table") else "*.png"))
+    made = sorted(
+        path.name
+        for path in (tmp_path / "o").rglob("*.md" if what.startswith("table") else "*.png")
+    )
     assert made
     if what == "figure1":
         return
     assert " NFE " in err
-    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "o").rglob("*.json") if path.name != "table.json"}
+    first = {
+        path: path.stat().st_mtime_ns
+        for path in (tmp_path / "o").rglob("*.json")
+        if path.name != "table.json"
+    }
     assert first
     code, _, err = bench(*words)
     assert code == 0, err
@@ -101,30 +153,65 @@ def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(bench, 
 
 
 def test_processes_share_a_table(bench, tmp_path):
-    code, out, err = bench("table1", *SMALL, "--tasks", "sr,inpaint", "--methods", "cmedit", "--jobs", "2", "--out", "j")
+    code, out, err = bench(
+        "table1",
+        *SMALL,
+        "--tasks",
+        "sr,inpaint",
+        "--methods",
+        "cmedit",
+        "--jobs",
+        "2",
+        "--out",
+        "j",
+    )
     assert code == 0, err
     assert "in 2 processes" in out
     assert len(list((tmp_path / "j" / "cells").rglob("*.json"))) == 2
 
 
 def test_the_papers_images_extractors_and_teacher(bench, monkeypatch, tmp_path):
-    """What --paper asks for, with fashion32's networks in the paper's names, and pixels for features."""
+    """What --paper asks for, with fashion32's networks in the paper's names, and pixels for
+    features."""
     asked = []
     played = lambda x: x.flatten(1)[:, :9]  # noqa: E731
 
     def load_prior(name, *rest, **further):
         asked.append(name)
-        return replace(READ_ONCE("fashion32-edm" if name.startswith("edm_") else "fashion32"), name=name)
+        return replace(
+            READ_ONCE("fashion32-edm" if name.startswith("edm_") else "fashion32"), name=name
+        )
 
     def broken(device):
         raise WeightsError("no weights")
 
     monkeypatch.setattr(load, "load_prior", load_prior)
-    for name, loader in {"inception-v3": lambda device: played, "resnet50": broken, "clip-vit-b32": lambda device: played}.items():
+    for name, loader in {
+        "inception-v3": lambda device: played,
+        "resnet50": broken,
+        "clip-vit-b32": lambda device: played,
+    }.items():
         monkeypatch.setitem(extractors.LOADERS, name, loader)
     extractors.load_extractor.cache_clear()
-    np.savez(tmp_path / "mine.npz", images=np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8))
-    words = ["--paper", "--images", "mine.npz", "--num-images", "1", "--num-samples", "7", "--num-steps", "2", "--tasks", "sr", "--methods", "dps-dm"]
+    np.savez(
+        tmp_path / "mine.npz",
+        images=np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8),
+    )
+    words = [
+        "--paper",
+        "--images",
+        "mine.npz",
+        "--num-images",
+        "1",
+        "--num-samples",
+        "7",
+        "--num-steps",
+        "2",
+        "--tasks",
+        "sr",
+        "--methods",
+        "dps-dm",
+    ]
     try:
         code, out, err = bench("table3", *words, "--out", "p")
     finally:
@@ -146,7 +233,11 @@ def test_the_exact_kernels_rows_are_of_several_images_or_asked_for(capsys):
         return cli_bench._sizes(what, images, None, exact, False, methods)[2]
 
     assert (of("table1"), of("table3", 16), of("table3")) == (2, 2, 0)
-    assert (of("table3", exact=1), of("table3", methods=("ours1-exact",)), of("figure3")) == (1, 1, 1)
+    assert (of("table3", exact=1), of("table3", methods=("ours1-exact",)), of("figure3")) == (
+        1,
+        1,
+        1,
+    )
     rows = cli_bench._without_exact("table3")
     assert "--num-exact" in capsys.readouterr().out
     assert "ours2-em" in rows
@@ -158,15 +249,41 @@ def test_the_exact_kernels_rows_are_of_several_images_or_asked_for(capsys):
 
 def test_a_figure_is_made_from_images_of_ones_own(bench, tmp_path):
     (tmp_path / "mine").mkdir()
-    Image.fromarray(np.arange(40 * 40, dtype=np.uint8).reshape(40, 40)).save(tmp_path / "mine" / "a.png")
-    code, out, err = bench("figure4", *SMALL[:-2], "--images", "mine", "--tasks", "sr", "--methods", "cmedit", "--out", "f")
+    Image.fromarray(np.arange(40 * 40, dtype=np.uint8).reshape(40, 40)).save(
+        tmp_path / "mine" / "a.png"
+    )
+    code, out, err = bench(
+        "figure4",
+        *SMALL[:-2],
+        "--images",
+        "mine",
+        "--tasks",
+        "sr",
+        "--methods",
+        "cmedit",
+        "--out",
+        "f",
+    )
     assert code == 0, err
     assert (tmp_path / "f" / "figure4.png").stat().st_size > 1000
     assert "open f/figure4.png" in out
 
 
 def test_a_figure_of_one_sample_an_image_is_made_at_its_defaults(bench, tmp_path):
-    words = ["--prior", "fashion32", "--num-images", "1", "--warm-start", "1", "--tasks", "sr", "--methods", "ours1-em", "--out", "f"]
+    words = [
+        "--prior",
+        "fashion32",
+        "--num-images",
+        "1",
+        "--warm-start",
+        "1",
+        "--tasks",
+        "sr",
+        "--methods",
+        "ours1-em",
+        "--out",
+        "f",
+    ]
     code, out, err = bench("figure3", *words)
     assert code == 0, err
     assert "1 images x 1 samples" in out
@@ -181,11 +298,20 @@ WRONG = {
     "task of another table": (["table1", *SMALL, "--tasks", "sr,phase"], "sr, blur, inpaint"),
     "method of another table": (["table1", *SMALL, "--methods", "cmedit,diverse"], "diverse"),
     "extractor of a figure": (["figure4", *SMALL], "does not read --extractor"),
-    "tasks of figure 2": (["figure2", "--prior", "fashion32", "--tasks", "sr"], "does not read --tasks"),
+    "tasks of figure 2": (
+        ["figure2", "--prior", "fashion32", "--tasks", "sr"],
+        "does not read --tasks",
+    ),
     "samples of nothing": (["table1", *SMALL, "--samples-of", "nowhere"], "holds no cells"),
     "no processes": (["table1", *SMALL, "--jobs", "0"], "--jobs"),
-    "processes of figure 2": (["figure2", "--prior", "fashion32", "--jobs", "2"], "does not read --jobs"),
-    "samples of figure 2": (["figure2", "--prior", "fashion32", "--samples-of", "t"], "does not read --samples-of"),
+    "processes of figure 2": (
+        ["figure2", "--prior", "fashion32", "--jobs", "2"],
+        "does not read --jobs",
+    ),
+    "samples of figure 2": (
+        ["figure2", "--prior", "fashion32", "--samples-of", "t"],
+        "does not read --samples-of",
+    ),
     "prior of figure 1": (["figure1", "--prior", "fashion32"], "does not read --prior"),
     "images": (["table1", *SMALL, "--images", "nowhere"], "nowhere"),
     "too many": (["table1", "--prior", "fashion32", "--num-images", "101"], "100 images"),

@@ -1,4 +1,5 @@
-"""What a user can get wrong on the command line: exit status 2, one line that says so, no traceback, and no run left behind."""
+"""What a user can get wrong on the command line: exit status 2, one line that says so, no
+traceback, and no run left behind."""
 
 import functools
 import json
@@ -32,7 +33,8 @@ def measurement(shape=SHAPE, **changes):
 
 @pytest.fixture
 def sample(tmp_path, monkeypatch, capsys):
-    """`noisewalk sample` in this process, with options that are right unless changed; returns the one line it prints and its run folder."""
+    """`noisewalk sample` in this process, with options that are right unless changed; returns the
+    one line it prints and its run folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(load, "load_prior", READ_ONCE)
     np.save("y.npy", measurement())
@@ -48,7 +50,12 @@ def sample(tmp_path, monkeypatch, capsys):
             "out": "run",
             **change,
         }
-        words = [word for key, value in options.items() if value is not None for word in (f"--{key.replace('_', '-')}", str(value))]
+        words = [
+            word
+            for key, value in options.items()
+            if value is not None
+            for word in (f"--{key.replace('_', '-')}", str(value))
+        ]
         monkeypatch.setattr(sys, "argv", ["noisewalk", "sample", str(input), *words, *flags])
         with pytest.raises(SystemExit) as ended:  # anything else would be a traceback
             main()
@@ -69,7 +76,9 @@ def picture(path, mode="L", size=(32, 32)):
     return path
 
 
-@pytest.mark.parametrize(("mode", "size"), [("L", (28, 28)), ("L", (64, 32)), ("RGB", (32, 32)), ("RGB", (40, 30))])
+@pytest.mark.parametrize(
+    ("mode", "size"), [("L", (28, 28)), ("L", (64, 32)), ("RGB", (32, 32)), ("RGB", (40, 30))]
+)
 def test_a_picture_of_another_size_or_channel_count_names_fit(sample, mode, size):
     says = sample(picture("p.png", mode, size), "--simulate", sigma_y="10")
     assert "--fit" in says
@@ -78,7 +87,12 @@ def test_a_picture_of_another_size_or_channel_count_names_fit(sample, mode, size
 
 
 @pytest.mark.parametrize(
-    ("size", "fit", "says"), [((20, 20), "crop", "pad or resize"), ((40, 40), "pad", "crop or resize"), ((40, 40), "stretch", "crop, resize or pad")]
+    ("size", "fit", "says"),
+    [
+        ((20, 20), "crop", "pad or resize"),
+        ((40, 40), "pad", "crop or resize"),
+        ((40, 40), "stretch", "crop, resize or pad"),
+    ],
 )
 def test_a_fit_that_cannot_be_is_refused_with_the_ones_that_can(sample, size, fit, says):
     assert says in sample(picture("p.png", size=size), "--simulate", sigma_y="10", fit=fit)
@@ -151,7 +165,9 @@ def test_a_mask_that_cannot_be_used_is_named(sample, mask):
     assert mask in sample(missing=mask)
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8), (3, 32, 32), (2, 1, 32, 32), (32, 32, 1, 1), (1024,)])
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8), (8, 8), (3, 32, 32), (2, 1, 32, 32), (32, 32, 1, 1), (1024,)]
+)
 def test_a_measurement_of_another_shape_says_both_shapes(sample, shape):
     np.save("y.npy", measurement(shape))
     says = sample(operator="avgpool:factor=2")
@@ -172,7 +188,9 @@ def test_floats_beyond_their_scale_name_the_range(sample):
 
 def corrupt(kind):
     if kind == "truncated.png":
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)).save("whole.png")
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)).save(
+            "whole.png"
+        )
         content = Path("whole.png").read_bytes()
         return content[: len(content) // 2]
     if kind == "truncated.npy":
@@ -180,14 +198,19 @@ def corrupt(kind):
     return b"" if kind == "empty.png" else b"not an image at all"
 
 
-@pytest.mark.parametrize("kind", ["truncated.png", "truncated.npy", "empty.png", "text.png", "text.jpg", "text.npy", "text.npz"])
+@pytest.mark.parametrize(
+    "kind",
+    ["truncated.png", "truncated.npy", "empty.png", "text.png", "text.jpg", "text.npy", "text.npz"],
+)
 @pytest.mark.parametrize("flags", [(), ("--simulate",)])
 def test_a_damaged_file_is_named(sample, kind, flags):
     Path(kind).write_bytes(corrupt(kind))
     assert kind in sample(kind, *flags)
 
 
-@pytest.mark.parametrize("name", ["absent.png", "absent/y.npy", "folder", "notes.txt", "y.npy/y.npy", "noextension"])
+@pytest.mark.parametrize(
+    "name", ["absent.png", "absent/y.npy", "folder", "notes.txt", "y.npy/y.npy", "noextension"]
+)
 @pytest.mark.parametrize("flags", [(), ("--simulate",)])
 def test_a_file_that_is_not_there_or_no_image_is_named(sample, name, flags):
     os.mkdir("folder")
@@ -228,21 +251,34 @@ def test_an_unadjusted_kernel_needs_its_step(sample, kernel):
 @pytest.mark.parametrize(
     ("kernel", "option"),
     [
-        *(("smc", option) for option in ("num_draws", "chains", "thin", "num_warmup", "warm_start", "lr")),
+        *(
+            ("smc", option)
+            for option in ("num_draws", "chains", "thin", "num_warmup", "warm_start", "lr")
+        ),
         *((kernel, "num_leapfrog") for kernel in ("em", "mala", "slice")),
-        *((kernel, option) for kernel in (None, "hmc") for option in ("num_particles", "num_moves")),
+        *(
+            (kernel, option)
+            for kernel in (None, "hmc")
+            for option in ("num_particles", "num_moves")
+        ),
         *((kernel, "rank") for kernel in ("em", "mala")),
     ],
 )
 def test_an_option_that_the_kernel_does_not_read_is_refused(sample, kernel, option):
-    says = sample(**{"chains": None, "num_draws": None, "warm_start": None, "kernel": kernel, option: "7"})
+    says = sample(
+        **{"chains": None, "num_draws": None, "warm_start": None, "kernel": kernel, option: "7"}
+    )
     assert f"does not read --{option.replace('_', '-')}" in says
 
 
 SMC = {"kernel": "smc", "chains": None, "num_draws": None, "warm_start": None}
 
 
-@pytest.mark.parametrize("change", [{"kernel": "em", "step_size": "1e-4"}, {"kernel": "mala"}, SMC], ids=["em", "mala", "smc"])
+@pytest.mark.parametrize(
+    "change",
+    [{"kernel": "em", "step_size": "1e-4"}, {"kernel": "mala"}, SMC],
+    ids=["em", "mala", "smc"],
+)
 def test_the_spectral_preconditioner_is_refused_where_nothing_reads_it(sample, change):
     assert "does not read --spectral" in sample("y.npy", "--spectral", **change)
 
@@ -272,9 +308,26 @@ def test_a_count_out_of_range_is_refused(sample, change, says):
     assert says in sample(**change)
 
 
-@pytest.mark.parametrize(("moves", "says"), [("many", "--num-moves"), ("0", "num_moves"), ("4,2", "num_moves"), ("1,2,3", "num_moves"), ("", "--num-moves")])
+@pytest.mark.parametrize(
+    ("moves", "says"),
+    [
+        ("many", "--num-moves"),
+        ("0", "num_moves"),
+        ("4,2", "num_moves"),
+        ("1,2,3", "num_moves"),
+        ("", "--num-moves"),
+    ],
+)
 def test_moves_that_are_none_are_refused(sample, moves, says):
-    assert says in sample(**{"chains": None, "num_draws": None, "warm_start": None, "kernel": "smc", "num_moves": moves})
+    assert says in sample(
+        **{
+            "chains": None,
+            "num_draws": None,
+            "warm_start": None,
+            "kernel": "smc",
+            "num_moves": moves,
+        }
+    )
 
 
 def test_an_unknown_option_is_named(sample):
@@ -301,8 +354,18 @@ def test_somebody_elses_folder_is_left_alone(sample, tmp_path):
 
 
 def test_a_run_is_neither_overwritten_nor_mixed_with_another(sample):
-    target = nw.NoisePosterior(nw.maps.Warp((2,)), torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), torch.zeros(1, 2))
-    nw.sample(target, nw.Langevin(0.1), num_draws=2, num_chains=1, warm_start=None, progress=False, store="used")
+    target = nw.NoisePosterior(
+        nw.maps.Warp((2,)), torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), torch.zeros(1, 2)
+    )
+    nw.sample(
+        target,
+        nw.Langevin(0.1),
+        num_draws=2,
+        num_chains=1,
+        warm_start=None,
+        progress=False,
+        store="used",
+    )
 
     def content():
         return {path: path.read_bytes() for path in Path("used").rglob("*") if path.is_file()}
@@ -313,7 +376,9 @@ def test_a_run_is_neither_overwritten_nor_mixed_with_another(sample):
     assert content() == before
 
 
-@pytest.mark.parametrize("command", [["report", "nowhere"], ["priors", "show", "nobody"], ["frobnicate"], ["sample"]])
+@pytest.mark.parametrize(
+    "command", [["report", "nowhere"], ["priors", "show", "nobody"], ["frobnicate"], ["sample"]]
+)
 def test_the_other_commands_fail_in_one_line_too(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["noisewalk", *command])
@@ -344,7 +409,10 @@ main()
 def test_a_killed_run_resumes_to_the_draws_of_one_that_was_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(held_out_images(1)[0, ..., 0]).save("boot.png")
-    words = "sample boot.png --simulate --prior fashion32 --operator inpaint:keep=0.2 --sigma-y 60 --kernel mala --chains 2 --num-draws 6 --thin 1"
+    words = (
+        "sample boot.png --simulate --prior fashion32 --operator inpaint:keep=0.2 --sigma-y 60 "
+        "--kernel mala --chains 2 --num-draws 6 --thin 1"
+    )
     words = [*words.split(), "--num-warmup", "6", "--warm-start", "3"]
 
     def run(*extra):
@@ -355,7 +423,9 @@ def test_a_killed_run_resumes_to_the_draws_of_one_that_was_not(tmp_path, monkeyp
 
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # a run's specification holds them
     command = [sys.executable, "-c", KILLED, *words, "--out", "killed"]
-    died = subprocess.run(command, env={**os.environ, **threads}, capture_output=True, text=True, timeout=200)
+    died = subprocess.run(
+        command, env={**os.environ, **threads}, capture_output=True, text=True, timeout=200
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr
     stopped = nw.open_run("killed")
     assert stopped.draws.shape == (1, 2, 3, *SHAPE)

@@ -1,4 +1,5 @@
-"""`noisewalk sample --likelihood`: a run of each, simulated and measured, and what is refused in one line."""
+"""`noisewalk sample --likelihood`: a run of each, simulated and measured, and what is refused in
+one line."""
 
 import functools
 import json
@@ -16,7 +17,10 @@ from noisewalk.data import held_out_images
 from noisewalk.priors import load
 
 READ_ONCE = functools.cache(load.load_prior)
-TINY = "--prior fashion32 --kernel mala --step-size 1e-4 --chains 2 --num-draws 2 --thin 1 --num-warmup 2 --warm-start 2"
+TINY = (
+    "--prior fashion32 --kernel mala --step-size 1e-4 --chains 2 --num-draws 2 --thin 1 "
+    "--num-warmup 2 --warm-start 2"
+)
 EACH = {
     "gaussian": ("Gaussian(sigma_y=0.1)", ["--sigma-y", "12.75"]),
     "poisson:peak=30": ("Poisson(peak=30.0)", []),
@@ -28,7 +32,8 @@ EACH = {
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
-    """`noisewalk` in this process, in its own folder; returns the exit status, the output and the errors."""
+    """`noisewalk` in this process, in its own folder; returns the exit status, the output and the
+    errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(load, "load_prior", READ_ONCE)
     Image.fromarray(held_out_images(1)[0, ..., 0]).save("boot.png")
@@ -57,14 +62,24 @@ def summary():
 @pytest.mark.parametrize("likelihood", EACH)
 def test_a_simulated_run_of_each_says_its_likelihood_and_resumes(command, likelihood):
     shown, more = EACH[likelihood]
-    words = sample("boot.png", "--simulate", "--operator", "inpaint:keep=0.2", "--likelihood", likelihood, *more)
+    words = sample(
+        "boot.png",
+        "--simulate",
+        "--operator",
+        "inpaint:keep=0.2",
+        "--likelihood",
+        likelihood,
+        *more,
+    )
     code, out, err = command(*words)
     assert (code, err) == (0, "")
     assert shown in out
     spec = json.loads(Path("run/spec.json").read_text())
     assert shown in spec["target"]
     name = likelihood.split(":")[0]
-    assert spec["problem"]["likelihood"].split(":")[0] == summary()["likelihood"].split(":")[0] == name
+    assert (
+        spec["problem"]["likelihood"].split(":")[0] == summary()["likelihood"].split(":")[0] == name
+    )
     assert spec["problem"].get("sigma_y") == (0.1 if name == "gaussian" else None)
     assert (summary()["chi2"] is None) == (name == "unknown")
     assert ("noise_level" in summary()) == (name == "unknown")
@@ -82,7 +97,14 @@ def test_a_simulated_run_of_each_says_its_likelihood_and_resumes(command, likeli
 
 
 def test_the_report_of_a_run_is_that_of_its_likelihood(command):
-    words = ["boot.png", "--simulate", "--operator", "avgpool:factor=4", "--likelihood", "poisson:peak=1000"]
+    words = [
+        "boot.png",
+        "--simulate",
+        "--operator",
+        "avgpool:factor=4",
+        "--likelihood",
+        "poisson:peak=1000",
+    ]
     assert command(*sample(*words))[0] == 0
     page = Path("run/report.html").read_text()
     assert "counts" in page
@@ -98,7 +120,11 @@ def test_the_report_of_a_run_is_that_of_its_likelihood(command):
 def test_measured_counts_stay_counts_and_the_outputs_have_the_range(command, bounds):
     counts = np.random.default_rng(0).poisson(20, (8, 8)).astype(np.uint16)
     np.save("y.npy", counts)
-    code, _, err = command(*sample("y.npy", "--operator", "avgpool:factor=4", "--likelihood", "poisson:peak=40", *bounds))
+    code, _, err = command(
+        *sample(
+            "y.npy", "--operator", "avgpool:factor=4", "--likelihood", "poisson:peak=40", *bounds
+        )
+    )
     assert (code, err) == (0, "")
     assert np.array_equal(nw.open_run("run").y[0, 0].numpy(), counts.astype(np.float32))
     assert problem()["value_range"] == ([100.0, 300.0] if bounds else [-1.0, 1.0])
@@ -106,7 +132,18 @@ def test_measured_counts_stay_counts_and_the_outputs_have_the_range(command, bou
 
 def test_a_measurement_with_outliers_in_its_own_unit(command):
     np.save("y.npy", np.full((8, 8), 200.0))
-    code, _, err = command(*sample("y.npy", "--operator", "avgpool:factor=4", "--likelihood", "studentt:df=2,scale=5", "--range", "100", "300"))
+    code, _, err = command(
+        *sample(
+            "y.npy",
+            "--operator",
+            "avgpool:factor=4",
+            "--likelihood",
+            "studentt:df=2,scale=5",
+            "--range",
+            "100",
+            "300",
+        )
+    )
     assert (code, err) == (0, "")
     assert problem()["likelihood"] == "studentt:df=2.0,scale=0.05"
     assert summary()["chi2"] is None  # df 2 has no variance
@@ -138,12 +175,26 @@ def test_what_cannot_be_is_refused_in_one_line(command, words, says):
 
 
 def test_calibrate_takes_a_likelihood_that_it_can_simulate(command):
-    common = ["calibrate", "--prior", "fashion32", "--operator", "avgpool:factor=16", "--num-problems", "20", "--num-draws", "2"]
+    common = [
+        "calibrate",
+        "--prior",
+        "fashion32",
+        "--operator",
+        "avgpool:factor=16",
+        "--num-problems",
+        "20",
+        "--num-draws",
+        "2",
+    ]
     common += ["--kernel", "mala", "--step-size", "1e-3"]
     code, _, err = command(*common, "--likelihood", "poisson:peak=30", "--out", "calibration")
     assert (code, err) == (0, "")
     assert "Poisson(peak=30.0)" in Path("calibration/calibration.html").read_text()
-    for words, says in ([], "--sigma-y"), (["--likelihood", "unknown"], "concentration of at least 1"), (["--likelihood", "poisson"], "peak"):
+    for words, says in (
+        ([], "--sigma-y"),
+        (["--likelihood", "unknown"], "concentration of at least 1"),
+        (["--likelihood", "poisson"], "peak"),
+    ):
         code, _, err = command(*common, *words, "--out", "other")
         assert code == 2
         assert says in err

@@ -12,7 +12,9 @@ from noisewalk.samplers.informed import SplitHMC
 SMOOTH, ROUGH = SimpleNamespace(differentiable=True), SimpleNamespace(differentiable=False)
 
 
-@pytest.mark.parametrize(("text", "moves"), [(None, 4), ("6", 6), ("2,16", (2, 16)), ("2, 16", (2, 16))])
+@pytest.mark.parametrize(
+    ("text", "moves"), [(None, 4), ("6", 6), ("2,16", (2, 16)), ("2, 16", (2, 16))]
+)
 def test_moves_are_one_number_or_the_least_and_the_most(text, moves):
     assert smc_of(SMOOTH, 20, None, None, text, None, 0).num_moves == moves
 
@@ -48,6 +50,8 @@ def test_a_diffusion_model_is_mapped_by_its_probability_flow():
         map_of(prior, 2)
 
 
-@pytest.mark.parametrize(("side", "rows"), [(28, 128), (32, 128), (64, 32), (128, 8), (256, 2), (1024, 1)])
+@pytest.mark.parametrize(
+    ("side", "rows"), [(28, 128), (32, 128), (64, 32), (128, 8), (256, 2), (1024, 1)]
+)
 def test_large_images_are_computed_a_few_at_a_time(side, rows):
     assert rows_at_once((3, side, side)) == rows

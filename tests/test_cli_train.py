@@ -15,7 +15,14 @@ from noisewalk.priors import hub
 from noisewalk.priors.load import load_prior
 from noisewalk.train import export
 
-TINY = {"size": 8, "widths": "32", "attention": "", "unshuffle": 1, "num_images": 4, "batch_size": 2}
+TINY = {
+    "size": 8,
+    "widths": "32",
+    "attention": "",
+    "unshuffle": 1,
+    "num_images": 4,
+    "batch_size": 2,
+}
 
 
 def noisewalk(*args):
@@ -37,7 +44,12 @@ def train(command, **options):
 
 def diffusion(data, out, **change):
     given = {**TINY, **change}
-    return train("diffusion", data=data, out=out, **{key: value for key, value in given.items() if value is not None})
+    return train(
+        "diffusion",
+        data=data,
+        out=out,
+        **{key: value for key, value in given.items() if value is not None},
+    )
 
 
 FROM = {"size": None, "widths": None, "attention": None, "unshuffle": None}
@@ -65,7 +77,9 @@ def card(folder):
 def test_a_trained_teacher_is_a_prior_whose_card_holds_the_options(teacher, data):
     prior, made = load_prior(teacher), card(teacher)
     assert (prior.denoiser.kind, prior.shape) == ("edm", (1, 8, 8))
-    assert {key: made["settings"][key] for key in ("num_images", "batch_size", "lr", "seed", "bfloat16")} == {
+    assert {
+        key: made["settings"][key] for key in ("num_images", "batch_size", "lr", "seed", "bfloat16")
+    } == {
         "num_images": 4,
         "batch_size": 2,
         "lr": 2e-3,
@@ -91,7 +105,9 @@ def test_a_longer_training_goes_on_and_another_one_is_refused(teacher, data, tmp
 
 
 @pytest.mark.parametrize("recipe", ["trajectory", "ct", "cd", "scd"])
-def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(teacher, data, tmp_path, recipe):
+def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(
+    teacher, data, tmp_path, recipe
+):
     settings = {"num_images": 4, "batch_size": 2, "num_trajectories": 2, "recipe": recipe}
     assert train("distill", data=data, teacher=teacher, out=tmp_path / "student", **settings) == 0
     student = load_prior(tmp_path / "student")
@@ -118,11 +134,19 @@ def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(teacher, d
         ("diffusion", {"size": 9, "unshuffle": 2}, "size must be a multiple of 2"),
         ("diffusion", {"size": 0}, "size"),
         ("diffusion", {"augment": "mirror"}, "none, flip, dihedral"),
-        ("diffusion", {"dtype": "float16"}, "must be float32 or bfloat16, got 'float16': float16 is for sampling alone"),
+        (
+            "diffusion",
+            {"dtype": "float16"},
+            "must be float32 or bfloat16, got 'float16': float16 is for sampling alone",
+        ),
         ("diffusion", {"dtype": "int8"}, "must be float32 or bfloat16"),
         ("diffusion", {"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
         ("diffusion", {"push_to_hub": "mine"}, "--push-to-hub takes OWNER/NAME, got 'mine'"),
-        ("diffusion", {"start": "fashion32-edm"}, "--size, --widths, --attention, --unshuffle come from --start"),
+        (
+            "diffusion",
+            {"start": "fashion32-edm"},
+            "--size, --widths, --attention, --unshuffle come from --start",
+        ),
         ("diffusion", {**FROM, "start": "fashion32"}, "--start takes a prior of kind edm"),
         ("diffusion", {**FROM, "start": "nobody"}, "nobody"),
         ("distill", {"start": "fashion32-edm"}, "--start takes a prior of kind consistency"),
@@ -132,12 +156,25 @@ def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(teacher, d
         ("distill", {"push_to_hub": "a/b/c"}, "OWNER/NAME"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(teacher, data, tmp_path, capsys, command, change, says):
+def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
+    teacher, data, tmp_path, capsys, command, change, says
+):
     out = tmp_path / "prior"
     if command == "diffusion":
         status = diffusion(out=out, **{"data": data, **change})
     else:
-        status = train("distill", **{"data": data, "teacher": teacher, "out": out, "num_images": 4, "num_trajectories": 2, "batch_size": 2, **change})
+        status = train(
+            "distill",
+            **{
+                "data": data,
+                "teacher": teacher,
+                "out": out,
+                "num_images": 4,
+                "num_trajectories": 2,
+                "batch_size": 2,
+                **change,
+            },
+        )
     stdout, stderr = capsys.readouterr()
     assert status == 2
     assert len(stderr.strip().splitlines()) == 1
@@ -147,28 +184,40 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(teacher, data, tm
 
 
 def test_a_private_repository_wants_a_name(data, tmp_path, capsys):
-    assert noisewalk("train", "diffusion", "--data", data, "--out", tmp_path / "prior", "--private") == 2
+    assert (
+        noisewalk("train", "diffusion", "--data", data, "--out", tmp_path / "prior", "--private")
+        == 2
+    )
     assert "--private belongs to --push-to-hub" in capsys.readouterr().err
 
 
 def test_a_training_starts_from_weights_alone(teacher, data, tmp_path, monkeypatch):
-    """Without its checkpoint, in the network of the prior that it starts from; the average begins anew."""
+    """Without its checkpoint, in the network of the prior that it starts from; the average begins
+    anew."""
     steps = []
     original = export.train
-    monkeypatch.setattr(export, "train", lambda *a: (steps.append((p.step, p.ema.weights)) or p for p in original(*a)))
+    monkeypatch.setattr(
+        export,
+        "train",
+        lambda *a: (steps.append((p.step, p.ema.weights)) or p for p in original(*a)),
+    )
     settings = {"start": teacher, "lr": 1e-9, "seed": 9}
     assert diffusion(data, tmp_path / "again", **FROM, **settings) == 0
     old, new = load_prior(teacher), load_prior(tmp_path / "again")
     assert new.shape == old.shape
     for key, value in old.denoiser.network.state_dict().items():
-        assert torch.allclose(new.denoiser.network.state_dict()[key], value, atol=1e-4), key  # four steps of 1e-9, and float16
+        assert torch.allclose(new.denoiser.network.state_dict()[key], value, atol=1e-4), (
+            key
+        )  # four steps of 1e-9, and float16
     assert [step for step, _ in steps] == [1, 2]
     made = card(tmp_path / "again")
     assert made["settings"]["start"].startswith("UNet2DModel#")
     assert made["images_seen"] == 4
     assert f"--start {teacher}" in made["command"]
     assert diffusion(data, tmp_path / "again", **FROM, **settings, num_images=6) == 0
-    assert diffusion(data, tmp_path / "again", lr=1e-9, seed=9, num_images=8) == 2  # not what this training started from
+    assert (
+        diffusion(data, tmp_path / "again", lr=1e-9, seed=9, num_images=8) == 2
+    )  # not what this training started from
 
 
 def test_the_folder_that_a_training_starts_from_is_kept(teacher, data, capsys):
@@ -178,7 +227,11 @@ def test_the_folder_that_a_training_starts_from_is_kept(teacher, data, capsys):
 
 @pytest.mark.parametrize("how", [["--bfloat16"], ["--dtype", "bfloat16"]])
 def test_bfloat16_is_an_option_or_a_dtype(data, tmp_path, how):
-    words = [word for key, value in {**TINY, "data": data, "out": tmp_path / "prior"}.items() for word in (f"--{key.replace('_', '-')}", value)]
+    words = [
+        word
+        for key, value in {**TINY, "data": data, "out": tmp_path / "prior"}.items()
+        for word in (f"--{key.replace('_', '-')}", value)
+    ]
     assert noisewalk("train", "diffusion", *words, *how) == 0
     assert card(tmp_path / "prior")["settings"]["bfloat16"] is True
 
@@ -196,11 +249,17 @@ def test_a_training_says_what_it_does_and_what_it_finds_in_the_data(tmp_path, ca
     assert diffusion(tmp_path / "a.npz", tmp_path / "prior", held_out=tmp_path / "b.npz") == 0
     stdout, stderr = capsys.readouterr()
     flat = " ".join(stdout.split())
-    assert f"6 images 1x8x8 of {tmp_path / 'a.npz'}, none of them among the 2 of {tmp_path / 'b.npz'}" in flat
+    assert (
+        f"6 images 1x8x8 of {tmp_path / 'a.npz'}, none of them among the 2 of {tmp_path / 'b.npz'}"
+        in flat
+    )
     assert "DiffusionLoss of UNet2DModel" in flat
     assert "float32" in flat
     assert "2 steps of 2 images, lr 0.001, augment none, seed 0 NFE 4" in flat
-    assert "warning: 1 of 6 images are copies of another one, which then weighs more: a.npz[5] of a.npz[0]" in flat
+    assert (
+        "warning: 1 of 6 images are copies of another one, which then weighs more: a.npz[5] of "
+        "a.npz[0]"
+    ) in flat
     assert "warning: 5 different images are few" in flat
     assert "4 of 4 images  loss " in stderr
 
@@ -217,11 +276,29 @@ def test_held_out_images_among_the_training_images_are_refused(data, tmp_path, c
 def test_a_finished_prior_is_pushed(data, tmp_path, monkeypatch, capsys, private):
     pushed = []
     monkeypatch.setenv("HF_TOKEN", "hf_test")
-    monkeypatch.setattr(hub, "push_prior", lambda folder, *rest: pushed.append((load_prior(folder).shape, folder, *rest)) or "https://hub/me/mine")
-    words = [word for key, value in {**TINY, "data": data, "out": tmp_path / "p"}.items() for word in (f"--{key.replace('_', '-')}", value)]
-    assert noisewalk("train", "diffusion", *words, "--push-to-hub", "me/mine", *["--private"] * private) == 0
+    monkeypatch.setattr(
+        hub,
+        "push_prior",
+        lambda folder, *rest: (
+            pushed.append((load_prior(folder).shape, folder, *rest)) or "https://hub/me/mine"
+        ),
+    )
+    words = [
+        word
+        for key, value in {**TINY, "data": data, "out": tmp_path / "p"}.items()
+        for word in (f"--{key.replace('_', '-')}", value)
+    ]
+    assert (
+        noisewalk(
+            "train", "diffusion", *words, "--push-to-hub", "me/mine", *["--private"] * private
+        )
+        == 0
+    )
     assert pushed == [((1, 8, 8), tmp_path / "p", "me/mine", private)]
-    assert "https://hub/me/mine: load it with noisewalk.load_prior('me/mine')" in capsys.readouterr().out
+    assert (
+        "https://hub/me/mine: load it with noisewalk.load_prior('me/mine')"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_push_without_a_login_is_refused_before_the_training(data, tmp_path, monkeypatch, capsys):
@@ -232,15 +309,29 @@ def test_a_push_without_a_login_is_refused_before_the_training(data, tmp_path, m
 
 
 @pytest.mark.parametrize("private", [False, True])
-def test_a_push_that_failed_can_be_tried_again_without_training(data, tmp_path, monkeypatch, capsys, private):
+def test_a_push_that_failed_can_be_tried_again_without_training(
+    data, tmp_path, monkeypatch, capsys, private
+):
     def down(*_):
         raise WeightsError("no connection")
 
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     monkeypatch.setattr(hub, "push_prior", down)
-    words = [word for key, value in {**TINY, "data": data, "out": tmp_path / "p"}.items() for word in (f"--{key.replace('_', '-')}", value)]
-    assert noisewalk("train", "diffusion", *words, "--push-to-hub", "me/mine", *["--private"] * private) == 2
-    again = f"no connection; `noisewalk priors push {tmp_path / 'p'} me/mine{' --private' * private}` tries again"
+    words = [
+        word
+        for key, value in {**TINY, "data": data, "out": tmp_path / "p"}.items()
+        for word in (f"--{key.replace('_', '-')}", value)
+    ]
+    assert (
+        noisewalk(
+            "train", "diffusion", *words, "--push-to-hub", "me/mine", *["--private"] * private
+        )
+        == 2
+    )
+    again = (
+        f"no connection; `noisewalk priors push {tmp_path / 'p'} me/mine{' --private' * private}` "
+        "tries again"
+    )
     assert again in capsys.readouterr().err
     assert load_prior(tmp_path / "p").shape == (1, 8, 8)
 
@@ -249,7 +340,10 @@ def test_a_stopped_training_says_how_to_go_on(data, tmp_path, monkeypatch, capsy
     def stopped(*arguments):
         raise KeyboardInterrupt
 
-    for says in ("starts anew: there is no checkpoint yet", f"goes on from the last checkpoint in {tmp_path / 'prior'}"):
+    for says in (
+        "starts anew: there is no checkpoint yet",
+        f"goes on from the last checkpoint in {tmp_path / 'prior'}",
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(export, "run_training", stopped)
             assert diffusion(data, tmp_path / "prior") == 130
@@ -265,10 +359,27 @@ def test_two_processes_train_one_prior(data, tmp_path):
     program.write_text(f"#!{sys.executable}\nfrom noisewalk.cli import main\nmain()\n")
     program.chmod(0o755)
     given = {**TINY, "data": data, "out": tmp_path / "prior"}
-    words = [str(word) for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value)]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python", str(program)]
+    words = [
+        str(word) for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value)
+    ]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "--no-python",
+        str(program),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launch, "train", "diffusion", *words], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*launch, "train", "diffusion", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     made = card(tmp_path / "prior")
     assert (made["num_processes"], made["images_seen"]) == (2, 4)

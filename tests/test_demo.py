@@ -58,7 +58,13 @@ def test_the_plan_is_the_sound_default(problems, prior, task):
     plan, example = demo.demo_plan(problems[prior, task]), demo.EXAMPLES[prior]
     assert plan.kernel.adjust
     assert plan.adapt is not None
-    assert (plan.num_draws, plan.num_warmup, plan.num_chains, plan.thin, plan.seed) == (example.num_draws, example.num_warmup, 4, 1, 0)
+    assert (plan.num_draws, plan.num_warmup, plan.num_chains, plan.thin, plan.seed) == (
+        example.num_draws,
+        example.num_warmup,
+        4,
+        1,
+        0,
+    )
 
 
 def test_a_prior_without_an_example_is_refused():
@@ -69,7 +75,10 @@ def test_a_prior_without_an_example_is_refused():
 def test_without_a_choice_the_first_two_tasks_are_restored():
     assert demo.tasks_of("satellite64") == ["super-resolution", "clouds"]
     assert demo.tasks_of("satellite64", ["box"]) == ["box"]
-    with pytest.raises(ConfigError, match=r"no task 'inpainting': choose --task from super-resolution, clouds, box, deblurring"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no task 'inpainting': choose --task from super-resolution, clouds, box, deblurring",
+    ):
         demo.tasks_of("satellite64", ["box", "inpainting"])
 
 
@@ -77,16 +86,27 @@ def test_one_page_shows_every_run(problems, tmp_path):
     plan = Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, 0)
     for (prior, task), problem in problems.items():
         restore(problem, plan, tmp_path / prior / task, "noisewalk demo", resume=True)
-    demo.combined_report([tmp_path / prior / task for prior, task in BOTH], tmp_path / "report.html")
+    demo.combined_report(
+        [tmp_path / prior / task for prior, task in BOTH], tmp_path / "report.html"
+    )
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(problem.operator_text in page for problem in problems.values())
     assert "http://" not in page.replace("http://www.w3.org", "")  # one self-contained file
 
 
 def test_the_command_restores_both_priors_into_one_folder(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "demo_plan", lambda problem, seed: Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, seed))
-    for prior, tasks in {"satellite64": ["--task", "deblurring", "--task", "box"], "fashion32": []}.items():
-        monkeypatch.setattr("sys.argv", ["noisewalk", "demo", "--prior", prior, *tasks, "--out", str(tmp_path)])
+    monkeypatch.setattr(
+        demo,
+        "demo_plan",
+        lambda problem, seed: Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, seed),
+    )
+    for prior, tasks in {
+        "satellite64": ["--task", "deblurring", "--task", "box"],
+        "fashion32": [],
+    }.items():
+        monkeypatch.setattr(
+            "sys.argv", ["noisewalk", "demo", "--prior", prior, *tasks, "--out", str(tmp_path)]
+        )
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 0, capsys.readouterr().err

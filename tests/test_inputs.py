@@ -9,10 +9,26 @@ from PIL import Image
 from torch import Tensor
 
 from noisewalk.errors import ConfigError
-from noisewalk.inputs import IMAGE_BOUND, LUMA, MEASUREMENT_BOUND, ValueRange, load_image, load_mask, load_measurement, save_png
+from noisewalk.inputs import (
+    IMAGE_BOUND,
+    LUMA,
+    MEASUREMENT_BOUND,
+    ValueRange,
+    load_image,
+    load_mask,
+    load_measurement,
+    save_png,
+)
 
 EPS = 2.0**-24  # rounding of float32, relative
-RANGES = [ValueRange(-1, 1), ValueRange(0, 255), ValueRange(0, 65535), ValueRange(-32768, 32767), ValueRange(0.0, 1.0), ValueRange(-300.5, 1200.25)]
+RANGES = [
+    ValueRange(-1, 1),
+    ValueRange(0, 255),
+    ValueRange(0, 65535),
+    ValueRange(-32768, 32767),
+    ValueRange(0.0, 1.0),
+    ValueRange(-300.5, 1200.25),
+]
 
 
 def npy(path: Path, values: object) -> Path:
@@ -25,7 +41,9 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def equal(x: Tensor, values: object) -> bool:
-    return x.dtype == torch.float32 and torch.equal(x, torch.as_tensor(np.asarray(values, dtype=np.float32)))
+    return x.dtype == torch.float32 and torch.equal(
+        x, torch.as_tensor(np.asarray(values, dtype=np.float32))
+    )
 
 
 # --- ranges ---
@@ -50,23 +68,32 @@ def test_floats_survive_the_way_there_and_back_to_float32_precision(unit: ValueR
 
 
 def test_the_range_minus_one_to_one_changes_nothing() -> None:
-    values = np.concatenate([noise(100), noise(100) * np.float32(1e6), noise(100) * np.float32(1e-30)])
+    values = np.concatenate(
+        [noise(100), noise(100) * np.float32(1e6), noise(100) * np.float32(1e-30)]
+    )
     unit = ValueRange(-1, 1)
     assert equal(unit.to_unit(values), values)
     assert torch.equal(unit.from_unit(unit.to_unit(values)).float(), torch.from_numpy(values))
 
 
 @pytest.mark.parametrize("unit", RANGES)
-def test_a_shift_by_sigma_in_the_files_unit_is_a_shift_by_the_scaled_sigma(unit: ValueRange) -> None:
+def test_a_shift_by_sigma_in_the_files_unit_is_a_shift_by_the_scaled_sigma(
+    unit: ValueRange,
+) -> None:
     values = np.linspace(unit.low, unit.high, 50)
     sigma = (unit.high - unit.low) / 37
     shift = unit.to_unit(values + sigma).double() - unit.to_unit(values).double()
     assert unit.scale_sigma(sigma) == pytest.approx(2 / 37, rel=1e-12)
     assert (shift - unit.scale_sigma(sigma)).abs().max() <= 2 * EPS * (1 + 2 / 37)
-    assert torch.equal(unit.scale_sigma(torch.tensor([sigma], dtype=torch.float64)), torch.tensor([unit.scale_sigma(sigma)], dtype=torch.float64))
+    assert torch.equal(
+        unit.scale_sigma(torch.tensor([sigma], dtype=torch.float64)),
+        torch.tensor([unit.scale_sigma(sigma)], dtype=torch.float64),
+    )
 
 
-@pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (float("nan"), 1), (0, float("inf")), (-1.8e308, 1.8e308)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(1, 1), (2, 1), (float("nan"), 1), (0, float("inf")), (-1.8e308, 1.8e308)]
+)
 def test_an_impossible_range_names_the_option(low: float, high: float) -> None:
     with pytest.raises(ConfigError, match="--range"):
         ValueRange(low, high)
@@ -78,7 +105,9 @@ def test_an_impossible_range_names_the_option(low: float, high: float) -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
 def test_a_clean_integer_image_maps_by_its_types_range(tmp_path: Path, dtype: str) -> None:
     info = np.iinfo(dtype)
-    values = np.random.default_rng(0).integers(info.min, info.max, (3, 4, 6), dtype=dtype, endpoint=True)
+    values = np.random.default_rng(0).integers(
+        info.min, info.max, (3, 4, 6), dtype=dtype, endpoint=True
+    )
     x, unit = load_image(npy(tmp_path / "a.npy", values), (3, 4, 6))
     assert unit == ValueRange(info.min, info.max)
     assert torch.equal(unit.from_unit(x).round(), torch.from_numpy(values.astype(np.float64)))
@@ -166,9 +195,13 @@ def test_an_image_of_the_right_shape_is_never_changed(tmp_path: Path, fit: str) 
 
 def test_resize_keeps_the_aspect_ratio_and_does_not_alias(tmp_path: Path) -> None:
     wide = np.full((1, 32, 96), -1, dtype=np.float32)
-    wide[:, :, 32:64] = np.tile([0.5, -0.5, -0.5, 0.5], 8)  # stripes of period 4 = the step, mean 0, in the centre square
+    wide[:, :, 32:64] = np.tile(
+        [0.5, -0.5, -0.5, 0.5], 8
+    )  # stripes of period 4 = the step, mean 0, in the centre square
     x, _ = load_image(npy(tmp_path / "a.npy", wide), (1, 8, 8), fit="resize")
-    assert float(x[:, :, 2:-2].abs().max()) < 32 * EPS  # a filter of unit partition cancels them; four-tap interpolation gives -0.5
+    assert (
+        float(x[:, :, 2:-2].abs().max()) < 32 * EPS
+    )  # a filter of unit partition cancels them; four-tap interpolation gives -0.5
     assert float(x.min()) >= -0.5  # nothing of the sides, no overshoot
     constant = np.full((3, 5, 9), 0.3, dtype=np.float32)
     up, _ = load_image(npy(tmp_path / "b.npy", constant), (3, 20, 20), fit="resize")
@@ -179,7 +212,9 @@ def test_channels_convert_by_rec_601_and_by_repetition(tmp_path: Path) -> None:
     rgb, grey = noise(3, 4, 4), noise(1, 4, 4)
     path = tmp_path / "a.npy"
     x, _ = load_image(npy(path, rgb), (1, 4, 4), fit="crop")
-    np.testing.assert_allclose(x.numpy(), np.einsum("c,chw->hw", LUMA, rgb.astype(float))[None], atol=4 * EPS)
+    np.testing.assert_allclose(
+        x.numpy(), np.einsum("c,chw->hw", LUMA, rgb.astype(float))[None], atol=4 * EPS
+    )
     assert equal(load_image(npy(path, grey), (3, 4, 4), fit="pad")[0], np.repeat(grey, 3, axis=0))
     for values, shape in ((noise(4, 6, 6), (3, 6, 6)), (rgb, (4, 4, 4))):
         with pytest.raises(ConfigError, match=r"converts 3 to 1 \(grey\) and 1 to 3 only"):
@@ -196,19 +231,26 @@ def test_a_measurement_comes_back_exactly_and_fully_observed(tmp_path: Path) -> 
     assert observed is None
     assert unit == ValueRange(-1, 1)
     for shape in ((1, 4, 4), (4, 4)):
-        assert equal(load_measurement(npy(tmp_path / "a.npy", values[0]), shape)[0], values[0].reshape(shape))
+        assert equal(
+            load_measurement(npy(tmp_path / "a.npy", values[0]), shape)[0], values[0].reshape(shape)
+        )
 
 
 def test_counts_stay_counts_under_the_identity_range(tmp_path: Path) -> None:
     counts = np.random.default_rng(0).poisson(30, (1, 4, 4))
-    assert equal(load_measurement(npy(tmp_path / "a.npy", counts), (1, 4, 4), ValueRange(-1, 1))[0], counts)
+    assert equal(
+        load_measurement(npy(tmp_path / "a.npy", counts), (1, 4, 4), ValueRange(-1, 1))[0], counts
+    )
     for values in (counts, counts.astype(float)):
         with pytest.raises(ConfigError, match="--range LO HI"):
             load_measurement(npy(tmp_path / "a.npy", values), (1, 4, 4))
 
 
 def test_a_measurement_is_never_fitted(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\(3, 4, 5\) but the operator's measurements have shape \(3, 4, 4\); --fit is not applied"):
+    with pytest.raises(
+        ConfigError,
+        match=r"\(3, 4, 5\) but the operator's measurements have shape \(3, 4, 4\); --fit is not applied",
+    ):
         load_measurement(npy(tmp_path / "a.npy", noise(3, 4, 5)), (3, 4, 4))
 
 
@@ -216,7 +258,9 @@ def test_nan_and_inf_are_counted_and_name_missing(tmp_path: Path) -> None:
     values = noise(1, 4, 4)
     values[0, 0] = np.nan, np.nan, np.inf, 0.5
     path = npy(tmp_path / "a.npy", values)
-    with pytest.raises(ConfigError, match=r"2 NaN and 1 infinite values among 16 observed.*--missing nan"):
+    with pytest.raises(
+        ConfigError, match=r"2 NaN and 1 infinite values among 16 observed.*--missing nan"
+    ):
         load_measurement(path, (1, 4, 4))
     with pytest.raises(ConfigError, match="0 NaN and 1 infinite values among 14 observed"):
         load_measurement(path, (1, 4, 4), missing="nan")
@@ -232,7 +276,9 @@ def test_a_number_can_mark_gaps(tmp_path: Path) -> None:
     assert observed is not None
     assert torch.equal(observed, torch.from_numpy(values != -9999.0))
     assert not y[~observed].any()
-    y, observed, _ = load_measurement(npy(tmp_path / "b.npy", np.where(values < -9.0, np.nan, values)), (1, 4, 4), missing="NaN")
+    y, observed, _ = load_measurement(
+        npy(tmp_path / "b.npy", np.where(values < -9.0, np.nan, values)), (1, 4, 4), missing="NaN"
+    )
     assert observed is not None
     assert int(observed.sum()) == 13
 
@@ -250,23 +296,31 @@ def test_what_the_operator_does_not_read_may_be_anything(tmp_path: Path) -> None
 def test_missing_nan_leaves_exactly_the_nan_entries_out(tmp_path: Path) -> None:
     values = noise(3, 4, 4)
     gaps = np.random.default_rng(1).random((3, 4, 4)) < 0.3
-    y, observed, _ = load_measurement(npy(tmp_path / "a.npy", np.where(gaps, np.nan, values)), (3, 4, 4), missing="nan")
+    y, observed, _ = load_measurement(
+        npy(tmp_path / "a.npy", np.where(gaps, np.nan, values)), (3, 4, 4), missing="nan"
+    )
     assert observed is not None
     assert torch.equal(observed, torch.from_numpy(~gaps))
     assert equal(y, np.where(gaps, 0, values))
     with pytest.raises(ConfigError, match="no observed entry"):
-        load_measurement(npy(tmp_path / "a.npy", np.full((3, 4, 4), np.nan)), (3, 4, 4), missing="nan")
+        load_measurement(
+            npy(tmp_path / "a.npy", np.full((3, 4, 4), np.nan)), (3, 4, 4), missing="nan"
+        )
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "float32"])
 @pytest.mark.parametrize("mask_shape", [(4, 5), (1, 4, 5), (3, 4, 5)])
-def test_a_mask_file_hides_whatever_is_under_its_zeros(tmp_path: Path, dtype: str, mask_shape: tuple[int, ...]) -> None:
+def test_a_mask_file_hides_whatever_is_under_its_zeros(
+    tmp_path: Path, dtype: str, mask_shape: tuple[int, ...]
+) -> None:
     mask = np.random.default_rng(2).random(mask_shape) < 0.5
     full = np.broadcast_to(mask, (3, 4, 5))
     values = noise(3, 4, 5)
     for rubbish in (np.nan, np.inf, -9999.0):
         path = npy(tmp_path / "a.npy", np.where(full, values, rubbish))
-        y, observed, _ = load_measurement(path, (3, 4, 5), missing=npy(tmp_path / "m.npy", mask.astype(dtype)))
+        y, observed, _ = load_measurement(
+            path, (3, 4, 5), missing=npy(tmp_path / "m.npy", mask.astype(dtype))
+        )
         assert observed is not None
         assert torch.equal(observed, torch.from_numpy(full.copy()))
         assert equal(y, np.where(full, values, 0))
@@ -275,12 +329,18 @@ def test_a_mask_file_hides_whatever_is_under_its_zeros(tmp_path: Path, dtype: st
 def test_png_masks_are_observed_where_not_black(tmp_path: Path) -> None:
     grey = np.array([[0, 1], [255, 0]], dtype=np.uint8)
     Image.fromarray(grey).save(tmp_path / "m.png")
-    assert torch.equal(load_mask(tmp_path / "m.png", (3, 2, 2)), torch.from_numpy(grey != 0).expand(3, 2, 2))
+    assert torch.equal(
+        load_mask(tmp_path / "m.png", (3, 2, 2)), torch.from_numpy(grey != 0).expand(3, 2, 2)
+    )
 
 
 def test_unusable_masks_are_refused(tmp_path: Path) -> None:
     y = npy(tmp_path / "y.npy", noise(1, 4, 4))
-    for mask, message in ((np.zeros((4, 4)), "no observed entry"), (np.full((4, 4), 0.5), "other than 0"), (np.ones((4, 5)), r"allowed are \(4, 4\)")):
+    for mask, message in (
+        (np.zeros((4, 4)), "no observed entry"),
+        (np.full((4, 4), 0.5), "other than 0"),
+        (np.ones((4, 5)), r"allowed are \(4, 4\)"),
+    ):
         with pytest.raises(ConfigError, match=message):
             load_measurement(y, (1, 4, 4), missing=npy(tmp_path / "m.npy", mask))
     for name, message in {"m.jpg": r"neither \.npy", "absent.npy": "does not exist"}.items():
@@ -302,7 +362,11 @@ def test_a_png_of_eight_bit_values_comes_back_exactly(tmp_path: Path, channels: 
 def test_a_png_is_clipped_and_refuses_what_it_cannot_show(tmp_path: Path) -> None:
     save_png(torch.tensor([[[-7.0, 1.2, torch.inf]]]), tmp_path / "a.png")
     assert np.asarray(Image.open(tmp_path / "a.png")).tolist() == [[0, 255, 255]]
-    for x, message in ((torch.zeros(4, 2, 2), r"\(4, 2, 2\)"), (torch.zeros(2, 2), r"\(2, 2\)"), (torch.full((1, 2, 2), torch.nan), "4 NaN")):
+    for x, message in (
+        (torch.zeros(4, 2, 2), r"\(4, 2, 2\)"),
+        (torch.zeros(2, 2), r"\(2, 2\)"),
+        (torch.full((1, 2, 2), torch.nan), "4 NaN"),
+    ):
         with pytest.raises(ConfigError, match=message):
             save_png(x, tmp_path / "b.png")
     with pytest.raises(ConfigError, match="cannot be written"):

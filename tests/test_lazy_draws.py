@@ -79,7 +79,12 @@ def test_a_negative_step_is_refused_as_by_a_tensor(lazy):
 
 
 def test_attributes_and_conversions_equal_the_whole(lazy):
-    assert (lazy.shape, lazy.dtype, lazy.ndim, len(lazy)) == (WHOLE.shape, WHOLE.dtype, WHOLE.ndim, len(WHOLE))
+    assert (lazy.shape, lazy.dtype, lazy.ndim, len(lazy)) == (
+        WHOLE.shape,
+        WHOLE.dtype,
+        WHOLE.ndim,
+        len(WHOLE),
+    )
     assert np.array_equal(np.asarray(lazy), WHOLE.numpy())
     assert np.asarray(lazy, dtype=np.float64).dtype == np.float64
     assert all(torch.equal(a, b) for a, b in zip(lazy, WHOLE, strict=True))

@@ -11,7 +11,9 @@ from noisewalk.errors import DivergedError
 from noisewalk.loop import PATIENCE, Plan, run_loop
 from noisewalk.sampler_state import decode, encode
 
-PLAN = Plan(nw.Langevin(0.02, "em", adjust=True), 3, 2, 4, 2, nw.Adam(3, 0.05), nw.DualAveraging(), 5)
+PLAN = Plan(
+    nw.Langevin(0.02, "em", adjust=True), 3, 2, 4, 2, nw.Adam(3, 0.05), nw.DualAveraging(), 5
+)
 
 
 def draw(*shape, seed=0):
@@ -20,7 +22,9 @@ def draw(*shape, seed=0):
 
 def target(nfe=1):
     phi = nw.maps.Affine(draw(4, 6, seed=1), nfe=nfe)
-    return nw.NoisePosterior(phi, torch.nn.Identity(), nw.likelihoods.Gaussian(0.3), draw(2, 4, seed=2))
+    return nw.NoisePosterior(
+        phi, torch.nn.Identity(), nw.likelihoods.Gaussian(0.3), draw(2, 4, seed=2)
+    )
 
 
 class Recorder:
@@ -44,7 +48,13 @@ def drive(posterior, plan, sink):
 
 
 def stage(sampler):
-    return "warm start" if sampler["transitions"] == 0 else "warm-up" if sampler["transitions"] <= PLAN.num_warmup else "draws"
+    return (
+        "warm start"
+        if sampler["transitions"] == 0
+        else "warm-up"
+        if sampler["transitions"] <= PLAN.num_warmup
+        else "draws"
+    )
 
 
 @pytest.fixture
@@ -57,7 +67,9 @@ def test_ticks_count_through_every_phase():
     assert [tick.phase for tick in ticks] == ["warm start"] * 3 + ["warm-up"] * 4 + ["draws"] * 6
     assert [tick.done for tick in ticks] == list(range(1, 14))
     assert {tick.total for tick in ticks} == {13}
-    assert [tick.nfe for tick in ticks] == [4 * 3 * (1 + k) for k in range(1, 14)]  # four rows of three calls, the initial evaluation first
+    assert [tick.nfe for tick in ticks] == [
+        4 * 3 * (1 + k) for k in range(1, 14)
+    ]  # four rows of three calls, the initial evaluation first
     assert [math.isnan(tick.acceptance_rate) for tick in ticks] == [True] * 3 + [False] * 10
     assert all(0 <= tick.acceptance_rate <= 1 for tick in ticks[3:])
 
@@ -79,14 +91,24 @@ def test_the_draws_are_the_kernel_run_by_hand_with_the_keyed_noise_of_each_step(
     for k, (found, found_info, _, _) in enumerate(sink.draws):
         last, two = states[2 * k + 2], infos[2 * k + 1 : 2 * k + 3]
         assert all(torch.equal(one, other) for one, other in zip(found, last, strict=True))
-        assert torch.equal(found_info.acceptance_rate, (two[0].acceptance_rate + two[1].acceptance_rate) / 2)
+        assert torch.equal(
+            found_info.acceptance_rate, (two[0].acceptance_rate + two[1].acceptance_rate) / 2
+        )
         assert torch.equal(found_info.accepted, two[0].accepted | two[1].accepted)
 
 
 def test_a_divergence_between_two_draws_is_not_lost():
     sink = Recorder()
-    drive(Broken([True, False, False, False], begins=3, ends=3), dataclasses.replace(FOREVER, num_draws=3, thin=4), sink)
-    assert [info.diverging.tolist() for _, info, _, _ in sink.draws] == [[True, False, False, False], [False] * 4, [False] * 4]
+    drive(
+        Broken([True, False, False, False], begins=3, ends=3),
+        dataclasses.replace(FOREVER, num_draws=3, thin=4),
+        sink,
+    )
+    assert [info.diverging.tolist() for _, info, _, _ in sink.draws] == [
+        [True, False, False, False],
+        [False] * 4,
+        [False] * 4,
+    ]
 
 
 def test_without_a_warm_start_the_chain_starts_at_the_initial_noise():
@@ -101,7 +123,9 @@ def test_every_stage_has_its_checkpoints(always):
     sink = Recorder()
     drive(target(), PLAN, sink)
     assert [stage(sampler) for sampler in sink.checkpoints] == ["warm start"] * 3 + ["warm-up"] * 4
-    assert [stage(sampler) for _, _, sampler, _ in sink.draws] == ["draws"] * 3  # here each draw carries the state
+    assert [stage(sampler) for _, _, sampler, _ in sink.draws] == [
+        "draws"
+    ] * 3  # here each draw carries the state
     assert [sampler["adam_steps"] for sampler in sink.checkpoints] == [1, 2, 3, 3, 3, 3, 3]
     assert [sampler["transitions"] for sampler in sink.checkpoints] == [0, 0, 0, 1, 2, 3, 4]
 
@@ -113,7 +137,9 @@ def test_checkpoints_wait_for_their_time(monkeypatch):
     assert sink.checkpoints == []
 
 
-@pytest.mark.parametrize("kernel", [PLAN.kernel, nw.HMC(0.1, 2, friction=0.5)], ids=["fresh", "kept velocity"])
+@pytest.mark.parametrize(
+    "kernel", [PLAN.kernel, nw.HMC(0.1, 2, friction=0.5)], ids=["fresh", "kept velocity"]
+)
 def test_from_every_state_the_loop_goes_on_bitwise(always, tmp_path, kernel):
     whole, plan = Recorder(), dataclasses.replace(PLAN, kernel=kernel)
     ticks = drive(target(), plan, whole)
@@ -128,15 +154,27 @@ def test_from_every_state_the_loop_goes_on_bitwise(always, tmp_path, kernel):
         missing = max(0, number - len(whole.checkpoints) + 1)
         assert len(rest.draws) == 3 - missing
         for found, expected in zip(rest.draws, whole.draws[missing:], strict=True):
-            assert all(torch.equal(one, other) for one, other in zip((*found[0], *found[1]), (*expected[0], *expected[1]), strict=True))
+            assert all(
+                torch.equal(one, other)
+                for one, other in zip(
+                    (*found[0], *found[1]), (*expected[0], *expected[1]), strict=True
+                )
+            )
             assert torch.equal(found[3]["step_size"], expected[3]["step_size"])
             assert found[2]["nfe"] == expected[2]["nfe"]
             assert found[2]["seconds"] >= sampler["seconds"] > 0
-        assert [tick[:4] for tick in after] == [tick[:4] for tick in ticks[len(ticks) - len(after) :]]
+        assert [tick[:4] for tick in after] == [
+            tick[:4] for tick in ticks[len(ticks) - len(after) :]
+        ]
 
 
 def test_a_velocity_is_kept_from_transition_to_transition():
-    kernel, posterior, rows, sink = nw.HMC(0.1, 2, friction=0.5), target(), noise.rows(7, 2, 2), Recorder()
+    kernel, posterior, rows, sink = (
+        nw.HMC(0.1, 2, friction=0.5),
+        target(),
+        noise.rows(7, 2, 2),
+        Recorder(),
+    )
     drive(posterior, Plan(kernel, 3, 2, 0, 1, None, None, 7), sink)
     state, velocity = posterior(rows.at(0).normal((6,), noise.INIT, torch.float64)), None
     for k in range(3):
@@ -172,10 +210,15 @@ def test_the_step_is_adapted_in_the_warm_up_alone_and_averaged_after_it(always):
     assert all(not torch.equal(one, other) for one, other in pairwise(steps))
     for _, _, sampler, extras in sink.draws:
         assert torch.equal(sampler["adaptation"], adaptations[-1])
-        assert torch.equal(extras["step_size"], PLAN.adapt.final(adaptations[-1]).repeat_interleave(2))
+        assert torch.equal(
+            extras["step_size"], PLAN.adapt.final(adaptations[-1]).repeat_interleave(2)
+        )
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0.02, [0.02] * 4), (torch.tensor([0.02, 0.01]), [0.02, 0.02, 0.01, 0.01])])
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(0.02, [0.02] * 4), (torch.tensor([0.02, 0.01]), [0.02, 0.02, 0.01, 0.01])],
+)
 def test_extras_hold_the_step_of_every_row_and_its_chi2(step, expected):
     sink, posterior = Recorder(), target()
     drive(posterior, dataclasses.replace(PLAN, kernel=nw.Langevin(step), adapt=None), sink)
@@ -188,7 +231,13 @@ class Broken:
     """A target that is not finite on some rows, from the `begins`-th evaluation to the `ends`-th."""
 
     def __init__(self, dead, begins=1, ends=1_000_000):
-        self.inner, self.dead, self.begins, self.ends, self.calls = target(), torch.tensor(dead), begins, ends, 0
+        self.inner, self.dead, self.begins, self.ends, self.calls = (
+            target(),
+            torch.tensor(dead),
+            begins,
+            ends,
+            0,
+        )
         self.num_images, self.shape, self.y, self.chi2 = 2, (6,), self.inner.y, self.inner.chi2
 
     @property
@@ -198,7 +247,11 @@ class Broken:
     def __call__(self, z):
         self.calls += 1
         state = self.inner(z)
-        return state._replace(nll=torch.where(self.dead, torch.nan, state.nll)) if self.begins <= self.calls <= self.ends else state
+        return (
+            state._replace(nll=torch.where(self.dead, torch.nan, state.nll))
+            if self.begins <= self.calls <= self.ends
+            else state
+        )
 
 
 FOREVER = Plan(nw.Langevin(1e-3, "em"), 3 * PATIENCE, 2, 0, 1, None, None, 0)
@@ -207,7 +260,10 @@ FOREVER = Plan(nw.Langevin(1e-3, "em"), 3 * PATIENCE, 2, 0, 1, None, None, 0)
 @pytest.mark.parametrize(
     ("dead", "says"),
     [
-        ([True] * 4, r"4 of 4 chains \(image 0 chain 0, image 0 chain 1, image 1 chain 0, image 1 chain 1\)"),
+        (
+            [True] * 4,
+            r"4 of 4 chains \(image 0 chain 0, image 0 chain 1, image 1 chain 0, image 1 chain 1\)",
+        ),
         ([False, False, False, True], r"1 of 4 chains \(image 1 chain 1\)"),
     ],
 )
@@ -218,7 +274,10 @@ def test_a_target_that_is_not_finite_at_a_start_is_refused_by_the_chains_name(de
 
 def test_the_loop_gives_up_when_every_chain_has_diverged_many_times_in_a_row():
     sink, alive = Recorder(), 7
-    with pytest.raises(DivergedError, match=rf"last {PATIENCE} transitions, up to number {alive + PATIENCE} \(all 4 rows\).*smaller step"):
+    with pytest.raises(
+        DivergedError,
+        match=rf"last {PATIENCE} transitions, up to number {alive + PATIENCE} \(all 4 rows\).*smaller step",
+    ):
         drive(Broken([True] * 4, begins=2 + alive), FOREVER, sink)
     assert len(sink.draws) == alive + PATIENCE - 1
     assert torch.isfinite(sink.draws[-1][0].z).all()

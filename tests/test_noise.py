@@ -7,9 +7,21 @@ from noisewalk import noise
 from noisewalk.errors import ConfigError
 
 KNOWN_ANSWERS = [  # counter, key -> output: the philox4x32 10 lines of Random123's kat_vectors
-    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    (
+        "00000000 00000000 00000000 00000000",
+        "00000000 00000000",
+        "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+    ),
+    (
+        "ffffffff ffffffff ffffffff ffffffff",
+        "ffffffff ffffffff",
+        "408f276d 41c83b0e a20bc7c6 6d5451fd",
+    ),
+    (
+        "243f6a88 85a308d3 13198a2e 03707344",
+        "a4093822 299f31d0",
+        "d16cfe09 94fdcceb 5001e420 24126ea1",
+    ),
 ]
 ERRORS = 5.0
 """Standard errors; one of the about 80 statistics here is outside by chance once in 20000 seeds."""
@@ -20,8 +32,11 @@ def words(text):
 
 
 def key_and_counter(seed, image, chain, step, slot, block=0):
-    """The documented layout: key (seed, slot), counter (block, step, chain, image); a seed beyond 32 bits fills the slot's word from below."""
-    return (seed % 2**32, slot * 2**24 + seed // 2**32), tuple(torch.tensor([c]) for c in (block, step, chain, image))
+    """The documented layout: key (seed, slot), counter (block, step, chain, image); a seed beyond
+    32 bits fills the slot's word from below."""
+    return (seed % 2**32, slot * 2**24 + seed // 2**32), tuple(
+        torch.tensor([c]) for c in (block, step, chain, image)
+    )
 
 
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN_ANSWERS)
@@ -31,7 +46,9 @@ def test_philox_gives_the_published_known_answers(counter, key, expected):
 
 
 def test_philox_is_vectorised_over_rows_of_different_counters():
-    counters = torch.tensor([words(KNOWN_ANSWERS[0][0]), words(KNOWN_ANSWERS[1][0]), (0, 0, 0, 0)]).T
+    counters = torch.tensor(
+        [words(KNOWN_ANSWERS[0][0]), words(KNOWN_ANSWERS[1][0]), (0, 0, 0, 0)]
+    ).T
     out = torch.stack(noise.philox(tuple(counters), (0, 0)), -1)
     assert tuple(out[0].tolist()) == tuple(out[2].tolist()) == words(KNOWN_ANSWERS[0][2])
     assert out[1].tolist() != out[0].tolist()
@@ -41,7 +58,9 @@ def test_philox_is_vectorised_over_rows_of_different_counters():
 @pytest.mark.parametrize("slot", [noise.INIT, noise.PROBE, 255])
 def test_uniforms_are_the_words_of_the_rows_key_and_counter(seed, slot):
     image, chain, step = 3, 2, 2**32 - 1
-    drawn = noise.Noise(seed, torch.tensor([image]), torch.tensor([chain]), step).uniform((6,), slot)
+    drawn = noise.Noise(seed, torch.tensor([image]), torch.tensor([chain]), step).uniform(
+        (6,), slot
+    )
     expected = []
     for block in (0, 1):
         key, counter = key_and_counter(seed, image, chain, step, slot, block)
@@ -55,16 +74,27 @@ def test_normals_are_box_and_muller_of_the_words():
     expected = []
     for first, second in (u[:2], u[2:]):
         radius = math.sqrt(-2 * math.log(first))
-        expected += [radius * math.cos(2 * math.pi * second), radius * math.sin(2 * math.pi * second)]
-    drawn = noise.Noise(5, torch.tensor([1]), torch.tensor([0]), 4).normal((2, 2), noise.PROPOSAL, torch.float64)
-    torch.testing.assert_close(drawn.flatten(), torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=1e-14)
+        expected += [
+            radius * math.cos(2 * math.pi * second),
+            radius * math.sin(2 * math.pi * second),
+        ]
+    drawn = noise.Noise(5, torch.tensor([1]), torch.tensor([0]), 4).normal(
+        (2, 2), noise.PROPOSAL, torch.float64
+    )
+    torch.testing.assert_close(
+        drawn.flatten(), torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=1e-14
+    )
 
 
 def test_a_shorter_draw_is_the_beginning_of_a_longer_one():
     rows = noise.rows(1, 2, 2)
     for size in (1, 3, 4, 5, 9):
-        assert torch.equal(rows.normal((size,), noise.INIT), rows.normal((12,), noise.INIT)[:, :size])
-        assert torch.equal(rows.uniform((size,), noise.INIT), rows.uniform((12,), noise.INIT)[:, :size])
+        assert torch.equal(
+            rows.normal((size,), noise.INIT), rows.normal((12,), noise.INIT)[:, :size]
+        )
+        assert torch.equal(
+            rows.uniform((size,), noise.INIT), rows.uniform((12,), noise.INIT)[:, :size]
+        )
 
 
 def test_rows_are_image_major():
@@ -75,13 +105,17 @@ def test_rows_are_image_major():
 
 
 def test_four_chains_begin_with_the_two_chains_of_a_smaller_run():
-    four, two = (noise.rows(2, 3, chains).normal((5,), noise.INIT).reshape(3, chains, 5) for chains in (4, 2))
+    four, two = (
+        noise.rows(2, 3, chains).normal((5,), noise.INIT).reshape(3, chains, 5) for chains in (4, 2)
+    )
     assert torch.equal(four[:, :2], two)
 
 
 def test_a_float32_draw_is_the_rounded_float64_draw():
     rows = noise.rows(3, 1, 4)
-    assert torch.equal(rows.normal((7,), noise.INIT, torch.float64).float(), rows.normal((7,), noise.INIT))
+    assert torch.equal(
+        rows.normal((7,), noise.INIT, torch.float64).float(), rows.normal((7,), noise.INIT)
+    )
 
 
 def test_at_changes_the_step_alone():
@@ -94,7 +128,12 @@ def test_at_changes_the_step_alone():
 
 def test_normals_have_the_moments_of_a_standard_normal():
     z = noise.rows(11, 20, 100).normal((100,), noise.PROPOSAL, torch.float64).flatten()
-    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):  # of z^p: mean and variance E z^2p - (E z^p)^2
+    for power, moment, variance in (
+        (1, 0, 1),
+        (2, 1, 2),
+        (3, 0, 15),
+        (4, 3, 96),
+    ):  # of z^p: mean and variance E z^2p - (E z^p)^2
         error = math.sqrt(variance / z.numel())
         assert abs(float((z**power).mean()) - moment) < ERRORS * error
 
@@ -116,7 +155,9 @@ def test_uniforms_are_uniform_and_never_0_or_1():
     assert ((share - 1 / 16).abs() < ERRORS * math.sqrt(15 / 256 / u.numel())).all()
 
 
-@pytest.mark.parametrize("along", ["image", "chain", "step", "slot", "seed", "seed beyond 32 bits", "place"])
+@pytest.mark.parametrize(
+    "along", ["image", "chain", "step", "slot", "seed", "seed beyond 32 bits", "place"]
+)
 def test_neighbouring_keys_are_uncorrelated(along):
     shape, rows = (2000,), noise.rows(14, 1, 5)
     draws = {

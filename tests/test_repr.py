@@ -64,7 +64,13 @@ def test_a_function_is_its_full_name_without_an_address():
 
 
 def test_plain_values_print_as_themselves():
-    assert [describe(value) for value in (0.1, None, "a", 3, True)] == ["0.1", "None", "'a'", "3", "True"]
+    assert [describe(value) for value in (0.1, None, "a", 3, True)] == [
+        "0.1",
+        "None",
+        "'a'",
+        "3",
+        "True",
+    ]
 
 
 def test_the_decorator_returns_the_class_itself():
@@ -90,7 +96,10 @@ def times_factor(x):
 
 
 def outer(name):
-    return {"sin": lambda x: (lambda y: torch.sin(y))(x), "cos": lambda x: (lambda y: torch.cos(y))(x)}[name]
+    return {
+        "sin": lambda x: (lambda y: torch.sin(y))(x),
+        "cos": lambda x: (lambda y: torch.cos(y))(x),
+    }[name]
 
 
 class Instrument:
@@ -124,6 +133,8 @@ def test_modules_without_weights_are_told_apart_by_their_settings():
 
 
 def test_bfloat16_and_conjugated_tensors_have_a_text():
-    assert describe(torch.zeros(2, dtype=torch.bfloat16)) != describe(torch.ones(2, dtype=torch.bfloat16))
+    assert describe(torch.zeros(2, dtype=torch.bfloat16)) != describe(
+        torch.ones(2, dtype=torch.bfloat16)
+    )
     z = torch.tensor([1 + 2j])
     assert describe(z.conj()) == describe(torch.tensor([1 - 2j]))

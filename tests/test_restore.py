@@ -18,13 +18,27 @@ from noisewalk.restore import restore
 from noisewalk.store import open_store
 
 SHAPE = (1, 16, 16)
-FILES = {"spec.json", "run.zarr", "summary.json", "samples.png", "mean.png", "std.png", "report.html"}
+FILES = {
+    "spec.json",
+    "run.zarr",
+    "summary.json",
+    "samples.png",
+    "mean.png",
+    "std.png",
+    "report.html",
+}
 
 
 def problem(count=1):
     truth = torch.tanh(noise.rows(0, count).normal(SHAPE, noise.PROBE))
     return simulated(
-        SimpleNamespace(name="toy", shape=SHAPE), Warp(SHAPE), "avgpool:factor=2", nw.likelihoods.Gaussian(0.2), truth, ValueRange(0.0, 255.0), "toy image"
+        SimpleNamespace(name="toy", shape=SHAPE),
+        Warp(SHAPE),
+        "avgpool:factor=2",
+        nw.likelihoods.Gaussian(0.2),
+        truth,
+        ValueRange(0.0, 255.0),
+        "toy image",
     )
 
 
@@ -53,12 +67,23 @@ def test_the_folder_says_what_was_solved_and_holds_the_truth(solved):
     assert spec["command"] == "noisewalk sample toy.png"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["nfe"] == run.nfe == 2 * (1 + 3 + 4)
-    mse = float((run.mean.clamp(-1, 1) - problem().truth).double().square().mean())  # what is scored is clipped
-    assert summary["psnr"] == pytest.approx(10 * torch.log10(torch.tensor(4 / mse)).item(), abs=1e-3)
+    mse = float(
+        (run.mean.clamp(-1, 1) - problem().truth).double().square().mean()
+    )  # what is scored is clipped
+    assert summary["psnr"] == pytest.approx(
+        10 * torch.log10(torch.tensor(4 / mse)).item(), abs=1e-3
+    )
 
 
 def test_the_draws_are_those_of_sample(solved):
-    again = nw.sample(problem().target(), plan().kernel, num_draws=4, num_chains=2, warm_start=nw.Adam(3), progress=False)
+    again = nw.sample(
+        problem().target(),
+        plan().kernel,
+        num_draws=4,
+        num_chains=2,
+        warm_start=nw.Adam(3),
+        progress=False,
+    )
     assert torch.equal(solved[1].draws[...], again.draws)
 
 
@@ -70,7 +95,10 @@ def test_an_existing_run_is_kept_unless_it_is_resumed(solved):
     with pytest.raises(StoreError, match="seed"):
         restore(problem(), plan(seed=1), folder, "noisewalk sample toy.png", resume=True)
     assert (folder / "spec.json").read_bytes() == before
-    assert torch.equal(restore(problem(), plan(), folder, "noisewalk sample toy.png", resume=True).draws[...], run.draws[...])
+    assert torch.equal(
+        restore(problem(), plan(), folder, "noisewalk sample toy.png", resume=True).draws[...],
+        run.draws[...],
+    )
 
 
 def test_more_draws_go_on_and_the_report_is_made_again(tmp_path):
@@ -78,7 +106,9 @@ def test_more_draws_go_on_and_the_report_is_made_again(tmp_path):
     more = restore(problem(), plan(4), tmp_path / "run", "c --num-draws 4", resume=True)
     assert "c --num-draws 4" in (tmp_path / "run" / "report.html").read_text()
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["num_draws"] == 4
-    assert torch.equal(more.draws[...], restore(problem(), plan(4), tmp_path / "other", "c").draws[...])
+    assert torch.equal(
+        more.draws[...], restore(problem(), plan(4), tmp_path / "other", "c").draws[...]
+    )
 
 
 def test_micro_batches_reach_the_target(tmp_path):
@@ -103,8 +133,13 @@ def test_a_report_needs_no_file_that_the_operator_was_read_from(tmp_path):
     restore(given, plan(), tmp_path / "run", "")
     before = [entry.residual for entry in read_report_data(tmp_path / "run")[0]]
     held = open_store(tmp_path / "run").arrays
-    assert torch.equal(held["operator_0_kernel"][...][1], torch.tensor([[1.0, 2.0, 0.0]], dtype=torch.float64) / 3)
-    assert {name for name in held if name.startswith("operator_")} == {"operator_0_kernel", "operator_2_mask"}
+    assert torch.equal(
+        held["operator_0_kernel"][...][1], torch.tensor([[1.0, 2.0, 0.0]], dtype=torch.float64) / 3
+    )
+    assert {name for name in held if name.startswith("operator_")} == {
+        "operator_0_kernel",
+        "operator_2_mask",
+    }
     mask.unlink()
     np.save(kernel, np.ones((3, 3)))
     after = [entry.residual for entry in read_report_data(tmp_path / "run")[0]]

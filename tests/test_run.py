@@ -11,12 +11,27 @@ from noisewalk.errors import ConfigError, DivergedError, StoreError
 def target(y=None):
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(4, 6, generator=generator, dtype=torch.float64)
-    y = torch.tensor([[0.3, -0.2, 0.5, 0.1], [1.0, 0.2, -0.4, 0.0]], dtype=torch.float64) if y is None else y
-    return nw.NoisePosterior(nw.maps.Affine(matrix), torch.nn.Identity(), nw.likelihoods.Gaussian(0.3), y)
+    y = (
+        torch.tensor([[0.3, -0.2, 0.5, 0.1], [1.0, 0.2, -0.4, 0.0]], dtype=torch.float64)
+        if y is None
+        else y
+    )
+    return nw.NoisePosterior(
+        nw.maps.Affine(matrix), torch.nn.Identity(), nw.likelihoods.Gaussian(0.3), y
+    )
 
 
 def settings(**change):
-    return {"num_draws": 6, "num_chains": 3, "num_warmup": 5, "thin": 2, "warm_start": nw.Adam(4), "adapt": nw.DualAveraging(), "progress": False, **change}
+    return {
+        "num_draws": 6,
+        "num_chains": 3,
+        "num_warmup": 5,
+        "thin": 2,
+        "warm_start": nw.Adam(4),
+        "adapt": nw.DualAveraging(),
+        "progress": False,
+        **change,
+    }
 
 
 KERNEL = nw.Langevin(0.01, "em", adjust=True)
@@ -80,7 +95,11 @@ def scale(x):
     return GAIN * x
 
 
-@pytest.mark.parametrize(("before", "after"), [(Scale(1.0), Scale(1.5)), (scaled_by_a_global, None)], ids=["attribute of a module", "global of a function"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(Scale(1.0), Scale(1.5)), (scaled_by_a_global, None)],
+    ids=["attribute of a module", "global of a function"],
+)
 def test_a_stored_run_of_a_model_that_was_changed_is_refused(tmp_path, monkeypatch, before, after):
     def made(operator):
         kept = target()
@@ -116,7 +135,10 @@ def test_every_network_call_is_counted():
     assert run.nfe == 6 * (1 + 4 + 5 + 6 * 2)
 
 
-@pytest.mark.parametrize(("name", "value"), [("num_draws", 0), ("num_chains", 0), ("thin", 0), ("num_warmup", -1), ("num_warmup", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_draws", 0), ("num_chains", 0), ("thin", 0), ("num_warmup", -1), ("num_warmup", 0)],
+)
 def test_counts_out_of_range_are_refused(name, value):
     with pytest.raises(ConfigError):
         nw.sample(target(), KERNEL, **settings(**{name: value}))
@@ -127,7 +149,15 @@ def test_the_posterior_is_the_closed_form_one():
     matrix = problem.phi.matrix
     precision = torch.eye(6, dtype=torch.float64) + matrix.T @ matrix / 0.09
     mean = torch.linalg.solve(precision, matrix.T @ problem.y.T / 0.09).T
-    run = nw.sample(problem, nw.Langevin(0.03, "em", adjust=True), num_draws=50, num_chains=400, num_warmup=300, thin=4, progress=False)
+    run = nw.sample(
+        problem,
+        nw.Langevin(0.03, "em", adjust=True),
+        num_draws=50,
+        num_chains=400,
+        num_warmup=300,
+        thin=4,
+        progress=False,
+    )
     z = run.z.flatten(1, 2)
     error = run.z.mean(2).std(1) / 400**0.5  # chains are independent
     assert (((z.mean(1) - mean) / error).abs() < 5).all()
@@ -136,7 +166,9 @@ def test_the_posterior_is_the_closed_form_one():
 def test_a_plain_float64_operator_is_probed_in_its_dtype():
     matrix = torch.eye(4, dtype=torch.float64)
     y = torch.zeros(1, 4, dtype=torch.float64)
-    made = nw.NoisePosterior(nw.maps.Affine(matrix), lambda x: x @ matrix, nw.likelihoods.Gaussian(0.3), y)
+    made = nw.NoisePosterior(
+        nw.maps.Affine(matrix), lambda x: x @ matrix, nw.likelihoods.Gaussian(0.3), y
+    )
     assert made(torch.zeros(2, 4, dtype=torch.float64)).nll.shape == (2,)
 
 
@@ -147,7 +179,17 @@ def test_a_nan_in_one_image_is_not_hidden_by_the_others():
         spoiled = run.draws.clone()
         spoiled[image] = torch.nan
         summary = dataclasses.replace(run, arrays={**run.arrays, "x": spoiled}).summary()
-        assert all(math.isnan(summary[key]) for key in ("r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "ess_tail_min", "jump"))
+        assert all(
+            math.isnan(summary[key])
+            for key in (
+                "r_hat_max",
+                "r_hat_median",
+                "ess_bulk_min",
+                "ess_bulk_median",
+                "ess_tail_min",
+                "jump",
+            )
+        )
 
 
 def test_the_draws_before_a_divergence_are_kept(monkeypatch):
@@ -162,7 +204,11 @@ def test_the_draws_before_a_divergence_are_kept(monkeypatch):
 
     monkeypatch.setattr(victim, "_evaluate", dying)
     with pytest.raises(DivergedError, match="this error's `run`") as raised:
-        nw.sample(victim, KERNEL, **settings(num_draws=500, num_warmup=0, thin=1, warm_start=None, adapt=None))
+        nw.sample(
+            victim,
+            KERNEL,
+            **settings(num_draws=500, num_warmup=0, thin=1, warm_start=None, adapt=None),
+        )
     assert raised.value.run.draws.shape[2] >= 7
     assert not raised.value.run.complete
 

@@ -9,7 +9,13 @@ from noisewalk.errors import ConfigError, StoreError
 from noisewalk.store import RunStore, open_store
 from noisewalk.types import Info, State
 
-SPEC = {"prior": "toy", "kernel": {"name": "mala", "step_size": 0.1}, "limits": [1, 2], "bad": float("nan"), "num_draws": 3}
+SPEC = {
+    "prior": "toy",
+    "kernel": {"name": "mala", "step_size": 0.1},
+    "limits": [1, 2],
+    "bad": float("nan"),
+    "num_draws": 3,
+}
 
 
 def make(folder, spec=SPEC, chains=2, **options):
@@ -18,7 +24,11 @@ def make(folder, spec=SPEC, chains=2, **options):
 
 def one_draw(store):
     flags = torch.ones(2, dtype=torch.bool)
-    store.append(State(torch.ones(2, 2), torch.ones(2, 3), torch.ones(2), torch.ones(2, 2)), Info(torch.ones(2), flags, ~flags), {"n": 1})
+    store.append(
+        State(torch.ones(2, 2), torch.ones(2, 3), torch.ones(2), torch.ones(2, 2)),
+        Info(torch.ones(2), flags, ~flags),
+        {"n": 1},
+    )
 
 
 @pytest.fixture
@@ -45,7 +55,9 @@ def test_the_same_specification_goes_on(run):
         with make(run) as store:
             assert store.cursor() == (1, {"n": 1})
     assert json.loads((run / "spec.json").read_text())["kernel"] == SPEC["kernel"]
-    assert {k: v for k, v in open_store(run).spec.items() if k != "bad"} == {k: v for k, v in SPEC.items() if k != "bad"}
+    assert {k: v for k, v in open_store(run).spec.items() if k != "bad"} == {
+        k: v for k, v in SPEC.items() if k != "bad"
+    }
 
 
 def test_another_specification_is_refused_key_by_key(run):
@@ -61,10 +73,16 @@ def test_another_specification_is_refused_key_by_key(run):
 
 def test_a_long_value_is_shown_where_it_differs(tmp_path):
     run = tmp_path / "fresh"
-    there, here = (f"Target({'map, ' * 100}sigma_y={sigma}, {'more, ' * 100})" for sigma in (0.1, 0.25))
+    there, here = (
+        f"Target({'map, ' * 100}sigma_y={sigma}, {'more, ' * 100})" for sigma in (0.1, 0.25)
+    )
     with make(run, {**SPEC, "target": there}):
         pass
-    refused(run, r"target is \.\.\..{20}1, more, .*\.\.\. there, \.\.\..{20}25, more, .*\.\.\. here; give", spec={**SPEC, "target": here})
+    refused(
+        run,
+        r"target is \.\.\..{20}1, more, .*\.\.\. there, \.\.\..{20}25, more, .*\.\.\. here; give",
+        spec={**SPEC, "target": here},
+    )
 
 
 def test_free_keys_may_change_and_reopen_a_complete_run(run):
@@ -99,7 +117,11 @@ def test_without_resume_an_existing_run_is_left_alone(run):
     refused(run, "--resume", resume=False)
 
 
-@pytest.mark.parametrize("left", [None, [], [".lock"], [".lock", "spec.json.tmp"], ["spec.json"], [".lock", "run.zarr.tmp/x"]], ids=str)
+@pytest.mark.parametrize(
+    "left",
+    [None, [], [".lock"], [".lock", "spec.json.tmp"], ["spec.json"], [".lock", "run.zarr.tmp/x"]],
+    ids=str,
+)
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_folder_killed_before_its_specification_starts(tmp_path, left, resume):
     folder = tmp_path / "a" / "b"
@@ -111,7 +133,12 @@ def test_a_folder_killed_before_its_specification_starts(tmp_path, left, resume)
     with make(folder, resume=resume) as store:
         assert store.cursor() == (0, None)
         one_draw(store)
-    assert sorted(p.name for p in folder.iterdir()) == [".lock", "run.zarr", "spec.json", "state-1.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        ".lock",
+        "run.zarr",
+        "spec.json",
+        "state-1.safetensors",
+    ]
 
 
 def test_a_cut_specification_starts_again_but_never_over_draws(run):
@@ -156,7 +183,9 @@ def test_what_the_system_refuses_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("noisewalk.run_folder.os.open", no)
-    with pytest.raises(StoreError, match=r"^cannot use .*: Permission denied; give a folder that can be written$"):
+    with pytest.raises(
+        StoreError, match=r"^cannot use .*: Permission denied; give a folder that can be written$"
+    ):
         make(tmp_path)
 
 
@@ -182,7 +211,16 @@ def test_another_format_is_refused(run):
             open_store(run)
 
 
-@pytest.mark.parametrize("victim", ["run.zarr/zarr.json", "run.zarr/x/c.0.0.0.0", "run.zarr/nll/c.0.0.0", "state-1.safetensors", "spec.json"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "run.zarr/zarr.json",
+        "run.zarr/x/c.0.0.0.0",
+        "run.zarr/nll/c.0.0.0",
+        "state-1.safetensors",
+        "spec.json",
+    ],
+)
 def test_damage_is_named(run, victim):
     def both():
         with pytest.raises(StoreError, match=re.escape(victim)):
@@ -213,7 +251,13 @@ def test_arrays_of_different_lengths_are_damage(run):
 
 @pytest.mark.parametrize(
     "options",
-    [{"spec": {"format": 1}}, {"spec": {"f": print}}, {"chains": 0}, {"draws_per_segment": 0}, {"extras": ("a/b",)}],
+    [
+        {"spec": {"format": 1}},
+        {"spec": {"f": print}},
+        {"chains": 0},
+        {"draws_per_segment": 0},
+        {"extras": ("a/b",)},
+    ],
     ids=str,
 )
 def test_impossible_arguments_are_refused(tmp_path, options):

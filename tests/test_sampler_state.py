@@ -9,8 +9,28 @@ from safetensors.torch import load_file
 from noisewalk.errors import ConfigError, StoreError
 from noisewalk.sampler_state import decode, encode
 
-FLOATS = [0.1, -0.0, 5e-324, 1.7976931348623157e308, math.inf, -math.inf, math.nan, struct.unpack("<d", b"\x01\x00\x00\x00\x00\x00\xf4\xff")[0]]
-DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8]
+FLOATS = [
+    0.1,
+    -0.0,
+    5e-324,
+    1.7976931348623157e308,
+    math.inf,
+    -math.inf,
+    math.nan,
+    struct.unpack("<d", b"\x01\x00\x00\x00\x00\x00\xf4\xff")[0],
+]
+DTYPES = [
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.complex64,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+]
 
 
 def write(path, state):
@@ -27,7 +47,9 @@ def test_floats_come_back_bit_by_bit(tmp_path):
 def test_tensors_come_back_bit_by_bit_whatever_their_layout(tmp_path, dtype):
     base = torch.arange(12).reshape(3, 4).to(dtype)
     tensors = [base, base.T, base[1:, ::2], base[0, 0], base[:0]]
-    back = decode(write(tmp_path / "s", {"odd": torch.ones(3, dtype=torch.uint8), "tensors": tensors}))["tensors"]
+    back = decode(
+        write(tmp_path / "s", {"odd": torch.ones(3, dtype=torch.uint8), "tensors": tensors})
+    )["tensors"]
     for got, want in zip(back, tensors, strict=True):
         assert got.dtype == want.dtype
         assert got.shape == want.shape
@@ -41,7 +63,12 @@ def test_special_values_of_tensors_come_back_bit_by_bit(tmp_path):
 
 
 def test_structure_and_types_come_back(tmp_path):
-    state = {"a": {}, "b": [1, True, None, "é\n", 2**70, -3], "c": ({"tensor": "no", "float": 1.0}, []), "dict": {"dict": (1.5,)}}
+    state = {
+        "a": {},
+        "b": [1, True, None, "é\n", 2**70, -3],
+        "c": ({"tensor": "no", "float": 1.0}, []),
+        "dict": {"dict": (1.5,)},
+    }
     back = decode(write(tmp_path / "s", state))
     assert back == state
     assert repr(back) == repr(state)  # equality takes True for 1
@@ -56,12 +83,29 @@ def test_a_saved_state_does_not_follow_the_file(tmp_path):
 
 
 def test_the_safetensors_package_reads_the_file(tmp_path):
-    path = write(tmp_path / "s", {"flag": torch.ones(1, dtype=torch.bool), "v": torch.arange(3.0), "w": torch.ones(2, dtype=torch.float64)})
+    path = write(
+        tmp_path / "s",
+        {
+            "flag": torch.ones(1, dtype=torch.bool),
+            "v": torch.arange(3.0),
+            "w": torch.ones(2, dtype=torch.float64),
+        },
+    )
     assert torch.equal(load_file(path)["1"], torch.arange(3.0))
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1, 2}, 1j, {1: 2}, torch.zeros(1, dtype=torch.complex128), torch.zeros(2).to_sparse(), SimpleNamespace(a=1)], ids=str
+    "value",
+    [
+        object(),
+        {1, 2},
+        1j,
+        {1: 2},
+        torch.zeros(1, dtype=torch.complex128),
+        torch.zeros(2).to_sparse(),
+        SimpleNamespace(a=1),
+    ],
+    ids=str,
 )
 def test_other_values_are_refused_by_name(value):
     with pytest.raises(ConfigError, match=r"state\['deep'\]\[0\]"):

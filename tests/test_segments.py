@@ -8,21 +8,36 @@ import zarr
 
 from noisewalk.errors import ConfigError, StoreError
 from noisewalk.run_folder import layout_of
-from noisewalk.segments import DTYPES, Segmented, SegmentWriter, document, dtype_name, to_bytes, write_file
+from noisewalk.segments import (
+    DTYPES,
+    Segmented,
+    SegmentWriter,
+    document,
+    dtype_name,
+    to_bytes,
+    write_file,
+)
 
 FLOAT = torch.arange(24.0).reshape(2, 3, 4) - 5
 
 
 def test_metadata_is_what_zarr_itself_writes(tmp_path):
-    arrays = {name: Segmented(tmp_path / name, 2, 3, shape, kind, 4) for name, shape, kind in (("x", (4, 5), "float32"), ("ok", (), "bool"))}
+    arrays = {
+        name: Segmented(tmp_path / name, 2, 3, shape, kind, 4)
+        for name, shape, kind in (("x", (4, 5), "float32"), ("ok", (), "bool"))
+    }
     docs = {name: array.document(7) for name, array in arrays.items()}
     docs |= {kind: document((2, 3), (2, 3), kind, ("a", "b")) for kind in DTYPES}
     docs["scalar"] = document((), (), "int64", ())
     for name, doc in docs.items():
         (tmp_path / name).mkdir()
         write_file(tmp_path / name / "zarr.json", [json.dumps(doc).encode()], durable=True)
-    (tmp_path / "zarr.json").write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}))
-    with warnings.catch_warnings(action="ignore"):  # consolidated metadata is not yet in the specification
+    (tmp_path / "zarr.json").write_text(
+        json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
+    )
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # consolidated metadata is not yet in the specification
         zarr.consolidate_metadata(tmp_path)
     theirs = json.loads((tmp_path / "zarr.json").read_text())["consolidated_metadata"]
     assert theirs.pop("metadata") == docs
@@ -40,14 +55,21 @@ def test_zarr_reads_the_values_of_every_dtype(tmp_path, kind):
         writer.write(draw, (values + draw).to(getattr(torch, kind)))
     writer.close()
     read = torch.from_numpy(zarr.open_array(tmp_path / "v", mode="r")[...])
-    assert torch.equal(read, torch.stack([values + draw for draw in range(3)], 1)[None].to(getattr(torch, kind)))
+    assert torch.equal(
+        read, torch.stack([values + draw for draw in range(3)], 1)[None].to(getattr(torch, kind))
+    )
 
 
 def test_the_document_says_everything_about_the_array(tmp_path):
     array = Segmented(tmp_path / "x", 2, 3, (4, 5), "float32", 4)
     doc = json.loads(json.dumps(array.document(7)))
     assert Segmented.from_document(array.folder, doc) == array
-    for wrong in ({**doc, "data_type": "float63"}, {**doc, "codecs": []}, {**doc, "shape": [2, 3]}, {}):
+    for wrong in (
+        {**doc, "data_type": "float63"},
+        {**doc, "codecs": []},
+        {**doc, "shape": [2, 3]},
+        {},
+    ):
         with pytest.raises((KeyError, ValueError, TypeError, IndexError)):
             Segmented.from_document(array.folder, wrong)
 

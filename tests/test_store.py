@@ -25,7 +25,9 @@ class Killed(BaseException):
 
 
 def make(folder, **options):
-    return RunStore.create_or_resume(folder, {"seed": 1}, IMAGES, CHAINS, Z, X, **{"draws_per_segment": 2, **options})
+    return RunStore.create_or_resume(
+        folder, {"seed": 1}, IMAGES, CHAINS, Z, X, **{"draws_per_segment": 2, **options}
+    )
 
 
 def draw(n):
@@ -33,7 +35,9 @@ def draw(n):
     row = torch.arange(ROWS)
     x = (1000 * n + 100 * row)[:, None, None] + torch.arange(12.0).reshape(X)
     z = -(1000 * n + 100 * row)[:, None] - torch.arange(5.0)
-    info = Info(acceptance_rate=(n + row) / 64, accepted=(n + row) % 2 == 0, diverging=(n + row) % 3 == 0)
+    info = Info(
+        acceptance_rate=(n + row) / 64, accepted=(n + row) % 2 == 0, diverging=(n + row) % 3 == 0
+    )
     return State(z, x, row / 3 + n, z + 1), info, sampler(n + 1), {"step_size": row / 7 + n}
 
 
@@ -45,11 +49,18 @@ def expected(num_draws):
     """Every array of the first draws, (image, chain, draw, ...)."""
     rows = [{**s._asdict(), **i._asdict(), **e} for s, i, _, e in map(draw, range(num_draws))]
     names = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size")
-    out = {k: torch.stack([r[k].reshape(IMAGES, CHAINS, *r[k].shape[1:]) for r in rows], 2) for k in names}
+    out = {
+        k: torch.stack([r[k].reshape(IMAGES, CHAINS, *r[k].shape[1:]) for r in rows], 2)
+        for k in names
+    }
     return {k: v if k in "xz" or v.dtype == torch.bool else v.double() for k, v in out.items()}
 
 
-def check(folder, num_draws, names=("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size")):
+def check(
+    folder,
+    num_draws,
+    names=("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size"),
+):
     """Our reader and xarray see exactly these draws, and the state that belongs to them."""
     stored = open_store(folder)
     assert stored.num_draws == num_draws
@@ -93,7 +104,9 @@ def test_draws_come_back_bit_by_bit_with_named_axes(tmp_path):
     with xarray.open_zarr(tmp_path / "run.zarr") as data:
         assert data["x"].dims == ("image", "chain", "draw", "x_0", "x_1")
         assert data["z"].dims == ("image", "chain", "draw", "z_0")
-        assert {data[k].dims for k in ("nll", "acceptance_rate", "accepted", "diverging", "step_size")} == {("image", "chain", "draw")}
+        assert {
+            data[k].dims for k in ("nll", "acceptance_rate", "accepted", "diverging", "step_size")
+        } == {("image", "chain", "draw")}
         assert data.attrs == {"num_draws": 5, "serial": 5, "complete": False, "format": 1}
 
 
@@ -117,11 +130,15 @@ def test_each_arrays_own_metadata_follows_when_a_segment_is_full_at_close_and_at
 
 def test_special_values_and_float_types_keep_their_bits(tmp_path):
     for dtype, bits in ((torch.float16, torch.int16), (torch.float64, torch.int64)):
-        special = torch.tensor([float("nan"), float("inf"), -float("inf"), -0.0, 1e-7], dtype=dtype).view(bits)
+        special = torch.tensor(
+            [float("nan"), float("inf"), -float("inf"), -0.0, 1e-7], dtype=dtype
+        ).view(bits)
         z = (special + torch.tensor([1, 0, 0, 0, 0], dtype=bits)).view(dtype).repeat(ROWS, 1)
         with make(tmp_path / str(bits), dtype=dtype) as store:
             state, info, extra, _ = draw(0)
-            store.append(State(z, state.x.to(dtype), torch.full((ROWS,), float("nan")), z), info, extra)
+            store.append(
+                State(z, state.x.to(dtype), torch.full((ROWS,), float("nan")), z), info, extra
+            )
         arrays = open_store(store.folder).arrays
         assert torch.equal(arrays["z"][...].view(bits), z.view(bits).reshape(IMAGES, CHAINS, 1, 5))
         assert arrays["nll"][...].isnan().all()
@@ -130,7 +147,9 @@ def test_special_values_and_float_types_keep_their_bits(tmp_path):
 
 def test_rows_may_need_gradients_or_have_any_layout(tmp_path):
     state, info, extra, extras = draw(0)
-    odd = state._replace(x=state.x.mT.contiguous().mT.requires_grad_(), z=state.z.repeat_interleave(2, -1)[:, ::2])
+    odd = state._replace(
+        x=state.x.mT.contiguous().mT.requires_grad_(), z=state.z.repeat_interleave(2, -1)[:, ::2]
+    )
     with make(tmp_path) as store:
         store.append(odd, info, extra, extras)
     check(tmp_path, 1)
@@ -182,7 +201,10 @@ def test_fixed_arrays_that_do_not_fit_are_refused(tmp_path, name, shape, dims):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x": torch.zeros(ROWS, 4, 3)}, r"x of a draw is float32 \(6, 4, 3\), but .* holds float32 \(6, 3, 4\)"),
+        (
+            {"x": torch.zeros(ROWS, 4, 3)},
+            r"x of a draw is float32 \(6, 4, 3\), but .* holds float32 \(6, 3, 4\)",
+        ),
         ({"z": torch.zeros(ROWS, *Z, dtype=torch.float64)}, "z of a draw is float64"),
         ({"nll": torch.zeros(ROWS - 1)}, r"nll of a draw is float64 \(5,\)"),
     ],
@@ -206,7 +228,11 @@ def test_a_closed_store_refuses_and_closes_again(tmp_path):
     store = make(tmp_path)
     store.close()
     store.close()
-    for write in (lambda: store.append(*draw(0)), lambda: store.checkpoint({}), store.mark_complete):
+    for write in (
+        lambda: store.append(*draw(0)),
+        lambda: store.checkpoint({}),
+        store.mark_complete,
+    ):
         with pytest.raises(StoreError, match="closed"):
             write()
 
@@ -265,7 +291,8 @@ def test_durable_writes_the_same_files(tmp_path):
 
 
 def mortal(monkeypatch, lives):
-    """Kill the process, as far as the disk can tell, at the call number `lives` that changes it: half of it is done, and nothing after it."""
+    """Kill the process, as far as the disk can tell, at the call number `lives` that changes it:
+    half of it is done, and nothing after it."""
     count = 0
 
     def wrap(name, half):
@@ -309,7 +336,10 @@ def test_a_kill_at_any_moment_loses_at_most_the_draw_in_flight(tmp_path, monkeyp
     assert 50 < lives < 999
 
 
-@pytest.mark.parametrize(("code", "reason"), [(errno.ENOSPC, "no space left on the disk"), (errno.EIO, "Input/output error")])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(errno.ENOSPC, "no space left on the disk"), (errno.EIO, "Input/output error")],
+)
 @pytest.mark.parametrize("call", ["pwrite", "replace", "ftruncate"])
 def test_when_the_disk_is_full_the_draws_so_far_are_safe(tmp_path, monkeypatch, call, code, reason):
     def full(*_):
@@ -320,7 +350,10 @@ def test_when_the_disk_is_full_the_draws_so_far_are_safe(tmp_path, monkeypatch, 
             store.append(*draw(n))
         with monkeypatch.context() as patch:
             patch.setattr(os, call, full)
-            with pytest.raises(StoreError, match=f"^cannot write to .*: {reason}; the 2 draws so far are safe: [^\n]*--resume$"):
+            with pytest.raises(
+                StoreError,
+                match=f"^cannot write to .*: {reason}; the 2 draws so far are safe: [^\n]*--resume$",
+            ):
                 store.append(*draw(2))
         check(tmp_path, 2)
         for n in range(2, 4):
@@ -365,8 +398,17 @@ for _ in range(8):
 
 def test_sigkill_leaves_a_run_that_goes_on_and_readers_never_see_half_a_draw(tmp_path):
     seed = random.SystemRandom().randrange(1 << 30)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "run"), str(seed)], env=env, stderr=subprocess.PIPE, text=True)
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "OMP_NUM_THREADS": "1",
+    }
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path / "run"), str(seed)],
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     lengths = []
     try:
         while writer.poll() is None:
@@ -386,12 +428,19 @@ def test_sigkill_leaves_a_run_that_goes_on_and_readers_never_see_half_a_draw(tmp
 
 
 def look(folder):
-    """The number of draws that xarray sees, after a look at the last segment's values and our own reader's."""
+    """The number of draws that xarray sees, after a look at the last segment's values and our own
+    reader's."""
     with xarray.open_zarr(folder / "run.zarr") as data:
         n = data.sizes["draw"]
         last = data.isel(draw=slice(max(0, n - 8), n))
         want = np.arange(max(0, n - 8), n)
-        for name, sign in (("x", -1), ("z", 1), ("nll", 1), ("acceptance_rate", 1), ("step_size", 1)):
+        for name, sign in (
+            ("x", -1),
+            ("z", 1),
+            ("nll", 1),
+            ("acceptance_rate", 1),
+            ("step_size", 1),
+        ):
             values = np.moveaxis(last[name].values, 2, -1)
             assert np.array_equal(values, np.broadcast_to(sign * want, values.shape)), name
         assert last["accepted"].values.all()
@@ -405,7 +454,12 @@ def test_states_of_running_and_absent_runs(tmp_path):
         open_store(tmp_path / "none")
     with make(tmp_path / "run") as store:
         stored = open_store(tmp_path / "run")
-        assert (stored.num_draws, stored.complete, stored.sampler, stored.spec) == (0, False, None, {"seed": 1})
+        assert (stored.num_draws, stored.complete, stored.sampler, stored.spec) == (
+            0,
+            False,
+            None,
+            {"seed": 1},
+        )
         assert stored.arrays["x"].shape == (IMAGES, CHAINS, 0, *X)
         assert stored.arrays["x"][...].shape == (IMAGES, CHAINS, 0, *X)
         assert "num_draws=0" in repr(stored)

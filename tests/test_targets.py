@@ -1,6 +1,8 @@
-r"""The hand computation: Phi(z) = z + a sin z, A(x) = M x, so with h = M Phi(z) and observed entries O
+r"""The hand computation: Phi(z) = z + a sin z, A(x) = M x, so with h = M Phi(z) and observed
+entries O
 
-L = sum_O (y - h)^2 / (2 sigma^2) + log sigma + log(2 pi) / 2,  grad = (1 + a cos z) * M_O^T (h - y)_O / sigma^2,  J = M diag(1 + a cos z).
+L = sum_O (y - h)^2 / (2 sigma^2) + log sigma + log(2 pi) / 2,  grad = (1 + a cos z) * M_O^T (h -
+y)_O / sigma^2,  J = M diag(1 + a cos z).
 """
 
 import math
@@ -38,7 +40,15 @@ class Matrix:
 
 def target(images=2, observed=None, microbatch=None, differentiable=True, own=None, nfe=1):
     phi = nw.maps.Warp((4,), AMPLITUDE, nfe=nfe)
-    return nw.NoisePosterior(phi, Matrix(own), nw.likelihoods.Gaussian(SIGMA), draw(images, 3, seed=2), observed, microbatch, differentiable)
+    return nw.NoisePosterior(
+        phi,
+        Matrix(own),
+        nw.likelihoods.Gaussian(SIGMA),
+        draw(images, 3, seed=2),
+        observed,
+        microbatch,
+        differentiable,
+    )
 
 
 def by_hand(z, y, observed):
@@ -64,7 +74,12 @@ def test_the_state_is_the_hand_computation_image_major(observed):
 
 @pytest.mark.parametrize("observed", [None, OBSERVED])
 def test_the_jacobian_products_are_the_hand_computation(observed):
-    posterior, z, v, w = target(observed=observed), draw(4, 4, seed=4), draw(4, 4, seed=5), draw(4, 3, seed=6)
+    posterior, z, v, w = (
+        target(observed=observed),
+        draw(4, 4, seed=4),
+        draw(4, 4, seed=5),
+        draw(4, 3, seed=6),
+    )
     mean, jvp, vjp = posterior.linearize(z)
     slope = 1 + AMPLITUDE * torch.cos(z)
     torch.testing.assert_close(mean, (z + AMPLITUDE * torch.sin(z)) @ MATRIX.T, **EXACT)
@@ -124,7 +139,9 @@ def test_what_is_not_observed_is_never_read(value):
     y = draw(2, 3, seed=2)
     hidden = ~(OBSERVED & own)
     plain = target(observed=OBSERVED, own=own)
-    spoilt = nw.NoisePosterior(plain.phi, plain.operator, plain.likelihood, torch.where(hidden, value, y), OBSERVED)
+    spoilt = nw.NoisePosterior(
+        plain.phi, plain.operator, plain.likelihood, torch.where(hidden, value, y), OBSERVED
+    )
     assert (spoilt.y[hidden] == 0).all()
     for one, other in zip(plain(z), spoilt(z), strict=True):
         assert torch.equal(one, other)
@@ -145,7 +162,10 @@ def test_the_mask_is_the_operators_and_the_gaps():
 
 
 def test_a_mask_may_be_broadcast_over_the_images():
-    assert target(observed=torch.tensor([[True, False, True]])).observed.tolist() == [[True, False, True]] * 2
+    assert (
+        target(observed=torch.tensor([[True, False, True]])).observed.tolist()
+        == [[True, False, True]] * 2
+    )
     assert target(observed=torch.tensor([[True], [True]])).num_observed.tolist() == [3, 3]
 
 
@@ -153,7 +173,9 @@ def test_a_mask_may_be_broadcast_over_the_images():
 def test_several_images_equal_each_image_alone(chains):
     together, z = target(3), draw(3 * chains, 4, seed=11)
     for image in range(3):
-        alone = nw.NoisePosterior(together.phi, together.operator, together.likelihood, together.y[image : image + 1])
+        alone = nw.NoisePosterior(
+            together.phi, together.operator, together.likelihood, together.y[image : image + 1]
+        )
         rows = slice(image * chains, (image + 1) * chains)
         for one, other in zip(together(z), alone(z[rows]), strict=True):
             torch.testing.assert_close(one[rows], other, **EXACT)
@@ -163,14 +185,23 @@ def test_several_images_equal_each_image_alone(chains):
 def test_chi2_is_the_whitened_residual_per_observed_entry():
     posterior, x = target(observed=OBSERVED), draw(4, 4, seed=12)
     residual = ((x @ MATRIX.T - posterior.y[[0, 0, 1, 1]]) / SIGMA) ** 2
-    expected = torch.stack([residual[0].mean(), residual[1].mean(), residual[2, [0, 2]].mean(), residual[3, [0, 2]].mean()])
+    expected = torch.stack(
+        [
+            residual[0].mean(),
+            residual[1].mean(),
+            residual[2, [0, 2]].mean(),
+            residual[3, [0, 2]].mean(),
+        ]
+    )
     torch.testing.assert_close(posterior.chi2(x), expected, **EXACT)
 
 
 def test_chi2_is_near_one_where_the_operator_explains_the_measurement():
     shape = (4000,)
     y = nw.likelihoods.Gaussian(SIGMA).sample(torch.zeros(1, *shape), noise.rows(5, 1))
-    posterior = nw.NoisePosterior(nw.maps.Warp(shape), torch.nn.Identity(), nw.likelihoods.Gaussian(SIGMA), y)
+    posterior = nw.NoisePosterior(
+        nw.maps.Warp(shape), torch.nn.Identity(), nw.likelihoods.Gaussian(SIGMA), y
+    )
     assert abs(float(posterior.chi2(torch.zeros(1, *shape))) - 1) < 5 * math.sqrt(2 / 4000)
 
 
@@ -179,11 +210,15 @@ def test_a_target_without_gradients_says_so_by_zeros():
         return torch.round(x.detach() @ MATRIX.T)
 
     y = draw(1, 3, seed=2)
-    posterior = nw.NoisePosterior(nw.maps.Warp((4,)), rounded, nw.likelihoods.Gaussian(SIGMA), y, differentiable=False)
+    posterior = nw.NoisePosterior(
+        nw.maps.Warp((4,)), rounded, nw.likelihoods.Gaussian(SIGMA), y, differentiable=False
+    )
     state, z = posterior(draw(5, 4)), draw(5, 4)
     assert (state.grad == 0).all()
     assert state.grad.shape == state.z.shape
-    torch.testing.assert_close(state.nll, posterior.likelihood.nll(rounded(posterior.phi(z)), y.expand(5, 3)), **EXACT)
+    torch.testing.assert_close(
+        state.nll, posterior.likelihood.nll(rounded(posterior.phi(z)), y.expand(5, 3)), **EXACT
+    )
     with pytest.raises(ConfigError, match="needs gradients"):
         nw.sample(posterior, nw.Langevin(0.1), num_draws=1, progress=False)
 
@@ -197,37 +232,60 @@ def test_a_state_is_not_tied_to_the_z_it_was_made_from():
 
 def test_the_nll_is_summed_in_float64_whatever_the_network_computes_in():
     size, y = 4096, torch.full((1, 4096), 1e3)
-    posterior = nw.NoisePosterior(nw.maps.Warp((size,)), torch.nn.Identity(), nw.likelihoods.Gaussian(1.0), y)
+    posterior = nw.NoisePosterior(
+        nw.maps.Warp((size,)), torch.nn.Identity(), nw.likelihoods.Gaussian(1.0), y
+    )
     state = posterior(torch.zeros(1, size))
     assert state.nll.dtype == torch.float64
     assert state.grad.dtype == torch.float32
-    assert float(state.nll) == pytest.approx(size * (0.5e6 + 0.5 * math.log(2 * math.pi)), rel=1e-14)  # float32 keeps 7 digits
+    assert float(state.nll) == pytest.approx(
+        size * (0.5e6 + 0.5 * math.log(2 * math.pi)), rel=1e-14
+    )  # float32 keeps 7 digits
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"y": torch.zeros(2, 4)}, r"y has shape \(2, 4\), but A\(x\) of one image has shape \(3,\)"),
+        (
+            {"y": torch.zeros(2, 4)},
+            r"y has shape \(2, 4\), but A\(x\) of one image has shape \(3,\)",
+        ),
         ({"y": torch.zeros(3)}, r"give y\[None\]"),
         ({"y": torch.zeros(2, 3, dtype=torch.complex64)}, "view_as_real"),
         ({"observed": np.ones((2, 3), dtype=bool)}, "bool tensor.* ndarray"),
         ({"phi": torch.nn.Linear(4, 4)}, r"nw.maps.Generator.*got Linear"),
         ({"operator": 3}, "operator must be a function"),
-        ({"operator": lambda x: torch.fft.fft(x)[:, :3]}, "real tensor, got torch.complex64.*view_as_real"),
+        (
+            {"operator": lambda x: torch.fft.fft(x)[:, :3]},
+            "real tensor, got torch.complex64.*view_as_real",
+        ),
         ({"operator": lambda x: x[:, :3].detach().numpy()}, "real tensor, got ndarray"),
         ({"likelihood": 0.1}, r"likelihood must be such as .*got 0.1"),
-        ({"likelihood": nw.likelihoods.Gaussian(torch.ones(2))}, r"sigma_y of shape \(2,\) does not broadcast"),
+        (
+            {"likelihood": nw.likelihoods.Gaussian(torch.ones(2))},
+            r"sigma_y of shape \(2,\) does not broadcast",
+        ),
         ({"y": torch.tensor(0.0)}, r"y has shape \(\)"),
-        ({"y": torch.tensor([[0.0, float("nan"), float("inf")]])}, "2 entries that are not finite.*observed"),
+        (
+            {"y": torch.tensor([[0.0, float("nan"), float("inf")]])},
+            "2 entries that are not finite.*observed",
+        ),
         ({"observed": torch.ones(2, 3)}, "must be a bool tensor"),
         ({"observed": torch.ones(4, 3, dtype=torch.bool)}, "does not broadcast"),
-        ({"observed": torch.tensor([[True] * 3, [False] * 3])}, "nothing is observed in at least one image"),
+        (
+            {"observed": torch.tensor([[True] * 3, [False] * 3])},
+            "nothing is observed in at least one image",
+        ),
         ({"microbatch": 0}, "microbatch must be a positive number"),
         ({"microbatch": -2}, "microbatch must be a positive number"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_border(change, says):
-    whole = {"phi": nw.maps.Warp((4,)), "operator": Matrix(), "likelihood": nw.likelihoods.Gaussian(SIGMA)}
+    whole = {
+        "phi": nw.maps.Warp((4,)),
+        "operator": Matrix(),
+        "likelihood": nw.likelihoods.Gaussian(SIGMA),
+    }
     arguments = {**whole, "y": torch.zeros(2, 3), "observed": None, "microbatch": None, **change}
     with pytest.raises(ConfigError, match=says):
         nw.NoisePosterior(**arguments)
@@ -236,7 +294,10 @@ def test_what_does_not_fit_is_refused_at_the_border(change, says):
 def test_a_network_of_another_type_than_y_is_named():
     phi = nw.maps.Generator(torch.nn.Linear(4, 4).eval().requires_grad_(False), (4,), (4,))
     for y, ok in ((torch.zeros(1, 3), True), (torch.zeros(1, 3, dtype=torch.float64), False)):
-        posterior, z = nw.NoisePosterior(phi, Matrix(), nw.likelihoods.Gaussian(SIGMA), y), torch.zeros(2, 4, dtype=y.dtype)
+        posterior, z = (
+            nw.NoisePosterior(phi, Matrix(), nw.likelihoods.Gaussian(SIGMA), y),
+            torch.zeros(2, 4, dtype=y.dtype),
+        )
         if ok:
             assert posterior(z).nll.isfinite().all()
         else:
@@ -245,10 +306,16 @@ def test_a_network_of_another_type_than_y_is_named():
 
 
 def test_an_operator_that_cuts_the_gradient_is_named():
-    cut = {"operator": lambda x: x[:, :3].detach(), "likelihood": nw.likelihoods.Gaussian(SIGMA), "y": torch.zeros(1, 3)}
+    cut = {
+        "operator": lambda x: x[:, :3].detach(),
+        "likelihood": nw.likelihoods.Gaussian(SIGMA),
+        "y": torch.zeros(1, 3),
+    }
     with pytest.raises(ConfigError, match="differentiable=False"):
         nw.NoisePosterior(nw.maps.Warp((4,)), **cut)(torch.zeros(2, 4))
-    assert not nw.NoisePosterior(nw.maps.Warp((4,)), **cut, differentiable=False)(torch.zeros(2, 4)).grad.any()
+    assert not nw.NoisePosterior(nw.maps.Warp((4,)), **cut, differentiable=False)(
+        torch.zeros(2, 4)
+    ).grad.any()
 
 
 @pytest.mark.parametrize("rows", [0, 3])
@@ -261,8 +328,18 @@ def test_its_text_changes_with_everything_that_changes_the_posterior():
     base = target()
     same, texts = repr(target()), [repr(base)]
     texts.append(repr(target(observed=OBSERVED)))
-    for part in ({"phi": replace(base.phi, amplitude=0.5)}, {"likelihood": nw.likelihoods.Gaussian(0.4)}, {"y": base.y + 1e-9}):
-        pieces = {"phi": base.phi, "operator": base.operator, "likelihood": base.likelihood, "y": base.y, **part}
+    for part in (
+        {"phi": replace(base.phi, amplitude=0.5)},
+        {"likelihood": nw.likelihoods.Gaussian(0.4)},
+        {"y": base.y + 1e-9},
+    ):
+        pieces = {
+            "phi": base.phi,
+            "operator": base.operator,
+            "likelihood": base.likelihood,
+            "y": base.y,
+            **part,
+        }
         texts.append(repr(nw.NoisePosterior(**pieces)))
     assert same == texts[0]
     assert len(set(texts)) == len(texts)

@@ -16,7 +16,9 @@ def draw(*shape, seed=0):
 
 def target(size=5, seen=3, sigma=0.3):
     operator = nw.maps.Affine(draw(seen, size, seed=0))
-    return nw.NoisePosterior(nw.maps.Warp((size,), 0.6), operator, nw.likelihoods.Gaussian(sigma), draw(2, seen, seed=1))
+    return nw.NoisePosterior(
+        nw.maps.Warp((size,), 0.6), operator, nw.likelihoods.Gaussian(sigma), draw(2, seen, seed=1)
+    )
 
 
 def optimised(adam, posterior, z):
@@ -41,9 +43,15 @@ def test_every_row_is_torchs_adam_on_its_own(objective, betas):
             loss = loss + leaf.square().sum() / 2 if objective == "posterior" else loss
             (leaf.grad,) = torch.autograd.grad(loss, leaf)
             alone.step()
-        torch.testing.assert_close(found.state.z[row : row + 1], leaf.detach(), rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(found.m[row : row + 1], alone.state[leaf]["exp_avg"], rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(found.v[row : row + 1], alone.state[leaf]["exp_avg_sq"], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(
+            found.state.z[row : row + 1], leaf.detach(), rtol=1e-9, atol=1e-9
+        )
+        torch.testing.assert_close(
+            found.m[row : row + 1], alone.state[leaf]["exp_avg"], rtol=1e-9, atol=1e-9
+        )
+        torch.testing.assert_close(
+            found.v[row : row + 1], alone.state[leaf]["exp_avg_sq"], rtol=1e-9, atol=1e-9
+        )
 
 
 def test_the_first_step_moves_every_coordinate_by_the_learning_rate():
@@ -69,31 +77,48 @@ def test_no_step_is_the_initial_state():
 
 
 def wide_problem(size=2000, seen=200):
-    """Few measurements of many coordinates, as in inverse problems: x = z, y = the first coordinates."""
+    """Few measurements of many coordinates, as in inverse problems: x = z, y = the first
+    coordinates."""
     observed = torch.arange(size) < seen
     truth = draw(1, size, seed=4)
     y = torch.where(observed, truth + 0.1 * draw(1, size, seed=5), torch.nan)
-    return nw.NoisePosterior(nw.maps.Warp((size,), 0.0), torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), y, observed[None])
+    return nw.NoisePosterior(
+        nw.maps.Warp((size,), 0.0),
+        torch.nn.Identity(),
+        nw.likelihoods.Gaussian(0.1),
+        y,
+        observed[None],
+    )
 
 
 def test_the_likelihood_objective_keeps_the_norm_of_z_near_its_dimension_and_the_posterior_one_does_not():
     posterior, size = wide_problem(), 2000
     z = noise.rows(6, 1, 4).normal((size,), noise.INIT, torch.float64)
-    band = 5 * math.sqrt(2 / size) + 0.01  # chi-square of d numbers, of which a tenth is y with its noise
+    band = (
+        5 * math.sqrt(2 / size) + 0.01
+    )  # chi-square of d numbers, of which a tenth is y with its noise
     kept = optimised(Adam(300, 0.05, objective="likelihood"), posterior, z).state
     pulled = optimised(Adam(300, 0.05, objective="posterior"), posterior, z).state
     ratio = kept.z.square().sum(1) / size
     assert ((ratio - 1).abs() < band).all()
-    assert (pulled.z.square().sum(1) / size < 0.1 * (1 + 5 * math.sqrt(2 / 200)) + band).all()  # only the 200 measured coordinates are held away from 0
+    assert (
+        pulled.z.square().sum(1) / size < 0.1 * (1 + 5 * math.sqrt(2 / 200)) + band
+    ).all()  # only the 200 measured coordinates are held away from 0
     assert (posterior.chi2(kept.x) < 1e-2).all()  # it fits the noise too
 
 
 def test_the_posterior_objective_ends_at_the_mode():
     matrix, y = draw(3, 5, seed=7), draw(1, 3, seed=8)
-    posterior = nw.NoisePosterior(nw.maps.Affine(matrix), torch.nn.Identity(), nw.likelihoods.Gaussian(0.5), y)
-    mode = torch.linalg.solve(torch.eye(5, dtype=torch.float64) + matrix.T @ matrix / 0.25, matrix.T @ y[0] / 0.25)
+    posterior = nw.NoisePosterior(
+        nw.maps.Affine(matrix), torch.nn.Identity(), nw.likelihoods.Gaussian(0.5), y
+    )
+    mode = torch.linalg.solve(
+        torch.eye(5, dtype=torch.float64) + matrix.T @ matrix / 0.25, matrix.T @ y[0] / 0.25
+    )
     state = optimised(Adam(2000, 0.01, objective="posterior"), posterior, draw(2, 5, seed=9)).state
-    torch.testing.assert_close(state.z, mode.expand(2, 5), rtol=0, atol=0.01)  # Adam without decay ends within one learning rate
+    torch.testing.assert_close(
+        state.z, mode.expand(2, 5), rtol=0, atol=0.01
+    )  # Adam without decay ends within one learning rate
 
 
 class Cliff:
@@ -123,7 +148,10 @@ def test_a_row_of_nan_stays_alone():
     posterior, z = target(), draw(4, 5)
     spoilt = z.clone()
     spoilt[1] = torch.nan
-    whole, part = optimised(Adam(5), posterior, z).state, optimised(Adam(5), posterior, spoilt).state
+    whole, part = (
+        optimised(Adam(5), posterior, z).state,
+        optimised(Adam(5), posterior, spoilt).state,
+    )
     for row in (0, 2, 3):
         assert torch.equal(whole.z[row], part.z[row])
 
@@ -132,7 +160,9 @@ def test_it_goes_on_from_any_step():
     posterior, z, adam = target(), draw(2, 5), Adam(8)
     through = optimised(adam, posterior, z)
     state = optimised(Adam(3), posterior, z)
-    again = AdamState(State(*(part.clone() for part in state.state)), state.m.clone(), state.v.clone())
+    again = AdamState(
+        State(*(part.clone() for part in state.state)), state.m.clone(), state.v.clone()
+    )
     for k in range(4, 9):
         again = adam.step(again, posterior, k)
     assert torch.equal(again.state.z, through.state.z)

@@ -1,6 +1,7 @@
 """noisewalk: samples from p(x | y) by Markov chains in the noise space of a generative prior.
 
-The package is lazy: a name is imported when it is first used, and `noisewalk --help` imports no torch.
+The package is lazy: a name is imported when it is first used, and `noisewalk --help` imports no
+torch.
 """
 
 import importlib
@@ -27,12 +28,38 @@ _EXPORTS = {
     "open_run": "run",
     "Run": "run",
 }
-_MODULES = ("maps", "operators", "likelihoods", "baselines", "metrics", "diagnostics", "noise", "errors", "types", "priors", "inputs", "report")
+_MODULES = (
+    "maps",
+    "operators",
+    "likelihoods",
+    "baselines",
+    "metrics",
+    "diagnostics",
+    "noise",
+    "errors",
+    "types",
+    "priors",
+    "inputs",
+    "report",
+)
 
 __all__ = ["__version__", *_EXPORTS, *_MODULES]
 
 if TYPE_CHECKING:
-    from . import baselines, diagnostics, errors, inputs, likelihoods, maps, metrics, noise, operators, priors, report, types
+    from . import (
+        baselines,
+        diagnostics,
+        errors,
+        inputs,
+        likelihoods,
+        maps,
+        metrics,
+        noise,
+        operators,
+        priors,
+        report,
+        types,
+    )
     from .adapt import DualAveraging
     from .experiments.calibrate import calibrate
     from .priors.load import list_priors, load_prior

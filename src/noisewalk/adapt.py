@@ -1,15 +1,19 @@
-r"""Step-size adaptation by dual averaging: acceptance is driven to its target during the warm-up, per image.
+r"""Step-size adaptation by dual averaging: acceptance is driven to its target during the warm-up,
+per image.
 
 With $H_k$ the running error of the acceptance (averaged over the image's chains),
 $$\ln \tau_{k+1} = \mu - \frac{\sqrt k}{\gamma} \bar H_k, \qquad \bar H_k = \Big(1 - \frac1{k+t_0}\Big) \bar H_{k-1} + \frac1{k+t_0} (\delta - \alpha_k),$$
 $$\ln \bar\tau_k = k^{-\kappa} \ln \tau_k + (1 - k^{-\kappa}) \ln \bar\tau_{k-1}.$$
 No step exceeds `largest`. The averaged step is used after the warm-up.
 
-An unadjusted kernel has no acceptance to adapt to. Euler-Maruyama on a Gaussian of precision h multiplies an offset by $1 - \tau h$ a step, so it is
-stable for $\tau < 2 / h$, with the stationary variance $2 / (h (2 - \tau h))$ instead of $1 / h$; `largest_stable_step` takes h from the curvature.
+An unadjusted kernel has no acceptance to adapt to. Euler-Maruyama on a Gaussian of precision h
+multiplies an offset by $1 - \tau h$ a step, so it is stable for $\tau < 2 / h$, with the stationary
+variance $2 / (h (2 - \tau h))$ instead of $1 / h$; `largest_stable_step` takes h from the
+curvature.
 
-References: Hoffman and Gelman, The No-U-Turn Sampler, 2014, section 3.2; Roberts and Tweedie, Exponential convergence of Langevin distributions and
-their discrete approximations, 1996 (stability of the unadjusted scheme).
+References: Hoffman and Gelman, The No-U-Turn Sampler, 2014, section 3.2; Roberts and Tweedie,
+Exponential convergence of Langevin distributions and their discrete approximations, 1996 (stability
+of the unadjusted scheme).
 """
 
 import math
@@ -46,8 +50,13 @@ class DualAveraging:
     def __post_init__(self) -> None:
         if not 0.0 < self.target_accept < 1.0:
             raise ConfigError(f"target_accept must lie in (0, 1), got {self.target_accept}")
-        if not (0.0 < self.gamma < math.inf and 0.0 <= self.t0 < math.inf and 0.0 < self.kappa <= 1.0):
-            raise ConfigError(f"gamma must be positive, t0 at least 0 and kappa in (0, 1], got {self.gamma}, {self.t0} and {self.kappa}")
+        if not (
+            0.0 < self.gamma < math.inf and 0.0 <= self.t0 < math.inf and 0.0 < self.kappa <= 1.0
+        ):
+            raise ConfigError(
+                f"gamma must be positive, t0 at least 0 and kappa in (0, 1], got {self.gamma}, "
+                f"{self.t0} and {self.kappa}"
+            )
         if not self.largest > 0.0:
             raise ConfigError(f"largest must be positive, got {self.largest}")
 
@@ -62,7 +71,14 @@ class DualAveraging:
             (4, N) float64: mu, ln tau, ln of the averaged tau, H.
         """
         log_step = torch.as_tensor(step_size, dtype=torch.float64).log().expand(num_images).clone()
-        return torch.stack([log_step + torch.log(torch.tensor(10.0, dtype=torch.float64)), log_step, log_step, torch.zeros_like(log_step)])
+        return torch.stack(
+            [
+                log_step + torch.log(torch.tensor(10.0, dtype=torch.float64)),
+                log_step,
+                log_step,
+                torch.zeros_like(log_step),
+            ]
+        )
 
     def update(self, adaptation: Tensor, acceptance_rate: Tensor, k: int) -> Tensor:
         """One update.
@@ -109,10 +125,12 @@ class DualAveraging:
 
 
 def largest_stable_step(preconditioner: LowRank, fraction: float = 0.5) -> Tensor:
-    r"""A step for Euler-Maruyama without adjustment, from the top curvature eigenvalue: $\tau = 2 f / (1 + \lambda_{max})$.
+    r"""A step for Euler-Maruyama without adjustment, from the top curvature eigenvalue:
+    $\tau = 2 f / (1 + \lambda_{max})$.
 
-    On a Gaussian posterior with this H the scheme is stable below f = 1, and the variance of its stiffest direction comes out 1 / (1 - f) times too large:
-    twice at one half, all other directions less. A heuristic: elsewhere than where H was taken, the curvature may be larger.
+    On a Gaussian posterior with this H the scheme is stable below f = 1, and the variance of its
+    stiffest direction comes out 1 / (1 - f) times too large: twice at one half, all other
+    directions less. A heuristic: elsewhere than where H was taken, the curvature may be larger.
 
     Arguments:
         preconditioner: H = I + U Lambda U^T from `gauss_newton`; a rank of 1 is enough.
@@ -124,9 +142,19 @@ def largest_stable_step(preconditioner: LowRank, fraction: float = 0.5) -> Tenso
     Raises:
         ConfigError: fraction outside (0, 1), or a preconditioner of another kind.
     """
-    if not isinstance(preconditioner, LowRank):  # the mean of a band may be far below the largest eigenvalue
-        raise ConfigError(f"the largest curvature is read from a low-rank Gaussian, got {type(preconditioner).__name__}: give nw.gauss_newton(..., rank=1)")
+    if not isinstance(
+        preconditioner, LowRank
+    ):  # the mean of a band may be far below the largest eigenvalue
+        raise ConfigError(
+            "the largest curvature is read from a low-rank Gaussian, got "
+            f"{type(preconditioner).__name__}: give nw.gauss_newton(..., rank=1)"
+        )
     if not 0.0 < fraction < 1.0:
-        raise ConfigError(f"fraction must lie in (0, 1), got {fraction}: at 1 the unadjusted scheme is no longer stable")
-    top = torch.nn.functional.pad(preconditioner.eigenvalues.to(torch.float64), (0, 1)).amax(1)  # the pad: rank 0 means curvature 0
+        raise ConfigError(
+            f"fraction must lie in (0, 1), got {fraction}: at 1 the unadjusted scheme is no "
+            "longer stable"
+        )
+    top = torch.nn.functional.pad(preconditioner.eigenvalues.to(torch.float64), (0, 1)).amax(
+        1
+    )  # the pad: rank 0 means curvature 0
     return 2.0 * fraction / (1.0 + top)

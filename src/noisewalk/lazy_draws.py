@@ -1,5 +1,6 @@
-"""Stored draws that index like a tensor: an index is narrowed to the draws and the corner of them that it needs, and only those
-bytes of the mapped segments (`segments.py`) are read; what remains of the index is applied by torch, with torch's meaning.
+"""Stored draws that index like a tensor: an index is narrowed to the draws and the corner of them
+that it needs, and only those bytes of the mapped segments (`segments.py`) are read; what remains of
+the index is applied by torch, with torch's meaning.
 """
 
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ class LazyDraws:
         return self[...].numpy().astype(dtype or self._array.dtype, copy=False)
 
     def blocks(self, max_bytes: int = 1 << 26) -> Iterator[Tensor]:
-        """All draws in order, in blocks (image, chain, some draws, *shape) of at most `max_bytes`, but at least one draw."""
+        """All draws in order, in blocks (image, chain, some draws, *shape) of at most `max_bytes`,
+        but at least one draw."""
         step = max(1, max_bytes // self._array.slab)
         for start in range(0, self.shape[DRAW], step):
             yield self[:, :, start : start + step]
@@ -72,23 +74,43 @@ class LazyDraws:
                 break
             segment, first = divmod(int(draws[places[0]]), array.length)
             local = draws[places] - segment * array.length
-            others[DRAW] = slice(first, first + len(local)) if local[-1] - first == len(local) - 1 else local.tolist()
+            others[DRAW] = (
+                slice(first, first + len(local))
+                if local[-1] - first == len(local) - 1
+                else local.tolist()
+            )
             try:
-                chunk = np.memmap(array.path(segment), array.numpy_dtype, "r", shape=(array.length, array.images, array.chains, *array.shape))
+                chunk = np.memmap(
+                    array.path(segment),
+                    array.numpy_dtype,
+                    "r",
+                    shape=(array.length, array.images, array.chains, *array.shape),
+                )
             except (OSError, ValueError) as error:
                 raise StoreError(f"cannot read {array.path(segment)}: {error}") from error
-            out.numpy()[:, :, places[0] : places[-1] + 1] = np.moveaxis(chunk, 0, DRAW)[tuple(others)]
+            out.numpy()[:, :, places[0] : places[-1] + 1] = np.moveaxis(chunk, 0, DRAW)[
+                tuple(others)
+            ]
         return out
 
 
 def _expand(index: Any, shape: torch.Size) -> list[Item]:
     """One item per axis (None: a new axis); masks become index tensors, the ellipsis slices."""
     items = [_item(i) for i in (index if isinstance(index, tuple) else (index,))]
-    width = [i.ndim if isinstance(i, Tensor) and i.dtype == torch.bool else 0 if i is None or i is Ellipsis else 1 for i in items]
+    width = [
+        i.ndim
+        if isinstance(i, Tensor) and i.dtype == torch.bool
+        else 0
+        if i is None or i is Ellipsis
+        else 1
+        for i in items
+    ]
     missing = len(shape) - sum(width)
     gaps = sum(i is Ellipsis for i in items)
     if missing < 0 or gaps > 1:
-        raise IndexError(f"too many indices for shape {tuple(shape)}: got {sum(width)} and {gaps} ellipses")
+        raise IndexError(
+            f"too many indices for shape {tuple(shape)}: got {sum(width)} and {gaps} ellipses"
+        )
     out: list[Item] = []
     axis = 0
     for item, used in zip([*items, *([] if gaps else [Ellipsis])], [*width, 0], strict=False):
@@ -97,7 +119,10 @@ def _expand(index: Any, shape: torch.Size) -> list[Item]:
             used = missing
         elif isinstance(item, Tensor) and item.dtype == torch.bool:
             if tuple(item.shape) != tuple(shape[axis : axis + used]):
-                raise IndexError(f"a mask of shape {tuple(item.shape)} does not fit axis {axis} of shape {tuple(shape)}")
+                raise IndexError(
+                    f"a mask of shape {tuple(item.shape)} does not fit axis {axis} of shape "
+                    f"{tuple(shape)}"
+                )
             out.extend(item.nonzero(as_tuple=True))
         else:
             out.append(item)
@@ -109,7 +134,11 @@ def _item(item: Any) -> Item | EllipsisType:
     if item is None or item is Ellipsis or isinstance(item, slice):
         return item
     values = torch.as_tensor(item).cpu()
-    wrong = values.dtype.is_floating_point or values.dtype.is_complex or (values.dtype == torch.bool and values.ndim == 0)
+    wrong = (
+        values.dtype.is_floating_point
+        or values.dtype.is_complex
+        or (values.dtype == torch.bool and values.ndim == 0)
+    )
     if wrong and values.numel():
         raise IndexError(f"indices are integers, slices, masks, ... or None; got {item!r}")
     if values.dtype == torch.bool:

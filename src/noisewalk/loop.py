@@ -1,7 +1,8 @@
-"""The sampling loop: warm start, warm-up with adaptation, draws; a generator that can stop and go on bitwise anywhere.
+"""The sampling loop: warm start, warm-up with adaptation, draws; a generator that can stop and go
+on bitwise anywhere.
 
-Transition t (counted over warm-up and draws) uses the keyed noise of step 1 + t, the initial z that of step 0, so the loop's
-state is its tensors and counters alone.
+Transition t (counted over warm-up and draws) uses the keyed noise of step 1 + t, the initial z that
+of step 0, so the loop's state is its tensors and counters alone.
 """
 
 import time
@@ -57,7 +58,9 @@ class Tick(NamedTuple):
 class Sink(Protocol):
     """Where the loop puts draws and its own state: a store on disk or in memory."""
 
-    def append(self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, Tensor]) -> None:
+    def append(
+        self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, Tensor]
+    ) -> None:
         """Commit one draw with the loop's state."""
         ...
 
@@ -94,7 +97,9 @@ class _Position:
     @classmethod
     def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Position":
         tensors = {k: v.to(device) for k, v in packed["state"].items()}
-        moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in packed.items()}
+        moved: dict[str, Any] = {
+            k: v.to(device) if isinstance(v, Tensor) else v for k, v in packed.items()
+        }
         if packed["preconditioner"] is not None:
             moved["preconditioner"] = {k: v.to(device) for k, v in packed["preconditioner"].items()}
         return cls(**{**moved, "state": State(**tensors)})
@@ -120,7 +125,11 @@ def run_loop(target: Any, plan: Plan, sink: Sink) -> Iterator[Tick]:
     here = _start(target, rows) if packed is None else _Position.unpack(packed, target.y.device)
     before = (here.seconds, here.nfe if packed is not None else 0)
     saved = time.monotonic()
-    total = (plan.warm_start.num_steps if plan.warm_start else 0) + plan.num_warmup + plan.num_draws * plan.thin
+    total = (
+        (plan.warm_start.num_steps if plan.warm_start else 0)
+        + plan.num_warmup
+        + plan.num_draws * plan.thin
+    )
 
     def account() -> None:
         here.seconds = before[0] + time.monotonic() - started
@@ -145,7 +154,9 @@ def run_loop(target: Any, plan: Plan, sink: Sink) -> Iterator[Tick]:
         info = _transition(here, target, plan, rows)
         checkpoint()
         yield tick("warm-up", float(info.acceptance_rate.mean()))
-    block: list[Info] = []  # the transitions since the last draw: a run that goes on does so from a draw
+    block: list[
+        Info
+    ] = []  # the transitions since the last draw: a run that goes on does so from a draw
     while here.transitions < plan.num_warmup + plan.num_draws * plan.thin:
         block.append(_transition(here, target, plan, rows))
         account()
@@ -161,16 +172,20 @@ def _start(target: Any, rows: keyed.Noise) -> _Position:
     state = target(z)
     if lost := (~finite_rows(state)).nonzero().flatten().tolist():
         chains = len(z) // target.num_images
-        where = ", ".join(f"image {k // chains} chain {k % chains}" for k in lost[:MOST_NAMED]) + (", ..." if len(lost) > MOST_NAMED else "")
+        where = ", ".join(f"image {k // chains} chain {k % chains}" for k in lost[:MOST_NAMED]) + (
+            ", ..." if len(lost) > MOST_NAMED else ""
+        )
         raise DivergedError(
-            f"the target or its gradient is not finite at the initial z of {len(lost)} of {len(z)} chains ({where}): check the operator, sigma_y and y "
+            f"the target or its gradient is not finite at the initial z of {len(lost)} of "
+            f"{len(z)} chains ({where}): check the operator, sigma_y and y "
             "for values that are not finite or far out of range, or start from another seed"
         )
     return _Position(state)
 
 
 def _joined(block: list[Info]) -> Info:
-    """What happened between two draws: the mean acceptance, and whether any transition was accepted or diverged."""
+    """What happened between two draws: the mean acceptance, and whether any transition was accepted
+    or diverged."""
     rates, accepted, diverging = (torch.stack(values) for values in zip(*block, strict=True))
     return Info(rates.mean(0), accepted.any(0), diverging.any(0))
 
@@ -180,7 +195,9 @@ def _warm_start(here: _Position, target: Any, adam: Adam) -> Iterator[None]:
         _, here.m, here.v = adam.start(here.state)
     while here.adam_steps < adam.num_steps:
         here.adam_steps += 1
-        here.state, here.m, here.v = adam.step(AdamState(here.state, here.m, here.v), target, here.adam_steps)
+        here.state, here.m, here.v = adam.step(
+            AdamState(here.state, here.m, here.v), target, here.adam_steps
+        )
         yield
     here.m = here.v = None  # no longer needed: every draw is stored with the loop's state
 
@@ -188,7 +205,9 @@ def _warm_start(here: _Position, target: Any, adam: Adam) -> Iterator[None]:
 def _kernel(here: _Position, plan: Plan) -> Any:
     changes: dict[str, Any] = {}
     if here.preconditioner is not None:
-        changes["preconditioner"] = (LowRank if "basis" in here.preconditioner else Spectral)(**here.preconditioner)
+        changes["preconditioner"] = (LowRank if "basis" in here.preconditioner else Spectral)(
+            **here.preconditioner
+        )
     if plan.adapt is not None and here.adaptation is not None:
         step = plan.adapt.final if here.transitions >= plan.num_warmup else plan.adapt.current
         changes["step_size"] = step(here.adaptation)
@@ -210,7 +229,8 @@ def adapted_kernel(packed: dict[str, Any], plan: Plan, device: torch.device) -> 
 
 
 def _refresh(here: _Position, target: Any, plan: Plan) -> None:
-    """Compute the preconditioner at the present states and let the step size adapt to it from where it is."""
+    """Compute the preconditioner at the present states and let the step size adapt to it from where
+    it is."""
     if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):
         return
     step = getattr(_kernel(here, plan), "step_size", None)
@@ -236,13 +256,20 @@ def _transition(here: _Position, target: Any, plan: Plan, rows: keyed.Noise) -> 
     here.dead_for = here.dead_for + 1 if bool(info.diverging.all()) else 0
     if here.dead_for >= PATIENCE:
         raise DivergedError(
-            f"every chain has diverged in each of the last {PATIENCE} transitions, up to number {here.transitions} (all {len(info.diverging)} rows); "
-            "the draws before that are kept (in the run's folder, or in memory as this error's `run`): use a smaller step size or adjust=True"
+            f"every chain has diverged in each of the last {PATIENCE} transitions, up to "
+            f"number {here.transitions} (all {len(info.diverging)} rows); "
+            "the draws before that are kept (in the run's folder, or in memory as this error's "
+            "`run`): use a smaller step size or adjust=True"
         )
     return info
 
 
 def _extras(here: _Position, target: Any, plan: Plan) -> dict[str, Tensor]:
     count = here.state.z.shape[0]
-    step = torch.as_tensor(getattr(_kernel(here, plan), "step_size", torch.nan), dtype=torch.float64).reshape(-1)
-    return {"chi2": target.chi2(here.state.x), "step_size": step.repeat_interleave(count // step.shape[0])}
+    step = torch.as_tensor(
+        getattr(_kernel(here, plan), "step_size", torch.nan), dtype=torch.float64
+    ).reshape(-1)
+    return {
+        "chi2": target.chi2(here.state.x),
+        "step_size": step.repeat_interleave(count // step.shape[0]),
+    }

@@ -16,7 +16,9 @@ class MemoryStore:
         self._draws: list[dict[str, Tensor]] = []
         self.sampler: dict[str, Any] | None = None
 
-    def append(self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, Tensor]) -> None:
+    def append(
+        self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, Tensor]
+    ) -> None:
         """Keep one draw."""
         values = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict(), **extras}
         self._draws.append({k: v.reshape(*self._rows, *v.shape[1:]) for k, v in values.items()})

@@ -1,7 +1,7 @@
 r"""Keyed noise: every random number is a pure function of (seed, image, chain, step, slot).
 
-Philox4x32-10, vectorised over the rows: the key is (seed, slot), the counter (block, step, chain, image). Two output words
-give two uniforms $u_1, u_2$ in (0, 1) and by Box and Muller two normals
+Philox4x32-10, vectorised over the rows: the key is (seed, slot), the counter (block, step, chain,
+image). Two output words give two uniforms $u_1, u_2$ in (0, 1) and by Box and Muller two normals
 $$\sqrt{-2 \ln u_1} \cos 2 \pi u_2, \qquad \sqrt{-2 \ln u_1} \sin 2 \pi u_2 .$$
 No state, no global generator: resuming, sharding and batch size cannot change the noise.
 
@@ -24,7 +24,9 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 INIT, PROPOSAL, ACCEPT, SIMULATE, FROZEN, MASK, JITTER, PROBE = range(8)
 
 
-def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def philox(
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Philox4x32-10 on int64 tensors that hold 32-bit words.
 
     Arguments:
@@ -37,8 +39,16 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int])
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]  # the product wraps modulo 2^64: its bits are still right
-        c0, c1, c2, c3 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK
+        p0, p1 = (
+            c0 * _MULTIPLIERS[0],
+            c2 * _MULTIPLIERS[1],
+        )  # the product wraps modulo 2^64: its bits are still right
+        c0, c1, c2, c3 = (
+            ((p1 >> 32) & _MASK) ^ c1 ^ k0,
+            p1 & _MASK,
+            ((p0 >> 32) & _MASK) ^ c3 ^ k1,
+            p0 & _MASK,
+        )
         k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
     return c0, c1, c2, c3
 
@@ -74,7 +84,9 @@ class Noise:
         """
         return replace(self, step=step)
 
-    def normal(self, shape: tuple[int, ...], slot: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    def normal(
+        self, shape: tuple[int, ...], slot: int, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
         """Standard normal numbers.
 
         Arguments:
@@ -113,10 +125,14 @@ class Noise:
         block = torch.arange(blocks, device=self.image.device).expand(rows, blocks)
         step = torch.full_like(block, self.step)
         chain, image = self.chain[:, None].expand_as(block), self.image[:, None].expand_as(block)
-        return philox((block, step, chain, image), (self.seed & _MASK, (self.seed >> 32) | (slot << 24)))
+        return philox(
+            (block, step, chain, image), (self.seed & _MASK, (self.seed >> 32) | (slot << 24))
+        )
 
 
-def rows(seed: int, num_images: int, num_chains: int = 1, device: torch.device | str = "cpu") -> Noise:
+def rows(
+    seed: int, num_images: int, num_chains: int = 1, device: torch.device | str = "cpu"
+) -> Noise:
     """Noise for num_images x num_chains rows, image-major.
 
     Arguments:

@@ -1,4 +1,5 @@
-"""A restoration problem: a prior, an operator, a likelihood and a measurement, simulated from a clean image or the user's own."""
+"""A restoration problem: a prior, an operator, a likelihood and a measurement, simulated from a
+clean image or the user's own."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class Problem:
         observed: bool, shape of y: gaps on top of the operator's own; None for none.
         value_range: what -1 and 1 stand for in the user's file.
         source: where the image or measurement came from.
-        simulated_by: the likelihood that y was drawn from where it is another one, its level unknown to the sampler.
+        simulated_by: the likelihood that y was drawn from where it is another one, its level
+            unknown to the sampler.
     """
 
     title: str
@@ -74,7 +76,9 @@ class Problem:
         Returns:
             The target.
         """
-        return NoisePosterior(self.phi, self.operator, self.likelihood, self.y, self.observed, microbatch)
+        return NoisePosterior(
+            self.phi, self.operator, self.likelihood, self.y, self.observed, microbatch
+        )
 
     def to(self, dtype: torch.dtype) -> Problem:
         """The problem in another precision.
@@ -85,22 +89,40 @@ class Problem:
         Returns:
             A copy.
         """
-        return replace(self, y=self.y.to(dtype), truth=None if self.truth is None else self.truth.to(dtype))
+        return replace(
+            self, y=self.y.to(dtype), truth=None if self.truth is None else self.truth.to(dtype)
+        )
 
     def doubts(self) -> list[str]:
         """What makes the value range look wrong, a phrase each; empty if nothing does."""
         seen = observed_of(self.operator, tuple(self.phi.data_shape))  # type: ignore[attr-defined]
-        kept = torch.ones_like(self.y, dtype=torch.bool) if self.observed is None else self.observed.expand_as(self.y)
+        kept = (
+            torch.ones_like(self.y, dtype=torch.bool)
+            if self.observed is None
+            else self.observed.expand_as(self.y)
+        )
         y = self.y[kept if seen is None else kept & seen.to(kept.device)]
         low, high = self.value_range.low, self.value_range.high
         found = []
         filled = 0.5 * float(y.max() - y.min())
         if self.truth is None and filled < NARROW:
-            found.append(f"the measurement fills {100 * filled:.2g} % of {low:g} to {high:g}: is that its --range LO HI?")
+            found.append(
+                f"the measurement fills {100 * filled:.2g} % of {low:g} to {high:g}: is that "
+                "its --range LO HI?"
+            )
         elif self.value_range == UNSCALED and not isinstance(self.likelihood, Poisson):
-            pixels = self.truth if self.truth is not None else y if self._measures_black_as_black() else None
+            pixels = (
+                self.truth
+                if self.truth is not None
+                else y
+                if self._measures_black_as_black()
+                else None
+            )
             if pixels is not None and (pixels < DARKEST).double().mean() < 0.01:
-                found.append("floats are taken as -1 (black) to 1 (white), and these have no dark half: if 0 is black, give --range 0 1")
+                found.append(
+                    "floats are taken as -1 (black) to 1 (white), and these have no dark half: "
+                    "if 0 is black, give --range 0 1"
+                )
         return found
 
     def _measures_black_as_black(self) -> bool:
@@ -115,7 +137,11 @@ class Problem:
             "prior": self.prior_name,
             "operator": self.operator_text,
             "likelihood": text_of(self.likelihood),
-            **({"sigma_y": self.likelihood.sigma_y} if isinstance(self.likelihood, Gaussian) else {}),
+            **(
+                {"sigma_y": self.likelihood.sigma_y}
+                if isinstance(self.likelihood, Gaussian)
+                else {}
+            ),
             **({"simulated_by": repr(self.simulated_by)} if self.simulated_by is not None else {}),
             "value_range": [self.value_range.low, self.value_range.high],
             "source": self.source,
@@ -152,8 +178,24 @@ def simulated(
     """
     A = parse(operator, prior.shape)
     with torch.no_grad():
-        y = (simulated_by or likelihood).sample(A(images), keyed.rows(seed, len(images), device=images.device), observed_of(A, prior.shape))
-    return Problem(f"{source}: {operator}", prior.name, phi, operator, likelihood, y, images, None, value_range, source, simulated_by)
+        y = (simulated_by or likelihood).sample(
+            A(images),
+            keyed.rows(seed, len(images), device=images.device),
+            observed_of(A, prior.shape),
+        )
+    return Problem(
+        f"{source}: {operator}",
+        prior.name,
+        phi,
+        operator,
+        likelihood,
+        y,
+        images,
+        None,
+        value_range,
+        source,
+        simulated_by,
+    )
 
 
 def from_image(
@@ -176,7 +218,8 @@ def from_image(
         phi: its map.
         operator: text for `operators.parse`.
         likelihood: text for `likelihoods.parse`, in the file's unit.
-        sigma_y: noise level of "gaussian" in the file's unit; for "unknown", of the measurement that is simulated and not told to the sampler.
+        sigma_y: noise level of "gaussian" in the file's unit; for "unknown", of the measurement
+            that is simulated and not told to the sampler.
         value_range: None takes the file's type's range.
         fit: how to bring another size to the prior's.
         seed: of the measurement noise.
@@ -192,8 +235,13 @@ def from_image(
     chosen = parse_likelihood(likelihood, None if hidden else sigma_y, unit)
     source = parse_likelihood("gaussian", sigma_y, unit) if hidden else None
     if isinstance(chosen, UnknownGaussian) and chosen.concentration < 1 and source is None:
-        raise ConfigError("a measurement of unknown noise level is simulated at the level of --sigma-y, which the sampler is not told: give --sigma-y")
-    return simulated(prior, phi, operator, chosen, image[None].to(device), value_range, path.name, seed, source)
+        raise ConfigError(
+            "a measurement of unknown noise level is simulated at the level of --sigma-y, "
+            "which the sampler is not told: give --sigma-y"
+        )
+    return simulated(
+        prior, phi, operator, chosen, image[None].to(device), value_range, path.name, seed, source
+    )
 
 
 def from_measurement(
@@ -214,7 +262,8 @@ def from_measurement(
         prior: the prior.
         phi: its map.
         operator: text for `operators.parse`.
-        likelihood: text for `likelihoods.parse`, in the file's unit; under "poisson" y is taken as counts, whatever the range.
+        likelihood: text for `likelihoods.parse`, in the file's unit; under "poisson" y is taken as
+            counts, whatever the range.
         sigma_y: noise level of "gaussian" in the file's unit.
         value_range: None takes the file's type's range, for counts (-1, 1).
         missing: "nan", a number, or a mask file; None for no gaps.
@@ -226,8 +275,21 @@ def from_measurement(
     A = parse(operator, prior.shape)
     counts = isinstance(parse_likelihood(likelihood, sigma_y), Poisson)
     shape = output_shape_of(A, prior.shape)
-    y, observed, read_as = load_measurement(path, shape, UNSCALED if counts else value_range, missing, observed_of(A, prior.shape))
+    y, observed, read_as = load_measurement(
+        path, shape, UNSCALED if counts else value_range, missing, observed_of(A, prior.shape)
+    )
     bounds = value_range or read_as
     gaps = None if observed is None else observed[None].to(device)
     chosen = parse_likelihood(likelihood, sigma_y, bounds.half)
-    return Problem(f"{path.name}: {operator}", prior.name, phi, operator, chosen, y[None].to(device), None, gaps, bounds, path.name)
+    return Problem(
+        f"{path.name}: {operator}",
+        prior.name,
+        phi,
+        operator,
+        chosen,
+        y[None].to(device),
+        None,
+        gaps,
+        bounds,
+        path.name,
+    )

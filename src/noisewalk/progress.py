@@ -1,4 +1,5 @@
-"""The progress of a long run: on a terminal a bar with phase, ETA, network calls, acceptance; in a log a line a minute."""
+"""The progress of a long run: on a terminal a bar with phase, ETA, network calls, acceptance; in a
+log a line a minute."""
 
 import sys
 import time
@@ -26,7 +27,14 @@ def show(ticks: Iterator[Tick], enabled: bool) -> Iterator[Tick]:
     if not enabled or not console.is_terminal:
         yield from _logged(ticks) if enabled else ticks
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description:>10}"),
@@ -43,9 +51,19 @@ def show(ticks: Iterator[Tick], enabled: bool) -> Iterator[Tick]:
         task = bar.add_task("start", total=None, cost="")
         for tick in ticks:
             if tick.acceptance_rate == tick.acceptance_rate:  # not NaN
-                rate = tick.acceptance_rate if rate is None else 0.95 * rate + 0.05 * tick.acceptance_rate
+                rate = (
+                    tick.acceptance_rate
+                    if rate is None
+                    else 0.95 * rate + 0.05 * tick.acceptance_rate
+                )
             accepting = "" if rate is None else f"acceptance {rate:.2f}"
-            bar.update(task, description=tick.phase, completed=tick.done, total=tick.total, cost=f"NFE {tick.nfe:,} {accepting}")
+            bar.update(
+                task,
+                description=tick.phase,
+                completed=tick.done,
+                total=tick.total,
+                cost=f"NFE {tick.nfe:,} {accepting}",
+            )
             yield tick
 
 
@@ -54,6 +72,14 @@ def _logged(ticks: Iterator[Tick]) -> Iterator[Tick]:
     for tick in ticks:
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            accepting = "" if tick.acceptance_rate != tick.acceptance_rate else f"  acceptance {tick.acceptance_rate:.2f}"
-            print(f"{tick.phase}: {tick.done:,} of {tick.total:,}  NFE {tick.nfe:,}{accepting}", file=sys.stderr, flush=True)
+            accepting = (
+                ""
+                if tick.acceptance_rate != tick.acceptance_rate
+                else f"  acceptance {tick.acceptance_rate:.2f}"
+            )
+            print(
+                f"{tick.phase}: {tick.done:,} of {tick.total:,}  NFE {tick.nfe:,}{accepting}",
+                file=sys.stderr,
+                flush=True,
+            )
         yield tick

@@ -1,4 +1,5 @@
-"""Readable representations: an object prints as the call that makes it, a tensor as its shape and a hash of its content."""
+"""Readable representations: an object prints as the call that makes it, a tensor as its shape and a
+hash of its content."""
 
 import hashlib
 from dataclasses import fields
@@ -17,8 +18,9 @@ def describe(value: Any) -> str:
         value: anything that a map, operator, likelihood or kernel is made of.
 
     Returns:
-        The text; tensors, arrays and modules by shape and the first 8 hex digits of the SHA-256 of their content, functions by that of their code and of
-        what they hold. What a function calls is known by name alone.
+        The text; tensors, arrays and modules by shape and the first 8 hex digits of the SHA-256 of
+        their content, functions by that of their code and of what they hold. What a function calls
+        is known by name alone.
     """
     import torch
 
@@ -30,7 +32,9 @@ def describe(value: Any) -> str:
         return f"array{list(value.shape)}#{hashlib.sha256(f'{value.dtype}'.encode() + value.tobytes()).hexdigest()[:8]}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(describe(v) for v in value) + "]"
-    if type(value).__repr__ is object.__repr__ or (callable(value) and hasattr(value, "__qualname__")):
+    if type(value).__repr__ is object.__repr__ or (
+        callable(value) and hasattr(value, "__qualname__")
+    ):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}{_held(value)}"
     return repr(value)
 
@@ -54,10 +58,16 @@ def readable(cls: type[T]) -> type[T]:
 
 
 def _held(value: Any) -> str:
-    """What tells one function or instance from another of the same name: its code, what it closes over, its attributes."""
+    """What tells one function or instance from another of the same name: its code, what it closes
+    over, its attributes."""
     cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
     owner = [value.__self__] if isinstance(value, MethodType) else []
-    held = [*cells, *(getattr(value, "__defaults__", None) or ()), *getattr(value, "__dict__", {}).values(), *owner]
+    held = [
+        *cells,
+        *(getattr(value, "__defaults__", None) or ()),
+        *getattr(value, "__dict__", {}).values(),
+        *owner,
+    ]
     code = getattr(value, "__code__", None)
     if code is None and not held:
         return ""
@@ -71,13 +81,22 @@ def _held(value: Any) -> str:
 
 def _is_array(value: Any) -> bool:
     """Whether a value is a numpy array of numbers, without the import."""
-    return hasattr(value, "__array_interface__") and getattr(value, "ndim", 0) > 0 and value.dtype.kind != "O"
+    return (
+        hasattr(value, "__array_interface__")
+        and getattr(value, "ndim", 0) > 0
+        and value.dtype.kind != "O"
+    )
 
 
 def _code(code: CodeType) -> bytes:
     """What a function does, functions inside it included: instructions, names and constants."""
     plain = repr([c for c in code.co_consts if not isinstance(c, CodeType)])
-    return code.co_code + repr(code.co_names).encode() + plain.encode() + b"".join(_code(c) for c in code.co_consts if isinstance(c, CodeType))
+    return (
+        code.co_code
+        + repr(code.co_names).encode()
+        + plain.encode()
+        + b"".join(_code(c) for c in code.co_consts if isinstance(c, CodeType))
+    )
 
 
 def _digest(tensors: list[Any], text: str = "") -> str:

@@ -11,7 +11,15 @@ from .samplers.smc import Ladder
 from .tempering import smc_stored
 
 
-def restore(problem: Problem, plan: Plan | Ladder, out: Path, command: str, resume: bool = False, microbatch: int | None = None, progress: bool = True) -> Run:
+def restore(
+    problem: Problem,
+    plan: Plan | Ladder,
+    out: Path,
+    command: str,
+    resume: bool = False,
+    microbatch: int | None = None,
+    progress: bool = True,
+) -> Run:
     """Draw posterior samples of a problem into a folder and write its report.
 
     Arguments:
@@ -30,7 +38,10 @@ def restore(problem: Problem, plan: Plan | Ladder, out: Path, command: str, resu
         StoreError: the folder is in use, or not writable.
     """
     target = problem.target(microbatch)
-    arrays = {name: value[None].expand(target.num_images, *value.shape) for name, value in held_by(problem.operator).items()}
+    arrays = {
+        name: value[None].expand(target.num_images, *value.shape)
+        for name, value in held_by(problem.operator).items()
+    }
     if problem.truth is not None:
         arrays["truth"] = problem.truth
     facts = problem.facts()

@@ -31,8 +31,10 @@ class Run:
     """Draws and what they cost; the leading axes of every array are (image, chain, draw).
 
     Arguments:
-        arrays: by name, tensors or lazy arrays: x, z, nll, acceptance_rate, accepted, diverging, step_size, chi2. For draws of another sampler x alone
-            will do, `Run({"x": draws}, nfe, seconds)`: the summary's other numbers are then NaN, and ArviZ gets what is there.
+        arrays: by name, tensors or lazy arrays: x, z, nll, acceptance_rate, accepted, diverging,
+            step_size, chi2. For draws of another sampler x alone will do,
+            `Run({"x": draws}, nfe, seconds)`: the summary's other numbers are then NaN, and ArviZ
+            gets what is there.
         nfe: network calls of all rows, warm start, warm-up and rejected moves included.
         seconds: wall time.
         thin: transitions per kept draw.
@@ -41,10 +43,12 @@ class Run:
         y: (image, *y) measurement.
         num_observed: (image,) observed entries of each measurement.
         log_evidence: (image,) for tempered SMC, else None.
-        memory: (image,) for tempered SMC, else None: how much the particles' places after their moves have to do with where resampling put them, as a
-            correlation, at the worst temperature; 0 when they have forgotten.
-        log_evidence_error: (image,) for tempered SMC, else None: standard error of log_evidence, from how many of the first particles have descendants;
-            from about 0.5 on it says only that the error is large.
+        memory: (image,) for tempered SMC, else None: how much the particles' places after their
+            moves have to do with where resampling put them, as a correlation, at the worst
+            temperature; 0 when they have forgotten.
+        log_evidence_error: (image,) for tempered SMC, else None: standard error of log_evidence,
+            from how many of the first particles have descendants; from about 0.5 on it says only
+            that the error is large.
     """
 
     arrays: Mapping[str, Any]
@@ -61,8 +65,13 @@ class Run:
 
     def __repr__(self) -> str:
         images, chains, draws = self.draws.shape[:3]
-        there = f"{images} images, {chains} chains, {draws} draws of shape {tuple(self.draws.shape[3:])}"
-        return f"Run({there}, {self.nfe:,} network calls{'' if self.complete else ', not complete'})"
+        there = (
+            f"{images} images, {chains} chains, {draws} draws of shape "
+            f"{tuple(self.draws.shape[3:])}"
+        )
+        return (
+            f"Run({there}, {self.nfe:,} network calls{'' if self.complete else ', not complete'})"
+        )
 
     @property
     def draws(self) -> Any:
@@ -81,7 +90,8 @@ class Run:
 
     @property
     def lp(self) -> Tensor:
-        """(image, chain, draw) log posterior density in noise space up to a constant, -nll - |z|^2 / 2."""
+        """(image, chain, draw) log posterior density in noise space up to a constant, -nll - |z|^2
+        / 2."""
         return -self.nll - 0.5 * self.z.to(torch.float64).flatten(3).square().sum(-1)
 
     @property
@@ -103,13 +113,23 @@ class Run:
         from .diagnostics.chains import image_diagnostics
 
         num_images, num_chains, num_draws = self.draws.shape[:3]
-        per_image = [image_diagnostics(self.draws[i]) for i in range(num_images)] if num_draws else []
+        per_image = (
+            [image_diagnostics(self.draws[i]) for i in range(num_images)] if num_draws else []
+        )
 
         def worst(key: str, pick: Any) -> float:
-            return float(pick(torch.tensor([d[key] for d in per_image]))) if per_image else float("nan")  # NaN where one image has it
+            return (
+                float(pick(torch.tensor([d[key] for d in per_image])))
+                if per_image
+                else float("nan")
+            )  # NaN where one image has it
 
         def average(key: str) -> float:
-            return float(self.arrays[key][...].to(torch.float64).mean()) if num_draws and key in self.arrays else float("nan")
+            return (
+                float(self.arrays[key][...].to(torch.float64).mean())
+                if num_draws and key in self.arrays
+                else float("nan")
+            )
 
         step = average("step_size")
         return {
@@ -121,7 +141,9 @@ class Run:
             "nfe_per_draw": self.nfe / max(1, num_images * num_chains * num_draws),
             "seconds": self.seconds,
             "acceptance_rate": average("acceptance_rate"),
-            "divergences": int(self.arrays["diverging"][...].sum()) if num_draws and "diverging" in self.arrays else 0,
+            "divergences": int(self.arrays["diverging"][...].sum())
+            if num_draws and "diverging" in self.arrays
+            else 0,
             "r_hat_max": worst("r_hat_max", torch.max),
             "r_hat_median": worst("r_hat_median", torch.max),
             "ess_bulk_min": worst("ess_bulk_min", torch.min),
@@ -131,17 +153,24 @@ class Run:
             "step_size": step,
             "langevin_time": num_draws * self.thin * step,
             "log_evidence": None if self.log_evidence is None else float(self.log_evidence.sum()),
-            **({} if self.log_evidence_error is None else {"log_evidence_error": float(self.log_evidence_error.square().sum().sqrt())}),
+            **(
+                {}
+                if self.log_evidence_error is None
+                else {"log_evidence_error": float(self.log_evidence_error.square().sum().sqrt())}
+            ),
             **({} if self.memory is None else {"memory": float(self.memory.max())}),
             "chi2": average("chi2"),
-            "z_norm2_per_dim": float(self.z.to(torch.float64).square().mean()) if num_draws and "z" in self.arrays else float("nan"),
+            "z_norm2_per_dim": float(self.z.to(torch.float64).square().mean())
+            if num_draws and "z" in self.arrays
+            else float("nan"),
         }
 
     def to_arviz(self) -> Any:
         """The run as ArviZ sees it.
 
         Returns:
-            xarray.DataTree with posterior (x, z with dims chain, draw, image, ...), sample_stats and observed_data.
+            xarray.DataTree with posterior (x, z with dims chain, draw, image, ...), sample_stats
+            and observed_data.
 
         Raises:
             MissingExtraError: arviz-base is not installed.
@@ -156,7 +185,11 @@ class Run:
         def chains_first(name: str) -> Any:
             return self.arrays[name][...].movedim(0, 2).cpu().numpy()
 
-        stats = {k: chains_first(k) for k in ("acceptance_rate", "accepted", "diverging", "step_size") if k in self.arrays}
+        stats = {
+            k: chains_first(k)
+            for k in ("acceptance_rate", "accepted", "diverging", "step_size")
+            if k in self.arrays
+        }
         if {"nll", "z"} <= self.arrays.keys():
             stats["lp"] = self.lp.movedim(0, 2).cpu().numpy()
         there = [name for name in ("x", "z") if name in self.arrays]
@@ -174,10 +207,14 @@ class Run:
         draws = self.draws
         count = draws.shape[1] * draws.shape[2]
         if count == 0:
-            raise ConfigError("the run has no draws yet: there is no mean and no standard deviation")
+            raise ConfigError(
+                "the run has no draws yet: there is no mean and no standard deviation"
+            )
         total, centre = 0.0, draws[:, :1, 0].to(torch.float64)
         square: Any = 0.0
-        for k in range(draws.shape[2]):  # one draw at a time: a stored run may be larger than memory
+        for k in range(
+            draws.shape[2]
+        ):  # one draw at a time: a stored run may be larger than memory
             x = draws[:, :, k].to(torch.float64) - centre
             total, square = total + x.sum(1), square + x.square().sum(1)
         mean: Any = total / count
@@ -201,11 +238,12 @@ def sample(
 ) -> Run:
     """Draw from the posterior in noise space and map the draws to data.
 
-    With a kernel, "auto" means no adaptation and no warm-up: it runs as given. Without one, the kernel is HMC around the
-    Gauss-Newton Gaussian, its step adapted per image and its preconditioner refreshed over a warm-up; where the target has no
-    gradient it is elliptical slice sampling. Cost in network calls: (1 + K + e (num_warmup + thin num_draws)) x rows x phi.nfe,
-    K the warm start's steps and e the kernel's evaluations a transition (8 by default, 5 where phi takes two calls), and about 1 + 4 k a row for each
-    preconditioner of k probe vectors.
+    With a kernel, "auto" means no adaptation and no warm-up: it runs as given. Without one, the
+    kernel is HMC around the Gauss-Newton Gaussian, its step adapted per image and its
+    preconditioner refreshed over a warm-up; where the target has no gradient it is elliptical slice
+    sampling. Cost in network calls: (1 + K + e (num_warmup + thin num_draws)) x rows x phi.nfe, K
+    the warm start's steps and e the kernel's evaluations a transition (8 by default, 5 where phi
+    takes two calls), and about 1 + 4 k a row for each preconditioner of k probe vectors.
 
     Arguments:
         target: the posterior, usually a `NoisePosterior`.
@@ -217,21 +255,35 @@ def sample(
         warm_start: Adam's settings; "auto" is `Adam()`; None starts at z ~ N(0, I).
         adapt: step-size adaptation during the warm-up.
         seed: of all noise, 0 to 2^56 - 1.
-        store: folder of a run on disk; if it holds this very run, sampling goes on where it stopped, also with more draws. A map, operator or likelihood that
-            was changed meanwhile is refused. `nw.report.build_report(store)` makes the page.
+        store: folder of a run on disk; if it holds this very run, sampling goes on where it
+            stopped, also with more draws. A map, operator or likelihood that was changed meanwhile
+            is refused. `nw.report.build_report(store)` makes the page.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
-        refresh: when the warm-up computes a kernel's Gauss-Newton Gaussian anew; "auto": `Refresh()` for the default kernel, None for a given one. For
-            image-shaped z and precise measurements `SpectralRefresh()`: thousands of stiff directions by their frequency.
+        refresh: when the warm-up computes a kernel's Gauss-Newton Gaussian anew; "auto":
+            `Refresh()` for the default kernel, None for a given one. For image-shaped z and precise
+            measurements `SpectralRefresh()`: thousands of stiff directions by their frequency.
 
     Returns:
         The run. If interrupted by the keyboard, a run in memory returns the draws so far.
 
     Raises:
         ConfigError: a value out of range.
-        DivergedError: a chain starts where the target is not finite, or every chain has diverged; its `run` holds the draws before, if there are any.
+        DivergedError: a chain starts where the target is not finite, or every chain has diverged;
+            its `run` holds the draws before, if there are any.
         StoreError: the folder holds something else.
     """
-    plan = resolve(target, kernel, num_draws, num_chains, num_warmup, thin, warm_start, adapt, seed, refresh=refresh)
+    plan = resolve(
+        target,
+        kernel,
+        num_draws,
+        num_chains,
+        num_warmup,
+        thin,
+        warm_start,
+        adapt,
+        seed,
+        refresh=refresh,
+    )
     if store is not None:
         return sample_stored(target, plan, store, progress)
     return sample_in_memory(target, plan, progress)
@@ -266,7 +318,16 @@ def sample_in_memory(target: Any, plan: Plan, progress: bool = True) -> Run:
 def _kept(target: Any, plan: Plan, memory: MemoryStore) -> Run:
     done, state = memory.cursor()
     cost = state or {"nfe": 0, "seconds": 0.0}
-    return Run(memory.arrays(), cost["nfe"], cost["seconds"], plan.thin, done == plan.num_draws, spec_of(target, plan), target.y, target.num_observed)
+    return Run(
+        memory.arrays(),
+        cost["nfe"],
+        cost["seconds"],
+        plan.thin,
+        done == plan.num_draws,
+        spec_of(target, plan),
+        target.y,
+        target.num_observed,
+    )
 
 
 def sample_stored(
@@ -289,7 +350,8 @@ def sample_stored(
         problem: what else defines the run, kept in spec.json.
         arrays: (image, ...) arrays to keep beside the draws, such as the truth.
         resume: go on with an existing run; False makes one an error.
-        command: what reproduces the run, kept in spec.json; like the number of draws, it may change when a run goes on.
+        command: what reproduces the run, kept in spec.json; like the number of draws, it may change
+            when a run goes on.
 
     Returns:
         The run, read back from the folder.
@@ -297,7 +359,17 @@ def sample_stored(
     Raises:
         StoreError: the folder holds something else.
     """
-    return into_folder(target, plan, plan.num_chains, folder, lambda store: _drive(target, plan, store, progress), problem, arrays, resume, command)
+    return into_folder(
+        target,
+        plan,
+        plan.num_chains,
+        folder,
+        lambda store: _drive(target, plan, store, progress),
+        problem,
+        arrays,
+        resume,
+        command,
+    )
 
 
 def into_folder(
@@ -332,11 +404,21 @@ def into_folder(
     """
     from .store import RunStore
 
-    spec = {**spec_of(target, plan), "problem": dict(problem or {}), "probe": _probe(target)} | ({} if command is None else {"command": command})
+    spec = {**spec_of(target, plan), "problem": dict(problem or {}), "probe": _probe(target)} | (
+        {} if command is None else {"command": command}
+    )
     if resume:
         _same_model(Path(folder), spec)
-    shapes = (target.num_images, num_chains, tuple(target.shape), tuple(target.data_shape), target.y.dtype)
-    with RunStore.create_or_resume(folder, spec, *shapes, extras=("step_size", "chi2"), free=FREE, resume=resume) as store:
+    shapes = (
+        target.num_images,
+        num_chains,
+        tuple(target.shape),
+        tuple(target.data_shape),
+        target.y.dtype,
+    )
+    with RunStore.create_or_resume(
+        folder, spec, *shapes, extras=("step_size", "chi2"), free=FREE, resume=resume
+    ) as store:
         fixed = {"y": target.y, "num_observed": target.num_observed, **(arrays or {})}
         if target.observed is not None:
             fixed["observed"] = target.observed
@@ -348,11 +430,14 @@ def into_folder(
 
 
 def _probe(target: Any) -> dict[str, float]:
-    """What the map, the operator and the likelihood say at one fixed z: whoever changes them under the same names changes this. Its call is not counted."""
+    """What the map, the operator and the likelihood say at one fixed z: whoever changes them under
+    the same names changes this. Its call is not counted."""
     if not hasattr(target, "value"):
         return {}
     first, nfe = torch.zeros(1, dtype=torch.int64, device=target.y.device), target.nfe
-    z = keyed.rows(0, 1, device=target.y.device).normal(tuple(target.shape), keyed.PROBE, target.y.dtype)
+    z = keyed.rows(0, 1, device=target.y.device).normal(
+        tuple(target.shape), keyed.PROBE, target.y.dtype
+    )
     state = target.value(z, first, target.num_images)
     target.nfe = nfe
     x = state.x.to(torch.float64).flatten()
@@ -362,7 +447,8 @@ def _probe(target: Any) -> dict[str, float]:
 
 
 def _same_model(folder: Path, spec: dict[str, Any]) -> None:
-    """StoreError where the run in a folder was made with a map, an operator or a likelihood of the same name that says something else."""
+    """StoreError where the run in a folder was made with a map, an operator or a likelihood of the
+    same name that says something else."""
     from .errors import StoreError
     from .run_folder import normal, read_spec
 
@@ -371,10 +457,21 @@ def _same_model(folder: Path, spec: dict[str, Any]) -> None:
         return  # the store says what differs
     before, probe = stored.get("probe", {}), spec["probe"]
     for name in before.keys() & probe.keys():
-        scale = max(abs(before[name]), abs(probe[name]), before.get("size", 0.0) if name == "along" else 0.0, 1e-9)
+        scale = max(
+            abs(before[name]),
+            abs(probe[name]),
+            before.get("size", 0.0) if name == "along" else 0.0,
+            1e-9,
+        )
         if abs(before[name] - probe[name]) > SAME * scale:
-            told = f"at one fixed z {'L_y is' if name == 'nll' else 'the image has'} {before[name]:g} there and {probe[name]:g} now"
-            raise StoreError(f"{folder} holds another run: its map, operator or likelihood has changed ({told}); give another folder")
+            told = (
+                f"at one fixed z {'L_y is' if name == 'nll' else 'the image has'} {before[name]:g} "
+                f"there and {probe[name]:g} now"
+            )
+            raise StoreError(
+                f"{folder} holds another run: its map, operator or likelihood has changed "
+                f"({told}); give another folder"
+            )
 
 
 def open_run(folder: str | Path) -> Run:
@@ -394,9 +491,14 @@ def open_run(folder: str | Path) -> Run:
     stored = open_store(folder)
     sampler = stored.sampler or {}
     arrays = {k: stored.arrays[k] for k in DRAW_ARRAYS}
-    y, observed = (stored.arrays[k][...] if k in stored.arrays else None for k in ("y", "num_observed"))
+    y, observed = (
+        stored.arrays[k][...] if k in stored.arrays else None for k in ("y", "num_observed")
+    )
     spec = stored.spec
-    cost, smc = (sampler.get("nfe", 0), sampler.get("seconds", 0.0)), tuple(sampler.get(k) for k in ("log_evidence", "memory", "log_evidence_error"))
+    cost, smc = (
+        (sampler.get("nfe", 0), sampler.get("seconds", 0.0)),
+        tuple(sampler.get(k) for k in ("log_evidence", "memory", "log_evidence_error")),
+    )
     return Run(arrays, *cost, int(spec.get("thin", 1)), stored.complete, spec, y, observed, *smc)
 
 

@@ -1,8 +1,10 @@
-"""A sampler's state as bytes: nested dicts, lists and tuples of tensors, numbers, strings and None, bit by bit and without pickle.
+"""A sampler's state as bytes: nested dicts, lists and tuples of tensors, numbers, strings and None,
+bit by bit and without pickle.
 
-Tensors go into a safetensors file, the rest is JSON in its metadata. JSON has no faithful floats, so a float is written as the
-hexadecimal digits of its 64 bits. The file is put together here: the safetensors package would copy every tensor twice, or write
-under a temporary name of its own and hide that the disk is full. It is read at once, since a writer may remove it at any moment.
+Tensors go into a safetensors file, the rest is JSON in its metadata. JSON has no faithful floats,
+so a float is written as the hexadecimal digits of its 64 bits. The file is put together here: the
+safetensors package would copy every tensor twice, or write under a temporary name of its own and
+hide that the disk is full. It is read at once, since a writer may remove it at any moment.
 """
 
 import json
@@ -35,10 +37,12 @@ def encode(state: dict[str, Any]) -> list[bytes | memoryview]:
     """The bytes of a state.
 
     Arguments:
-        state: keys are strings; values are tensors, int, float, str, bool, None, and dicts, lists and tuples of such.
+        state: keys are strings; values are tensors, int, float, str, bool, None, and dicts, lists
+            and tuples of such.
 
     Returns:
-        The parts of a safetensors file, to be written one after the other; they show the tensors' own memory.
+        The parts of a safetensors file, to be written one after the other; they show the tensors'
+        own memory.
 
     Raises:
         ConfigError: a value of another type.
@@ -47,9 +51,15 @@ def encode(state: dict[str, Any]) -> list[bytes | memoryview]:
     header: dict[str, Any] = {"__metadata__": {"state": json.dumps(_pack(state, "state", tensors))}}
     parts: list[bytes | memoryview] = []
     end = 0
-    for name, tensor in sorted(enumerate(tensors), key=lambda item: -item[1].itemsize):  # so each lies at a multiple of its item size
+    for name, tensor in sorted(
+        enumerate(tensors), key=lambda item: -item[1].itemsize
+    ):  # so each lies at a multiple of its item size
         data = to_bytes(tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor)
-        header[str(name)] = {"dtype": _KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [end, end + len(data)]}
+        header[str(name)] = {
+            "dtype": _KINDS[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end + len(data)],
+        }
         parts, end = [*parts, data], end + len(data)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -75,15 +85,22 @@ def decode(path: Path) -> dict[str, Any]:
     raw = path.read_bytes()
     try:
         (size,) = struct.unpack_from("<Q", raw)
-        return _unpack(json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["state"]), load(raw))
+        return _unpack(
+            json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["state"]), load(raw)
+        )
     except (SafetensorError, struct.error, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged ({error}): restore it from a copy or start another run") from error
+        raise StoreError(
+            f"{path} is damaged ({error}): restore it from a copy or start another run"
+        ) from error
 
 
 def _pack(value: Any, where: str, tensors: list[Tensor]) -> Any:
     if isinstance(value, Tensor):
         if value.dtype not in _KINDS or value.layout != torch.strided:
-            raise ConfigError(f"{where} is a {value.dtype} tensor; a state holds dense tensors of {', '.join(_KINDS.values())}")
+            raise ConfigError(
+                f"{where} is a {value.dtype} tensor; a state holds dense tensors of "
+                f"{', '.join(_KINDS.values())}"
+            )
         tensors.append(value.detach())
         return {"tensor": str(len(tensors) - 1)}
     if isinstance(value, float):
@@ -91,11 +108,16 @@ def _pack(value: Any, where: str, tensors: list[Tensor]) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: _pack(item, f"{where}[{key!r}]", tensors) for key, item in value.items()}}
+        return {
+            "dict": {key: _pack(item, f"{where}[{key!r}]", tensors) for key, item in value.items()}
+        }
     if isinstance(value, list | tuple):
         items = [_pack(item, f"{where}[{i}]", tensors) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {"tuple": items}
-    raise ConfigError(f"{where} is {value!r}; a state holds tensors, int, float, str, bool, None and dicts (with str keys), lists and tuples of such")
+    raise ConfigError(
+        f"{where} is {value!r}; a state holds tensors, int, float, str, bool, None and dicts "
+        "(with str keys), lists and tuples of such"
+    )
 
 
 def _unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:

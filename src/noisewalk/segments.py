@@ -1,10 +1,12 @@
 r"""Arrays of draws as zarr format 3 chunks ("segments") that are written in place, draw by draw.
 
-An array has the axes (image, chain, draw, *shape). One chunk spans all images, all chains and S draws, is not compressed, and
-is transposed by zarr's `transpose` codec so that the draw is the outermost axis of its bytes: with b bytes per draw, draw n is
+An array has the axes (image, chain, draw, *shape). One chunk spans all images, all chains and S
+draws, is not compressed, and is transposed by zarr's `transpose` codec so that the draw is the
+outermost axis of its bytes: with b bytes per draw, draw n is
 $$[\,(n \bmod S)\, b,\ (n \bmod S)\, b + b) \quad \text{of the file of segment } \lfloor n / S \rfloor .$$
-Writing a draw is one `pwrite` into a sparse file; nothing is rewritten, and n draws leave n / S files. What is committed is
-said by the length of the draw axis in the metadata alone: bytes beyond it are never read.
+Writing a draw is one `pwrite` into a sparse file; nothing is rewritten, and n draws leave n / S
+files. What is committed is said by the length of the draw axis in the metadata alone: bytes beyond
+it are never read.
 """
 
 import math
@@ -22,7 +24,19 @@ from .errors import ConfigError, StoreError
 
 DRAW = 2
 AXES = ("image", "chain", "draw")
-DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128")
+DTYPES = (
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,9 @@ class Segmented:
         dims = [*AXES, *(f"{name}_{i}" for i in range(len(self.shape)))]
         order = [DRAW, 0, 1, *range(3, ndim)]
         full = (self.images, self.chains, num_draws, *self.shape)
-        return document(full, (self.images, self.chains, self.length, *self.shape), self.dtype, dims, order)
+        return document(
+            full, (self.images, self.chains, self.length, *self.shape), self.dtype, dims, order
+        )
 
     @classmethod
     def from_document(cls, folder: Path, doc: dict[str, Any]) -> "Segmented":
@@ -77,15 +93,25 @@ class Segmented:
         return array
 
     def verify(self, num_draws: int) -> None:
-        """Raise StoreError unless every segment of the first `num_draws` draws is there in full size."""
+        """Raise StoreError unless every segment of the first `num_draws` draws is there in full
+        size."""
         for segment in range(-(-num_draws // self.length)):
             path = self.path(segment)
             size = path.stat().st_size if path.is_file() else 0
             if size != self.length * self.slab:
-                raise StoreError(f"{path} is damaged: {size} bytes instead of {self.length * self.slab}; restore it from a copy or start another run")
+                raise StoreError(
+                    f"{path} is damaged: {size} bytes instead of {self.length * self.slab}; "
+                    "restore it from a copy or start another run"
+                )
 
 
-def document(shape: Sequence[int], chunk: Sequence[int], dtype: str, dims: Sequence[str], order: Sequence[int] | None = None) -> dict[str, Any]:
+def document(
+    shape: Sequence[int],
+    chunk: Sequence[int],
+    dtype: str,
+    dims: Sequence[str],
+    order: Sequence[int] | None = None,
+) -> dict[str, Any]:
     """A zarr format 3 array document.
 
     Arguments:
@@ -98,9 +124,23 @@ def document(shape: Sequence[int], chunk: Sequence[int], dtype: str, dims: Seque
     Returns:
         The content of the array's zarr.json.
     """
-    little = {"name": "bytes"} if dtype in ("bool", "uint8", "int8") else {"name": "bytes", "configuration": {"endian": "little"}}
-    turned = [] if order is None else [{"name": "transpose", "configuration": {"order": list(order)}}]
-    fill: Any = False if dtype == "bool" else "NaN" if dtype.startswith("float") else [0.0, 0.0] if dtype.startswith("complex") else 0
+    little = (
+        {"name": "bytes"}
+        if dtype in ("bool", "uint8", "int8")
+        else {"name": "bytes", "configuration": {"endian": "little"}}
+    )
+    turned = (
+        [] if order is None else [{"name": "transpose", "configuration": {"order": list(order)}}]
+    )
+    fill: Any = (
+        False
+        if dtype == "bool"
+        else "NaN"
+        if dtype.startswith("float")
+        else [0.0, 0.0]
+        if dtype.startswith("complex")
+        else 0
+    )
     return {
         "zarr_format": 3,
         "node_type": "array",
@@ -120,7 +160,9 @@ def dtype_name(dtype: torch.dtype) -> str:
     """Name of a torch dtype in a store; ConfigError if zarr has none for it."""
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
-        raise ConfigError(f"a store cannot hold {name}; allowed: {', '.join(DTYPES)}; convert it first")
+        raise ConfigError(
+            f"a store cannot hold {name}; allowed: {', '.join(DTYPES)}; convert it first"
+        )
     return name
 
 
@@ -167,7 +209,8 @@ class SegmentWriter:
         self._fd = -1
 
     def write(self, draw: int, values: Tensor) -> None:
-        """Write (images * chains, *shape) values at a place; image-major rows are the bytes of (image, chain)."""
+        """Write (images * chains, *shape) values at a place; image-major rows are the bytes of
+        (image, chain)."""
         array = self.array
         segment, place = divmod(draw, array.length)
         if segment != self._segment:

@@ -13,7 +13,10 @@ from .operators import observed_of
 from .repr import describe
 from .types import Likelihood, NoiseMap, Operator, Product, State
 
-STACKED = "of complex numbers stack real and imaginary parts, torch.view_as_real(...), in the operator and in y"
+STACKED = (
+    "of complex numbers stack real and imaginary parts, torch.view_as_real(...), in the operator "
+    "and in y"
+)
 
 
 class NoisePosterior:
@@ -25,15 +28,18 @@ class NoisePosterior:
         phi: map from noise to data.
         operator: A, any callable (B, *x) -> (B, *y).
         likelihood: p(y | A(x)).
-        y: (N, *y), one measurement per image, real, of the type that the whole run has (float32, as most networks); what is unobserved is never
-            read and may be NaN. Complex measurements go in as `torch.view_as_real(y)`, with an operator that ends in it.
-        observed: bool, broadcastable to y, on top of the operator's own: False where a measurement is missing.
+        y: (N, *y), one measurement per image, real, of the type that the whole run has (float32, as
+            most networks); what is unobserved is never read and may be NaN. Complex measurements go
+            in as `torch.view_as_real(y)`, with an operator that ends in it.
+        observed: bool, broadcastable to y, on top of the operator's own: False where a measurement
+            is missing.
         microbatch: rows per network call; None is all at once.
         differentiable: False for a map or operator without gradients; `State.grad` is then 0.
 
     Raises:
-        ConfigError: phi, the operator or the likelihood is no such object, y's shape is not A's, A(x) is complex, an observed entry is not finite or not
-            what the likelihood can measure, or nothing is observed.
+        ConfigError: phi, the operator or the likelihood is no such object, y's shape is not A's,
+            A(x) is complex, an observed entry is not finite or not what the likelihood can measure,
+            or nothing is observed.
     """
 
     def __init__(
@@ -47,34 +53,60 @@ class NoisePosterior:
         differentiable: bool = True,
     ) -> None:
         if microbatch is not None and (not isinstance(microbatch, int) or microbatch < 1):
-            raise ConfigError(f"microbatch must be a positive number of rows or None, got {microbatch}")
+            raise ConfigError(
+                f"microbatch must be a positive number of rows or None, got {microbatch}"
+            )
         if not hasattr(phi, "shape") or not callable(phi):
-            raise ConfigError(f"phi must be a map with a shape, such as prior.map() or nw.maps.Generator(network, shape, data_shape), got {type(phi).__name__}")
+            raise ConfigError(
+                "phi must be a map with a shape, such as prior.map() or "
+                f"nw.maps.Generator(network, shape, data_shape), got {type(phi).__name__}"
+            )
         if not callable(operator):
-            raise ConfigError(f"operator must be a function of x, such as nw.operators.AveragePool(4), got {type(operator).__name__}")
+            raise ConfigError(
+                "operator must be a function of x, such as nw.operators.AveragePool(4), got "
+                f"{type(operator).__name__}"
+            )
         if not hasattr(likelihood, "nll"):
-            raise ConfigError(f"likelihood must be such as nw.likelihoods.Gaussian(0.1), got {likelihood!r}")
+            raise ConfigError(
+                f"likelihood must be such as nw.likelihoods.Gaussian(0.1), got {likelihood!r}"
+            )
         self.phi, self.operator, self.likelihood = phi, operator, likelihood
         self.microbatch, self.differentiable = microbatch, differentiable
         self.nfe = 0
         if not isinstance(y, Tensor) or not y.is_floating_point() or (y.ndim > 0 and len(y) == 0):
             found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
             stacked = f": {STACKED}" if isinstance(y, Tensor) and y.is_complex() else ""
-            raise ConfigError(f"y must be a floating-point tensor (images, *y) with one image or more, got {found}{stacked}")
+            raise ConfigError(
+                "y must be a floating-point tensor (images, *y) with one image or more, got "
+                f"{found}{stacked}"
+            )
         data_shape, y_shape = self._shapes(y)
         if y.ndim == 0 or tuple(y.shape[1:]) != y_shape:
-            hint = "give y[None]" if tuple(y.shape) == y_shape else f"y must be (images, {', '.join(map(str, y_shape))})"
-            raise ConfigError(f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {y_shape}: {hint}")
+            hint = (
+                "give y[None]"
+                if tuple(y.shape) == y_shape
+                else f"y must be (images, {', '.join(map(str, y_shape))})"
+            )
+            raise ConfigError(
+                f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {y_shape}: {hint}"
+            )
         self.data_shape = data_shape
         self.observed = _combine(observed_of(operator, data_shape), observed, y)
         self.y = y if self.observed is None else torch.where(self.observed, y, torch.zeros_like(y))
         bad = int((~torch.isfinite(self.y)).sum())
         if bad:
-            raise ConfigError(f"y has {bad} entries that are not finite: mark them as missing with `observed` (False where missing)")
+            raise ConfigError(
+                f"y has {bad} entries that are not finite: mark them as missing with "
+                "`observed` (False where missing)"
+            )
         if hasattr(likelihood, "check_measurement"):
             likelihood.check_measurement(self.y, self.observed)
         with torch.no_grad():  # what does not fit is said here, not after a warm start
-            likelihood.nll(torch.zeros_like(self.y[:1]), self.y[:1], None if self.observed is None else self.observed[:1])
+            likelihood.nll(
+                torch.zeros_like(self.y[:1]),
+                self.y[:1],
+                None if self.observed is None else self.observed[:1],
+            )
 
     @property
     def num_images(self) -> int:
@@ -94,7 +126,10 @@ class NoisePosterior:
         return self.observed.flatten(1).sum(1)
 
     def __repr__(self) -> str:
-        parts = {k: describe(getattr(self, k)) for k in ("phi", "operator", "likelihood", "y", "observed")}
+        parts = {
+            k: describe(getattr(self, k))
+            for k in ("phi", "operator", "likelihood", "y", "observed")
+        }
         return f"NoisePosterior({', '.join(f'{k}={v}' for k, v in parts.items())})"
 
     def __call__(self, z: Tensor) -> State:
@@ -107,10 +142,15 @@ class NoisePosterior:
             The state at z: z, x, nll and the gradient of nll in z, all detached.
         """
         states = [self._evaluate(z[rows], image) for rows, image in self._blocks(z)]
-        return states[0] if len(states) == 1 else State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+        return (
+            states[0]
+            if len(states) == 1
+            else State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+        )
 
     def value(self, z: Tensor, rows: Tensor, num_rows: int) -> State:
-        """Evaluate a few rows of a batch without a gradient: what a kernel that needs none asks for, row by row.
+        """Evaluate a few rows of a batch without a gradient: what a kernel that needs none asks
+        for, row by row.
 
         Arguments:
             z: (b, *phi.shape).
@@ -126,9 +166,11 @@ class NoisePosterior:
         return State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
 
     def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
-        """A(Phi(z)) with the products of its Jacobian J at z; each product costs one network call a row.
+        """A(Phi(z)) with the products of its Jacobian J at z; each product costs one network call a
+        row.
 
-        Both products also take k rows in turn for every row of z, (B k, ...), and return as many: one large batch instead of k small ones.
+        Both products also take k rows in turn for every row of z, (B k, ...), and return as many:
+        one large batch instead of k small ones.
 
         Arguments:
             z: (B, *phi.shape).
@@ -179,10 +221,16 @@ class NoisePosterior:
             return chi2(self.operator(x), *self._rows(image))
 
     def _shapes(self, y: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        like = torch.zeros((), device=y.device, dtype=y.dtype if y.dtype.is_floating_point else torch.float32)
+        like = torch.zeros(
+            (), device=y.device, dtype=y.dtype if y.dtype.is_floating_point else torch.float32
+        )
         with torch.no_grad():
             data_shape = getattr(self.phi, "data_shape", None)
-            x = self.phi(like.new_zeros(1, *self.phi.shape)) if data_shape is None else like.new_zeros(1, *data_shape)
+            x = (
+                self.phi(like.new_zeros(1, *self.phi.shape))
+                if data_shape is None
+                else like.new_zeros(1, *data_shape)
+            )
             mean = self.operator(x)
         if not isinstance(mean, Tensor) or mean.is_complex():
             found = mean.dtype if isinstance(mean, Tensor) else type(mean).__name__
@@ -192,7 +240,9 @@ class NoisePosterior:
     def _blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:
         total = z.shape[0]
         if total == 0 or total % self.num_images:
-            raise ConfigError(f"z has {total} rows, which is no multiple of the {self.num_images} images")
+            raise ConfigError(
+                f"z has {total} rows, which is no multiple of the {self.num_images} images"
+            )
         image = torch.arange(total, device=z.device) // (total // self.num_images)
         size = self.microbatch or total
         for start in range(0, total, size):
@@ -202,7 +252,9 @@ class NoisePosterior:
     def _rows(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.num_images == 1:  # a view: no copy per chain
             y = self.y.expand(len(image), *self.y.shape[1:])
-            return y, None if self.observed is None else self.observed.expand(len(image), *self.observed.shape[1:])
+            return y, None if self.observed is None else self.observed.expand(
+                len(image), *self.observed.shape[1:]
+            )
         return self.y[image], None if self.observed is None else self.observed[image]
 
     def _forward(self, z: Tensor) -> Tensor:
@@ -220,10 +272,16 @@ class NoisePosterior:
             except RuntimeError as error:
                 if "dtype" not in str(error):
                     raise
-                raise ConfigError(f"the map cannot take {z.dtype}, the type of y: give y in the type of its network, such as y.float()") from error
+                raise ConfigError(
+                    f"the map cannot take {z.dtype}, the type of y: give y in the type of its "
+                    "network, such as y.float()"
+                ) from error
             nll = self.likelihood.nll(self.operator(x), y, observed)
         if gradient and not nll.requires_grad:
-            raise ConfigError("no gradient comes back through the operator and the map: write them in torch operations, or give differentiable=False")
+            raise ConfigError(
+                "no gradient comes back through the operator and the map: write them in torch "
+                "operations, or give differentiable=False"
+            )
         grad = torch.autograd.grad(nll.sum(), leaf)[0] if gradient else torch.zeros_like(z)
         return State(z, x.detach(), nll.detach(), grad)
 
@@ -244,14 +302,23 @@ def _combine(own: Tensor | None, given: Tensor | None, y: Tensor) -> Tensor | No
         return None
     for mask in given_masks:
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            raise ConfigError(f"observed must be a bool tensor (True = measured), got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}")
+            raise ConfigError(
+                "observed must be a bool tensor (True = measured), got "
+                f"{mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}"
+            )
     masks = [m.to(y.device) for m in given_masks]
     try:
         full = torch.ones_like(y, dtype=torch.bool)
         for mask in masks:
             full = full & mask.expand(y.shape)
     except RuntimeError as error:
-        raise ConfigError(f"observed of shape {[tuple(m.shape) for m in masks]} does not broadcast to y of shape {tuple(y.shape)}") from error
+        raise ConfigError(
+            f"observed of shape {[tuple(m.shape) for m in masks]} does not broadcast to y of "
+            f"shape {tuple(y.shape)}"
+        ) from error
     if not full.flatten(1).any(1).all():
-        raise ConfigError("nothing is observed in at least one image: `observed` and the operator's mask leave no entry of y")
+        raise ConfigError(
+            "nothing is observed in at least one image: `observed` and the operator's mask "
+            "leave no entry of y"
+        )
     return full

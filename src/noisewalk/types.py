@@ -1,7 +1,8 @@
 """The vocabulary: state, info and the six protocols that everything else is written against.
 
-Shapes: N images, C chains per image, B = N C rows ordered image-major (all chains of image 0 first). `*shape` is one z,
-`*data` one x, `*y` one measurement. Pixels are in [-1, 1] and sigma_y is on that scale.
+Shapes: N images, C chains per image, B = N C rows ordered image-major (all chains of image 0
+first). `*shape` is one z, `*data` one x, `*y` one measurement. Pixels are in [-1, 1] and sigma_y is
+on that scale.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from .noise import Noise
 
 Operator: TypeAlias = "Callable[[Tensor], Tensor]"
-"""A: (B, *x) -> (B, *y); pure and row-wise. Optional attribute `observed`: bool tensor, broadcastable to *y, True = measured."""
+"""A: (B, *x) -> (B, *y); pure and row-wise. Optional attribute `observed`: bool tensor,
+broadcastable to *y, True = measured."""
 
 Product: TypeAlias = "Callable[[Tensor], Tensor]"
 """A Jacobian product of `Target.linearize`: (B, *shape) -> (B, *y) or (B, *y) -> (B, *shape)."""
@@ -109,7 +111,8 @@ class Likelihood(Protocol):
 class Target(Protocol):
     """The posterior in noise space.
 
-    One that also has `NoisePosterior.value` is asked for some of the rows, without gradients, where a kernel needs no more.
+    One that also has `NoisePosterior.value` is asked for some of the rows, without gradients, where
+    a kernel needs no more.
     """
 
     def __call__(self, z: Tensor) -> State:
@@ -128,14 +131,18 @@ class Kernel(Protocol):
     Optional attributes, with what is taken where they are left out:
 
     - `needs_gradient` (True): whether it reads `State.grad`.
-    - `adjust` (no claim): True where an accept step makes it keep the posterior exactly, False where it does not; `nw.calibrate`'s test of exactness and
-      `nw.tempered_smc` need True. `reversible` (True) is False for a move that is not its own reverse.
-    - `step_size`: one number or (N,); where there is one, `nw.sample(..., adapt=nw.DualAveraging())` adapts it by `dataclasses.replace`.
-    - `preconditioner` (None): a `LowRank` or `Spectral` that `refresh=nw.Refresh()` or `nw.SpectralRefresh()` sets.
+    - `adjust` (no claim): True where an accept step makes it keep the posterior exactly, False
+      where it does not; `nw.calibrate`'s test of exactness and `nw.tempered_smc` need True.
+      `reversible` (True) is False for a move that is not its own reverse.
+    - `step_size`: one number or (N,); where there is one,
+      `nw.sample(..., adapt=nw.DualAveraging())` adapts it by `dataclasses.replace`.
+    - `preconditioner` (None): a `LowRank` or `Spectral` that `refresh=nw.Refresh()` or
+      `nw.SpectralRefresh()` sets.
     - `evaluations` (1): of the target a transition, for estimates of cost.
 
-    Noise of a step comes from `noise.normal(shape, slot)` and `noise.uniform(slot)` with the slots of `noisewalk.noise`, such as PROPOSAL and ACCEPT; a move
-    that is rejected returns the old state, bit by bit. `noisewalk.samplers.langevin` is a short example.
+    Noise of a step comes from `noise.normal(shape, slot)` and `noise.uniform(slot)` with the slots
+    of `noisewalk.noise`, such as PROPOSAL and ACCEPT; a move that is rejected returns the old
+    state, bit by bit. `noisewalk.samplers.langevin` is a short example.
     """
 
     def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:

@@ -1,7 +1,8 @@
 r"""Adam on the target: where the chains start.
 
-The paper's objective is the likelihood term alone, $\min_z L_y(\Phi(z))$. It leaves $|z|^2$ near its dimension, where the posterior's
-typical set lies. Adding the prior term, $L_y(\Phi(z)) + |z|^2 / 2$, leads to a mode far inside it, from which a chain must first climb back.
+The paper's objective is the likelihood term alone, $\min_z L_y(\Phi(z))$. It leaves $|z|^2$ near
+its dimension, where the posterior's typical set lies. Adding the prior term,
+$L_y(\Phi(z)) + |z|^2 / 2$, leads to a mode far inside it, from which a chain must first climb back.
 
 Reference: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
 """
@@ -53,7 +54,10 @@ class Adam:
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"Adam's betas must lie in [0, 1), got {self.betas}")
         if self.objective not in ("likelihood", "posterior"):
-            raise ConfigError(f"unknown objective {self.objective!r}: choose 'likelihood' (the paper's) or 'posterior'")
+            raise ConfigError(
+                f"unknown objective {self.objective!r}: choose 'likelihood' (the paper's) or "
+                "'posterior'"
+            )
 
     def start(self, state: State) -> AdamState:
         """The optimiser's state before its first step.

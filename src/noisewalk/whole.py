@@ -1,4 +1,5 @@
-"""A file that is there whole or not at all, whenever the process is killed and however many of them write."""
+"""A file that is there whole or not at all, whenever the process is killed and however many of them
+write."""
 
 import os
 from collections.abc import Callable

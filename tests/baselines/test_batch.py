@@ -20,12 +20,19 @@ GUIDED = {
     "mpgd": partial(baselines.mpgd, zeta=0.05),
     "mpgd, text": partial(baselines.mpgd, zeta=0.005, rule="text", likelihood=Gaussian(0.1)),
 }
-METHODS = {**{name: partial(method, num_steps=12) for name, method in GUIDED.items()}, "cmedit": baselines.cmedit}
+METHODS = {
+    **{name: partial(method, num_steps=12) for name, method in GUIDED.items()},
+    "cmedit": baselines.cmedit,
+}
 guided = pytest.mark.parametrize("method", GUIDED.values(), ids=GUIDED)
 every = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 MASK = operators.RandomInpainting(0.4, (1, 8, 8), seed=1)
-OPERATORS = {"inpainting": MASK, "average pooling": operators.AveragePool(2), "blur": operators.GaussianBlur(5, 1.0)}
+OPERATORS = {
+    "inpainting": MASK,
+    "average pooling": operators.AveragePool(2),
+    "blur": operators.GaussianBlur(5, 1.0),
+}
 
 
 def measurements(operator: Any, count: int = 2) -> Tensor:
@@ -37,7 +44,15 @@ def measurements(operator: Any, count: int = 2) -> Tensor:
 def test_without_weight_it_is_unguided_bit_by_bit(method: partial[Tensor], operator: Any) -> None:
     y = measurements(operator)
     free = partial(method, **{**method.keywords, "zeta": 0.0})
-    plain = baselines.unguided(Smooth(), 2, 3, num_steps=6, seed=4, rule=method.keywords.get("rule", "released"), dtype=y.dtype)
+    plain = baselines.unguided(
+        Smooth(),
+        2,
+        3,
+        num_steps=6,
+        seed=4,
+        rule=method.keywords.get("rule", "released"),
+        dtype=y.dtype,
+    )
     assert torch.equal(free(Smooth(), operator, y, num_samples=3, num_steps=6, seed=4), plain)
 
 
@@ -47,7 +62,10 @@ def test_guidance_halves_the_residual(method: partial[Tensor], operator: Any) ->
     y = measurements(operator)
     plain = baselines.unguided(Smooth(), 2, 4, num_steps=30, dtype=y.dtype)
     restored = method(Smooth(), operator, y, num_samples=4, num_steps=30)
-    before, after = ((operator(x.flatten(0, 1)).unflatten(0, (2, 4)) - y[:, None]).flatten(2).norm(dim=2) for x in (plain, restored))
+    before, after = (
+        (operator(x.flatten(0, 1)).unflatten(0, (2, 4)) - y[:, None]).flatten(2).norm(dim=2)
+        for x in (plain, restored)
+    )
     assert (after.mean(1) < 0.5 * before.mean(1)).all()
 
 
@@ -71,7 +89,9 @@ def test_a_network_of_either_kind_will_do_in_any_blocks(method: partial[Tensor],
     whole = method(network(kind), MASK, y, num_samples=2)
     assert whole.dtype == torch.float32
     assert whole.shape == (2, 2, 1, 8, 8)
-    torch.testing.assert_close(method(network(kind), MASK, y, num_samples=2, batch_size=3), whole, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        method(network(kind), MASK, y, num_samples=2, batch_size=3), whole, rtol=1e-4, atol=1e-4
+    )
 
 
 @every
@@ -104,13 +124,24 @@ def test_a_plain_callable_with_a_mask_is_respected(method: partial[Tensor]) -> N
             return x
 
     y = measurements(MASK)
-    assert torch.equal(method(Smooth(), Leaky(), torch.where(MASK.observed, y, torch.nan), num_steps=5), method(Smooth(), MASK, y, num_steps=5))
+    assert torch.equal(
+        method(Smooth(), Leaky(), torch.where(MASK.observed, y, torch.nan), num_steps=5),
+        method(Smooth(), MASK, y, num_steps=5),
+    )
 
 
 @every
 def test_a_sample_costs_a_call_a_step_and_progress_is_told(method: partial[Tensor]) -> None:
     counted, told = baselines.CountedDenoiser(Smooth()), []
-    method(counted, MASK, measurements(MASK), num_samples=3, num_steps=5, batch_size=4, progress=lambda *step: told.append(step))
+    method(
+        counted,
+        MASK,
+        measurements(MASK),
+        num_samples=3,
+        num_steps=5,
+        batch_size=4,
+        progress=lambda *step: told.append(step),
+    )
     assert counted.nfe == 5 * 2 * 3
     assert told == [(step, 5) for step in range(1, 6)]
 
@@ -161,7 +192,9 @@ def test_the_text_needs_the_likelihood(method: Any) -> None:
 
 
 def test_an_exact_fit_has_a_finite_gradient() -> None:
-    restored = baselines.dps(Smooth(), lambda x: 0 * x, torch.zeros(1, 1, 8, 8, dtype=torch.float64), num_steps=3)
+    restored = baselines.dps(
+        Smooth(), lambda x: 0 * x, torch.zeros(1, 1, 8, 8, dtype=torch.float64), num_steps=3
+    )
     assert torch.equal(restored, baselines.unguided(Smooth(), num_steps=3, dtype=torch.float64))
 
 

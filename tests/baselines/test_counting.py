@@ -12,5 +12,9 @@ def test_a_counted_denoiser_counts_rows_and_changes_nothing() -> None:
     counted(x[:2], sigma)
     assert counted.nfe == 5
     assert isinstance(counted, Denoiser)
-    assert (counted.shape, counted.sigma_min, counted.sigma_max) == (plain.shape, plain.sigma_min, plain.sigma_max)
+    assert (counted.shape, counted.sigma_min, counted.sigma_max) == (
+        plain.shape,
+        plain.sigma_min,
+        plain.sigma_max,
+    )
     assert "nfe=5" in repr(counted)

@@ -29,7 +29,9 @@ def by_hand(rule: str, zeta: float, copies: int, num_steps: int) -> Tensor:
         x0, inside = gain * x, torch.ones(2, 4, dtype=torch.bool)
         if rule == "released":
             x0, inside = x0.clamp(-1, 1), x0.abs() < 1
-        perturbed = x0[:, None] + sigma / (1 + sigma**2) ** 0.5 * here.normal((copies, 4), noise.JITTER, torch.float64)
+        perturbed = x0[:, None] + sigma / (1 + sigma**2) ** 0.5 * here.normal(
+            (copies, 4), noise.JITTER, torch.float64
+        )
         residual = Y[:, None] - operator(perturbed)
         if rule == "released":
             slope = (residual / residual.norm(dim=2, keepdim=True)).sum(1) * sigma
@@ -38,21 +40,40 @@ def by_hand(rule: str, zeta: float, copies: int, num_steps: int) -> Tensor:
             slope = (share[..., None] * residual).sum(1) / 0.3**2
         euler = x + (x - x0) / sigma * (lower**2 / sigma - sigma)
         n = here.normal((4,), noise.PROPOSAL, torch.float64)
-        x = euler + (lower**2 * (sigma**2 - lower**2)) ** 0.5 / sigma * n + zeta * (slope @ MATRIX) * inside * gain
+        x = (
+            euler
+            + (lower**2 * (sigma**2 - lower**2)) ** 0.5 / sigma * n
+            + zeta * (slope @ MATRIX) * inside * gain
+        )
     return x
 
 
 @pytest.mark.parametrize(("rule", "zeta"), [("released", 0.7), ("text", 0.02)])
 @pytest.mark.parametrize("copies", [1, 3])
 def test_a_rule_is_its_formula(rule: str, zeta: float, copies: int) -> None:
-    found = lgd(SCALE, operator, Y, num_steps=6, seed=3, zeta=zeta, num_mc=copies, rule=rule, likelihood=Gaussian(0.3))
+    found = lgd(
+        SCALE,
+        operator,
+        Y,
+        num_steps=6,
+        seed=3,
+        zeta=zeta,
+        num_mc=copies,
+        rule=rule,
+        likelihood=Gaussian(0.3),
+    )
     torch.testing.assert_close(found[:, 0], by_hand(rule, zeta, copies, 6), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("rule", "copies"), [("released", 1), ("text", 1), ("text", 4)])
 def test_at_small_noise_levels_it_is_dps(rule: str, copies: int) -> None:
     quiet = Scale(SCALE.variance, sigma_min=1e-9, sigma_max=1e-6)
-    how: dict[str, Any] = {"num_steps": 4, "rule": rule, "likelihood": Gaussian(0.3), "zeta": 0.01 if rule == "text" else 1e4}
+    how: dict[str, Any] = {
+        "num_steps": 4,
+        "rule": rule,
+        "likelihood": Gaussian(0.3),
+        "zeta": 0.01 if rule == "text" else 1e4,
+    }
     one, other = lgd(quiet, operator, Y, num_mc=copies, **how), dps(quiet, operator, Y, **how)
     assert other.abs().max() > 1e-2
     torch.testing.assert_close(one, other, rtol=0, atol=1e-5)

@@ -22,10 +22,18 @@ def by_hand(rule: str, zeta: float, num_steps: int) -> Tensor:
         x0 = SCALE.gain(sigma) * x
         x0 = x0.clamp(-1, 1) if rule == "released" else x0
         residual = Y - x0 @ MATRIX.T
-        slope = 10 * residual / residual.norm(dim=1, keepdim=True) if rule == "released" else residual / 0.3**2
+        slope = (
+            10 * residual / residual.norm(dim=1, keepdim=True)
+            if rule == "released"
+            else residual / 0.3**2
+        )
         x0 = x0 + zeta * slope @ MATRIX
         n = rows.at(i).normal((4,), noise.PROPOSAL, torch.float64)
-        x = x + (x - x0) / sigma * (lower**2 / sigma - sigma) + (lower**2 * (sigma**2 - lower**2)) ** 0.5 / sigma * n
+        x = (
+            x
+            + (x - x0) / sigma * (lower**2 / sigma - sigma)
+            + (lower**2 * (sigma**2 - lower**2)) ** 0.5 / sigma * n
+        )
     return x
 
 
@@ -33,7 +41,16 @@ def by_hand(rule: str, zeta: float, num_steps: int) -> Tensor:
 def test_a_rule_is_its_formula_and_nothing_is_clamped_after_it(rule: str, zeta: float) -> None:
     expected = by_hand(rule, zeta, 6)
     assert expected.abs().max() > 1
-    found = mpgd(SCALE, lambda x: x @ MATRIX.T, Y, num_steps=6, seed=3, zeta=zeta, rule=rule, likelihood=Gaussian(0.3))
+    found = mpgd(
+        SCALE,
+        lambda x: x @ MATRIX.T,
+        Y,
+        num_steps=6,
+        seed=3,
+        zeta=zeta,
+        rule=rule,
+        likelihood=Gaussian(0.3),
+    )
     torch.testing.assert_close(found[:, 0], expected, rtol=1e-9, atol=1e-9)
 
 

@@ -11,7 +11,9 @@ from noisewalk import noise
 from noisewalk.priors.denoiser import NetworkDenoiser
 
 
-def draw(shape: tuple[int, ...], rows: int = 1, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+def draw(
+    shape: tuple[int, ...], rows: int = 1, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Tensor:
     """(rows, *shape) standard normal numbers."""
     return noise.rows(seed, rows).normal(shape, noise.PROBE, dtype)
 
@@ -45,7 +47,8 @@ def spectrum(side: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Smooth:
-    """E[x_0 | x_t] under N(0, C) on images of side x side, C a squared exponential of standard deviation 0.3 and length 2 pixels."""
+    """E[x_0 | x_t] under N(0, C) on images of side x side, C a squared exponential of standard
+    deviation 0.3 and length 2 pixels."""
 
     side: int = 8
     sigma_min: float = 0.002
@@ -63,7 +66,9 @@ class Smooth:
     def images(self, count: int, seed: int = 0) -> Tensor:
         """(count, 1, side, side) of the prior."""
         values, basis = spectrum(self.side)
-        return (draw((self.side**2,), count, seed) @ (basis * values.sqrt()).T).reshape(count, *self.shape)
+        return (draw((self.side**2,), count, seed) @ (basis * values.sqrt()).T).reshape(
+            count, *self.shape
+        )
 
 
 class TinyNetwork(nn.Module):
@@ -78,7 +83,9 @@ class TinyNetwork(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor, t: Tensor, class_labels: Tensor | None = None) -> Any:
-        return type("Output", (), {"sample": torch.tanh(self.convolution(x) + t.view(-1, 1, 1, 1) / 1000)})
+        return type(
+            "Output", (), {"sample": torch.tanh(self.convolution(x) + t.view(-1, 1, 1, 1) / 1000)}
+        )
 
 
 def network(kind: str) -> NetworkDenoiser:

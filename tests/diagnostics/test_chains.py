@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from noisewalk.diagnostics import chains, ess_bulk, ess_tail, image_diagnostics, jump, mcse_mean, r_hat
+from noisewalk.diagnostics import (
+    chains,
+    ess_bulk,
+    ess_tail,
+    image_diagnostics,
+    jump,
+    mcse_mean,
+    r_hat,
+)
 from noisewalk.errors import ConfigError
 
 ESTIMATORS = [r_hat, ess_bulk, ess_tail, mcse_mean]
@@ -53,13 +61,18 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("num_chains", "num_draws"), [(4, 100), (2, 101), (1, 51), (3, 4), (2, 5), (4, 6), (2, 7), (3, 8), (2, 3), (2, 13)])
+@pytest.mark.parametrize(
+    ("num_chains", "num_draws"),
+    [(4, 100), (2, 101), (1, 51), (3, 4), (2, 5), (4, 6), (2, 7), (3, 8), (2, 3), (2, 13)],
+)
 @pytest.mark.parametrize("rho", [-0.6, 0.8])
 def test_equals_arviz(form, num_chains, num_draws, rho):
     x = FORMS[form](ar1(num_chains, num_draws, 12, rho))
     for estimator, expected in zip(ESTIMATORS, arviz(x), strict=True):
         got = estimator(x).numpy()
-        huge = np.nan_to_num(expected, posinf=np.inf) > 1e10  # within-chain variance 0: rounding in arviz, infinite here
+        huge = (
+            np.nan_to_num(expected, posinf=np.inf) > 1e10
+        )  # within-chain variance 0: rounding in arviz, infinite here
         np.testing.assert_allclose(got[~huge], expected[~huge], rtol=1e-10)
         assert (got[huge] > 1e10).all()
 
@@ -73,7 +86,12 @@ def test_equal_draws_and_stuck_chains_follow_arviz():
     assert r_hat(stuck) == math.inf
     for x in (equal, stuck):
         _, bulk, tail, _ = arviz(x)
-        torch.testing.assert_close(torch.cat([ess_bulk(x), ess_tail(x)]), torch.from_numpy(np.concatenate([bulk, tail])), rtol=1e-10, atol=0)
+        torch.testing.assert_close(
+            torch.cat([ess_bulk(x), ess_tail(x)]),
+            torch.from_numpy(np.concatenate([bulk, tail])),
+            rtol=1e-10,
+            atol=0,
+        )
 
 
 @pytest.mark.parametrize("estimator", [*ESTIMATORS, jump])
@@ -89,7 +107,9 @@ def test_order_of_chains_shape_and_blocks_do_not_matter(estimator, monkeypatch):
     x = torch.from_numpy(ar1(4, 40, 12, 0.5))
     expected = estimator(x)
     torch.testing.assert_close(estimator(x[[2, 0, 3, 1]]), expected, rtol=1e-12, atol=0)
-    torch.testing.assert_close(estimator(x.reshape(4, 40, 3, 2, 2)), expected.reshape(3, 2, 2), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        estimator(x.reshape(4, 40, 3, 2, 2)), expected.reshape(3, 2, 2), rtol=1e-12, atol=0
+    )
     torch.testing.assert_close(estimator(x[..., 5]), expected[5], rtol=1e-12, atol=0)
     monkeypatch.setattr(chains, "_BLOCK", 5 * 160)
     torch.testing.assert_close(estimator(x), expected, rtol=1e-12, atol=0)
@@ -131,7 +151,8 @@ def test_ess_of_an_ar1_chain_is_its_closed_form():
     x = ar1(2, num_draws, num_pixels, rho)
     relative = ess_bulk(x) / (2 * num_draws * (1 - rho) / (1 + rho))
     error = float(relative.std()) / math.sqrt(num_pixels)
-    # Centring at the sample mean biases each autocorrelation by -tau / n: relative bias about (lags kept) * 2 / n, under 3 %.
+    # Centring at the sample mean biases each autocorrelation by -tau / n: relative bias about (lags
+    # kept) * 2 / n, under 3 %.
     assert abs(float(relative.mean()) - 1.0) < 5 * error + 0.03
 
 
@@ -139,8 +160,12 @@ def test_ess_of_an_ar1_chain_is_its_closed_form():
 def test_jump_of_an_ar1_chain_is_one_minus_rho(rho):
     x = ar1(4, 250, 200, rho)
     values = jump(x)
-    # A ratio of averages over about 1000 (1 - rho) / (1 + rho) independent draws: bias of that order.
-    assert abs(float(values.mean()) - (1 - rho)) < 5 * float(values.std()) / math.sqrt(200) + (1 + rho) / (1 - rho) / 500
+    # A ratio of averages over about 1000 (1 - rho) / (1 + rho) independent draws: bias of that
+    # order.
+    assert (
+        abs(float(values.mean()) - (1 - rho))
+        < 5 * float(values.std()) / math.sqrt(200) + (1 + rho) / (1 - rho) / 500
+    )
 
 
 def test_jump_of_stuck_chains_is_zero_and_of_equal_draws_nan():
@@ -166,7 +191,9 @@ def test_projections_are_unit_norm_linear_and_keyed():
     state = torch.get_rng_state()
     size, num = 48, 10
     directions = chains.projections(torch.eye(size).reshape(1, size, 3, 4, 4), num=num)[0].T
-    torch.testing.assert_close(directions.norm(dim=1), torch.ones(num, dtype=torch.float64), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        directions.norm(dim=1), torch.ones(num, dtype=torch.float64), rtol=1e-12, atol=0
+    )
     x = torch.from_numpy(ar1(2, 9, size, 0.0)).reshape(2, 9, 3, 4, 4)
     got = chains.projections(x, num=num)
     torch.testing.assert_close(got, x.flatten(2) @ directions.T, rtol=1e-10, atol=1e-12)
@@ -195,19 +222,32 @@ def test_image_diagnostics_of_mixed_chains():
     x[..., 0, :] = -1.0  # a constant border says nothing
     x[..., 1, :] *= 1e-6
     got = image_diagnostics(x)
-    assert set(got) == {"r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "ess_tail_min", "jump"}
+    assert set(got) == {
+        "r_hat_max",
+        "r_hat_median",
+        "ess_bulk_min",
+        "ess_bulk_median",
+        "ess_tail_min",
+        "jump",
+    }
     inner = r_hat(x[..., 2:, :])
     assert inner.max() <= got["r_hat_max"] < 1.05
     assert got["r_hat_median"] < 1.01
     assert got["ess_bulk_min"] <= ess_bulk(x[..., 2:, :]).min()
     assert got["ess_bulk_min"] < got["ess_bulk_median"]
-    assert got["ess_tail_min"] == torch.cat([ess_tail(x)[chains.varying(x)], ess_tail(chains.projections(x))]).min()
+    assert (
+        got["ess_tail_min"]
+        == torch.cat([ess_tail(x)[chains.varying(x)], ess_tail(chains.projections(x))]).min()
+    )
     assert abs(got["jump"] - 1) < 5 / math.sqrt(800)
     assert all(type(v) is float for v in got.values())
 
 
 def test_stuck_chains_are_worth_no_draws():
-    x = torch.arange(4.0).reshape(4, 1, 1, 1, 1).expand(4, 20, 1, 3, 3) + torch.arange(9.0).reshape(1, 3, 3) * 0.1
+    x = (
+        torch.arange(4.0).reshape(4, 1, 1, 1, 1).expand(4, 20, 1, 3, 3)
+        + torch.arange(9.0).reshape(1, 3, 3) * 0.1
+    )
     got = image_diagnostics(x)
     assert got["r_hat_max"] == math.inf
     assert math.isnan(got["ess_bulk_min"])
@@ -249,7 +289,12 @@ def test_image_diagnostics_of_one_chain_have_no_r_hat():
 def test_inputs_of_any_kind_and_none_changed():
     x = ar1(2, 20, 3, 0.0).astype(np.float32)
     x.flags.writeable = False
-    for form in (x, torch.from_numpy(x.copy()), torch.from_numpy(x.copy()).requires_grad_(), x[:, :, ::-1][:, :, ::-1]):
+    for form in (
+        x,
+        torch.from_numpy(x.copy()),
+        torch.from_numpy(x.copy()).requires_grad_(),
+        x[:, :, ::-1][:, :, ::-1],
+    ):
         assert torch.equal(r_hat(form), r_hat(x.astype(np.float64)))
     y = torch.from_numpy(x.copy())
     image_diagnostics(y)

@@ -14,16 +14,21 @@ def generator():
 
 
 def uniformity_gap(p):
-    """Largest distance of the empirical distribution from uniform, and the bound that it passes with probability 1e-6 (Dvoretzky, Kiefer, Wolfowitz)."""
+    """Largest distance of the empirical distribution from uniform, and the bound that it passes
+    with probability 1e-6 (Dvoretzky, Kiefer, Wolfowitz)."""
     n = len(p)
     ordered = p.sort().values
     grid = torch.arange(n, dtype=torch.float64) / n
-    return float(torch.maximum((ordered - grid).abs(), (ordered - grid - 1 / n).abs()).max()), math.sqrt(math.log(2e6) / (2 * n))
+    return float(
+        torch.maximum((ordered - grid).abs(), (ordered - grid - 1 / n).abs()).max()
+    ), math.sqrt(math.log(2e6) / (2 * n))
 
 
 def test_chi2_is_the_normalised_sum():
     residual = torch.randn(5, 2, 3, generator=generator())
-    expected = torch.stack([sum((v / 0.3) ** 2 for v in row.double().flatten()) / 6 for row in residual])
+    expected = torch.stack(
+        [sum((v / 0.3) ** 2 for v in row.double().flatten()) / 6 for row in residual]
+    )
     torch.testing.assert_close(chi2(residual, 0.3), expected, rtol=1e-12, atol=0)
 
 
@@ -46,15 +51,23 @@ def test_draws_do_not_touch_each_other():
 
 @pytest.mark.parametrize("total", [0.1, 2.0, 11.0])
 def test_p_value_with_two_entries_is_exponential(total):
-    torch.testing.assert_close(chi2_p_value(torch.tensor([total / 2]), 2), torch.tensor(math.exp(-total / 2), dtype=torch.float64), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        chi2_p_value(torch.tensor([total / 2]), 2),
+        torch.tensor(math.exp(-total / 2), dtype=torch.float64),
+        rtol=1e-6,
+        atol=0,
+    )
 
 
 @pytest.mark.parametrize("m", [10_000, 196_608])
 def test_p_value_of_large_images_follows_wilson_and_hilferty(m):
-    # (chi2_m / m)^(1/3) is normal with mean 1 - 2 / (9 m) and variance 2 / (9 m), to O(1 / m) in probability.
+    # (chi2_m / m)^(1/3) is normal with mean 1 - 2 / (9 m) and variance 2 / (9 m), to O(1 / m) in
+    # probability.
     values = 1 + torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0], dtype=torch.float64) * math.sqrt(2 / m)
     z = (values ** (1 / 3) - (1 - 2 / (9 * m))) / math.sqrt(2 / (9 * m))
-    torch.testing.assert_close(chi2_p_value(values[:, None], m), torch.special.ndtr(-z), rtol=0, atol=1 / m)
+    torch.testing.assert_close(
+        chi2_p_value(values[:, None], m), torch.special.ndtr(-z), rtol=0, atol=1 / m
+    )
 
 
 def test_p_value_averages_over_draws():
@@ -64,12 +77,19 @@ def test_p_value_averages_over_draws():
 
 
 def simulate(sigma_claimed=0.5, num_problems=4000, num_draws=8, m=6):
-    """One level x ~ N(0, 1) seen m times with noise 0.5; exact posterior draws under the claimed noise; chi2 (problem, draw)."""
+    """One level x ~ N(0, 1) seen m times with noise 0.5; exact posterior draws under the claimed
+    noise; chi2 (problem, draw)."""
     gen = generator()
-    y = torch.randn(num_problems, 1, generator=gen) + 0.5 * torch.randn(num_problems, m, generator=gen)
+    y = torch.randn(num_problems, 1, generator=gen) + 0.5 * torch.randn(
+        num_problems, m, generator=gen
+    )
     precision = 1 + m * sigma_claimed**-2
-    x = y.sum(1, keepdim=True) * sigma_claimed**-2 / precision + torch.randn(num_problems, num_draws, generator=gen) / math.sqrt(precision)
-    return chi2((y[:, None] - x[..., None]).flatten(0, 1), sigma_claimed).reshape(num_problems, num_draws)
+    x = y.sum(1, keepdim=True) * sigma_claimed**-2 / precision + torch.randn(
+        num_problems, num_draws, generator=gen
+    ) / math.sqrt(precision)
+    return chi2((y[:, None] - x[..., None]).flatten(0, 1), sigma_claimed).reshape(
+        num_problems, num_draws
+    )
 
 
 def test_p_value_of_one_exact_posterior_draw_is_uniform_and_of_many_less_spread():

@@ -1,4 +1,5 @@
-"""Law: an exact, an over- and an under-confident posterior are told apart by every calibration check."""
+"""Law: an exact, an over- and an under-confident posterior are told apart by every calibration
+check."""
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ PROBLEMS, DRAWS, DIM = 1500, 39, 3
 
 
 def problems(scale: float = 1.0, shift: float = 0.0, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """A conjugate normal model: truth ~ N(0, 1), y = truth + n, posterior N(y / 2, 1 / 2), its spread times `scale`."""
+    """A conjugate normal model: truth ~ N(0, 1), y = truth + n, posterior N(y / 2, 1 / 2), its
+    spread times `scale`."""
     g = torch.Generator().manual_seed(seed)
     truth = torch.randn(PROBLEMS, DIM, generator=g, dtype=torch.float64)
     y = truth + torch.randn(PROBLEMS, DIM, generator=g, dtype=torch.float64)
@@ -26,7 +28,9 @@ def test_exact_draws_pass(seed: int) -> None:
     assert float(holm(sbc(truth, draws).p_values).min()) > 0.001
     assert tarp(truth, draws).p_value > 0.001
     found = coverage(truth, draws)
-    assert float(((found.empirical - found.nominal[:, None]) / found.standard_error).abs().max()) < 5
+    assert (
+        float(((found.empirical - found.nominal[:, None]) / found.standard_error).abs().max()) < 5
+    )
 
 
 @pytest.mark.parametrize("scale", [0.6, 1.6])
@@ -42,7 +46,9 @@ def test_over_and_under_confident_draws_fail(scale: float) -> None:
 def test_a_shifted_posterior_fails() -> None:
     truth, draws = problems(shift=0.25)
     assert float(sbc(truth, draws).p_values.max()) < 1e-6
-    assert tarp(truth, draws, references=torch.full_like(truth, -4.0)).p_value < 1e-6  # far away: distances are projections onto the shift
+    assert (
+        tarp(truth, draws, references=torch.full_like(truth, -4.0)).p_value < 1e-6
+    )  # far away: distances are projections onto the shift
 
 
 def test_ignoring_the_measurement_passes_sbc_and_fails_tarp_with_references_that_know_it() -> None:

@@ -29,21 +29,50 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = new_network(SIDE, channels, {"widths": (32,), "attention": (), "unshuffle": 1}, 0)
         loss = DiffusionLoss(NetworkDenoiser(network, "edm", (channels, SIDE, SIDE)))
         denoiser = NetworkDenoiser(network, "consistency", (channels, SIDE, SIDE))
-        write_prior(Recipe(denoiser, loss, TrainSettings(1), "none", {"data": "random"}), network.state_dict(), 0, folder / name)
+        write_prior(
+            Recipe(denoiser, loss, TrainSettings(1), "none", {"data": "random"}),
+            network.state_dict(),
+            0,
+            folder / name,
+        )
     scene = np.random.default_rng(0).integers(1, 256, (40, 40, 3), np.uint8)
     scene[:4, :4] = 0
     np.savez(folder / "scenes.npz", random=scene)
     return folder
 
 
-def run(module: ModuleType, folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
-    given = ["--prior", str(folder / "prior"), "--scene", "random", "--corner", "6", "10", "--size", "20", "--overlap", "4", "--length", "4"]
+def run(
+    module: ModuleType, folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *words: str
+) -> None:
+    given = [
+        "--prior",
+        str(folder / "prior"),
+        "--scene",
+        "random",
+        "--corner",
+        "6",
+        "10",
+        "--size",
+        "20",
+        "--overlap",
+        "4",
+        "--length",
+        "4",
+    ]
     few = ["--samples", "3", "--steps", "4", "6", "2", "--shadow", "2", "3", "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", ["clouds.py", str(folder / "scenes.npz"), *given, *few, *words])
+    monkeypatch.setattr(
+        sys, "argv", ["clouds.py", str(folder / "scenes.npz"), *given, *few, *words]
+    )
     module.main()
 
 
-def test_the_whole_example(example: Load, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_example(
+    example: Load,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     pytest.importorskip("skimage")
     module = example("clouds")
     run(module, folder, tmp_path / "out", monkeypatch)
@@ -54,7 +83,12 @@ def test_the_whole_example(example: Load, folder: Path, tmp_path: Path, monkeypa
         hidden, samples, truth = saved["hidden"], saved["samples"], saved["truth"]
         assert samples.shape == (3, 20, 20, 3)
         assert 0.2 < hidden.mean() < 0.6
-        np.testing.assert_allclose(samples[:, ~hidden], np.broadcast_to(truth[~hidden], (3, *truth[~hidden].shape)), rtol=1e-6, atol=1e-8)  # stays
+        np.testing.assert_allclose(
+            samples[:, ~hidden],
+            np.broadcast_to(truth[~hidden], (3, *truth[~hidden].shape)),
+            rtol=1e-6,
+            atol=1e-8,
+        )  # stays
         assert np.isfinite(samples).all()
         assert samples.min() >= 0.0
         assert samples.max() <= np.float32(module.SCALE.high)
@@ -64,14 +98,19 @@ def test_the_whole_example(example: Load, folder: Path, tmp_path: Path, monkeypa
         error = float(np.sqrt(np.square(samples.mean(0) - truth)[hidden].mean()))
     found = json.loads((tmp_path / "out" / "clouds.json").read_text())
     assert found["rmse"]["mean of samples"] == pytest.approx(error, rel=1e-4)
-    assert found["psnr"]["mean of samples"] == pytest.approx(20 * math.log10(module.SCALE.high / error), rel=1e-4)
+    assert found["psnr"]["mean of samples"] == pytest.approx(
+        20 * math.log10(module.SCALE.high / error), rel=1e-4
+    )
     assert found["nominal"] == 0.5
     assert (tmp_path / "out" / "clouds.png").stat().st_size > 10_000
     runs = sorted(path.name for path in (tmp_path / "out" / "tiles").iterdir())
     assert len(runs) == len(found["tiles"])
     assert any("seam" in tile for tile in found["tiles"])
 
-    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "tiles").glob("*/run.zarr/[xz]/**/*")}
+    times = {
+        path: path.stat().st_mtime_ns
+        for path in (tmp_path / "out" / "tiles").glob("*/run.zarr/[xz]/**/*")
+    }
     assert times
     run(module, folder, tmp_path / "out", monkeypatch)  # every tile is there
     with np.load(tmp_path / "out" / "clouds.npz") as again:
@@ -91,9 +130,22 @@ def test_the_whole_example(example: Load, folder: Path, tmp_path: Path, monkeypa
         (("--prior", "{grey}"), "square images with red, green and blue"),
     ],
 )
-def test_bad_input(example: Load, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], match: str) -> None:
+def test_bad_input(
+    example: Load,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    match: str,
+) -> None:
     with pytest.raises(SystemExit, match=match):
-        run(example("clouds"), folder, tmp_path, monkeypatch, *(word.format(grey=folder / "grey") for word in words))
+        run(
+            example("clouds"),
+            folder,
+            tmp_path,
+            monkeypatch,
+            *(word.format(grey=folder / "grey") for word in words),
+        )
 
 
 def test_clouds_hide_the_share_and_shadows_are_moved_clouds(example: Load) -> None:
@@ -107,13 +159,18 @@ def test_clouds_hide_the_share_and_shadows_are_moved_clouds(example: Load) -> No
 
 
 def test_carried_pixels_bind_the_next_tile(example: Load, folder: Path, tmp_path: Path) -> None:
-    """A tile whose window is known everywhere, half of it by a neighbour, is drawn with residuals of the stated noise."""
+    """A tile whose window is known everywhere, half of it by a neighbour, is drawn with residuals
+    of the stated noise."""
     module = example("clouds")
     phi = nw.load_prior(str(folder / "prior")).map()
     with torch.no_grad():
         window = phi(torch.randn(2, *phi.shape, generator=torch.Generator().manual_seed(0)))
     gaps = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     gaps[:, 4:] = True
-    args = type("Args", (), {"seam": 0.01, "sigma": 0.01, "steps": (200, 60, 5), "lr": 0.05, "step_size": 0.05})()
+    args = type(
+        "Args",
+        (),
+        {"seam": 0.01, "sigma": 0.01, "steps": (200, 60, 5), "lr": 0.05, "step_size": 0.05},
+    )()
     _, summary = module.sample_tile(phi, window, gaps, args, 0, tmp_path)
     assert summary["seam"] == pytest.approx(0.01, rel=0.5)

@@ -27,18 +27,29 @@ def module(example: Load, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("corners", [((5, 30), (0, 0)), ((0, 0), (5, 30)), ((0, 0), (0, 0)), ((40, 3), (0, 0))])
+@pytest.mark.parametrize(
+    "corners", [((5, 30), (0, 0)), ((0, 0), (5, 30)), ((0, 0), (0, 0)), ((40, 3), (0, 0))]
+)
 def test_no_land_is_in_two_splits(module: ModuleType, corners: tuple[tuple[int, int], ...]) -> None:
     """A pixel's number is that of its land, the same in both scenes."""
     ids = np.repeat(1 + np.arange(110 * 110).reshape(110, 110, 1), 3, 2)
-    scenes = [ids[top : top + rows, left : left + columns].copy() for (top, left), (rows, columns) in zip(corners, SHAPES, strict=True)]
+    scenes = [
+        ids[top : top + rows, left : left + columns].copy()
+        for (top, left), (rows, columns) in zip(corners, SHAPES, strict=True)
+    ]
     for scene in scenes:
-        scene[np.add.outer(np.arange(scene.shape[0]), np.arange(scene.shape[1])) < 9] = 0  # an empty corner
+        scene[np.add.outer(np.arange(scene.shape[0]), np.arange(scene.shape[1])) < 9] = (
+            0  # an empty corner
+        )
     whole = [set(scene.ravel()) - {0} for scene in scenes]
     east = [set(scene[:, 2 * scene.shape[1] // 3 :].ravel()) - {0} for scene in scenes]
-    assert (whole[0] - east[0]) & east[1] or (whole[1] - east[1]) & east[0]  # thirds by file would leak
+    assert (whole[0] - east[0]) & east[1] or (whole[1] - east[1]) & east[
+        0
+    ]  # thirds by file would leak
     land = module.divide(list(zip(corners, scenes, strict=True)), np.random.default_rng(0))
-    assert set(np.concatenate(list(land.values())).ravel()) - {0} == whole[0] | whole[1]  # nothing is lost
+    assert (
+        set(np.concatenate(list(land.values())).ravel()) - {0} == whole[0] | whole[1]
+    )  # nothing is lost
     places = np.concatenate([part[..., 0].ravel() for part in land.values()])
     assert np.unique(places[places > 0], return_counts=True)[1].max() == 1  # one copy
     cut = {name: module.crops(part, 40, np.random.default_rng(1)) for name, part in land.items()}
@@ -63,7 +74,8 @@ def test_more_crops_than_there_are(module: ModuleType) -> None:
 
 
 def archives(folder: Path) -> list[str]:
-    """40 tiles of train/, 6 of val/, each of one colour with blue 7; two scenes with bands in one file and in three, reflectance rising eastwards."""
+    """40 tiles of train/, 6 of val/, each of one colour with blue 7; two scenes with bands in one
+    file and in three, reflectance rising eastwards."""
     tifffile = pytest.importorskip("tifffile")
     with zipfile.ZipFile(folder / "tiles.zip", "w") as archive:
         for k in range(46):
@@ -73,7 +85,19 @@ def archives(folder: Path) -> list[str]:
     with tarfile.open(folder / "scenes.tar.gz", "w:gz") as archive:
         for name, (rows, columns) in zip("ab", SHAPES, strict=True):
             shown = np.linspace(0.02, 0.25, columns) + np.zeros((3, rows, 1))
-            dn = ((shown * np.array([1.0, 0.8, 0.6])[:, None, None] * math.sin(math.radians(40.0)) + 0.1) / 2e-5).round().astype(np.uint16)  # blue, green, red
+            dn = (
+                (
+                    (
+                        shown
+                        * np.array([1.0, 0.8, 0.6])[:, None, None]
+                        * math.sin(math.radians(40.0))
+                        + 0.1
+                    )
+                    / 2e-5
+                )
+                .round()
+                .astype(np.uint16)
+            )  # blue, green, red
             dn[:, 0, :3] = 0
             dn[:, 1, 0] = 1
             files = {"RT.TIF": dn} if name == "a" else {f"RT_B{k + 2}.TIF": dn[k] for k in range(3)}
@@ -84,17 +108,43 @@ def archives(folder: Path) -> list[str]:
                 member.size = buffer.tell()
                 buffer.seek(0)
                 archive.addfile(member, buffer)
-    return ["--sentinel", str(folder / "tiles.zip"), "--landsat", str(folder / "scenes.tar.gz"), "--crops", "30", "--select", "10"]
+    return [
+        "--sentinel",
+        str(folder / "tiles.zip"),
+        "--landsat",
+        str(folder / "scenes.tar.gz"),
+        "--crops",
+        "30",
+        "--select",
+        "10",
+    ]
 
 
-def test_the_whole_example(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_example(
+    module: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     words = archives(tmp_path)
-    monkeypatch.setattr(module, "SCENES", {"a": ((5, 30), ("RT.TIF",)), "b": ((0, 0), ("RT_B2.TIF", "RT_B3.TIF", "RT_B4.TIF"))})
+    monkeypatch.setattr(
+        module,
+        "SCENES",
+        {"a": ((5, 30), ("RT.TIF",)), "b": ((0, 0), ("RT_B2.TIF", "RT_B3.TIF", "RT_B4.TIF"))},
+    )
 
     def run(out: str, *more: str) -> dict[str, np.ndarray]:
-        monkeypatch.setattr(sys, "argv", ["satellite_data.py", *words, "--out", str(tmp_path / out), *more])
+        monkeypatch.setattr(
+            sys, "argv", ["satellite_data.py", *words, "--out", str(tmp_path / out), *more]
+        )
         module.main()
-        assert sorted(path.name for path in (tmp_path / out).iterdir()) == ["landsat_east.npz", "landsat_test.npz", "select.npz", "test.npz", "train.npz"]
+        assert sorted(path.name for path in (tmp_path / out).iterdir()) == [
+            "landsat_east.npz",
+            "landsat_test.npz",
+            "select.npz",
+            "test.npz",
+            "train.npz",
+        ]
         found = {}
         for name in ("train", "select", "test", "landsat_test", "landsat_east"):
             with np.load(tmp_path / out / f"{name}.npz") as file:
@@ -105,7 +155,9 @@ def test_the_whole_example(module: ModuleType, tmp_path: Path, monkeypatch: pyte
     assert "train.npz: 30 tiles and 60 crops (66.7%)" in capsys.readouterr().out
     bundled = first.pop("landsat_test/images")
     assert len(bundled) == 12  # two crops for each of the six tiles
-    assert {image.tobytes() for image in bundled} <= {image.tobytes() for image in first["test/images"]}
+    assert {image.tobytes() for image in bundled} <= {
+        image.tobytes() for image in first["test/images"]
+    }
     tiles = {}
     for name, count in {"train": 30, "select": 10, "test": 6}.items():
         images = first.pop(f"{name}/images")
@@ -119,11 +171,19 @@ def test_the_whole_example(module: ModuleType, tmp_path: Path, monkeypatch: pyte
         first[f"{name}/images"] = images
     assert tiles["train"] | tiles["select"] == set(range(40))
     assert tiles["test"] == set(range(40, 46))
-    assert set(first) == {"train/images", "select/images", "test/images", "landsat_east/a", "landsat_east/b"}
+    assert set(first) == {
+        "train/images",
+        "select/images",
+        "test/images",
+        "landsat_east/a",
+        "landsat_east/b",
+    }
     for (name, (_, endings)), (rows, columns) in zip(module.SCENES.items(), SHAPES, strict=True):
         scene = module.reflectance(tmp_path / "scenes.tar.gz", name, endings)
         assert np.array_equal(first[f"landsat_east/{name}"], scene[:, 2 * columns // 3 :])
-        expected = np.linspace(0.02, 0.25, columns)[:, None] * [0.6, 0.8, 1.0] / module.BRIGHTEST * 255.0  # red, green, blue
+        expected = (
+            np.linspace(0.02, 0.25, columns)[:, None] * [0.6, 0.8, 1.0] / module.BRIGHTEST * 255.0
+        )  # red, green, blue
         assert np.abs(scene[2:] - np.minimum(expected, 255.0)).max() <= 0.6
         assert (scene[0, :3] == 0).all()
         assert (scene[1, 0] == 1).all()

@@ -31,7 +31,9 @@ class Tiny(nn.Module):
 
 def prior(name: str, kind: str, seed: int) -> Prior:
     denoiser = NetworkDenoiser(Tiny(seed).requires_grad_(False), kind, SHAPE)
-    return Prior(name, {"kind": kind, "sha256": "0" * 8, "midpoint": 0.5, "shape": list(SHAPE)}, denoiser)
+    return Prior(
+        name, {"kind": kind, "sha256": "0" * 8, "midpoint": 0.5, "shape": list(SHAPE)}, denoiser
+    )
 
 
 @pytest.fixture
@@ -40,8 +42,21 @@ def make_bench(tmp_path: Path) -> Callable[..., Bench]:
 
     def make(**changes: Any) -> Bench:
         pool = rows(7, 10).normal(SHAPE, PROBE).clamp(-1, 1)
-        settings: dict[str, Any] = {"num_samples": 4, "num_steps": 3, "adam_steps": 2, "num_warmup": 4, "extractor": None, "lpips_net": None}
-        usual = {"prior": prior("tiny", "consistency", 0), "teacher": prior("tiny-edm", "edm", 1), "images": pool, "tasks": tasks_for(SHAPE), "out": tmp_path}
+        settings: dict[str, Any] = {
+            "num_samples": 4,
+            "num_steps": 3,
+            "adam_steps": 2,
+            "num_warmup": 4,
+            "extractor": None,
+            "lpips_net": None,
+        }
+        usual = {
+            "prior": prior("tiny", "consistency", 0),
+            "teacher": prior("tiny-edm", "edm", 1),
+            "images": pool,
+            "tasks": tasks_for(SHAPE),
+            "out": tmp_path,
+        }
         return Bench(**{**usual, **settings, **changes})
 
     return make

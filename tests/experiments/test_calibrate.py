@@ -25,7 +25,9 @@ def bent(x: Tensor) -> Tensor:
 PHI, LIKELIHOOD = nw.maps.Warp((4,), 0.8), nw.likelihoods.Gaussian(0.4)
 
 
-@pytest.mark.parametrize("kernel", [None, nw.Langevin(0.1, adjust=True), nw.EllipticalSlice(), nw.HMC(0.3, 3)], ids=str)
+@pytest.mark.parametrize(
+    "kernel", [None, nw.Langevin(0.1, adjust=True), nw.EllipticalSlice(), nw.HMC(0.3, 3)], ids=str
+)
 def test_an_exact_kernel_passes(kernel: object) -> None:
     found = nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=400)  # type: ignore[arg-type]
     assert found.ranks.shape == (400, len(found.quantities))
@@ -41,24 +43,41 @@ def test_ties_of_rejected_moves_are_broken_independently_of_the_truths_place() -
 
 def test_the_cost_of_fitting_a_kernel_is_counted() -> None:
     kernel, settings = nw.Langevin(0.1, adjust=True), {"num_problems": 30, "num_draws": 5}
-    given, fitted = (nw.calibrate(PHI, bent, LIKELIHOOD, kernel, **settings, adapted=adapted) for adapted in (False, True))  # type: ignore[arg-type]
+    given, fitted = (
+        nw.calibrate(PHI, bent, LIKELIHOOD, kernel, **settings, adapted=adapted)
+        for adapted in (False, True)
+    )  # type: ignore[arg-type]
     assert given.nfe == 30 * 5
     assert fitted.nfe == 30 * (5 + 1 + 60 + 20 + 1)
 
 
 def test_a_kernel_that_keeps_velocities_keeps_them_between_two_places() -> None:
     def cost(kernel: nw.HMC, **settings: int) -> float:
-        return nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=30, num_draws=5, **settings).nfe / (30 * 5 * 3)  # type: ignore[arg-type]
+        return nw.calibrate(
+            PHI, bent, LIKELIHOOD, kernel, num_problems=30, num_draws=5, **settings
+        ).nfe / (30 * 5 * 3)  # type: ignore[arg-type]
 
     kept = nw.HMC(0.3, 3, friction=0.5)
     assert [cost(kept), cost(kept, thin=1), cost(nw.HMC(0.3, 3))] == [2, 1, 1]
 
 
 def test_an_adapted_hmc_is_what_sample_runs() -> None:
-    found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.HMC(0.3, 3), num_problems=30, num_draws=5, adapted=True)
+    found = nw.calibrate(
+        PHI, bent, LIKELIHOOD, nw.HMC(0.3, 3), num_problems=30, num_draws=5, adapted=True
+    )
     assert found.kernel.preconditioner.mean.shape == (30, 4)
     assert float(found.kernel.step_size.max()) <= quarter_turn(3) * (1 + 1e-6)
-    short = nw.calibrate(PHI, bent, LIKELIHOOD, nw.HMC(0.3, 3), num_problems=30, num_draws=5, adapted=True, test="converged", num_warmup=10)
+    short = nw.calibrate(
+        PHI,
+        bent,
+        LIKELIHOOD,
+        nw.HMC(0.3, 3),
+        num_problems=30,
+        num_draws=5,
+        adapted=True,
+        test="converged",
+        num_warmup=10,
+    )
     probes = 2 * (1 + 2 * 4)  # a preconditioner of all four directions, twice
     assert short.nfe == 30 * (1 + 200 + probes + 15 * 3 + 1 + 200)
 
@@ -79,18 +98,29 @@ class Careless:
 
 
 def test_a_biased_kernel_is_found_out() -> None:
-    assert float(nw.calibrate(PHI, bent, LIKELIHOOD, Careless(), num_problems=1500).p_values.min()) < 0.001
+    assert (
+        float(nw.calibrate(PHI, bent, LIKELIHOOD, Careless(), num_problems=1500).p_values.min())
+        < 0.001
+    )
 
 
 def test_draws_from_a_stuck_start_fail_the_converged_test_and_good_ones_pass() -> None:
-    stuck = nw.calibrate(PHI, bent, LIKELIHOOD, nw.Langevin(1e-6), num_problems=300, test="converged")
+    stuck = nw.calibrate(
+        PHI, bent, LIKELIHOOD, nw.Langevin(1e-6), num_problems=300, test="converged"
+    )
     assert float(stuck.p_values.min()) < 1e-6
-    assert float(stuck.coverage.empirical.max()) < 0.3  # near-copies: no interval of theirs holds the truth
-    sound = nw.calibrate(PHI, bent, LIKELIHOOD, num_problems=300, test="converged", num_draws=9, thin=2)
+    assert (
+        float(stuck.coverage.empirical.max()) < 0.3
+    )  # near-copies: no interval of theirs holds the truth
+    sound = nw.calibrate(
+        PHI, bent, LIKELIHOOD, num_problems=300, test="converged", num_draws=9, thin=2
+    )
     assert float(sound.p_values.min()) > 0.001
     assert sound.quantities[-1] == "TARP of x"
     assert len(sound.p_values) == len(sound.quantities)
-    error = (sound.coverage.empirical - sound.coverage.nominal[:, None]) / sound.coverage.standard_error
+    error = (
+        sound.coverage.empirical - sound.coverage.nominal[:, None]
+    ) / sound.coverage.standard_error
     assert float(error.abs().max()) < 4.5
 
 
@@ -100,7 +130,9 @@ def coarse(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("test", ["exactness", "converged"])
 def test_an_operator_without_gradients_is_calibrated_by_slice_sampling(test: str) -> None:
-    found = nw.calibrate(PHI, coarse, LIKELIHOOD, num_problems=200, test=test, thin=4, differentiable=False)
+    found = nw.calibrate(
+        PHI, coarse, LIKELIHOOD, num_problems=200, test=test, thin=4, differentiable=False
+    )
     assert isinstance(found.kernel, nw.EllipticalSlice)
     assert float(found.p_values.min()) > 0.001
 
@@ -108,11 +140,21 @@ def test_an_operator_without_gradients_is_calibrated_by_slice_sampling(test: str
 @pytest.mark.parametrize("test", ["exactness", "converged"])
 def test_a_kernel_that_needs_gradients_is_refused_where_there_are_none(test: str) -> None:
     with pytest.raises(ConfigError, match="needs gradients"):
-        nw.calibrate(PHI, coarse, LIKELIHOOD, nw.HMC(0.1, 2), num_problems=30, test=test, differentiable=False)
+        nw.calibrate(
+            PHI,
+            coarse,
+            LIKELIHOOD,
+            nw.HMC(0.1, 2),
+            num_problems=30,
+            test=test,
+            differentiable=False,
+        )
 
 
 def test_tempered_smc_passes_the_converged_test() -> None:
-    found = nw.calibrate(PHI, bent, LIKELIHOOD, "smc", num_problems=200, test="converged", num_carried=60)
+    found = nw.calibrate(
+        PHI, bent, LIKELIHOOD, "smc", num_problems=200, test="converged", num_carried=60
+    )
     assert found.ranks.shape == (200, len(found.quantities) - 1)
     assert float(found.p_values.min()) > 0.001
 
@@ -121,14 +163,20 @@ def test_a_run_that_knows_nothing_of_the_truth_fits_step_and_preconditioner_to_e
     default = nw.calibrate(PHI, bent, LIKELIHOOD, num_problems=30)
     assert default.kernel.step_size.shape == (30,)
     assert default.kernel.preconditioner.eigenvalues.shape[0] == 30
-    adapted = nw.calibrate(PHI, bent, LIKELIHOOD, nw.Langevin(1e-3, adjust=True), num_problems=30, adapted=True)
+    adapted = nw.calibrate(
+        PHI, bent, LIKELIHOOD, nw.Langevin(1e-3, adjust=True), num_problems=30, adapted=True
+    )
     assert adapted.kernel.step_size.shape == (30,)
     assert float(adapted.kernel.step_size.min()) > 2e-3
 
 
-@pytest.mark.parametrize("kernel", [None, nw.HMC(0.3, 4), nw.EllipticalSlice()], ids=["default", "hmc", "slice"])
+@pytest.mark.parametrize(
+    "kernel", [None, nw.HMC(0.3, 4), nw.EllipticalSlice()], ids=["default", "hmc", "slice"]
+)
 def test_a_spectral_gaussian_is_fitted_where_it_is_asked_for(kernel: Any) -> None:
-    found = nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=200, refresh=nw.SpectralRefresh(num_probes=4))
+    found = nw.calibrate(
+        PHI, bent, LIKELIHOOD, kernel, num_problems=200, refresh=nw.SpectralRefresh(num_probes=4)
+    )
     assert isinstance(found.kernel.preconditioner, Spectral)
     assert len(found.kernel.preconditioner.mean) == 200
     if isinstance(kernel, nw.HMC):
@@ -137,16 +185,29 @@ def test_a_spectral_gaussian_is_fitted_where_it_is_asked_for(kernel: Any) -> Non
 
 
 def test_a_run_that_is_ranked_takes_the_refresh_too() -> None:
-    settings: dict[str, Any] = {"num_problems": 20, "test": "converged", "num_draws": 3, "num_warmup": 10}
-    found = [nw.calibrate(PHI, bent, LIKELIHOOD, refresh=refresh, **settings).nfe for refresh in (None, nw.SpectralRefresh((0.0,), 4))]
+    settings: dict[str, Any] = {
+        "num_problems": 20,
+        "test": "converged",
+        "num_draws": 3,
+        "num_warmup": 10,
+    }
+    found = [
+        nw.calibrate(PHI, bent, LIKELIHOOD, refresh=refresh, **settings).nfe
+        for refresh in (None, nw.SpectralRefresh((0.0,), 4))
+    ]
     assert found[1] - found[0] == 20 * (1 + 4)
 
 
 def test_the_plot_has_a_curve_per_quantity() -> None:
     found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40)
     assert [len(axes.lines) for axes in found.plot().axes] == [len(found.quantities)]
-    ranked = nw.calibrate(PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40, test="converged")
-    assert [len(axes.lines) for axes in ranked.plot().axes] == [len(found.quantities), 1 + len(found.quantities)]
+    ranked = nw.calibrate(
+        PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40, test="converged"
+    )
+    assert [len(axes.lines) for axes in ranked.plot().axes] == [
+        len(found.quantities),
+        1 + len(found.quantities),
+    ]
     assert "smallest p" in repr(found)
 
 
@@ -172,5 +233,14 @@ def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
 
 
 def test_the_whole_run_is_of_the_dtype() -> None:
-    target, truth = _simulate(nw.maps.Warp((3,), 0.5), torch.nn.Identity(), nw.likelihoods.Gaussian(0.5), 20, 0, None, "cpu", torch.float64)
+    target, truth = _simulate(
+        nw.maps.Warp((3,), 0.5),
+        torch.nn.Identity(),
+        nw.likelihoods.Gaussian(0.5),
+        20,
+        0,
+        None,
+        "cpu",
+        torch.float64,
+    )
     assert target.y.dtype == truth.z.dtype == truth.x.dtype == torch.float64

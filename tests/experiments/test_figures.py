@@ -39,7 +39,11 @@ def test_boxes_mark_the_most_and_least_certain_windows():
 def test_sheets_are_drawn_from_stored_samples(make_bench, tmp_path, name):
     bench = make_bench()
     label, sheet = list(FIGURES[name].items())[-1]
-    kept = replace(sheet, tasks=sheet.tasks[:1], methods=tuple(m for m in sheet.methods if "exact" not in m)[-2:])
+    kept = replace(
+        sheet,
+        tasks=sheet.tasks[:1],
+        methods=tuple(m for m in sheet.methods if "exact" not in m)[-2:],
+    )
     with pytest.raises(FileNotFoundError):
         draw_sheet(bench, kept, 1, 1, tmp_path / "early.png")
     for _ in fill(bench, pending(bench, Grid(kept.tasks, kept.methods, 1, 1))):
@@ -56,14 +60,29 @@ def test_sheets_that_a_prior_cannot_make_are_left_out(make_bench, capsys):
     capsys.readouterr()
     imagenet = replace(bench, prior=replace(bench.prior, name="cd_imagenet64_lpips"))
     kept = sheets_of(imagenet, FIGURES["figuresA"])
-    assert list(kept) == ["figureA03", "figureA02", "figureA06", "figureA07", "figureA08", "figureA12", "figureA13", "figureA14"]
+    assert list(kept) == [
+        "figureA03",
+        "figureA02",
+        "figureA06",
+        "figureA07",
+        "figureA08",
+        "figureA12",
+        "figureA13",
+        "figureA14",
+    ]
     assert kept["figureA03"] == FIGURES["figuresA"]["figureA01"]
-    assert capsys.readouterr().out.splitlines() == [f"  figureA{k} is not made: the paper has no settings (N/A)" for k in ("04", "05", "09", "10", "11")]
+    assert capsys.readouterr().out.splitlines() == [
+        f"  figureA{k} is not made: the paper has no settings (N/A)"
+        for k in ("04", "05", "09", "10", "11")
+    ]
 
 
 def test_effective_samples_are_shared_out_over_the_run(make_bench, monkeypatch):
-    """A chain that makes one effective sample in four draws has made 2 of them after 8, whatever its first draws look like."""
-    monkeypatch.setattr(costs, "image_diagnostics", lambda x: {"ess_bulk_median": 0.25 * x.shape[1]})
+    """A chain that makes one effective sample in four draws has made 2 of them after 8, whatever
+    its first draws look like."""
+    monkeypatch.setattr(
+        costs, "image_diagnostics", lambda x: {"ess_bulk_median": 0.25 * x.shape[1]}
+    )
     found = costs._exact_curve(make_bench(), (1, 2, 40))
     last = found["nfe"][1] - found["nfe"][0]
     assert found["samples"] == [1, 2]

@@ -9,10 +9,21 @@ import torch
 
 from noisewalk.errors import ConfigError, DivergedError
 from noisewalk.experiments import grid as module
-from noisewalk.experiments.grid import Grid, block_nfe, draw, expected_nfe, fill, path_of, pending, read_cell
+from noisewalk.experiments.grid import (
+    Grid,
+    block_nfe,
+    draw,
+    expected_nfe,
+    fill,
+    path_of,
+    pending,
+    read_cell,
+)
 from noisewalk.experiments.presets import METHODS
 
-GRID = Grid(("sr", "hdr"), ("dps-dm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei", "ours1-exact"), 10, 2)
+GRID = Grid(
+    ("sr", "hdr"), ("dps-dm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei", "ours1-exact"), 10, 2
+)
 
 
 def complete(bench, grid=GRID):
@@ -77,7 +88,8 @@ def test_the_expected_cost_is_the_real_one(make_bench, name):
 
 
 def test_images_have_their_own_noise(make_bench):
-    """Two equal images of one grid, in one block and in two, get other measurements and other samples."""
+    """Two equal images of one grid, in one block and in two, get other measurements and other
+    samples."""
     bench = make_bench()
     bench = replace(bench, images=bench.images[:1].expand(10, -1, -1, -1).contiguous())
     grid = Grid(("sr",), ("dps-cm", "ours1-em"), 10, 1)
@@ -122,13 +134,22 @@ def test_a_cell_scored_by_other_rules_is_scored_again_from_its_samples(make_benc
         assert arrays == before[key][1]
         same = [name for name, value in before[key][0].items() if isinstance(value, float)]
         assert {"psnr", "chi2", "coverage", "nfe"} <= set(same)
-        assert [cell[name] for name in same] == pytest.approx([before[key][0][name] for name in same], rel=1e-9)
+        assert [cell[name] for name in same] == pytest.approx(
+            [before[key][0][name] for name in same], rel=1e-9
+        )
 
 
-def test_the_first_samples_of_a_larger_grid_are_those_of_a_smaller_one(make_bench, tmp_path, monkeypatch):
-    grid = Grid(("sr", "phase"), ("dps-dm", "mpgd-cm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei"), 3, 1)
+def test_the_first_samples_of_a_larger_grid_are_those_of_a_smaller_one(
+    make_bench, tmp_path, monkeypatch
+):
+    grid = Grid(
+        ("sr", "phase"), ("dps-dm", "mpgd-cm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei"), 3, 1
+    )
     large = make_bench(num_samples=6, diversity=True, out=tmp_path / "large")
-    drawn, shared = make_bench(out=tmp_path / "drawn"), make_bench(out=tmp_path / "shared", samples_of=large.out)
+    drawn, shared = (
+        make_bench(out=tmp_path / "drawn"),
+        make_bench(out=tmp_path / "shared", samples_of=large.out),
+    )
     complete(large, grid)
     complete(drawn, grid)
     monkeypatch.setattr(module, "draw", lambda *args: pytest.fail("drawn again"))
@@ -141,7 +162,9 @@ def test_the_first_samples_of_a_larger_grid_are_those_of_a_smaller_one(make_benc
         assert cell["settings"] == other["settings"]
         assert cell["nfe"] == other["nfe"]
         values = [name for name, value in other.items() if isinstance(value, float)]
-        assert [cell[name] for name in values] == pytest.approx([other[name] for name in values], rel=1e-4)
+        assert [cell[name] for name in values] == pytest.approx(
+            [other[name] for name in values], rel=1e-4
+        )
 
 
 def test_the_exact_kernel_and_what_is_missing_are_drawn_anew(make_bench, tmp_path):
@@ -151,7 +174,11 @@ def test_the_exact_kernel_and_what_is_missing_are_drawn_anew(make_bench, tmp_pat
     bench = make_bench(samples_of=large.out)
     assert [block_nfe(bench, *block) > 0 for block in pending(bench, grid)] == [True, True]
     complete(bench, grid)
-    assert ["first_of" in cells(bench, grid)["sr", name, i][0] for name in grid.methods for i in range(2)] == [True, False, False, False]
+    assert [
+        "first_of" in cells(bench, grid)["sr", name, i][0]
+        for name in grid.methods
+        for i in range(2)
+    ] == [True, False, False, False]
     more = make_bench(num_samples=7, out=tmp_path / "more", samples_of=large.out)
     complete(more, Grid(("sr",), ("ours1-em",), 1, 1))
     assert "first_of" not in cells(more, Grid(("sr",), ("ours1-em",), 1, 1))["sr", "ours1-em", 0][0]
@@ -175,7 +202,10 @@ def test_a_block_that_another_process_has_filled_is_not_computed(make_bench, mon
 
 def test_the_settings_of_an_exact_cell_name_its_kernel(make_bench):
     bench = make_bench()
-    texts = [bench.settings(METHODS[name], bench.tasks["sr"], 0)["preset"] for name in ("ours1-exact", "ours2-exact")]
+    texts = [
+        bench.settings(METHODS[name], bench.tasks["sr"], 0)["preset"]
+        for name in ("ours1-exact", "ours2-exact")
+    ]
     assert ["8 leapfrogs" in texts[0], "5 leapfrogs" in texts[1]] == [True, True]
 
 
@@ -197,10 +227,22 @@ def test_a_diverged_block_is_a_cell_that_says_so(make_bench, monkeypatch):
     monkeypatch.setattr(module, "draw", diverge)
     complete(bench, grid)
     cell = json.loads(path_of(bench, "sr", "ours1-em", 0).read_text())
-    assert (cell["failed"], cell["finite"], cell["psnr"]) == ("every chain has diverged", False, None)
+    assert (cell["failed"], cell["finite"], cell["psnr"]) == (
+        "every chain has diverged",
+        False,
+        None,
+    )
 
 
-@pytest.mark.parametrize("error", [DivergedError("lost"), ConfigError("was the warm start finite?"), torch.linalg.LinAlgError("no basis")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [
+        DivergedError("lost"),
+        ConfigError("was the warm start finite?"),
+        torch.linalg.LinAlgError("no basis"),
+    ],
+    ids=repr,
+)
 def test_an_image_that_fails_costs_its_block_nothing(make_bench, monkeypatch, error):
     def sometimes(bench, task, method, y, first):
         if first <= 1 < first + len(y):
@@ -216,13 +258,18 @@ def test_an_image_that_fails_costs_its_block_nothing(make_bench, monkeypatch, er
 
 
 def test_a_run_that_was_cut_short_is_no_cell(make_bench, monkeypatch):
-    monkeypatch.setattr(module, "sample", lambda *args, **settings: type("Run", (), {"complete": False}))
+    monkeypatch.setattr(
+        module, "sample", lambda *args, **settings: type("Run", (), {"complete": False})
+    )
     bench = make_bench()
     with pytest.raises(KeyboardInterrupt):
         draw(bench, bench.tasks["sr"], METHODS["ours1-em"], torch.zeros(1, 1, 4, 4), 0)
 
 
-@pytest.mark.parametrize("change", [{"num_samples": 0}, {"num_steps": 1}, {"adam_steps": -1}, {"num_warmup": -1}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"num_samples": 0}, {"num_steps": 1}, {"adam_steps": -1}, {"num_warmup": -1}, {"seed": -1}],
+)
 def test_a_value_out_of_range_is_refused(make_bench, change):
     with pytest.raises(ConfigError):
         make_bench(**change)

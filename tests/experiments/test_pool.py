@@ -1,4 +1,5 @@
-"""Law: several processes store the cells that one would, and an interruption or a killed process loses none that was stored."""
+"""Law: several processes store the cells that one would, and an interruption or a killed process
+loses none that was stored."""
 
 import multiprocessing
 import os
@@ -23,8 +24,15 @@ GRID = Grid(("sr",), ("dps-dm", "lgd-cm", "ours1-em"), 2, 1)
 def numbers(bench):
     """Every stored number but what is of the machine."""
     of_machine = {"seconds", "cpu_seconds", "threads"}
-    cells = [(task.name, method.name, i, read_cell(bench, task, method, i)) for task, method, images in GRID.blocks(bench) for i in images]
-    return [(*where, {key: value for key, value in cell.items() if key not in of_machine}) for *where, cell in cells]
+    cells = [
+        (task.name, method.name, i, read_cell(bench, task, method, i))
+        for task, method, images in GRID.blocks(bench)
+        for i in images
+    ]
+    return [
+        (*where, {key: value for key, value in cell.items() if key not in of_machine})
+        for *where, cell in cells
+    ]
 
 
 def test_several_processes_store_the_cells_of_one(make_bench, tmp_path):
@@ -58,7 +66,9 @@ def test_an_interruption_ends_the_processes_and_keeps_what_was_stored(make_bench
     children = multiprocessing.active_children()
     ticks.close()
     deadline = time.monotonic() + 30
-    while any(child.is_alive() for child in children):  # join does not do: the pool's own thread may be collecting the same child
+    while any(
+        child.is_alive() for child in children
+    ):  # join does not do: the pool's own thread may be collecting the same child
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert len(pending(bench, GRID)) < len(blocks)
@@ -84,7 +94,9 @@ if __name__ == "__main__":
     time.sleep(600)
 """
     (tmp_path / "parent.py").write_text(code)
-    with subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True
+    ) as parent:
         child = int(parent.stdout.readline())
         parent.kill()
     for _ in range(300):

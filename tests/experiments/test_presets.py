@@ -36,10 +36,29 @@ ZETAS = {  # Table A.1, row by row as printed
 }
 COPIES = {"lgd-dm": (1, 10, 25, 10, 10, 10), "lgd-cm": (1, 1, 1, 10, 10, 10)}
 WALKS = {  # K, learning rate, tau
-    "ours1": ((800, 5e-3, 1e-5), (800, 5e-3, 1e-6), (800, 5e-3, 1e-5), (800, 5e-3, 5e-6), (200, 1e-3, 1e-6), (800, 5e-3, 1e-6)),
-    "ours2": ((800, 5e-3, 1e-5), (800, 5e-3, 1e-7), (800, 5e-3, 1e-5), (500, 5e-3, 5e-6), (500, 1e-7, 1e-6), (500, 5e-3, 1e-6)),
+    "ours1": (
+        (800, 5e-3, 1e-5),
+        (800, 5e-3, 1e-6),
+        (800, 5e-3, 1e-5),
+        (800, 5e-3, 5e-6),
+        (200, 1e-3, 1e-6),
+        (800, 5e-3, 1e-6),
+    ),
+    "ours2": (
+        (800, 5e-3, 1e-5),
+        (800, 5e-3, 1e-7),
+        (800, 5e-3, 1e-5),
+        (500, 5e-3, 5e-6),
+        (500, 1e-7, 1e-6),
+        (500, 5e-3, 1e-6),
+    ),
 }
-ZETAS_64 = {"dps-dm": (20, 15, 30), "lgd-dm": (3, 1, 5), "dps-cm": (30, 30, 25), "lgd-cm": (3, 7, 6)}
+ZETAS_64 = {
+    "dps-dm": (20, 15, 30),
+    "lgd-dm": (3, 1, 5),
+    "dps-cm": (30, 30, 25),
+    "lgd-cm": (3, 7, 6),
+}
 WALKS_64 = {
     "ours1": ((800, 1e-2, 5e-4), (800, 1e-2, 3e-5), (800, 1e-2, 1e-4)),
     "ours2": ((500, 5e-2, 1e-4), (500, 5e-2, 3e-5), (500, 5e-2, 1e-4)),
@@ -52,10 +71,18 @@ def test_table_a1_guided(method):
         cell, zeta = TABLE_A1[method][task], ZETAS[method][k]
         assert (None if cell is None else cell.zeta) == zeta
         if cell is not None:
-            assert (cell.num_steps, cell.num_mc, cell.source) == (100, COPIES.get(method, [None] * 6)[k], "Table A.1")
+            assert (cell.num_steps, cell.num_mc, cell.source) == (
+                100,
+                COPIES.get(method, [None] * 6)[k],
+                "Table A.1",
+            )
 
 
-@pytest.mark.parametrize(("table", "walks", "source"), [(TABLE_A1, WALKS, "Table A.1"), (TABLE_A2, WALKS_64, "Table A.2")], ids=["A1", "A2"])
+@pytest.mark.parametrize(
+    ("table", "walks", "source"),
+    [(TABLE_A1, WALKS, "Table A.1"), (TABLE_A2, WALKS_64, "Table A.2")],
+    ids=["A1", "A2"],
+)
 def test_ours(table, walks, source):
     for method, cells in walks.items():
         assert len(table[method]) == len(cells)
@@ -67,7 +94,9 @@ def test_table_a2_guided():
     assert set(TABLE_A2) == {*ZETAS_64, "ours1", "ours2"}
     for method, zetas in ZETAS_64.items():
         copies = 10 if method.startswith("lgd") else None
-        assert [TABLE_A2[method][task] for task in LINEAR] == [Guided(zeta, 100, copies, "Table A.2") for zeta in zetas]
+        assert [TABLE_A2[method][task] for task in LINEAR] == [
+            Guided(zeta, 100, copies, "Table A.2") for zeta in zetas
+        ]
 
 
 def test_appendix_d_changes_the_step_alone():
@@ -87,7 +116,9 @@ def test_every_preset_names_its_source(dataset):
     for method in {m.preset for m in METHODS.values()}:
         for task in SIGMA_Y:
             found = preset(dataset, method, task)
-            assert found is None or found.source.startswith(("Table A.1", "Table A.2", "Appendix D", "assumed", "tuned"))
+            assert found is None or found.source.startswith(
+                ("Table A.1", "Table A.2", "Appendix D", "assumed", "tuned")
+            )
 
 
 def test_another_prior_than_the_tuned_one_is_said_to_take_its_settings():
@@ -97,7 +128,9 @@ def test_another_prior_than_the_tuned_one_is_said_to_take_its_settings():
 
 
 def test_what_the_paper_does_not_print_is_assumed():
-    assert "assumed" in preset("bedroom256", "ours1", "sr", num_samples=25).source  # Table A.3 has no values
+    assert (
+        "assumed" in preset("bedroom256", "ours1", "sr", num_samples=25).source
+    )  # Table A.3 has no values
     assert "assumed" in preset("bedroom256", "cmedit", "inpaint").source
     assert preset("bedroom256", "cmedit", "sr") is None
     assert preset("bedroom256", "mpgd-cm", "blur") is None
@@ -114,20 +147,31 @@ def test_small_priors_have_every_row_at_one_share_of_the_papers_budget():
         for task in LINEAR:
             found, papers = preset("small", method, task), TABLE_A2[method][task]
             assert found.adam_steps / papers.adam_steps == 0.4
-            assert (found.betas, found.step_size, found.num_draws) == (papers.betas, papers.step_size, papers.num_draws)
+            assert (found.betas, found.step_size, found.num_draws) == (
+                papers.betas,
+                papers.step_size,
+                papers.num_draws,
+            )
         assert isinstance(preset("small", method, "hdr"), Walk)
 
 
 def test_tuned_values_are_those_of_the_log():
-    trials = json.loads((Path(__file__).parents[2] / "benchmarks" / "tune_baselines.json").read_text())["trials"]
+    trials = json.loads(
+        (Path(__file__).parents[2] / "benchmarks" / "tune_baselines.json").read_text()
+    )["trials"]
     assert set(trials) == set(SMALL)
     for method, tasks in trials.items():
         assert set(tasks) == set(SIGMA_Y)
         for task, trial in tasks.items():
             assert (SMALL_LR if method in SMALL_LR else SMALL)[method][task] == trial["chosen"]
-            assert trial["chosen"] not in (min(map(float, trial["psnr"])), max(map(float, trial["psnr"])))  # not at the end of what was tried
+            assert trial["chosen"] not in (
+                min(map(float, trial["psnr"])),
+                max(map(float, trial["psnr"])),
+            )  # not at the end of what was tried
             lowering = [value for value, left in trial["residual"].items() if left < 0.8]
-            assert trial["psnr"][str(trial["chosen"])] == max(trial["psnr"][value] for value in lowering)
+            assert trial["psnr"][str(trial["chosen"])] == max(
+                trial["psnr"][value] for value in lowering
+            )
 
 
 def test_the_settings_follow_the_prior():
@@ -136,7 +180,13 @@ def test_the_settings_follow_the_prior():
     assert dataset_of("fashion32") == "small"
 
 
-@pytest.mark.parametrize(("shape", "texts"), [((3, 256, 256), ("factor=8", "=61", "keep=0.1")), ((1, 32, 32), ("factor=4", "=31", "keep=0.2"))])
+@pytest.mark.parametrize(
+    ("shape", "texts"),
+    [
+        ((3, 256, 256), ("factor=8", "=61", "keep=0.1")),
+        ((1, 32, 32), ("factor=4", "=31", "keep=0.2")),
+    ],
+)
 def test_the_tasks_fit_the_images_and_say_what_differs(shape, texts):
     tasks = tasks_for(shape)
     assert tuple(tasks) == TASKS
@@ -148,11 +198,18 @@ def test_the_tasks_fit_the_images_and_say_what_differs(shape, texts):
 
 
 def test_the_neural_blur_is_for_the_papers_size_alone():
-    assert tasks_for((3, 256, 256), neural_blur=Path("w.pth"))["nonlinear"].operator == "neuralblur:weights=w.pth,seed=0"
-    assert tasks_for((3, 64, 64), neural_blur=Path("w.pth"))["nonlinear"].operator.startswith("motion")
+    assert (
+        tasks_for((3, 256, 256), neural_blur=Path("w.pth"))["nonlinear"].operator
+        == "neuralblur:weights=w.pth,seed=0"
+    )
+    assert tasks_for((3, 64, 64), neural_blur=Path("w.pth"))["nonlinear"].operator.startswith(
+        "motion"
+    )
 
 
-@pytest.mark.parametrize("change", [("moon", "ours1", "sr"), ("small", "nobody", "sr"), ("small", "ours1", "colouring")])
+@pytest.mark.parametrize(
+    "change", [("moon", "ours1", "sr"), ("small", "nobody", "sr"), ("small", "ours1", "colouring")]
+)
 def test_an_unknown_cell_is_refused(change):
     with pytest.raises(ConfigError):
         preset(*change)

@@ -1,4 +1,5 @@
-"""Law: docs/results.md says what the stored tables hold, and its verdicts on the paper's claims are theirs."""
+"""Law: docs/results.md says what the stored tables hold, and its verdicts on the paper's claims are
+theirs."""
 
 import importlib.util
 import json
@@ -29,7 +30,13 @@ def gap(rows, ours, baseline, key):
 @pytest.mark.parametrize("path", STORED, ids=[path.stem for path in STORED])
 def test_every_row_of_a_stored_table_is_in_the_document(path):
     text = (ROOT / "docs" / "results.md").read_text().splitlines()
-    rows = [line for line in markdown(json.loads(path.read_text()), TABLES[path.stem.split("-")[0]]).splitlines() if line.startswith("| ")]
+    rows = [
+        line
+        for line in markdown(
+            json.loads(path.read_text()), TABLES[path.stem.split("-")[0]]
+        ).splitlines()
+        if line.startswith("| ")
+    ]
     assert len(rows) > 4
     assert [row for row in rows if row not in text] == []
 
@@ -43,7 +50,9 @@ def test_one_step_of_the_papers_kernel_is_above_every_cm_baseline(task):
         for key, sign in (("psnr", 1), ("lpips", -1)):
             mean, error = gap(rows, "ours1-em", baseline, key)
             assert sign * mean > 2 * error
-    assert rows["ours1-em"]["fd"][0] > max(rows[name]["fd"][0] for name in ("dps-cm", "lgd-cm"))  # the claim that does not hold
+    assert rows["ours1-em"]["fd"][0] > max(
+        rows[name]["fd"][0] for name in ("dps-cm", "lgd-cm")
+    )  # the claim that does not hold
 
 
 @pytest.mark.parametrize("task", ["sr", "blur", "inpaint", "nonlinear", "phase", "hdr"])
@@ -53,6 +62,11 @@ def test_samples_of_the_papers_kernel_are_more_diverse_by_its_score_alone(task):
         for baseline in ("dps-dm", "lgd-dm"):
             mean, error = gap(rows, ours, baseline, "diversity_score")
             assert mean > 2 * error
-            for key, sign in (("pixel_std", -1), ("pairwise_lpips", -1), ("vendi", -1), ("similarity", 1)):
+            for key, sign in (
+                ("pixel_std", -1),
+                ("pairwise_lpips", -1),
+                ("vendi", -1),
+                ("similarity", 1),
+            ):
                 mean, error = gap(rows, ours, baseline, key)
                 assert sign * mean > 2 * error

@@ -14,12 +14,23 @@ from noisewalk.noise import PROBE, rows
 
 SHAPE, SIGMA = (1, 16, 16), 0.3
 TRUTH = rows(1, 1).normal(SHAPE, PROBE, torch.float64)[0].clamp(-1, 1)
-NOTHING = SimpleNamespace(extractor=None, extractors={}, lpips_net=None, diversity=False, varied=torch.ones(SHAPE, dtype=torch.bool))
+NOTHING = SimpleNamespace(
+    extractor=None,
+    extractors={},
+    lpips_net=None,
+    diversity=False,
+    varied=torch.ones(SHAPE, dtype=torch.bool),
+)
 
 
 def target():
     likelihood = nw.likelihoods.Gaussian(SIGMA)
-    return nw.NoisePosterior(nw.maps.Warp(SHAPE, 0.5), torch.nn.Identity(), likelihood, likelihood.sample(TRUTH[None], rows(2, 1)))
+    return nw.NoisePosterior(
+        nw.maps.Warp(SHAPE, 0.5),
+        torch.nn.Identity(),
+        likelihood,
+        likelihood.sample(TRUTH[None], rows(2, 1)),
+    )
 
 
 def test_scores_are_the_metrics_means():
@@ -29,8 +40,12 @@ def test_scores_are_the_metrics_means():
     assert set(NAMES) <= set(out)
     assert out["psnr"] == pytest.approx(float(nw.metrics.psnr(draws[0], TRUTH).mean()), rel=1e-12)
     assert out["psnr_mean"] > out["psnr"]
-    assert out["r_hat"] == image_diagnostics(draws[0].unflatten(0, (2, 4)))["r_hat_median"]  # one chain: its halves
-    assert out["chi2"] == pytest.approx(1 + (0.2 / SIGMA) ** 2, abs=5 * (2 / 256) ** 0.5 * (1 + (0.2 / SIGMA) ** 2))
+    assert (
+        out["r_hat"] == image_diagnostics(draws[0].unflatten(0, (2, 4)))["r_hat_median"]
+    )  # one chain: its halves
+    assert out["chi2"] == pytest.approx(
+        1 + (0.2 / SIGMA) ** 2, abs=5 * (2 / 256) ** 0.5 * (1 + (0.2 / SIGMA) ** 2)
+    )
     assert math.isnan(out["lpips"])
     assert math.isnan(out["vendi"])
 
@@ -41,10 +56,14 @@ def test_coverage_of_exchangeable_draws_is_nominal():
     fake = SimpleNamespace(chi2=lambda x: torch.zeros(len(x)))
     varied = torch.zeros(1, 40, 100, dtype=torch.bool)
     varied[:, :20] = True
-    out, _ = score(x[None, 1:], x[0], fake, False, SimpleNamespace(**{**vars(NOTHING), "varied": varied}))
+    out, _ = score(
+        x[None, 1:], x[0], fake, False, SimpleNamespace(**{**vars(NOTHING), "varied": varied})
+    )
     nominal = (n - 1) / (n + 1)
     assert abs(out["coverage"] - nominal) < 5 * (nominal * (1 - nominal) / count) ** 0.5
-    assert abs(out["coverage_varied"] - nominal) < 5 * (nominal * (1 - nominal) / (count / 2)) ** 0.5
+    assert (
+        abs(out["coverage_varied"] - nominal) < 5 * (nominal * (1 - nominal) / (count / 2)) ** 0.5
+    )
     assert math.isnan(out["r_hat"])
 
 
@@ -53,14 +72,22 @@ def test_coverage_of_few_grey_levels_is_nominal_too(scale):
     n, count = 9, 20_000
     x = -1.0 + scale * rows(6, n + 1).normal((count,), PROBE).abs()
     nominal = (n - 1) / (n + 1)
-    assert abs(float(covered(x[1:], x[0]).mean()) - nominal) < 5 * (nominal * (1 - nominal) / count) ** 0.5
+    assert (
+        abs(float(covered(x[1:], x[0]).mean()) - nominal)
+        < 5 * (nominal * (1 - nominal) / count) ** 0.5
+    )
 
 
 def test_a_pixel_is_covered_between_the_samples_and_not_beyond_them():
     x = torch.tensor([-0.5, 0.0, 0.5])[:, None].expand(3, 4)
     assert covered(x, torch.tensor([-0.6, -0.2, 0.3, 0.6])).tolist() == [0, 1, 1, 0]
     assert covered(x, torch.tensor([-0.5, 0.0, 0.5, 0.5])).tolist() == [0.5, 1, 0.5, 0.5]
-    assert covered(x[:1].expand(3, 4), torch.tensor([-0.5, -0.501, 0.0, 0.0])).tolist() == [0.5, 0.5, 0, 0]
+    assert covered(x[:1].expand(3, 4), torch.tensor([-0.5, -0.501, 0.0, 0.0])).tolist() == [
+        0.5,
+        0.5,
+        0,
+        0,
+    ]
 
 
 def test_one_value_that_is_not_finite_leaves_no_number():

@@ -1,4 +1,5 @@
-"""Law: a table holds means over images with their standard errors, of every row that exists, and no more."""
+"""Law: a table holds means over images with their standard errors, of every row that exists, and no
+more."""
 
 import json
 import re
@@ -53,12 +54,20 @@ def test_every_row_is_there_and_the_exact_ones_have_fewer_images(made):
 def test_the_best_are_marked_as_in_the_paper(made):
     found = made[3]
     rows = found["rows"]["sr"]
-    cm = sorted((n for n in rows if METHODS[n].backbone == "cm" and rows[n]["num_images"] == 4), key=lambda n: -rows[n]["psnr"][0])
+    cm = sorted(
+        (n for n in rows if METHODS[n].backbone == "cm" and rows[n]["num_images"] == 4),
+        key=lambda n: -rows[n]["psnr"][0],
+    )
     dm = max((n for n in rows if METHODS[n].backbone == "dm"), key=lambda n: rows[n]["psnr"][0])
     assert marks(found, "sr", "psnr", 1) == {cm[0]: "best", cm[1]: "second", dm: "dm"}
     assert marks(found, "sr", "psnr", 0) == {}
-    both = sorted([*cm, *(n for n in rows if METHODS[n].backbone == "dm")], key=lambda n: -rows[n]["psnr"][0])
-    assert marks({**found, "overall": True}, "sr", "psnr", 1) == {both[0]: "best", both[1]: "second"}  # as in table 3
+    both = sorted(
+        [*cm, *(n for n in rows if METHODS[n].backbone == "dm")], key=lambda n: -rows[n]["psnr"][0]
+    )
+    assert marks({**found, "overall": True}, "sr", "psnr", 1) == {
+        both[0]: "best",
+        both[1]: "second",
+    }  # as in table 3
 
 
 def test_the_files_hold_the_same_table(made, tmp_path):
@@ -91,7 +100,9 @@ def test_a_row_that_cannot_be_is_na_and_says_why(made):
 def test_the_estimate_says_what_is_left(make_bench):
     bench, grid = make_bench(), Grid(("sr",), ("dps-dm", "ours1-em"), 2, 1)
     line = estimate(bench, grid, pending(bench, grid))
-    assert line.startswith(f"4 cells to compute, 0 stored; NFE about {2 * (4 * 3 + 1 + 2 + 4)}; about ")
+    assert line.startswith(
+        f"4 cells to compute, 0 stored; NFE about {2 * (4 * 3 + 1 + 2 + 4)}; about "
+    )
     for _ in fill(bench, pending(bench, grid)):
         pass
     assert estimate(bench, grid, pending(bench, grid)) == "all 4 cells are stored"
@@ -101,11 +112,25 @@ def test_a_cosine_is_clips_similarity_in_clips_features_alone(make_bench):
     from noisewalk.experiments.render import heads_of
 
     columns = {**TABLES["table3"].columns, **TABLES["table3"].beside}
-    found = {"extractor": "efficientnet-lite0", "extractors": {}, "lpips_net": None, "nominal_coverage": 0.9}
+    found = {
+        "extractor": "efficientnet-lite0",
+        "extractors": {},
+        "lpips_net": None,
+        "nominal_coverage": 0.9,
+    }
     assert heads_of(found, columns)["similarity"] == "cosine similarity (efficientnet-lite0)"
-    assert heads_of({**found, "extractor": "clip-vit-b32"}, columns)["similarity"] == "CLIP similarity"
-    several = heads_of({**found, "extractors": {"similarity": "clip-vit-b32", "diversity_score": "resnet50"}}, columns)
-    assert [several[key] for key in ("similarity", "diversity_score", "vendi")] == ["CLIP similarity", "DS (resnet50)", "Vendi (efficientnet-lite0)"]
+    assert (
+        heads_of({**found, "extractor": "clip-vit-b32"}, columns)["similarity"] == "CLIP similarity"
+    )
+    several = heads_of(
+        {**found, "extractors": {"similarity": "clip-vit-b32", "diversity_score": "resnet50"}},
+        columns,
+    )
+    assert [several[key] for key in ("similarity", "diversity_score", "vendi")] == [
+        "CLIP similarity",
+        "DS (resnet50)",
+        "Vendi (efficientnet-lite0)",
+    ]
     assert heads_of(found, columns)["pairwise_lpips"] == "pairwise LPIPS (not computed)"
 
 
@@ -120,7 +145,12 @@ def test_a_frechet_distance_is_fid_in_inceptions_features_alone(made):
 
 
 def test_a_medians_error_shrinks_with_the_number_of_images():
-    few, many = (tables._median_and_se(torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)) for n in (50, 5000))
+    few, many = (
+        tables._median_and_se(
+            torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        )
+        for n in (50, 5000)
+    )
     assert many[1] == pytest.approx((torch.pi / 2 / 5000) ** 0.5, rel=0.2)  # of normal numbers
     assert few[1] > 5 * many[1]
     one = tables._median_and_se(torch.tensor([3.0]))

@@ -1,4 +1,5 @@
-"""The tuned weights on the bundled prior: guidance lowers the residual of the measurement on the linear tasks."""
+"""The tuned weights on the bundled prior: guidance lowers the residual of the measurement on the
+linear tasks."""
 
 from functools import partial
 
@@ -15,7 +16,10 @@ GUIDED = [name for name in SMALL if not name.startswith("ours")]
 
 @pytest.fixture(scope="module")
 def priors() -> dict[str, nw.types.Denoiser]:
-    return {"cm": nw.load_prior("fashion32").denoiser, "dm": nw.load_prior("fashion32-edm").denoiser}
+    return {
+        "cm": nw.load_prior("fashion32").denoiser,
+        "dm": nw.load_prior("fashion32-edm").denoiser,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +34,28 @@ def test_a_tuned_weight_lowers_the_residual_of_every_linear_task(priors, truth, 
     for task in (tasks_for(tuple(truth.shape[1:]))[key] for key in LINEAR):
         found = preset("small", name, task.name)
         assert isinstance(found, Guided)
-        operator, likelihood = nw.operators.parse(task.operator, tuple(truth.shape[1:])), nw.likelihoods.Gaussian(task.sigma_y)
-        y = likelihood.sample(operator(truth), nw.noise.rows(0, 1), getattr(operator, "observed", None))
+        operator, likelihood = (
+            nw.operators.parse(task.operator, tuple(truth.shape[1:])),
+            nw.likelihoods.Gaussian(task.sigma_y),
+        )
+        y = likelihood.sample(
+            operator(truth), nw.noise.rows(0, 1), getattr(operator, "observed", None)
+        )
         copies = {} if found.num_mc is None else {"num_mc": found.num_mc}
-        run = partial(getattr(nw.baselines, method.family), priors[method.backbone], operator, y, 1, found.num_steps, **copies)
+        run = partial(
+            getattr(nw.baselines, method.family),
+            priors[method.backbone],
+            operator,
+            y,
+            1,
+            found.num_steps,
+            **copies,
+        )
         seen = getattr(operator, "observed", None)
         residual = {}
         for zeta in (0.0, found.zeta):
             gap = operator(run(zeta=zeta)[:, 0]) - y
-            residual[zeta] = float((gap if seen is None else gap[seen.expand_as(gap)]).square().mean().sqrt())
+            residual[zeta] = float(
+                (gap if seen is None else gap[seen.expand_as(gap)]).square().mean().sqrt()
+            )
         assert residual[found.zeta] < 0.8 * residual[0.0], (task.name, residual)

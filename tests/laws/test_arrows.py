@@ -1,4 +1,5 @@
-"""Law: imports go one way, nothing heavy is imported before it is used, and importing the package pulls in no other."""
+"""Law: imports go one way, nothing heavy is imported before it is used, and importing the package
+pulls in no other."""
 
 import ast
 import subprocess
@@ -24,13 +25,25 @@ LAYERS = [
     {"run", "plan", "loop", "progress", "tempering"},
     {"engines"},
     {"experiments", "train"},
-    {"report", "restore", "demo", "app", "cli", "cli_options", "cli_bench", "cli_calibrate", "cli_priors", "cli_train"},
+    {
+        "report",
+        "restore",
+        "demo",
+        "app",
+        "cli",
+        "cli_options",
+        "cli_bench",
+        "cli_calibrate",
+        "cli_priors",
+        "cli_train",
+    },
 ]
 """What a layer imports lies in it or above it in this list; within a layer there are no circles."""
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 EAGER = {"torch", "numpy", "PIL"}
-"""Packages that a module may import at its top: the rest, which is heavier, is imported inside the function that needs it."""
+"""Packages that a module may import at its top: the rest, which is heavier, is imported inside the
+function that needs it."""
 ENTRY_POINTS = {
     "cli": {"typer", "rich"},
     "cli_bench": {"typer"},
@@ -59,7 +72,9 @@ def files() -> dict[str, Path]:
     return {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-def statements(tree: ast.AST, top_level: bool = True, typing_only: bool = False) -> Iterator[tuple[ast.stmt, bool, bool]]:
+def statements(
+    tree: ast.AST, top_level: bool = True, typing_only: bool = False
+) -> Iterator[tuple[ast.stmt, bool, bool]]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node, top_level, typing_only
@@ -92,18 +107,24 @@ def imports() -> tuple[Import, ...]:
                 out += [
                     Import(
                         source,
-                        n.removeprefix("noisewalk").strip(".") if (own := n.split(".")[0] == "noisewalk") else n.split(".")[0],
+                        n.removeprefix("noisewalk").strip(".")
+                        if (own := n.split(".")[0] == "noisewalk")
+                        else n.split(".")[0],
                         own,
                         top_level,
                         typing_only,
                     )
                     for n in names
                 ]
-            elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == "noisewalk"):
+            elif isinstance(node, ast.ImportFrom) and (
+                node.level or (node.module or "").split(".")[0] == "noisewalk"
+            ):
                 targets = internal_targets(node, source, path.name == "__init__.py")
                 out += [Import(source, target, True, top_level, typing_only) for target in targets]
             elif isinstance(node, ast.ImportFrom):
-                out.append(Import(source, str(node.module).split(".")[0], False, top_level, typing_only))
+                out.append(
+                    Import(source, str(node.module).split(".")[0], False, top_level, typing_only)
+                )
     return tuple(out)
 
 
@@ -113,7 +134,12 @@ def part(name: str) -> str:
 
 def test_the_imports_are_read() -> None:
     found = {(i.source, i.target) for i in imports()}
-    assert {("samplers.langevin", "noise"), ("targets", "errors"), ("types", "noise"), ("maps.analytic", "torch")} <= found
+    assert {
+        ("samplers.langevin", "noise"),
+        ("targets", "errors"),
+        ("types", "noise"),
+        ("maps.analytic", "torch"),
+    } <= found
 
 
 def test_every_module_has_a_layer() -> None:
@@ -121,13 +147,28 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    arrows = {(i.source, i.target) for i in imports() if i.internal and part(i.source) in RANK and part(i.target) in RANK}
-    assert sorted(f"{source} imports {target}" for source, target in arrows if RANK[part(target)] > RANK[part(source)]) == []
+    arrows = {
+        (i.source, i.target)
+        for i in imports()
+        if i.internal and part(i.source) in RANK and part(i.target) in RANK
+    }
+    assert (
+        sorted(
+            f"{source} imports {target}"
+            for source, target in arrows
+            if RANK[part(target)] > RANK[part(source)]
+        )
+        == []
+    )
 
 
 def test_metrics_and_diagnostics_take_plain_arrays() -> None:
     arrows = {(i.source, i.target) for i in imports() if i.internal and part(i.source) in LAYERS[1]}
-    foreign = {(source, target) for source, target in arrows if part(target) not in {part(source), *LAYERS[0]}}
+    foreign = {
+        (source, target)
+        for source, target in arrows
+        if part(target) not in {part(source), *LAYERS[0]}
+    }
     assert sorted(f"{source} imports {target}" for source, target in foreign) == []
 
 
@@ -143,19 +184,46 @@ def test_no_module_imports_itself_around_a_circle() -> None:
 
 
 def test_heavy_packages_are_imported_inside_the_function_that_needs_them() -> None:
-    eager = {(i.source, i.target) for i in imports() if not i.internal and i.top_level and not i.typing_only}
-    heavy = {(s, t) for s, t in eager if t not in sys.stdlib_module_names | EAGER | ENTRY_POINTS.get(part(s), set())}
+    eager = {
+        (i.source, i.target)
+        for i in imports()
+        if not i.internal and i.top_level and not i.typing_only
+    }
+    heavy = {
+        (s, t)
+        for s, t in eager
+        if t not in sys.stdlib_module_names | EAGER | ENTRY_POINTS.get(part(s), set())
+    }
     assert sorted(f"{source} imports {target}" for source, target in heavy) == []
 
 
 def loaded(code: str) -> set[str]:
     """Packages outside the standard library that a fresh interpreter holds after the code."""
-    script = f"import sys; sys.path.insert(0, {str(ROOT.parent)!r}); before = set(sys.modules); {code}; print(*set(sys.modules) - before)"
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT.parent)!r}); before = set(sys.modules); {code}; "
+        "print(*set(sys.modules) - before)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
     return {name.split(".")[0] for name in out} - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("module", ["", ".maps", ".operators", ".samplers", ".priors", ".diagnostics", ".metrics", ".baselines", ".likelihoods", ".errors"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "",
+        ".maps",
+        ".operators",
+        ".samplers",
+        ".priors",
+        ".diagnostics",
+        ".metrics",
+        ".baselines",
+        ".likelihoods",
+        ".errors",
+    ],
+)
 def test_importing_a_package_pulls_no_other(module: str) -> None:
     assert loaded(f"import noisewalk{module}") == {"noisewalk"}
 
@@ -165,6 +233,22 @@ def test_the_command_line_starts_without_torch() -> None:
 
 
 def test_using_the_core_pulls_no_extra() -> None:
-    extras = {"arviz_base", "arviz_stats", "xarray", "tifffile", "astropy", "skimage", "scipy", "deepinv", "ray", "gradio", "torchdiffeq", "torchvision"}
-    code = "import noisewalk as nw; nw.Langevin, nw.NoisePosterior, nw.sample, nw.maps.Affine, nw.operators.AveragePool, nw.likelihoods.Gaussian"
+    extras = {
+        "arviz_base",
+        "arviz_stats",
+        "xarray",
+        "tifffile",
+        "astropy",
+        "skimage",
+        "scipy",
+        "deepinv",
+        "ray",
+        "gradio",
+        "torchdiffeq",
+        "torchvision",
+    }
+    code = (
+        "import noisewalk as nw; nw.Langevin, nw.NoisePosterior, nw.sample, nw.maps.Affine, "
+        "nw.operators.AveragePool, nw.likelihoods.Gaussian"
+    )
     assert loaded(code) & extras == set()

@@ -45,17 +45,27 @@ def test_the_gradient_of_a_target_is_the_derivative_of_its_nll(case: Case) -> No
     for k in range(5):
         direction = draw(case.shape, 4, seed=93 + k, dtype=torch.float64)
         expected = derivative(lambda at: target(at).nll, z, direction)
-        torch.testing.assert_close((grad * direction).flatten(1).sum(1), expected, rtol=TOLERANCE, atol=TOLERANCE)
+        torch.testing.assert_close(
+            (grad * direction).flatten(1).sum(1), expected, rtol=TOLERANCE, atol=TOLERANCE
+        )
 
 
 @pytest.mark.parametrize("case", TARGETS, ids=ids)
 def test_the_products_of_a_target_are_its_jacobian_and_its_transpose(case: Case) -> None:
-    target, z, v = case.build(torch.float64), inputs(case, 4).detach(), draw(case.shape, 4, seed=94, dtype=torch.float64)
+    target, z, v = (
+        case.build(torch.float64),
+        inputs(case, 4).detach(),
+        draw(case.shape, 4, seed=94, dtype=torch.float64),
+    )
     mean, jvp, vjp = target.linearize(z)
     torch.testing.assert_close(mean, target.operator(target.phi(z)), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(jvp(v), derivative(lambda at: target.linearize(at)[0], z, v), rtol=TOLERANCE, atol=TOLERANCE)
+    torch.testing.assert_close(
+        jvp(v), derivative(lambda at: target.linearize(at)[0], z, v), rtol=TOLERANCE, atol=TOLERANCE
+    )
     w = draw(tuple(mean.shape[1:]), 4, seed=95, dtype=torch.float64)
-    torch.testing.assert_close((jvp(v) * w).flatten(1).sum(1), (v * vjp(w)).flatten(1).sum(1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        (jvp(v) * w).flatten(1).sum(1), (v * vjp(w)).flatten(1).sum(1), rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("case", [case for case in MAPS if "flow" in case.name], ids=ids)
@@ -77,6 +87,15 @@ def test_the_density_of_the_warp_is_that_of_its_pushforward() -> None:
     grid = torch.linspace(-12, 12, 24001, dtype=torch.float64)[:, None]
     density = nw.maps.Warp((1,), 0.8).log_density(grid).exp()
     assert float(torch.trapezoid(density, grid[:, 0])) == pytest.approx(1, abs=1e-9)
-    jacobian = torch.stack([torch.autograd.functional.jacobian(lambda at: phi(at[None])[0], row).reshape(6, 6) for row in z])
-    expected = -0.5 * (z**2).flatten(1).sum(1) - 3 * torch.log(torch.tensor(2 * torch.pi)) - torch.logdet(jacobian)
+    jacobian = torch.stack(
+        [
+            torch.autograd.functional.jacobian(lambda at: phi(at[None])[0], row).reshape(6, 6)
+            for row in z
+        ]
+    )
+    expected = (
+        -0.5 * (z**2).flatten(1).sum(1)
+        - 3 * torch.log(torch.tensor(2 * torch.pi))
+        - torch.logdet(jacobian)
+    )
     torch.testing.assert_close(phi.log_density(phi(z)), expected, rtol=1e-6, atol=1e-6)

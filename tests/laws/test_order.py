@@ -14,11 +14,14 @@ DIM, ROWS, EIGENVALUE = 8, 4096, 10.0
 
 
 def measured_bias(scheme: str, step_size: float) -> float:
-    """Relative bias of the variance after forgetting the start (the exact posterior), pooled over directions that are all alike."""
+    """Relative bias of the variance after forgetting the start (the exact posterior), pooled over
+    directions that are all alike."""
     case = problem((EIGENVALUE,) * DIM)
     kernel, rows = nw.Langevin(step_size, scheme=scheme), noise.rows(7, 1, ROWS)
     state = case.target(case.unwhiten(draw((DIM,), ROWS, seed=8, dtype=torch.float64)))
-    for step in range(40):  # the start is forgotten at (1 - stiffness)^2 a step: below 1e-6 at stiffness 0.2
+    for step in range(
+        40
+    ):  # the start is forgotten at (1 - stiffness)^2 a step: below 1e-6 at stiffness 0.2
         state, _ = kernel.step(state, case.target, rows.at(step))
     return float((case.whiten(state.z) ** 2).mean()) - 1
 

@@ -1,4 +1,5 @@
-"""Law: every public map, operator, likelihood and kernel is listed in `cases`, satisfies its protocol, survives pickling and prints readably."""
+"""Law: every public map, operator, likelihood and kernel is listed in `cases`, satisfies its
+protocol, survives pickling and prints readably."""
 
 import dataclasses
 import inspect
@@ -15,21 +16,37 @@ import noisewalk as nw
 from noisewalk import noise, types
 
 ROWS = 4
-DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+DTYPES = pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64], ids=["float32", "float64"]
+)
 LISTS = [*MAPS, *OPERATORS, *LIKELIHOODS, *KERNELS, *TARGETS]
 
 
 def public_classes(module: ModuleType) -> set[str]:
-    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+    names = getattr(module, "__all__", None) or [
+        name for name in vars(module) if not name.startswith("_")
+    ]
     found = {name: getattr(module, name) for name in names}
-    return {name for name, value in found.items() if inspect.isclass(value) and value.__module__.startswith(module.__name__)}
+    return {
+        name
+        for name, value in found.items()
+        if inspect.isclass(value) and value.__module__.startswith(module.__name__)
+    }
 
 
 def public_kernels() -> set[str]:
     """What the package exports and has `step(self, state, target, noise)`."""
     classes = {name: getattr(nw, name) for name in nw.__all__ if inspect.isclass(getattr(nw, name))}
-    steps = {name: inspect.signature(value.step).parameters for name, value in classes.items() if hasattr(value, "step")}
-    return {name for name, parameters in steps.items() if list(parameters) == ["self", "state", "target", "noise"]}
+    steps = {
+        name: inspect.signature(value.step).parameters
+        for name, value in classes.items()
+        if hasattr(value, "step")
+    }
+    return {
+        name
+        for name, parameters in steps.items()
+        if list(parameters) == ["self", "state", "target", "noise"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -45,7 +62,9 @@ def public_kernels() -> set[str]:
 def test_every_public_class_has_a_case(public: Any, cases: list[Case]) -> None:
     names = public()
     assert names
-    assert names - {type(case.build(torch.float64)).__name__ for case in cases} - set(EXEMPT) == set()
+    assert (
+        names - {type(case.build(torch.float64)).__name__ for case in cases} - set(EXEMPT) == set()
+    )
 
 
 def evaluate(case: Case, subject: Any, dtype: torch.dtype) -> list[Tensor]:
@@ -124,7 +143,9 @@ def test_a_target_returns_a_state_without_a_graph(case: Case, dtype: torch.dtype
 
 @pytest.mark.parametrize("case", KERNELS, ids=ids)
 @DTYPES
-def test_a_kernel_returns_a_state_and_an_info_of_the_same_kind(case: Case, dtype: torch.dtype) -> None:
+def test_a_kernel_returns_a_state_and_an_info_of_the_same_kind(
+    case: Case, dtype: torch.dtype
+) -> None:
     kernel, target = case.build(dtype), TARGETS[0].build(dtype)
     assert isinstance(kernel, types.Kernel)
     before = target(draw(case.shape, ROWS, dtype=dtype))
@@ -144,7 +165,9 @@ def test_a_configuration_is_frozen(case: Case) -> None:
     subject = case.build(torch.float32)
     assert dataclasses.is_dataclass(subject)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(subject, next((field.name for field in dataclasses.fields(subject)), "anything"), None)
+        setattr(
+            subject, next((field.name for field in dataclasses.fields(subject)), "anything"), None
+        )
 
 
 @pytest.mark.parametrize("case", LISTS, ids=ids)
@@ -152,7 +175,9 @@ def test_it_survives_pickling(case: Case) -> None:
     subject = case.build(torch.float64)
     again = pickle.loads(pickle.dumps(subject))
     assert repr(again) == repr(subject)
-    for one, other in zip(evaluate(case, subject, torch.float64), evaluate(case, again, torch.float64), strict=True):
+    for one, other in zip(
+        evaluate(case, subject, torch.float64), evaluate(case, again, torch.float64), strict=True
+    ):
         assert torch.equal(one, other)
 
 
@@ -172,4 +197,6 @@ def test_another_content_is_another_repr() -> None:
     assert len(set(seen)) == len(seen)
     matrix = torch.eye(3)
     assert repr(nw.maps.Affine(matrix)) != repr(nw.maps.Affine(matrix + 1e-6))
-    assert repr(nw.Langevin(torch.tensor([0.1, 0.2]))) != repr(nw.Langevin(torch.tensor([0.1, 0.3])))
+    assert repr(nw.Langevin(torch.tensor([0.1, 0.2]))) != repr(
+        nw.Langevin(torch.tensor([0.1, 0.3]))
+    )

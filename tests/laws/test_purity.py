@@ -1,4 +1,5 @@
-"""Law: two calls are bitwise equal and change neither their inputs, nor the object, nor any global random state."""
+"""Law: two calls are bitwise equal and change neither their inputs, nor the object, nor any global
+random state."""
 
 import random
 from collections.abc import Callable
@@ -23,12 +24,18 @@ def snapshot(subject: Any) -> dict[str, str]:
 
 
 def global_states() -> tuple[bytes, str, str]:
-    return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state()), str(random.getstate())  # noqa: NPY002
+    return (
+        torch.get_rng_state().numpy().tobytes(),
+        str(np.random.get_state()),
+        str(random.getstate()),
+    )  # noqa: NPY002
 
 
 def check(subject: Any, inputs: list[Tensor], call: Callable[..., Any]) -> None:
     copies, itself, states = [t.clone() for t in inputs], snapshot(subject), global_states()
-    first, second = (list(out) if isinstance(out, tuple) else [out] for out in (call(*inputs), call(*inputs)))
+    first, second = (
+        list(out) if isinstance(out, tuple) else [out] for out in (call(*inputs), call(*inputs))
+    )
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one, other)
     for given, copy in zip(inputs, copies, strict=True):
@@ -57,7 +64,11 @@ def test_a_linearisation_is_pure(case: Case) -> None:
 
 @pytest.mark.parametrize("case", LIKELIHOODS, ids=ids)
 def test_a_likelihood_is_pure(case: Case) -> None:
-    likelihood, mean, rows = case.build(torch.float32), draw(case.shape, ROWS, seed=70), noise.rows(72, 1, ROWS)
+    likelihood, mean, rows = (
+        case.build(torch.float32),
+        draw(case.shape, ROWS, seed=70),
+        noise.rows(72, 1, ROWS),
+    )
     check(likelihood, [mean], lambda m: likelihood.sample(m, rows))
     y = likelihood.sample(mean, rows)
     check(likelihood, [mean, y], likelihood.nll)
@@ -66,7 +77,11 @@ def test_a_likelihood_is_pure(case: Case) -> None:
 
 @pytest.mark.parametrize("case", KERNELS, ids=ids)
 def test_a_transition_is_pure(case: Case) -> None:
-    kernel, target, rows = case.build(torch.float32), TARGETS[0].build(torch.float32), noise.rows(73, 2, ROWS // 2).at(5)
+    kernel, target, rows = (
+        case.build(torch.float32),
+        TARGETS[0].build(torch.float32),
+        noise.rows(73, 2, ROWS // 2).at(5),
+    )
 
     def step(*parts: Tensor) -> tuple[Tensor, ...]:
         state, info = kernel.step(type(before)(*parts), target, rows)

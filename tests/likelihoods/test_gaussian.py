@@ -14,7 +14,9 @@ SIGMAS = [0.3, torch.tensor([[[0.1]], [[0.4]]]), torch.linspace(0.05, 1.0, 12).r
 OBSERVED = (torch.arange(12) % 4 != 1).reshape(SHAPE)
 
 
-def draw(num: int, seed: int, dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = SHAPE) -> torch.Tensor:
+def draw(
+    num: int, seed: int, dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = SHAPE
+) -> torch.Tensor:
     return rows(seed, num).normal(shape, PROBE, dtype)
 
 
@@ -39,8 +41,15 @@ class TestGaussian:
     def test_nll_is_minus_the_log_density_of_the_observed_entries(self, sigma):
         mean, y = draw(3, 0), draw(3, 1)
         log_density = torch.distributions.Normal(mean, full(sigma)).log_prob(y)
-        torch.testing.assert_close(Gaussian(sigma).nll(mean, y), -log_density.sum((1, 2, 3)), rtol=1e-13, atol=0)
-        torch.testing.assert_close(Gaussian(sigma).nll(mean, y, OBSERVED), -(log_density * OBSERVED).sum((1, 2, 3)), rtol=1e-13, atol=0)
+        torch.testing.assert_close(
+            Gaussian(sigma).nll(mean, y), -log_density.sum((1, 2, 3)), rtol=1e-13, atol=0
+        )
+        torch.testing.assert_close(
+            Gaussian(sigma).nll(mean, y, OBSERVED),
+            -(log_density * OBSERVED).sum((1, 2, 3)),
+            rtol=1e-13,
+            atol=0,
+        )
 
     def test_unobserved_entries_change_nothing_even_when_nan(self, sigma):
         likelihood, mean, y = Gaussian(sigma), draw(3, 0), draw(3, 1)
@@ -55,11 +64,15 @@ class TestGaussian:
         for method in (likelihood.curvature, likelihood.residual_chi2):
             assert torch.equal(method(dirty_mean, dirty_y, OBSERVED), method(mean, y, OBSERVED))
         noise = rows(0, 3)
-        assert torch.equal(likelihood.sample(dirty_mean, noise, OBSERVED), likelihood.sample(mean, noise, OBSERVED))
+        assert torch.equal(
+            likelihood.sample(dirty_mean, noise, OBSERVED), likelihood.sample(mean, noise, OBSERVED)
+        )
 
     def test_gradient_is_the_derivative(self, sigma):
         y = draw(2, 1)
-        assert torch.autograd.gradcheck(lambda mean: Gaussian(sigma).nll(mean, y, OBSERVED), draw(2, 0).requires_grad_())
+        assert torch.autograd.gradcheck(
+            lambda mean: Gaussian(sigma).nll(mean, y, OBSERVED), draw(2, 0).requires_grad_()
+        )
 
     def test_score_vanishes_under_its_own_sample_and_its_square_is_the_curvature(self, sigma):
         likelihood, num = Gaussian(sigma), 20000
@@ -84,33 +97,58 @@ class TestGaussian:
 
     def test_curvature_is_the_second_derivative(self, sigma):
         mean, y = draw(1, 0), draw(1, 1)
-        second = torch.autograd.functional.hessian(lambda m: Gaussian(sigma).nll(m, y, OBSERVED)[0], mean).reshape(12, 12)
+        second = torch.autograd.functional.hessian(
+            lambda m: Gaussian(sigma).nll(m, y, OBSERVED)[0], mean
+        ).reshape(12, 12)
         expected = torch.diag(Gaussian(sigma).curvature(mean, y, OBSERVED).flatten())
         torch.testing.assert_close(second, expected, rtol=1e-13, atol=0)
 
     def test_chi2_is_the_mean_square_of_whitened_residuals(self, sigma):
         mean, y = draw(3, 0), draw(3, 1)
         whitened = ((y - mean) / full(sigma)) ** 2
-        torch.testing.assert_close(Gaussian(sigma).residual_chi2(mean, y, OBSERVED), whitened[:, OBSERVED].mean(1), rtol=1e-13, atol=0)
-        torch.testing.assert_close(Gaussian(sigma).residual_chi2(mean, y), whitened.flatten(1).mean(1), rtol=1e-13, atol=0)
+        torch.testing.assert_close(
+            Gaussian(sigma).residual_chi2(mean, y, OBSERVED),
+            whitened[:, OBSERVED].mean(1),
+            rtol=1e-13,
+            atol=0,
+        )
+        torch.testing.assert_close(
+            Gaussian(sigma).residual_chi2(mean, y), whitened.flatten(1).mean(1), rtol=1e-13, atol=0
+        )
 
     def test_a_row_does_not_depend_on_its_neighbours(self, sigma):
         likelihood, mean, y = Gaussian(sigma), draw(3, 0), draw(3, 1)
         mean[0], y[2] = torch.nan, torch.inf
         for method in (likelihood.nll, likelihood.curvature, likelihood.residual_chi2):
-            torch.testing.assert_close(method(mean, y, OBSERVED)[1:2], method(mean[1:2], y[1:2], OBSERVED), rtol=1e-12, atol=0)
+            torch.testing.assert_close(
+                method(mean, y, OBSERVED)[1:2],
+                method(mean[1:2], y[1:2], OBSERVED),
+                rtol=1e-12,
+                atol=0,
+            )
 
     def test_types_follow_the_input_and_sums_are_float64(self, sigma):
         mean, y = draw(3, 0, torch.float32), draw(3, 1, torch.float32)
         likelihood = Gaussian(sigma)
-        assert likelihood.nll(mean, y).dtype == likelihood.residual_chi2(mean, y).dtype == torch.float64
-        assert likelihood.curvature(mean, y).dtype == likelihood.sample(mean, rows(0, 3)).dtype == torch.float32
+        assert (
+            likelihood.nll(mean, y).dtype
+            == likelihood.residual_chi2(mean, y).dtype
+            == torch.float64
+        )
+        assert (
+            likelihood.curvature(mean, y).dtype
+            == likelihood.sample(mean, rows(0, 3)).dtype
+            == torch.float32
+        )
         assert torch.equal(likelihood.nll(mean, y), likelihood.nll(mean.double(), y.double()))
 
     def test_is_pure(self, sigma):
         likelihood, mean, y, state = Gaussian(sigma), draw(3, 0), draw(3, 1), torch.get_rng_state()
         kept = mean.clone(), y.clone(), repr(likelihood)
-        results = [(likelihood.nll(mean, y, OBSERVED), likelihood.sample(mean, rows(1, 3), OBSERVED)) for _ in range(2)]
+        results = [
+            (likelihood.nll(mean, y, OBSERVED), likelihood.sample(mean, rows(1, 3), OBSERVED))
+            for _ in range(2)
+        ]
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
         assert torch.equal(mean, kept[0])
         assert torch.equal(y, kept[1])
@@ -128,7 +166,11 @@ def test_density_integrates_to_one(sigma):
 def test_float32_images_are_summed_in_float64():
     shape = (3, 64, 64)
     mean, y = draw(1, 0, torch.float32, shape), draw(1, 1, torch.float32, shape)
-    terms = 0.5 * ((y.double() - mean.double()) / 0.1) ** 2 + math.log(0.1) + 0.5 * math.log(2 * math.pi)
+    terms = (
+        0.5 * ((y.double() - mean.double()) / 0.1) ** 2
+        + math.log(0.1)
+        + 0.5 * math.log(2 * math.pi)
+    )
     exact = math.fsum(terms.flatten().tolist())
     assert Gaussian(0.1).nll(mean, y).item() == pytest.approx(exact, rel=1e-13)
 
@@ -146,8 +188,12 @@ def test_every_row_may_have_its_own_gaps():
     observed = torch.stack([OBSERVED, ~OBSERVED])
     mean, y = draw(2, 0), draw(2, 1)
     both = Gaussian(0.3).nll(mean, y, observed)
-    torch.testing.assert_close(both[0:1], Gaussian(0.3).nll(mean[:1], y[:1], OBSERVED), rtol=1e-15, atol=0)
-    torch.testing.assert_close(both[1:2], Gaussian(0.3).nll(mean[1:], y[1:], ~OBSERVED), rtol=1e-15, atol=0)
+    torch.testing.assert_close(
+        both[0:1], Gaussian(0.3).nll(mean[:1], y[:1], OBSERVED), rtol=1e-15, atol=0
+    )
+    torch.testing.assert_close(
+        both[1:2], Gaussian(0.3).nll(mean[1:], y[1:], ~OBSERVED), rtol=1e-15, atol=0
+    )
 
 
 def test_a_row_without_data_has_nll_0_and_no_chi2():
@@ -174,7 +220,10 @@ def test_likelihood_keeps_its_own_copy_of_sigma():
         (True, "got True"),
         ("0.1", "got '0.1'"),
         (None, "got None"),
-        (torch.tensor([0.1, 0.0, -1.0, math.nan, math.inf]), "positive and finite, but 4 of 5 entries are not"),
+        (
+            torch.tensor([0.1, 0.0, -1.0, math.nan, math.inf]),
+            "positive and finite, but 4 of 5 entries are not",
+        ),
         (torch.ones(2, dtype=torch.bool), "real numbers, got torch.bool"),
         (torch.ones(2, dtype=torch.complex64), "real numbers, got torch.complex64"),
         (torch.ones(0), r"of shape \(0,\)"),

@@ -17,7 +17,9 @@ def test_nll_is_minus_the_log_density(scale):
 
 @pytest.mark.parametrize("scale", [0.05, 2.0])
 def test_the_density_integrates_to_1(scale):
-    distance = torch.linspace(0, 40 * scale, 40001, dtype=torch.float64)[:, None]  # the density is even; the step's error is h^2 / 12 scale^2
+    distance = torch.linspace(0, 40 * scale, 40001, dtype=torch.float64)[
+        :, None
+    ]  # the density is even; the step's error is h^2 / 12 scale^2
     density = torch.exp(-Laplace(scale).nll(torch.full_like(distance, 0.3), 0.3 + distance))
     assert 2 * torch.trapezoid(density, distance[:, 0]).item() == pytest.approx(1, abs=1e-6)
 
@@ -25,8 +27,12 @@ def test_the_density_integrates_to_1(scale):
 def test_the_sample_has_the_laplace_distribution():
     num = 20000
     y = Laplace(0.2).sample(torch.full((num, 1), 0.3, dtype=torch.float64), rows(2, num))[:, 0]
-    assert stats.kstest(y.numpy(), stats.laplace(0.3, 0.2).cdf).statistic * math.sqrt(num) < 2.4  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5
-    assert abs((y - 0.3).abs().mean().item() / 0.2 - 1) < 5 / math.sqrt(num)  # |y - mean| is exponential
+    assert (
+        stats.kstest(y.numpy(), stats.laplace(0.3, 0.2).cdf).statistic * math.sqrt(num) < 2.4
+    )  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5
+    assert abs((y - 0.3).abs().mean().item() / 0.2 - 1) < 5 / math.sqrt(
+        num
+    )  # |y - mean| is exponential
     assert abs((y - 0.3).square().mean().item() / 0.08 - 1) < 5 * math.sqrt(5 / num)
 
 

@@ -1,7 +1,15 @@
 import pytest
 
 from noisewalk.errors import ConfigError
-from noisewalk.likelihoods import Gaussian, Laplace, Poisson, StudentT, UnknownGaussian, parse, text_of
+from noisewalk.likelihoods import (
+    Gaussian,
+    Laplace,
+    Poisson,
+    StudentT,
+    UnknownGaussian,
+    parse,
+    text_of,
+)
 
 TEXTS = [
     ("poisson:peak=30", Poisson(30.0)),
@@ -43,7 +51,11 @@ def test_levels_are_in_the_files_unit_and_counts_are_not():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "choose one of gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown"),
+        (
+            "",
+            "choose one of gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, "
+            "unknown",
+        ),
         ("cauchy", "unknown likelihood 'cauchy': choose one of gaussian"),
         ("gaussian:sigma_y=0.1", "--sigma-y"),
         ("poisson", "poisson needs peak: give poisson:peak=..."),

@@ -23,7 +23,9 @@ def test_nll_is_minus_the_log_mass_with_the_factorial(peak):
         found = Poisson(peak).nll(MEANS[:, None], counts[:, None])
         expected = torch.distributions.Poisson(rate_of(peak)).log_prob(counts)
         torch.testing.assert_close(found, -expected, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(found.numpy(), -stats.poisson.logpmf(y, rate_of(peak).numpy()), rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(
+            found.numpy(), -stats.poisson.logpmf(y, rate_of(peak).numpy()), rtol=1e-10, atol=1e-10
+        )
 
 
 @pytest.mark.parametrize("peak", [0.5, 30.0])
@@ -41,10 +43,14 @@ def test_a_negative_count_has_density_0_and_the_others_are_kept():
 
 def test_the_quantile_is_that_of_scipy_for_any_rate_and_any_uniform():
     tails = 2.0 ** torch.arange(-33, 0, dtype=torch.float64)
-    uniform = torch.cat([tails, 1 - tails, torch.linspace(0.01, 0.99, 33, dtype=torch.float64)])[:, None]
+    uniform = torch.cat([tails, 1 - tails, torch.linspace(0.01, 0.99, 33, dtype=torch.float64)])[
+        :, None
+    ]
     rate = torch.logspace(-8, 6, 60, dtype=torch.float64)
     expected = torch.from_numpy(stats.poisson.ppf(uniform.numpy(), rate.numpy()))
-    assert torch.equal(_quantile(rate.expand(len(uniform), -1), uniform.expand(-1, len(rate))), expected)
+    assert torch.equal(
+        _quantile(rate.expand(len(uniform), -1), uniform.expand(-1, len(rate))), expected
+    )
 
 
 @pytest.mark.parametrize("peak", [2.0, 50.0])
@@ -62,7 +68,9 @@ def test_curvature_is_the_fisher_information_and_0_where_the_rate_is_held():
     mean, peak = MEANS[None].clone().requires_grad_(), 30.0
     rate = peak * ((mean + 1) / 2).clamp(min=FLOOR)
     (slope,) = torch.autograd.grad(rate.sum(), mean)
-    torch.testing.assert_close(Poisson(peak).curvature(mean, mean), slope**2 / rate, rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        Poisson(peak).curvature(mean, mean), slope**2 / rate, rtol=1e-13, atol=0
+    )
     assert (Poisson(peak).curvature(mean, mean)[0, :2] == 0).all()
     assert (Poisson(peak).curvature(mean, mean)[0, 2:] > 0).all()
 
@@ -73,7 +81,9 @@ def test_a_target_refuses_what_cannot_be_counts_and_says_what_poisson_wants():
         nw.NoisePosterior(phi, torch.nn.Identity(), Poisson(10.0), counts)
     for bad in (torch.nan, torch.inf):
         with pytest.raises(ConfigError, match="not finite"):
-            nw.NoisePosterior(phi, torch.nn.Identity(), Poisson(10.0), torch.tensor([[0.0, 2.0, bad]]))
+            nw.NoisePosterior(
+                phi, torch.nn.Identity(), Poisson(10.0), torch.tensor([[0.0, 2.0, bad]])
+            )
         with pytest.raises(ConfigError, match="Poisson wants counts"):
             Poisson(10.0).check_measurement(torch.tensor([[0.0, 2.0, bad]]))
     gap = torch.tensor([True, True, False])
@@ -84,8 +94,12 @@ def test_a_target_refuses_what_cannot_be_counts_and_says_what_poisson_wants():
 def test_the_default_sampler_finds_the_posterior_of_one_pixel():
     """Against quadrature."""
     y = torch.tensor([[6.0]], dtype=torch.float64)
-    target = nw.NoisePosterior(nw.maps.Affine(torch.eye(1, dtype=torch.float64)), torch.nn.Identity(), Poisson(10.0), y)
-    run = nw.sample(target, num_draws=30, num_chains=30, num_warmup=40, warm_start=nw.Adam(10), progress=False)
+    target = nw.NoisePosterior(
+        nw.maps.Affine(torch.eye(1, dtype=torch.float64)), torch.nn.Identity(), Poisson(10.0), y
+    )
+    run = nw.sample(
+        target, num_draws=30, num_chains=30, num_warmup=40, warm_start=nw.Adam(10), progress=False
+    )
     grid = torch.linspace(-1, 6, 4001, dtype=torch.float64)[:, None]
     weight = torch.exp(-Poisson(10.0).nll(grid, y.expand(len(grid), 1)) - grid[:, 0] ** 2 / 2)
     mean = (weight * grid[:, 0]).sum() / weight.sum()

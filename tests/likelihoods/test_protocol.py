@@ -1,4 +1,5 @@
-"""What every likelihood promises: only observed entries count, sums are float64, the score's square is the curvature, chi2 is 1 under its own sample."""
+"""What every likelihood promises: only observed entries count, sums are float64, the score's square
+is the curvature, chi2 is 1 under its own sample."""
 
 import math
 
@@ -35,19 +36,31 @@ def pair(likelihood, num=3, dtype=torch.float64, shape=SHAPE):
 def test_unobserved_entries_change_nothing_even_when_nan(likelihood):
     mean, y = pair(likelihood)
     for junk in (torch.nan, torch.inf, -7.0):
-        dirty_mean, dirty_y = torch.where(OBSERVED, mean, junk).requires_grad_(), torch.where(OBSERVED, y, junk)
+        dirty_mean, dirty_y = (
+            torch.where(OBSERVED, mean, junk).requires_grad_(),
+            torch.where(OBSERVED, y, junk),
+        )
         clean_mean = mean.clone().requires_grad_()
-        clean, dirty = likelihood.nll(clean_mean, y, OBSERVED), likelihood.nll(dirty_mean, dirty_y, OBSERVED)
+        clean, dirty = (
+            likelihood.nll(clean_mean, y, OBSERVED),
+            likelihood.nll(dirty_mean, dirty_y, OBSERVED),
+        )
         assert torch.equal(dirty, clean)
         assert torch.isfinite(clean).all()
         (gradient,) = torch.autograd.grad(dirty.sum(), dirty_mean)
         assert torch.equal(gradient, torch.autograd.grad(clean.sum(), clean_mean)[0])
         assert (gradient[:, ~OBSERVED] == 0).all()
         for method in (likelihood.curvature, likelihood.residual, likelihood.residual_chi2):
-            assert torch.equal(method(dirty_mean, dirty_y, OBSERVED).nan_to_num(), method(mean, y, OBSERVED).nan_to_num())
+            assert torch.equal(
+                method(dirty_mean, dirty_y, OBSERVED).nan_to_num(),
+                method(mean, y, OBSERVED).nan_to_num(),
+            )
         for method in (likelihood.curvature, likelihood.residual):
             assert (method(dirty_mean, dirty_y, OBSERVED)[:, ~OBSERVED] == 0).all()
-        assert torch.equal(likelihood.residual_chi2_std(dirty_mean, OBSERVED).nan_to_num(), likelihood.residual_chi2_std(mean, OBSERVED).nan_to_num())
+        assert torch.equal(
+            likelihood.residual_chi2_std(dirty_mean, OBSERVED).nan_to_num(),
+            likelihood.residual_chi2_std(mean, OBSERVED).nan_to_num(),
+        )
         drawn = likelihood.sample(dirty_mean.detach(), rows(3, 3), OBSERVED)
         assert torch.equal(drawn, likelihood.sample(mean, rows(3, 3), OBSERVED))
         assert (drawn[:, ~OBSERVED] == 0).all()
@@ -68,7 +81,9 @@ def test_nll_sums_the_observed_entries_in_float64(likelihood):
     assert likelihood.nll(mean, y).item() == pytest.approx(math.fsum(entries.tolist()), rel=1e-12)
     observed = means(1, 4, shape=shape)[0] > 0
     seen = entries[observed.flatten()]
-    assert likelihood.nll(mean, y, observed).item() == pytest.approx(math.fsum(seen.tolist()), rel=1e-12)
+    assert likelihood.nll(mean, y, observed).item() == pytest.approx(
+        math.fsum(seen.tolist()), rel=1e-12
+    )
 
 
 @every
@@ -76,9 +91,15 @@ def test_types_follow_the_input_and_sums_are_float64(likelihood):
     mean, y = pair(likelihood, 3, torch.float32)
     for method in (likelihood.nll, likelihood.residual, likelihood.residual_chi2):
         assert method(mean, y).dtype == torch.float64
-        assert torch.equal(method(mean, y).nan_to_num(), method(mean.double(), y.double()).nan_to_num())
+        assert torch.equal(
+            method(mean, y).nan_to_num(), method(mean.double(), y.double()).nan_to_num()
+        )
     assert likelihood.residual_chi2_std(mean).dtype == torch.float64
-    assert likelihood.curvature(mean, y).dtype == likelihood.sample(mean, rows(0, 3)).dtype == torch.float32
+    assert (
+        likelihood.curvature(mean, y).dtype
+        == likelihood.sample(mean, rows(0, 3)).dtype
+        == torch.float32
+    )
 
 
 @every
@@ -94,9 +115,23 @@ def test_a_row_does_not_depend_on_its_neighbours(likelihood):
     mean, y = pair(likelihood)
     clean_mean, clean_y = mean[1:2].clone(), y[1:2].clone()
     mean[0], y[2] = torch.nan, -torch.inf
-    for method in (likelihood.nll, likelihood.curvature, likelihood.residual, likelihood.residual_chi2):
-        torch.testing.assert_close(method(mean, y, OBSERVED)[1:2], method(clean_mean, clean_y, OBSERVED), rtol=1e-12, atol=0, equal_nan=True)
-    torch.testing.assert_close(likelihood.sample(mean, rows(3, 3))[1:2], likelihood.sample(clean_mean.expand(3, *SHAPE), rows(3, 3))[1:2])
+    for method in (
+        likelihood.nll,
+        likelihood.curvature,
+        likelihood.residual,
+        likelihood.residual_chi2,
+    ):
+        torch.testing.assert_close(
+            method(mean, y, OBSERVED)[1:2],
+            method(clean_mean, clean_y, OBSERVED),
+            rtol=1e-12,
+            atol=0,
+            equal_nan=True,
+        )
+    torch.testing.assert_close(
+        likelihood.sample(mean, rows(3, 3))[1:2],
+        likelihood.sample(clean_mean.expand(3, *SHAPE), rows(3, 3))[1:2],
+    )
 
 
 @every
@@ -117,7 +152,9 @@ def test_the_score_vanishes_under_its_own_sample_and_its_square_is_the_curvature
     curvature = likelihood.curvature(mean, y, OBSERVED)[0]
     standard = (score / curvature.sqrt())[:, OBSERVED]
     assert standard.mean(0).abs().max() < 5 / math.sqrt(num)
-    assert (((standard**2).mean(0) - 1).abs() < 5 * (standard**2).std(0) / math.sqrt(num) + 1e-12).all()
+    assert (
+        ((standard**2).mean(0) - 1).abs() < 5 * (standard**2).std(0) / math.sqrt(num) + 1e-12
+    ).all()
     correlation = standard.T @ standard / num - torch.diag((standard**2).mean(0))
     assert correlation.abs().max() < 6 / math.sqrt(num)  # of 36 pairs
 
@@ -127,11 +164,21 @@ def test_chi2_is_1_under_its_own_sample_with_the_stated_spread(likelihood):
     num = 20000
     mean = means(1).expand(num, *SHAPE)
     y = likelihood.sample(mean, rows(5, num), OBSERVED)
-    chi2, std = likelihood.residual_chi2(mean, y, OBSERVED), likelihood.residual_chi2_std(mean[:1], OBSERVED).item()
+    chi2, std = (
+        likelihood.residual_chi2(mean, y, OBSERVED),
+        likelihood.residual_chi2_std(mean[:1], OBSERVED).item(),
+    )
     assert abs(chi2.mean().item() - 1) < 5 * std / math.sqrt(num)
     squares = (chi2 - 1) ** 2
-    assert abs(squares.mean().item() / std**2 - 1) < 5 * squares.std().item() / std**2 / math.sqrt(num)
-    torch.testing.assert_close(chi2, (likelihood.residual(mean, y, OBSERVED) ** 2).flatten(1).sum(1) / OBSERVED.sum(), rtol=1e-12, atol=0)
+    assert abs(squares.mean().item() / std**2 - 1) < 5 * squares.std().item() / std**2 / math.sqrt(
+        num
+    )
+    torch.testing.assert_close(
+        chi2,
+        (likelihood.residual(mean, y, OBSERVED) ** 2).flatten(1).sum(1) / OBSERVED.sum(),
+        rtol=1e-12,
+        atol=0,
+    )
 
 
 @regular

@@ -7,13 +7,19 @@ from scipy import integrate, stats
 from noisewalk.likelihoods import Gaussian, StudentT
 from noisewalk.noise import PROBE, rows
 
-VALUES = pytest.mark.parametrize(("df", "scale"), [(0.7, 0.1), (1.0, 0.3), (4.0, 0.05), (60.0, 2.0)])
+VALUES = pytest.mark.parametrize(
+    ("df", "scale"), [(0.7, 0.1), (1.0, 0.3), (4.0, 0.05), (60.0, 2.0)]
+)
 
 
 @VALUES
 def test_nll_is_minus_the_log_density(df, scale):
     mean, y = (rows(seed, 50).normal((4,), PROBE, torch.float64) for seed in (0, 1))
-    expected = torch.distributions.StudentT(torch.tensor(df, dtype=torch.float64), mean, scale).log_prob(y).sum(1)
+    expected = (
+        torch.distributions.StudentT(torch.tensor(df, dtype=torch.float64), mean, scale)
+        .log_prob(y)
+        .sum(1)
+    )
     torch.testing.assert_close(StudentT(df, scale).nll(mean, y), -expected, rtol=1e-12, atol=1e-12)
 
 
@@ -21,7 +27,11 @@ def test_nll_is_minus_the_log_density(df, scale):
 def test_the_density_integrates_to_1(df, scale):
     def density(angle):  # y = scale tan(angle)
         y = torch.tensor([[scale * math.tan(angle)]], dtype=torch.float64)
-        return math.exp(-StudentT(df, scale).nll(torch.zeros_like(y), y).item()) * scale / math.cos(angle) ** 2
+        return (
+            math.exp(-StudentT(df, scale).nll(torch.zeros_like(y), y).item())
+            * scale
+            / math.cos(angle) ** 2
+        )
 
     assert 2 * integrate.quad(density, 0, math.pi / 2, limit=200)[0] == pytest.approx(1, abs=1e-6)
 
@@ -29,26 +39,45 @@ def test_the_density_integrates_to_1(df, scale):
 @VALUES
 def test_the_sample_has_the_t_distribution(df, scale):
     num = 20000
-    y = StudentT(df, scale).sample(torch.full((num, 1), 0.3, dtype=torch.float64), rows(2, num))[:, 0]
-    assert stats.kstest(y.numpy(), stats.t(df, 0.3, scale).cdf).statistic * math.sqrt(num) < 2.4  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5
+    y = StudentT(df, scale).sample(torch.full((num, 1), 0.3, dtype=torch.float64), rows(2, num))[
+        :, 0
+    ]
+    assert (
+        stats.kstest(y.numpy(), stats.t(df, 0.3, scale).cdf).statistic * math.sqrt(num) < 2.4
+    )  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5
 
 
 def test_an_outliers_pull_fades():
     mean = torch.zeros(2, 1, dtype=torch.float64, requires_grad=True)
-    (pull,) = torch.autograd.grad(StudentT(3.0, 0.1).nll(mean, torch.tensor([[0.2], [20.0]], dtype=torch.float64)).sum(), mean)
+    (pull,) = torch.autograd.grad(
+        StudentT(3.0, 0.1).nll(mean, torch.tensor([[0.2], [20.0]], dtype=torch.float64)).sum(), mean
+    )
     assert abs(pull[1]) < 0.05 * abs(pull[0])
 
 
 def test_many_degrees_of_freedom_are_gaussian_noise():
     mean, y = (rows(seed, 5).normal((4,), PROBE, torch.float64) for seed in (0, 1))
-    torch.testing.assert_close(StudentT(1e7, 0.5).nll(mean, y), Gaussian(0.5).nll(mean, y), rtol=1e-5, atol=0)
-    torch.testing.assert_close(StudentT(1e7, 0.5).curvature(mean, y), Gaussian(0.5).curvature(mean, y), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        StudentT(1e7, 0.5).nll(mean, y), Gaussian(0.5).nll(mean, y), rtol=1e-5, atol=0
+    )
+    torch.testing.assert_close(
+        StudentT(1e7, 0.5).curvature(mean, y), Gaussian(0.5).curvature(mean, y), rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize(
-    ("df", "has_chi2", "has_spread"), [(1.0, False, False), (2.0, False, False), (2.1, True, False), (4.0, True, False), (4.1, True, True)]
+    ("df", "has_chi2", "has_spread"),
+    [
+        (1.0, False, False),
+        (2.0, False, False),
+        (2.1, True, False),
+        (4.0, True, False),
+        (4.1, True, True),
+    ],
 )
-def test_chi2_exists_where_the_noise_has_a_variance_and_its_spread_where_a_fourth_moment(df, has_chi2, has_spread):
+def test_chi2_exists_where_the_noise_has_a_variance_and_its_spread_where_a_fourth_moment(
+    df, has_chi2, has_spread
+):
     mean = torch.zeros(2, 3, dtype=torch.float64)
     assert StudentT(df, 0.1).residual_chi2(mean, mean + 0.1).isfinite().tolist() == [has_chi2] * 2
     assert StudentT(df, 0.1).residual_chi2_std(mean).isfinite().tolist() == [has_spread] * 2

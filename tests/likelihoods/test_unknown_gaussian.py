@@ -25,8 +25,16 @@ def log_joint(concentration, rate, mean, y, observed):
     """(sigma, row): log p(y | x, sigma) p(log sigma)."""
     a, variance = concentration, SIGMA[:, None] ** 2
     squares = ((y - mean) ** 2 * observed).sum(1)
-    log_normal = -0.5 * squares / variance - 0.5 * observed.sum() * torch.log(2 * math.pi * variance)
-    log_prior = a * math.log(rate) - math.lgamma(a) - (a + 1) * torch.log(variance) - rate / variance + torch.log(2 * variance)
+    log_normal = -0.5 * squares / variance - 0.5 * observed.sum() * torch.log(
+        2 * math.pi * variance
+    )
+    log_prior = (
+        a * math.log(rate)
+        - math.lgamma(a)
+        - (a + 1) * torch.log(variance)
+        - rate / variance
+        + torch.log(2 * variance)
+    )
     return log_normal + log_prior
 
 
@@ -40,7 +48,9 @@ def integral(log_values):
 def test_nll_is_that_of_the_mixture_over_noise_levels(concentration, rate, scale):
     mean, y = pair(scale=scale)
     expected = -integral(log_joint(concentration, rate, mean, y, OBSERVED))
-    torch.testing.assert_close(UnknownGaussian(concentration, rate).nll(mean, y, OBSERVED), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        UnknownGaussian(concentration, rate).nll(mean, y, OBSERVED), expected, rtol=1e-9, atol=1e-9
+    )
 
 
 @PRIORS
@@ -48,7 +58,9 @@ def test_nll_is_that_of_a_multivariate_t(concentration, rate):
     mean, y = pair()
     t = stats.multivariate_t(np.zeros(5), rate / concentration * np.eye(5), df=2 * concentration)
     expected = -torch.from_numpy(t.logpdf((y - mean).numpy()))
-    torch.testing.assert_close(UnknownGaussian(concentration, rate).nll(mean, y), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        UnknownGaussian(concentration, rate).nll(mean, y), expected, rtol=1e-9, atol=1e-9
+    )
 
 
 @PRIORS
@@ -59,21 +71,34 @@ def test_curvature_is_the_mean_precision_given_x_and_y(concentration, rate):
     likelihood = UnknownGaussian(concentration, rate)
     curvature = likelihood.curvature(mean, y, OBSERVED)
     torch.testing.assert_close(curvature, expected[:, None] * OBSERVED, rtol=1e-9, atol=0)
-    torch.testing.assert_close(likelihood.noise_level(mean, y, OBSERVED), expected**-0.5, rtol=1e-9, atol=0)
-    torch.testing.assert_close(likelihood.residual(mean, y, OBSERVED), (y - mean) * OBSERVED * expected[:, None] ** 0.5, rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        likelihood.noise_level(mean, y, OBSERVED), expected**-0.5, rtol=1e-9, atol=0
+    )
+    torch.testing.assert_close(
+        likelihood.residual(mean, y, OBSERVED),
+        (y - mean) * OBSERVED * expected[:, None] ** 0.5,
+        rtol=1e-9,
+        atol=0,
+    )
 
 
 @PRIORS
-def test_curvature_bounds_the_second_derivative_but_for_one_direction_that_it_equals(concentration, rate):
+def test_curvature_bounds_the_second_derivative_but_for_one_direction_that_it_equals(
+    concentration, rate
+):
     likelihood, (mean, y) = UnknownGaussian(concentration, rate), pair(1)
-    second = torch.autograd.functional.hessian(lambda m: likelihood.nll(m, y)[0], mean).reshape(5, 5)
+    second = torch.autograd.functional.hessian(lambda m: likelihood.nll(m, y)[0], mean).reshape(
+        5, 5
+    )
     weight = likelihood.curvature(mean, y)[0]
     gap = torch.linalg.eigvalsh(torch.diag(weight) - second)
     assert (gap[:4].abs() < 1e-10 * weight[0]).all()
     assert gap[4] > 0
     residual = (y - mean)[0]
     expected = weight[0] ** 2 / (concentration + 2.5) * torch.outer(residual, residual)
-    torch.testing.assert_close(torch.diag(weight) - second, expected, rtol=1e-8, atol=1e-10 * weight[0].item())
+    torch.testing.assert_close(
+        torch.diag(weight) - second, expected, rtol=1e-8, atol=1e-10 * weight[0].item()
+    )
 
 
 def test_the_density_is_bounded_where_the_fit_is_exact():
@@ -86,14 +111,18 @@ def test_the_density_is_bounded_where_the_fit_is_exact():
 def test_a_weak_prior_finds_the_level_of_the_noise():
     mean = torch.zeros(1, 64, 64, dtype=torch.float64)
     y = Gaussian(0.1).sample(mean, rows(3, 1))
-    assert UnknownGaussian().noise_level(mean, y).item() == pytest.approx(0.1, rel=5 / math.sqrt(2 * 64**2))
+    assert UnknownGaussian().noise_level(mean, y).item() == pytest.approx(
+        0.1, rel=5 / math.sqrt(2 * 64**2)
+    )
 
 
 def test_a_strong_prior_is_gaussian_noise_of_its_level():
     mean, y = pair()
     strong = UnknownGaussian(1e9, 1e9 * 0.09)
     torch.testing.assert_close(strong.nll(mean, y), Gaussian(0.3).nll(mean, y), rtol=0, atol=1e-5)
-    torch.testing.assert_close(strong.curvature(mean, y), Gaussian(0.3).curvature(mean, y), rtol=1e-8, atol=0)
+    torch.testing.assert_close(
+        strong.curvature(mean, y), Gaussian(0.3).curvature(mean, y), rtol=1e-8, atol=0
+    )
 
 
 def test_there_is_no_chi2():
@@ -109,7 +138,9 @@ def test_one_level_is_drawn_for_every_row(concentration):
     bound = 2.4 / math.sqrt(num)  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5
     single = stats.t(2 * concentration, 0, math.sqrt(0.3 / concentration))
     assert stats.kstest(residual[:, 0].numpy(), single.cdf).statistic < bound
-    ratio = (residual**2).mean(1) * concentration / 0.3  # independent levels would not make an F distribution
+    ratio = (
+        (residual**2).mean(1) * concentration / 0.3
+    )  # independent levels would not make an F distribution
     assert stats.kstest(ratio.numpy(), stats.f(5, 2 * concentration).cdf).statistic < bound
 
 
@@ -118,10 +149,14 @@ def test_the_gamma_quantile_is_that_of_scipy(shape):
     tails = 2.0 ** torch.arange(-37, 0, dtype=torch.float64)
     uniform = torch.cat([tails, 1 - tails])
     expected = torch.from_numpy(stats.gamma(shape).ppf(uniform.numpy()))
-    torch.testing.assert_close(_gamma_quantile(shape, uniform), expected, rtol=1e-6, atol=0)  # 1 - 2^-37 itself is known to 1e-5 of 2^-37
+    torch.testing.assert_close(
+        _gamma_quantile(shape, uniform), expected, rtol=1e-6, atol=0
+    )  # 1 - 2^-37 itself is known to 1e-5 of 2^-37
 
 
 @pytest.mark.parametrize("concentration", [1e-3, 0.5, 0.999])
 def test_a_prior_without_bound_is_not_simulated(concentration):
-    with pytest.raises(ConfigError, match=r"concentration of at least 1, got .*Gaussian\(sigma_y\)"):
+    with pytest.raises(
+        ConfigError, match=r"concentration of at least 1, got .*Gaussian\(sigma_y\)"
+    ):
         UnknownGaussian(concentration).sample(torch.zeros(1, 3), rows(0, 1))

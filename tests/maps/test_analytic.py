@@ -1,4 +1,5 @@
-"""The maps with a known pushforward: Affine's moments, Warp's distribution function; their inverses and errors."""
+"""The maps with a known pushforward: Affine's moments, Warp's distribution function; their inverses
+and errors."""
 
 import math
 
@@ -13,7 +14,9 @@ from noisewalk.maps.analytic import Affine, Warp
 AMPLITUDES = pytest.mark.parametrize("amplitude", [0.8, -0.8, 0.99, 0.0])
 
 
-def draw(shape: tuple[int, ...], rows: int = 1, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+def draw(
+    shape: tuple[int, ...], rows: int = 1, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Tensor:
     return noise.rows(seed, rows).normal(shape, noise.PROBE, dtype)
 
 
@@ -32,7 +35,9 @@ def test_the_pushforward_of_affine_is_gaussian_with_covariance_m_mt() -> None:
     covariance = matrix @ matrix.T
     scale = covariance.diagonal().sqrt()
     assert ((x.mean(0) - offset).abs() < 5 * scale / math.sqrt(rows)).all()
-    spread = (covariance**2 + torch.outer(scale**2, scale**2)).sqrt() / math.sqrt(rows)  # standard error of a sample covariance (Isserlis)
+    spread = (covariance**2 + torch.outer(scale**2, scale**2)).sqrt() / math.sqrt(
+        rows
+    )  # standard error of a sample covariance (Isserlis)
     assert ((torch.cov(x.T) - covariance).abs() < 5 * spread).all()
 
 
@@ -57,20 +62,28 @@ def test_affine_names_an_offset_of_another_size(offset: Tensor) -> None:
 
 
 @AMPLITUDES
-def test_the_density_of_the_warp_integrates_to_the_normal_distribution_function(amplitude: float) -> None:
+def test_the_density_of_the_warp_integrates_to_the_normal_distribution_function(
+    amplitude: float,
+) -> None:
     phi = Warp((1,), amplitude)
     for at in (-1.7, 0.0, 0.4, math.pi):
         end = float(phi(torch.tensor([[at]], dtype=torch.float64)))
         grid = torch.linspace(-12, end, 40001, dtype=torch.float64)
         weights = torch.ones_like(grid)
         weights[1:-1:2], weights[2:-1:2] = 4, 2
-        total = (phi.log_density(grid[:, None]).exp() * weights).sum() * (grid[1] - grid[0]) / 3  # Simpson's rule, error h^4 max|p''''| / 15
-        assert float(total) == pytest.approx(float(torch.special.ndtr(torch.tensor(at, dtype=torch.float64))), abs=1e-7)
+        total = (
+            (phi.log_density(grid[:, None]).exp() * weights).sum() * (grid[1] - grid[0]) / 3
+        )  # Simpson's rule, error h^4 max|p''''| / 15
+        assert float(total) == pytest.approx(
+            float(torch.special.ndtr(torch.tensor(at, dtype=torch.float64))), abs=1e-7
+        )
 
 
 @AMPLITUDES
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_inverse_of_the_warp_undoes_it_however_far_out(amplitude: float, dtype: torch.dtype) -> None:
+def test_the_inverse_of_the_warp_undoes_it_however_far_out(
+    amplitude: float, dtype: torch.dtype
+) -> None:
     phi = Warp((7,), amplitude)
     z = torch.tensor([[-200.0, -math.pi, -1e-3, 0.0, 1.0, 3.2, 1e3]], dtype=torch.float64)
     x = phi(z).to(dtype)

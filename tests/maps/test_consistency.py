@@ -28,7 +28,8 @@ def frozen(seed: int, k: int) -> Tensor:
 
 @dataclass
 class GaussianData:
-    """The exact consistency function of N(0, sd^2) data, f(x, s) = x sqrt((sd^2 + sigma_min^2) / (sd^2 + s^2)); keeps what it is given."""
+    """The exact consistency function of N(0, sd^2) data, f(x, s) = x sqrt((sd^2 + sigma_min^2) /
+    (sd^2 + s^2)); keeps what it is given."""
 
     shape: tuple[int, ...] = SHAPE
     sigma_min: float = 0.1
@@ -59,7 +60,9 @@ def test_the_second_step_adds_frozen_noise_of_variance_t2_less_sigma_min2(seed: 
     x = Consistency(f, (t,), seed)(z)
     first, (given, sigma) = f.gain(20) * 20 * z, f.seen[1]
     assert float(sigma) == t
-    torch.testing.assert_close(given, first + math.sqrt(t**2 - 0.1**2) * frozen(seed, 0), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        given, first + math.sqrt(t**2 - 0.1**2) * frozen(seed, 0), rtol=1e-6, atol=1e-6
+    )
     torch.testing.assert_close(x, f.gain(t) * given, rtol=1e-12, atol=0)
 
 
@@ -93,7 +96,9 @@ def added_noise(seed: int, rows: int, dtype: torch.dtype = torch.float64) -> Ten
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_frozen_noise_is_one_for_every_row_of_every_batch(seed: int) -> None:
     for rows in (1, 4):
-        torch.testing.assert_close(added_noise(seed, rows), frozen(seed, 0).expand(rows, *SHAPE), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            added_noise(seed, rows), frozen(seed, 0).expand(rows, *SHAPE), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_the_frozen_noise_depends_on_the_seed_and_on_no_global_state() -> None:
@@ -142,9 +147,13 @@ def test_the_dtype_is_that_of_z_and_the_noise_is_the_same() -> None:
     torch.testing.assert_close(half.double(), full, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("midpoints", [(20.0,), (25.0,), (0.1,), (0.05,), (1.0, 2.0), (2.0, 2.0), (math.nan,)])
+@pytest.mark.parametrize(
+    "midpoints", [(20.0,), (25.0,), (0.1,), (0.05,), (1.0, 2.0), (2.0, 2.0), (math.nan,)]
+)
 def test_levels_that_do_not_fall_between_the_ends_are_named(midpoints: tuple[float, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"midpoints must fall from below 20.0 to above 0.1, got \("):
+    with pytest.raises(
+        ConfigError, match=r"midpoints must fall from below 20.0 to above 0.1, got \("
+    ):
         Consistency(GaussianData(), midpoints)
 
 

@@ -1,4 +1,5 @@
-"""A flow's values have one closed form and one order of convergence, its three gradients agree, and they cost what they say."""
+"""A flow's values have one closed form and one order of convergence, its three gradients agree, and
+they cost what they say."""
 
 import math
 import pickle
@@ -48,13 +49,15 @@ def bent(x: Tensor, t: Tensor) -> Tensor:
 
 
 def bridge(x: Tensor, t: Tensor) -> Tensor:
-    """E[x_1 - z | x_t = x] of flow matching with independent z ~ N(0, 1) and x_1 ~ N(1.5, 0.6^2): Phi(z) = 1.5 + 0.6 z."""
+    """E[x_1 - z | x_t = x] of flow matching with independent z ~ N(0, 1) and x_1 ~ N(1.5, 0.6^2):
+    Phi(z) = 1.5 + 0.6 z."""
     t = t[:, None]
     return 1.5 + (0.36 * t - (1 - t)) / ((1 - t) ** 2 + 0.36 * t**2) * (x - 1.5 * t)
 
 
 class Decay:
-    """v = -s (1 + cos t) x^3 with s the direction of time: x(t) = z / sqrt(1 + 2 z^2 tau), tau the integral of 1 + cos t."""
+    """v = -s (1 + cos t) x^3 with s the direction of time: x(t) = z / sqrt(1 + 2 z^2 tau), tau the
+    integral of 1 + cos t."""
 
     def __init__(self, span: tuple[float, float]) -> None:
         self.sign = math.copysign(1, span[1] - span[0])
@@ -82,7 +85,8 @@ class Counted:
 
 
 def observed_order(error: Callable[[int], float], num_steps: int) -> float:
-    """log2 of what doubling the steps divides the error by: p + O(1 / num_steps), hence the tolerance of 0.1 at 32 and more."""
+    """log2 of what doubling the steps divides the error by: p + O(1 / num_steps), hence the
+    tolerance of 0.1 at 32 and more."""
     return math.log2(error(num_steps) / error(2 * num_steps))
 
 
@@ -91,12 +95,16 @@ def observed_order(error: Callable[[int], float], num_steps: int) -> float:
 
 @SOLVERS
 @SPANS
-def test_a_linear_field_gives_the_truncated_exponential_of_each_step(solver: str, span: tuple[float, float]) -> None:
+def test_a_linear_field_gives_the_truncated_exponential_of_each_step(
+    solver: str, span: tuple[float, float]
+) -> None:
     steps, z, p = 8, draw(4), ORDERS[solver]
     h = (span[1] - span[0]) / steps
     step = sum(torch.linalg.matrix_power(h * A, k) / math.factorial(k) for k in range(p + 1))
     x = Flow(linear, (DIM,), span, steps, solver)(z)
-    torch.testing.assert_close(x, z @ torch.linalg.matrix_power(step, steps).T, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(
+        x, z @ torch.linalg.matrix_power(step, steps).T, rtol=1e-13, atol=1e-13
+    )
     size = float(torch.linalg.matrix_norm(A, 2))
     bound = (size * abs(h)) ** p * size / math.factorial(p + 1) * math.exp(2 * size) * z.norm(dim=1)
     assert ((x - z @ torch.linalg.matrix_exp((span[1] - span[0]) * A).T).norm(dim=1) < bound).all()
@@ -104,7 +112,9 @@ def test_a_linear_field_gives_the_truncated_exponential_of_each_step(solver: str
 
 @SOLVERS
 @SPANS
-def test_the_error_of_the_value_falls_with_the_solvers_order(solver: str, span: tuple[float, float]) -> None:
+def test_the_error_of_the_value_falls_with_the_solvers_order(
+    solver: str, span: tuple[float, float]
+) -> None:
     z, field = draw(4) / 4, Decay(span)
 
     def error(num_steps: int) -> float:
@@ -118,26 +128,46 @@ def test_flow_matching_of_a_gaussian_pushes_the_noise_to_that_gaussian(solver: s
     z = draw(4)
 
     def error(num_steps: int) -> float:
-        return float((Flow(bridge, (DIM,), (0.0, 1.0), num_steps, solver)(z) - (1.5 + 0.6 * z)).norm())
+        return float(
+            (Flow(bridge, (DIM,), (0.0, 1.0), num_steps, solver)(z) - (1.5 + 0.6 * z)).norm()
+        )
 
     assert observed_order(error, 64) == pytest.approx(ORDERS[solver], abs=0.1)
 
 
 @SOLVERS
 @SPANS
-def test_the_values_are_those_of_the_solver_of_the_same_name_in_torchdiffeq(solver: str, span: tuple[float, float]) -> None:
+def test_the_values_are_those_of_the_solver_of_the_same_name_in_torchdiffeq(
+    solver: str, span: tuple[float, float]
+) -> None:
     from torchdiffeq import odeint
 
     z, times = draw(4), torch.linspace(*span, 7, dtype=torch.float64)
-    other = odeint(lambda t, x: bent(x, t.expand(len(x))), z, times, method={"heun": "heun2"}.get(solver, solver))
-    torch.testing.assert_close(torch.stack(list(Flow(bent, (DIM,), span, 6, solver).path(z))), other, rtol=1e-13, atol=1e-13)
+    other = odeint(
+        lambda t, x: bent(x, t.expand(len(x))),
+        z,
+        times,
+        method={"heun": "heun2"}.get(solver, solver),
+    )
+    torch.testing.assert_close(
+        torch.stack(list(Flow(bent, (DIM,), span, 6, solver).path(z))),
+        other,
+        rtol=1e-13,
+        atol=1e-13,
+    )
 
 
 @SOLVERS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_values_do_not_depend_on_how_the_gradient_is_made(solver: str, dtype: torch.dtype) -> None:
+def test_the_values_do_not_depend_on_how_the_gradient_is_made(
+    solver: str, dtype: torch.dtype
+) -> None:
     z = draw(4, dtype=dtype)
-    values = [Flow(bent, (DIM,), (0.0, 1.0), 5, solver, gradient)(leaf) for gradient in GRADIENTS for leaf in (z, z.clone().requires_grad_())]
+    values = [
+        Flow(bent, (DIM,), (0.0, 1.0), 5, solver, gradient)(leaf)
+        for gradient in GRADIENTS
+        for leaf in (z, z.clone().requires_grad_())
+    ]
     assert all(x.dtype == dtype for x in values)
     assert all(torch.equal(x, values[0]) for x in values[1:])
 
@@ -164,44 +194,71 @@ def test_the_times_are_those_of_the_stages_one_per_row_in_the_dtype_of_x() -> No
 @SOLVERS
 def test_checkpointing_changes_no_digit_of_the_gradient(solver: str) -> None:
     z, weight = draw(4), draw(4, seed=1)
-    direct, again = (gradient_of(Flow(bent, (DIM,), num_steps=5, solver=solver, gradient=way), z, weight) for way in ("direct", "checkpoint"))
+    direct, again = (
+        gradient_of(Flow(bent, (DIM,), num_steps=5, solver=solver, gradient=way), z, weight)
+        for way in ("direct", "checkpoint")
+    )
     torch.testing.assert_close(again, direct, rtol=1e-15, atol=1e-15)
 
 
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 3), ("rk4", 4)])
-def test_the_adjoint_approaches_the_discrete_gradient_as_the_steps_shrink(solver: str, order: int) -> None:
+def test_the_adjoint_approaches_the_discrete_gradient_as_the_steps_shrink(
+    solver: str, order: int
+) -> None:
     z, weight = draw(4) / 4, draw(4, seed=1)
 
     def error(num_steps: int) -> float:
         phi = Flow(bent, (DIM,), (1.0, 0.0), num_steps, solver, "adjoint")
-        return float((gradient_of(phi, z, weight) - gradient_of(replace(phi, gradient="direct"), z, weight)).norm())
+        return float(
+            (
+                gradient_of(phi, z, weight)
+                - gradient_of(replace(phi, gradient="direct"), z, weight)
+            ).norm()
+        )
 
     assert observed_order(error, 32) == pytest.approx(order, abs=0.1)
 
 
 @SOLVERS
 @WAYS
-def test_the_gradient_approaches_that_of_the_exact_flow_with_the_solvers_order(solver: str, gradient: str) -> None:
+def test_the_gradient_approaches_that_of_the_exact_flow_with_the_solvers_order(
+    solver: str, gradient: str
+) -> None:
     z, field = draw(4) / 4, Decay((0.0, 1.0))
 
     def error(num_steps: int) -> float:
-        return float((gradient_of(Flow(field, (DIM,), (0.0, 1.0), num_steps, solver, gradient), z) - field.derivative(z)).norm())
+        return float(
+            (
+                gradient_of(Flow(field, (DIM,), (0.0, 1.0), num_steps, solver, gradient), z)
+                - field.derivative(z)
+            ).norm()
+        )
 
     assert observed_order(error, 32) == pytest.approx(ORDERS[solver], abs=0.1)
 
 
-@pytest.mark.parametrize(("solver", "field"), [("euler", linear), ("heun", linear), ("rk4", linear), ("heun", turning), ("rk4", turning)])
-def test_the_adjoint_of_a_linear_field_is_the_discrete_gradient(solver: str, field: Callable[[Tensor, Tensor], Tensor]) -> None:
+@pytest.mark.parametrize(
+    ("solver", "field"),
+    [("euler", linear), ("heun", linear), ("rk4", linear), ("heun", turning), ("rk4", turning)],
+)
+def test_the_adjoint_of_a_linear_field_is_the_discrete_gradient(
+    solver: str, field: Callable[[Tensor, Tensor], Tensor]
+) -> None:
     z, weight, phi = draw(4), draw(4, seed=1), Flow(field, (DIM,), num_steps=4, solver=solver)
     expected = gradient_of(phi, z, weight)
-    torch.testing.assert_close(gradient_of(replace(phi, gradient="adjoint"), z, weight), expected, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(
+        gradient_of(replace(phi, gradient="adjoint"), z, weight), expected, rtol=1e-13, atol=1e-13
+    )
     assert torch.autograd.gradcheck(replace(phi, gradient="adjoint"), (z.requires_grad_(),))
 
 
 @SOLVERS
 @pytest.mark.parametrize("gradient", ["direct", "checkpoint"])
 def test_the_gradient_is_the_derivative_of_the_value(solver: str, gradient: str) -> None:
-    assert torch.autograd.gradcheck(Flow(bent, (DIM,), num_steps=3, solver=solver, gradient=gradient), (draw(2).requires_grad_(),))
+    assert torch.autograd.gradcheck(
+        Flow(bent, (DIM,), num_steps=3, solver=solver, gradient=gradient),
+        (draw(2).requires_grad_(),),
+    )
 
 
 @WAYS
@@ -210,12 +267,20 @@ def test_every_state_of_the_path_passes_its_gradient_on(gradient: str) -> None:
     total = sum((k + 1) * x.sum() for k, x in enumerate(phi.path(z)))
     step = torch.eye(DIM, dtype=torch.float64) + A / 4 + A @ A / 32
     expected = sum((k + 1) * torch.linalg.matrix_power(step, k).sum(0) for k in range(5))
-    torch.testing.assert_close(torch.autograd.grad(total, z)[0], expected.expand(2, DIM), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(
+        torch.autograd.grad(total, z)[0], expected.expand(2, DIM), rtol=1e-13, atol=1e-13
+    )
 
 
 @WAYS
-@pytest.mark.parametrize("field", [lambda x, t: torch.ones_like(x), lambda x, t: nn.Parameter(torch.ones_like(x))], ids=["constant", "weights only"])
-def test_a_field_that_ignores_x_shifts_and_passes_the_gradient_through(gradient: str, field: Callable[[Tensor, Tensor], Tensor]) -> None:
+@pytest.mark.parametrize(
+    "field",
+    [lambda x, t: torch.ones_like(x), lambda x, t: nn.Parameter(torch.ones_like(x))],
+    ids=["constant", "weights only"],
+)
+def test_a_field_that_ignores_x_shifts_and_passes_the_gradient_through(
+    gradient: str, field: Callable[[Tensor, Tensor], Tensor]
+) -> None:
     z, phi = draw(2), Flow(field, (DIM,), num_steps=4, gradient=gradient)
     torch.testing.assert_close(phi(z), z + 1, rtol=1e-14, atol=1e-14)
     assert torch.equal(gradient_of(phi, z), torch.ones_like(z))
@@ -224,7 +289,9 @@ def test_a_field_that_ignores_x_shifts_and_passes_the_gradient_through(gradient:
 def test_the_adjoint_leaves_the_weights_alone() -> None:
     layer = nn.Linear(DIM, DIM, dtype=torch.float64)
     z = draw(2).requires_grad_()
-    Flow(lambda x, t: torch.tanh(layer(x)), (DIM,), num_steps=3, gradient="adjoint")(z).sum().backward()
+    Flow(lambda x, t: torch.tanh(layer(x)), (DIM,), num_steps=3, gradient="adjoint")(
+        z
+    ).sum().backward()
     assert z.grad is not None
     assert all(weight.grad is None for weight in layer.parameters())
 
@@ -238,7 +305,9 @@ def test_the_adjoint_refuses_to_be_differentiated_twice() -> None:
 
 @SOLVERS
 @WAYS
-def test_the_forward_mode_derivative_is_that_of_the_discrete_map(solver: str, gradient: str) -> None:
+def test_the_forward_mode_derivative_is_that_of_the_discrete_map(
+    solver: str, gradient: str
+) -> None:
     z, v, w = draw(3), draw(3, seed=1), draw(3, seed=2)
     phi = Flow(bent, (DIM,), num_steps=4, solver=solver, gradient=gradient)
     value, tangent = torch.func.jvp(phi, (z,), (v,))
@@ -252,13 +321,22 @@ def test_the_forward_mode_derivative_is_that_of_the_discrete_map(solver: str, gr
 @WAYS
 def test_a_posterior_over_a_flow_has_a_gradient_and_both_products(gradient: str) -> None:
     phi = Flow(linear, (DIM,), num_steps=4, gradient=gradient)
-    target = nw.NoisePosterior(phi, lambda x: x[:, :2], nw.likelihoods.Gaussian(0.5), torch.tensor([[0.3, -0.2]], dtype=torch.float64))
+    target = nw.NoisePosterior(
+        phi,
+        lambda x: x[:, :2],
+        nw.likelihoods.Gaussian(0.5),
+        torch.tensor([[0.3, -0.2]], dtype=torch.float64),
+    )
     z, v = draw(4), draw(4, seed=1)
-    matrix = torch.linalg.matrix_power(torch.eye(DIM, dtype=torch.float64) + A / 4 + A @ A / 32, 4)[:2]
+    matrix = torch.linalg.matrix_power(torch.eye(DIM, dtype=torch.float64) + A / 4 + A @ A / 32, 4)[
+        :2
+    ]
     mean, jvp, vjp = target.linearize(z)
     torch.testing.assert_close(jvp(v), v @ matrix.T, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(vjp(mean), mean @ matrix, rtol=1e-13, atol=1e-13)
-    torch.testing.assert_close(target(z).grad, (mean - target.y) @ matrix / 0.25, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        target(z).grad, (mean - target.y) @ matrix / 0.25, rtol=1e-12, atol=1e-12
+    )
 
 
 # cost
@@ -302,7 +380,9 @@ def test_the_gradient_of_a_row_does_not_know_its_neighbours(solver: str, gradien
     for other in (draw(1, seed=1), torch.full((1, DIM), torch.nan, dtype=torch.float64)):
         batch = torch.cat([other, row, other])
         torch.testing.assert_close(phi(batch)[1:2], phi(row), rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(gradient_of(phi, batch)[1:2], gradient_of(phi, row), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            gradient_of(phi, batch)[1:2], gradient_of(phi, row), rtol=1e-12, atol=1e-12
+        )
 
 
 @WAYS
@@ -317,7 +397,10 @@ def test_the_gradient_is_pure(gradient: str) -> None:
 
 @WAYS
 def test_a_flow_of_a_module_survives_pickling(gradient: str) -> None:
-    phi, z = Flow(Layer().eval(), (DIM,), num_steps=3, gradient=gradient), draw(2, dtype=torch.float32)
+    phi, z = (
+        Flow(Layer().eval(), (DIM,), num_steps=3, gradient=gradient),
+        draw(2, dtype=torch.float32),
+    )
     again = pickle.loads(pickle.dumps(phi))
     assert repr(again) == repr(phi)
     assert torch.equal(gradient_of(again, z), gradient_of(phi, z))
@@ -352,7 +435,10 @@ class Layer(nn.Module):
         ({"num_steps": 2.5}, r"at least 1, got 2.5"),
         ({"num_steps": True}, r"at least 1, got True"),
         ({"solver": "dopri5"}, r"unknown solver 'dopri5': choose 'euler', 'heun' or 'rk4'"),
-        ({"gradient": "exact"}, r"unknown gradient 'exact': choose 'direct', 'checkpoint' or 'adjoint'"),
+        (
+            {"gradient": "exact"},
+            r"unknown gradient 'exact': choose 'direct', 'checkpoint' or 'adjoint'",
+        ),
         ({"velocity": Layer(norm=True)}, r"norm is in training mode: call velocity.eval\(\)"),
     ],
 )
@@ -364,7 +450,9 @@ def test_what_is_not_allowed_is_named(change: dict[str, object], message: str) -
 @WAYS
 def test_a_velocity_of_another_shape_than_x_is_named(gradient: str) -> None:
     phi = Flow(lambda x, t: x.sum(1, keepdim=True), (DIM,), gradient=gradient)
-    with pytest.raises(ConfigError, match=r"velocity returned shape \(2, 1\) for x of shape \(2, 3\)"):
+    with pytest.raises(
+        ConfigError, match=r"velocity returned shape \(2, 1\) for x of shape \(2, 3\)"
+    ):
         phi(draw(2).requires_grad_())
 
 
@@ -373,12 +461,18 @@ def test_only_the_adjoint_needs_torchdiffeq(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torchdiffeq", None)
     for gradient in ("direct", "checkpoint"):
-        assert torch.isfinite(gradient_of(Flow(bent, (DIM,), num_steps=2, gradient=gradient), draw(1))).all()
+        assert torch.isfinite(
+            gradient_of(Flow(bent, (DIM,), num_steps=2, gradient=gradient), draw(1))
+        ).all()
     with pytest.raises(MissingExtraError, match=r"torchdiffeq.*pip install 'noisewalk\[ode\]'"):
         Flow(bent, (DIM,), gradient="adjoint")
 
 
 def test_the_steps_of_the_path_are_equal() -> None:
-    states = list(Flow(lambda x, t: torch.ones_like(x), (DIM,), (1.0, 3.0), 4, "euler").path(draw(1)))
+    states = list(
+        Flow(lambda x, t: torch.ones_like(x), (DIM,), (1.0, 3.0), 4, "euler").path(draw(1))
+    )
     for before, after in pairwise(states):
-        torch.testing.assert_close(after - before, torch.full_like(before, 0.5), rtol=1e-14, atol=1e-14)
+        torch.testing.assert_close(
+            after - before, torch.full_like(before, 0.5), rtol=1e-14, atol=1e-14
+        )

@@ -1,4 +1,5 @@
-"""Any module z -> x is a map: what it returns is the module's, and what cannot be a map is refused when it is made."""
+"""Any module z -> x is a map: what it returns is the module's, and what cannot be a map is refused
+when it is made."""
 
 import pickle
 
@@ -62,7 +63,9 @@ def test_what_cannot_be_called_is_refused():
         Generator(3, (3,), (3,))
 
 
-@pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.Dropout(0.5)], ids=["batch normalisation", "dropout"])
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm1d(3), nn.Dropout(0.5)], ids=["batch normalisation", "dropout"]
+)
 def test_a_module_whose_rows_depend_on_each_other_or_on_chance_is_refused(layer):
     module = nn.Sequential(nn.Linear(3, 3), layer)
     with pytest.raises(ConfigError, match=r"1 is in training mode: call module\.eval\(\)"):
@@ -71,5 +74,8 @@ def test_a_module_whose_rows_depend_on_each_other_or_on_chance_is_refused(layer)
 
 
 def test_a_module_that_returns_another_shape_than_declared_says_so():
-    with pytest.raises(ConfigError, match=r"made x of shape \(1, 3, 3\) from z of shape \(3,\), declared is \(3, 3\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"made x of shape \(1, 3, 3\) from z of shape \(3,\), declared is \(3, 3\)",
+    ):
         Generator(Outer(), (3,), (3, 3))(z())

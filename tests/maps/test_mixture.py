@@ -1,4 +1,5 @@
-"""The mixture's flow: its pushforward is the mixture, its denoiser is the posterior mean, its cost does not grow with d."""
+"""The mixture's flow: its pushforward is the mixture, its denoiser is the posterior mean, its cost
+does not grow with d."""
 
 import itertools
 import math
@@ -23,36 +24,55 @@ def test_pushforward_has_the_mixtures_weights_and_spread() -> None:
     x = phi(normal(rows, 3))
     mode = torch.cdist(x, MEANS).argmin(1)
     share = torch.bincount(mode, minlength=3) / rows
-    assert bool(((share - WEIGHTS).abs() < 5 * (WEIGHTS * (1 - WEIGHTS) / rows).sqrt() + 0.01).all())
+    assert bool(
+        ((share - WEIGHTS).abs() < 5 * (WEIGHTS * (1 - WEIGHTS) / rows).sqrt() + 0.01).all()
+    )
     variance = (x - MEANS[mode]).square().mean()
     assert abs(float(variance) - 0.49) < 5 * 0.49 * math.sqrt(2 / (3 * rows)) + 0.005
 
 
 def test_log_density_is_that_of_the_sum_of_gaussians() -> None:
     x = normal(20, 3, seed=1) * 4
-    parts = [torch.distributions.MultivariateNormal(m, 0.49 * torch.eye(3, dtype=torch.float64)).log_prob(x) for m in MEANS]
+    parts = [
+        torch.distributions.MultivariateNormal(
+            m, 0.49 * torch.eye(3, dtype=torch.float64)
+        ).log_prob(x)
+        for m in MEANS
+    ]
     expected = torch.logsumexp(torch.stack(parts, 1) + WEIGHTS.log(), 1)
     torch.testing.assert_close(Mixture(MEANS, WEIGHTS, std=0.7).log_density(x), expected)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 2.0, 20.0])
 def test_denoiser_is_tweedies_formula(sigma: float) -> None:
-    """D(x) = x + sigma^2 grad log p_sigma(x), p_sigma the mixture with components of variance tau^2 + sigma^2."""
+    """D(x) = x + sigma^2 grad log p_sigma(x), p_sigma the mixture with components of variance tau^2
+    + sigma^2."""
     x = (normal(6, 3, seed=2) * (4 + sigma)).requires_grad_(True)
     blurred = Mixture(MEANS, WEIGHTS, std=math.hypot(0.7, sigma), sigma_max=1e4)
     (score,) = torch.autograd.grad(blurred.log_density(x).sum(), x)
-    torch.testing.assert_close(Mixture(MEANS, WEIGHTS, std=0.7).denoiser(x.detach(), sigma), x.detach() + sigma**2 * score)
+    torch.testing.assert_close(
+        Mixture(MEANS, WEIGHTS, std=0.7).denoiser(x.detach(), sigma), x.detach() + sigma**2 * score
+    )
 
 
 def test_flow_of_the_denoiser_integrated_by_heun_comes_to_the_same_end() -> None:
     phi = Mixture(MEANS, WEIGHTS, std=0.7, sigma_max=80.0, num_steps=200)
     z = normal(8, 3, seed=3)
-    levels = torch.cat([torch.logspace(math.log10(80.0), -4, 4000, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)])
+    levels = torch.cat(
+        [
+            torch.logspace(math.log10(80.0), -4, 4000, dtype=torch.float64),
+            torch.zeros(1, dtype=torch.float64),
+        ]
+    )
     x = z * math.hypot(80.0, 0.7)
     for now, after in itertools.pairwise(levels):
         slope = (x - phi.denoiser(x, now)) / now
         guess = x + (after - now) * slope
-        x = guess if after == 0 else x + 0.5 * (after - now) * (slope + (guess - phi.denoiser(guess, after)) / after)
+        x = (
+            guess
+            if after == 0
+            else x + 0.5 * (after - now) * (slope + (guess - phi.denoiser(guess, after)) / after)
+        )
     torch.testing.assert_close(phi(z), x, rtol=1e-3, atol=1e-3)
 
 
@@ -66,7 +86,9 @@ def test_one_component_is_affine_and_uncoupled_directions_are_kept() -> None:
 
 
 def test_the_flow_starts_far_beyond_the_means() -> None:
-    assert Mixture(100.0 * MEANS).sigma_max == pytest.approx(2000.0 * float(MEANS.norm(dim=1).max()))
+    assert Mixture(100.0 * MEANS).sigma_max == pytest.approx(
+        2000.0 * float(MEANS.norm(dim=1).max())
+    )
     assert Mixture(0.1 * MEANS).sigma_max == 80.0
 
 

@@ -1,4 +1,5 @@
-"""The probability flow of known data has a closed form; its solver, its gradients and its last step are what they say."""
+"""The probability flow of known data has a closed form; its solver, its gradients and its last step
+are what they say."""
 
 import math
 import sys
@@ -45,7 +46,8 @@ class GaussianData:
 
 @dataclass(frozen=True)
 class TwoModes(GaussianData):
-    """E[x_0 | x] for x_0 in two modes N(-1, sd^2), N(1, sd^2): in one dimension the flow keeps the distribution function's value."""
+    """E[x_0 | x] for x_0 in two modes N(-1, sd^2), N(1, sd^2): in one dimension the flow keeps the
+    distribution function's value."""
 
     sigma_min: float = 0.2
 
@@ -74,7 +76,8 @@ def gradient_of(phi: ProbabilityFlow, z: Tensor) -> Tensor:
 
 
 def observed_order(error: object, steps: int) -> float:
-    """log2 of what halving every step of the Karras grid, of steps - 1 intervals and the last one to 0, divides the error by."""
+    """log2 of what halving every step of the Karras grid, of steps - 1 intervals and the last one
+    to 0, divides the error by."""
     return math.log2(error(steps + 1) / error(2 * steps + 1))  # type: ignore[operator]
 
 
@@ -88,11 +91,15 @@ def test_the_levels_fall_from_the_highest_to_the_lowest() -> None:
     assert (sigmas.diff() < 0).all()
     root = sigmas ** (1 / 7)
     torch.testing.assert_close(root.diff(), root.diff()[:1].expand(5), rtol=1e-9, atol=0)
-    torch.testing.assert_close(karras_sigmas(5, 1.0, 9.0, rho=1.0), torch.tensor([9.0, 7, 5, 3, 1], dtype=torch.float64))
+    torch.testing.assert_close(
+        karras_sigmas(5, 1.0, 9.0, rho=1.0), torch.tensor([9.0, 7, 5, 3, 1], dtype=torch.float64)
+    )
 
 
 @SOLVERS
-def test_gaussian_data_gives_its_closed_form_with_the_solvers_order(solver: str, order: int) -> None:
+def test_gaussian_data_gives_its_closed_form_with_the_solvers_order(
+    solver: str, order: int
+) -> None:
     z, denoiser = draw(3), GaussianData()
 
     def error(num_steps: int) -> float:
@@ -102,7 +109,9 @@ def test_gaussian_data_gives_its_closed_form_with_the_solvers_order(solver: str,
 
 
 @SOLVERS
-def test_the_flow_of_two_modes_keeps_every_quantile_with_the_solvers_order(solver: str, order: int) -> None:
+def test_the_flow_of_two_modes_keeps_every_quantile_with_the_solvers_order(
+    solver: str, order: int
+) -> None:
     z, denoiser = draw(3), TwoModes()
     start = denoiser.distribution(denoiser.sigma_max * z, denoiser.sigma_max)
 
@@ -116,35 +125,54 @@ def test_the_flow_of_two_modes_keeps_every_quantile_with_the_solvers_order(solve
 def test_euler_is_ddim() -> None:
     z, denoiser = draw(3), TwoModes()
     x = denoiser.sigma_max * z
-    for sigma, after in pairwise([*karras_sigmas(6, denoiser.sigma_min, denoiser.sigma_max), torch.tensor(0.0)]):
+    for sigma, after in pairwise(
+        [*karras_sigmas(6, denoiser.sigma_min, denoiser.sigma_max), torch.tensor(0.0)]
+    ):
         clean = denoiser(x, sigma)
         x = clean + after / sigma * (x - clean)
     torch.testing.assert_close(ProbabilityFlow(denoiser, 6, "euler")(z), x, rtol=1e-13, atol=1e-13)
 
 
 @SOLVERS
-def test_the_path_starts_at_the_scaled_noise_and_ends_with_the_denoised(solver: str, order: int) -> None:
+def test_the_path_starts_at_the_scaled_noise_and_ends_with_the_denoised(
+    solver: str, order: int
+) -> None:
     z, denoiser = draw(3), TwoModes()
     states = list(ProbabilityFlow(denoiser, 5, solver).path(z))
     assert len(states) == 6
     assert torch.equal(states[0], 8.0 * z)
-    torch.testing.assert_close(states[-1], denoiser(states[-2], torch.tensor(0.2, dtype=torch.float64)), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(
+        states[-1],
+        denoiser(states[-2], torch.tensor(0.2, dtype=torch.float64)),
+        rtol=1e-13,
+        atol=1e-13,
+    )
 
 
 @SOLVERS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_values_do_not_depend_on_how_the_gradient_is_made(solver: str, order: int, dtype: torch.dtype) -> None:
+def test_the_values_do_not_depend_on_how_the_gradient_is_made(
+    solver: str, order: int, dtype: torch.dtype
+) -> None:
     z = draw(3, dtype=dtype)
-    values = [ProbabilityFlow(TwoModes(), 5, solver, gradient)(leaf) for gradient in GRADIENTS for leaf in (z, z.clone().requires_grad_())]
+    values = [
+        ProbabilityFlow(TwoModes(), 5, solver, gradient)(leaf)
+        for gradient in GRADIENTS
+        for leaf in (z, z.clone().requires_grad_())
+    ]
     assert all(x.dtype == dtype for x in values)
     assert all(torch.equal(x, values[0]) for x in values[1:])
 
 
 @WAYS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_denoiser_is_given_scalar_levels_in_the_dtype_of_x_and_never_zero(gradient: str, dtype: torch.dtype) -> None:
+def test_the_denoiser_is_given_scalar_levels_in_the_dtype_of_x_and_never_zero(
+    gradient: str, dtype: torch.dtype
+) -> None:
     denoiser = Counted()
-    gradient_of(ProbabilityFlow(denoiser, 4, gradient=gradient), draw(1, dtype=dtype).expand(2, *SHAPE))
+    gradient_of(
+        ProbabilityFlow(denoiser, 4, gradient=gradient), draw(1, dtype=dtype).expand(2, *SHAPE)
+    )
     levels = denoiser.seen  # type: ignore[attr-defined]
     assert all(sigma.shape == () and sigma.dtype == dtype for sigma in levels)
     assert min(map(float, levels)) == pytest.approx(0.2, rel=1e-6)
@@ -156,11 +184,18 @@ def test_the_denoiser_is_given_scalar_levels_in_the_dtype_of_x_and_never_zero(gr
 
 @SOLVERS
 @WAYS
-def test_the_gradient_of_gaussian_data_approaches_its_closed_form_with_the_solvers_order(solver: str, order: int, gradient: str) -> None:
+def test_the_gradient_of_gaussian_data_approaches_its_closed_form_with_the_solvers_order(
+    solver: str, order: int, gradient: str
+) -> None:
     z, denoiser = draw(1), GaussianData()
 
     def error(num_steps: int) -> float:
-        return float((gradient_of(ProbabilityFlow(denoiser, num_steps, solver, gradient), z) - denoiser.factor * draw(1, seed=9)).norm())
+        return float(
+            (
+                gradient_of(ProbabilityFlow(denoiser, num_steps, solver, gradient), z)
+                - denoiser.factor * draw(1, seed=9)
+            ).norm()
+        )
 
     assert observed_order(error, 64) == pytest.approx(order, abs=0.15)
 
@@ -173,7 +208,9 @@ def test_checkpointing_changes_no_digit_of_the_gradient(solver: str, order: int)
 
 
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 3)])
-def test_the_adjoint_approaches_the_discrete_gradient_as_the_steps_shrink(solver: str, order: int) -> None:
+def test_the_adjoint_approaches_the_discrete_gradient_as_the_steps_shrink(
+    solver: str, order: int
+) -> None:
     z = draw(3)
 
     def error(num_steps: int) -> float:
@@ -185,29 +222,49 @@ def test_the_adjoint_approaches_the_discrete_gradient_as_the_steps_shrink(solver
 
 @SOLVERS
 @pytest.mark.parametrize("gradient", ["direct", "checkpoint"])
-def test_the_gradient_is_the_derivative_of_the_value(solver: str, order: int, gradient: str) -> None:
-    assert torch.autograd.gradcheck(ProbabilityFlow(TwoModes(), 4, solver, gradient), (draw(2).requires_grad_(),))
+def test_the_gradient_is_the_derivative_of_the_value(
+    solver: str, order: int, gradient: str
+) -> None:
+    assert torch.autograd.gradcheck(
+        ProbabilityFlow(TwoModes(), 4, solver, gradient), (draw(2).requires_grad_(),)
+    )
 
 
 @SOLVERS
 @WAYS
-def test_the_forward_mode_derivative_is_that_of_the_discrete_map(solver: str, order: int, gradient: str) -> None:
+def test_the_forward_mode_derivative_is_that_of_the_discrete_map(
+    solver: str, order: int, gradient: str
+) -> None:
     z, v = draw(3), draw(3, seed=1)
     phi = ProbabilityFlow(TwoModes(), 5, solver, gradient)
     value, tangent = torch.func.jvp(phi, (z,), (v,))
     assert torch.equal(value, phi(z))
     reverse = gradient_of(replace(phi, gradient="direct"), z)
-    torch.testing.assert_close((tangent * draw(1, seed=9)).flatten(1).sum(1), (v * reverse).flatten(1).sum(1), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(
+        (tangent * draw(1, seed=9)).flatten(1).sum(1),
+        (v * reverse).flatten(1).sum(1),
+        rtol=1e-13,
+        atol=1e-13,
+    )
 
 
 @WAYS
 def test_a_posterior_over_the_flow_has_both_products(gradient: str) -> None:
     phi = ProbabilityFlow(GaussianData(), 6, gradient=gradient)
-    target = nw.NoisePosterior(phi, nw.operators.AveragePool(2), nw.likelihoods.Gaussian(0.3), torch.zeros(1, 1, 1, 1, dtype=torch.float64))
+    target = nw.NoisePosterior(
+        phi,
+        nw.operators.AveragePool(2),
+        nw.likelihoods.Gaussian(0.3),
+        torch.zeros(1, 1, 1, 1, dtype=torch.float64),
+    )
     mean, jvp, vjp = target.linearize(draw(3))
     v, factor = draw(3, seed=1), float((phi(draw(1)) / draw(1)).mean())
-    torch.testing.assert_close(jvp(v), factor * v.mean((2, 3), keepdim=True), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(vjp(mean), factor / 4 * mean.expand(3, *SHAPE), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        jvp(v), factor * v.mean((2, 3), keepdim=True), rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(
+        vjp(mean), factor / 4 * mean.expand(3, *SHAPE), rtol=1e-12, atol=1e-12
+    )
 
 
 # cost and laws of a map, for the gradient
@@ -222,7 +279,11 @@ def test_the_network_is_called_as_often_as_nfe_says(solver: str, nfe: int, gradi
     assert len(denoiser.seen) == phi.nfe == nfe  # type: ignore[attr-defined]
     denoiser.seen.clear()  # type: ignore[attr-defined]
     torch.autograd.grad(x.sum(), z)
-    again = {"direct": 0, "checkpoint": nfe, "adjoint": nfe - 1}  # the last step's activations are kept
+    again = {
+        "direct": 0,
+        "checkpoint": nfe,
+        "adjoint": nfe - 1,
+    }  # the last step's activations are kept
     assert len(denoiser.seen) == again[gradient]  # type: ignore[attr-defined]
 
 
@@ -231,7 +292,9 @@ def test_the_gradient_of_a_row_does_not_know_its_neighbours(gradient: str) -> No
     phi, row = ProbabilityFlow(TwoModes(), 5, gradient=gradient), draw(1)
     for other in (draw(1, seed=1), torch.full((1, *SHAPE), torch.nan, dtype=torch.float64)):
         batch = torch.cat([other, row, other])
-        torch.testing.assert_close(gradient_of(phi, batch)[1:2], gradient_of(phi, row), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            gradient_of(phi, batch)[1:2], gradient_of(phi, row), rtol=1e-12, atol=1e-12
+        )
 
 
 @WAYS
@@ -250,7 +313,10 @@ def test_the_gradient_is_pure(gradient: str) -> None:
     ("change", "message"),
     [
         ({"solver": "rk4"}, "unknown solver 'rk4': choose 'heun' or 'euler'"),
-        ({"gradient": "exact"}, "unknown gradient 'exact': choose 'direct', 'checkpoint' or 'adjoint'"),
+        (
+            {"gradient": "exact"},
+            "unknown gradient 'exact': choose 'direct', 'checkpoint' or 'adjoint'",
+        ),
         ({"num_steps": 1}, "num_steps must be a whole number of at least 2, got 1"),
         ({"num_steps": 4.0}, "at least 2, got 4.0"),
     ],

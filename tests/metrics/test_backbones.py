@@ -26,8 +26,14 @@ def tree(net):
     layers = {}
     for i, layer in enumerate(network.convolutions()):
         out, into, height, width = layer.weight.shape
-        layers[f"Conv_{i}"] = {"kernel": random.normal(size=(height, width, into, out)).astype("f4"), "bias": random.normal(size=out).astype("f4")}
-    heads = {f"NetLinLayer_{i}": {"Conv_0": {"kernel": random.random((1, 1, len(head), 1)).astype("f4")}} for i, head in enumerate(network.heads)}
+        layers[f"Conv_{i}"] = {
+            "kernel": random.normal(size=(height, width, into, out)).astype("f4"),
+            "bias": random.normal(size=out).astype("f4"),
+        }
+    heads = {
+        f"NetLinLayer_{i}": {"Conv_0": {"kernel": random.random((1, 1, len(head), 1)).astype("f4")}}
+        for i, head in enumerate(network.heads)
+    }
     return {backbones.PREFIX[net]: layers, **heads}
 
 
@@ -44,7 +50,10 @@ def test_the_first_output_is_the_convolution_written_out(tmp_path, net):
     x = torch.rand(1, 3, 33, 35, generator=torch.Generator().manual_seed(0)) * 2 - 1
     first = content[backbones.PREFIX[net]]["Conv_0"]
     size, stride, padding = (11, 4, 2) if net == "alex" else (3, 1, 1)
-    normalised = ((x[0].numpy() - np.array(backbones.SHIFT)[:, None, None]) / np.array(backbones.SCALE)[:, None, None]).transpose(1, 2, 0)
+    normalised = (
+        (x[0].numpy() - np.array(backbones.SHIFT)[:, None, None])
+        / np.array(backbones.SCALE)[:, None, None]
+    ).transpose(1, 2, 0)
     padded = np.pad(normalised, ((padding, padding), (padding, padding), (0, 0)))
     i, j = 5, 3
     patch = padded[i * stride : i * stride + size, j * stride : j * stride + size]

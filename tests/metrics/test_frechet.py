@@ -28,9 +28,18 @@ def gaussian_distance(mean_a, cov_a, mean_b, cov_b):
 
 
 def test_frechet_is_the_distance_of_the_gaussians_with_the_same_moments():
-    mean_a, mean_b, root_a, root_b = normal(5, seed=1), normal(5, seed=2), normal(5, 5, seed=3), normal(5, 5, seed=4)
-    got = frechet(with_moments(mean_a, root_a, 40, seed=5), with_moments(mean_b, root_b, 30, seed=6))
-    assert got == pytest.approx(gaussian_distance(mean_a, root_a.T @ root_a, mean_b, root_b.T @ root_b), rel=1e-9)
+    mean_a, mean_b, root_a, root_b = (
+        normal(5, seed=1),
+        normal(5, seed=2),
+        normal(5, 5, seed=3),
+        normal(5, 5, seed=4),
+    )
+    got = frechet(
+        with_moments(mean_a, root_a, 40, seed=5), with_moments(mean_b, root_b, 30, seed=6)
+    )
+    assert got == pytest.approx(
+        gaussian_distance(mean_a, root_a.T @ root_a, mean_b, root_b.T @ root_b), rel=1e-9
+    )
 
 
 def test_frechet_of_samples_approaches_its_closed_form():
@@ -38,8 +47,12 @@ def test_frechet_of_samples_approaches_its_closed_form():
     a, b = normal(n, d, seed=1), scale * normal(n, d, seed=2) + shift
     expected = d * (shift**2 + (scale - 1) ** 2)
     total = 1 + scale**2  # summed variances of the two sets, per feature
-    error = math.sqrt(d * (4 * shift**2 * total / n + 4 * (scale - 1) ** 2 * total / (2 * n)))  # delta method
-    bias = d * (d + 1) * total / n  # second order: d means and d (d + 1) / 2 covariances, each of variance below 2 total / n
+    error = math.sqrt(
+        d * (4 * shift**2 * total / n + 4 * (scale - 1) ** 2 * total / (2 * n))
+    )  # delta method
+    bias = (
+        d * (d + 1) * total / n
+    )  # second order: d means and d (d + 1) / 2 covariances, each of variance below 2 total / n
     assert abs(frechet(a, b) - expected) < 5 * error + bias
 
 
@@ -75,7 +88,13 @@ def test_kid_is_the_mean_of_naive_double_sums_over_disjoint_blocks():
     a, b = normal(9, 4, seed=1), normal(13, 4, seed=2) + 0.5
     noise = rows(3, 2).uniform((13,), PROBE)
     order_a, order_b = noise[0, :9].argsort(), noise[1].argsort()
-    blocks = torch.tensor([naive_mmd2(a[order_a[3 * i : 3 * i + 3]], b[order_b[4 * i : 4 * i + 4]]) for i in range(3)], dtype=torch.float64)
+    blocks = torch.tensor(
+        [
+            naive_mmd2(a[order_a[3 * i : 3 * i + 3]], b[order_b[4 * i : 4 * i + 4]])
+            for i in range(3)
+        ],
+        dtype=torch.float64,
+    )
     value, error = kid(a, b, num_subsets=3, seed=3)
     assert value == pytest.approx(float(blocks.mean()), rel=1e-10)
     assert error == pytest.approx(float(blocks.std()) / math.sqrt(3), rel=1e-10)
@@ -83,9 +102,15 @@ def test_kid_is_the_mean_of_naive_double_sums_over_disjoint_blocks():
 
 def test_kid_of_one_distribution_is_zero_within_an_honest_error():
     num_sets, num_subsets = 300, 10
-    results = torch.tensor([kid(normal(40, 5, seed=2 * i), normal(40, 5, seed=2 * i + 1), num_subsets) for i in range(num_sets)])
+    results = torch.tensor(
+        [
+            kid(normal(40, 5, seed=2 * i), normal(40, 5, seed=2 * i + 1), num_subsets)
+            for i in range(num_sets)
+        ]
+    )
     value, error = results.T
-    # Unbiased: the mean over independent pairs of sets. Honest: the mean of error^2 is the variance of the values.
+    # Unbiased: the mean over independent pairs of sets. Honest: the mean of error^2 is the variance
+    # of the values.
     assert abs(float(value.mean())) < 5 * float(value.std()) / math.sqrt(num_sets)
     gap = value.square() - error.square()
     assert abs(float(gap.mean())) < 5 * float(gap.std()) / math.sqrt(num_sets)
@@ -117,7 +142,16 @@ def test_features_that_do_not_fit_are_refused(distance):
         distance(a, torch.full_like(a, math.nan))
 
 
-@pytest.mark.parametrize("kwargs", [{"num_subsets": 1}, {"num_subsets": 21}, {"num_subsets": 4, "subset_size": 11}, {"subset_size": 1}, {"num_subsets": 0}])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"num_subsets": 1},
+        {"num_subsets": 21},
+        {"num_subsets": 4, "subset_size": 11},
+        {"subset_size": 1},
+        {"num_subsets": 0},
+    ],
+)
 def test_blocks_that_do_not_fit_are_refused(kwargs):
     with pytest.raises(ConfigError, match="num_subsets"):
         kid(normal(40, 5), normal(40, 5), **kwargs)

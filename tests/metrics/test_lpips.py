@@ -15,41 +15,58 @@ module = importlib.import_module("noisewalk.metrics.lpips")
 
 
 def images(batch=3, channels=3, side=32, seed=0):
-    return torch.rand(batch, channels, side, side, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return (
+        torch.rand(batch, channels, side, side, generator=torch.Generator().manual_seed(seed)) * 2
+        - 1
+    )
 
 
 @pytest.mark.parametrize("net", ["vgg"], indirect=True)
 def test_vgg_gives_the_numbers_that_the_original_package_prints(net):
     random = np.random.RandomState(123)
-    x, truth = (torch.from_numpy(random.rand(10, 3, 100, 100)[:3]).float() * 2 - 1 for _ in range(2))
+    x, truth = (
+        torch.from_numpy(random.rand(10, 3, 100, 100)[:3]).float() * 2 - 1 for _ in range(2)
+    )
     expected = torch.tensor([0.3497, 0.3494, 0.3473], dtype=torch.float64)
-    torch.testing.assert_close(lpips(x, truth, "vgg"), expected, rtol=0, atol=0.5e-4 + 1e-6)  # four places were printed
+    torch.testing.assert_close(
+        lpips(x, truth, "vgg"), expected, rtol=0, atol=0.5e-4 + 1e-6
+    )  # four places were printed
 
 
 def test_heads_are_those_of_torchmetrics_and_so_is_the_distance(net, monkeypatch):
     theirs = importlib.import_module("torchmetrics.functional.image.lpips")
     backbone = module._network(net, "cpu")
     layers = [layer for stage in backbone.stages for layer in stage]
-    monkeypatch.setattr(theirs, "_get_tv_model_features", lambda name, pretrained: torch.nn.Sequential(*layers))
+    monkeypatch.setattr(
+        theirs, "_get_tv_model_features", lambda name, pretrained: torch.nn.Sequential(*layers)
+    )
     other = theirs._LPIPS(net=net)
     for ours, head in zip(backbone.heads, other.lins, strict=True):
         assert torch.equal(ours, head.model[-1].weight.flatten())
     x, truth = images(side=40), images(side=40, seed=1) * 0.5
-    torch.testing.assert_close(lpips(x, truth, net), other(x, truth).flatten().double(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        lpips(x, truth, net), other(x, truth).flatten().double(), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_the_original_package_agrees(net):
     pytest.importorskip("torchvision", reason="needs torchvision, as the second environment has it")
-    original = pytest.importorskip("lpips", reason="needs the package lpips, as the second environment has it")
+    original = pytest.importorskip(
+        "lpips", reason="needs the package lpips, as the second environment has it"
+    )
     with pytest.warns(UserWarning, match="weights"):  # it calls torchvision in an old way
         model = original.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
     convolutions = [layer for layer in model.net.modules() if isinstance(layer, torch.nn.Conv2d)]
     with torch.no_grad():
-        for theirs, ours in zip(convolutions, module._network(net, "cpu").convolutions(), strict=True):
+        for theirs, ours in zip(
+            convolutions, module._network(net, "cpu").convolutions(), strict=True
+        ):
             theirs.weight.copy_(ours.weight)
             theirs.bias.copy_(ours.bias)
         x, truth = images(side=45), images(side=45, seed=1) * 0.5
-        torch.testing.assert_close(lpips(x, truth, net), model(x, truth).flatten().double(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            lpips(x, truth, net), model(x, truth).flatten().double(), rtol=0, atol=1e-5
+        )
 
 
 def test_equal_images_have_distance_zero_and_more_noise_is_further(net):
@@ -59,16 +76,25 @@ def test_equal_images_have_distance_zero_and_more_noise_is_further(net):
     assert scores[0] == pytest.approx(0, abs=1e-9)  # rounding of a batch against one image
     assert scores[0] < scores[1] < scores[2] < scores[3]
     assert scores.dtype == torch.float64
-    torch.testing.assert_close(lpips(truth, truth + 0.1 * noise, net), scores[2:3], rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        lpips(truth, truth + 0.1 * noise, net), scores[2:3], rtol=1e-4, atol=0
+    )
 
 
 def test_values_are_clipped_and_grey_is_repeated(net):
     x, truth = images(2) * 1.5, images(2, seed=1)
     before = x.clone()
-    torch.testing.assert_close(lpips(x, truth, net), lpips(x.clamp(-1, 1), truth, net), rtol=0, atol=0)
+    torch.testing.assert_close(
+        lpips(x, truth, net), lpips(x.clamp(-1, 1), truth, net), rtol=0, atol=0
+    )
     assert torch.equal(x, before)
     grey, other = images(2, 1), images(2, 1, seed=1)
-    torch.testing.assert_close(lpips(grey, other, net), lpips(grey.repeat(1, 3, 1, 1), other.repeat(1, 3, 1, 1), net), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        lpips(grey, other, net),
+        lpips(grey.repeat(1, 3, 1, 1), other.repeat(1, 3, 1, 1), net),
+        rtol=1e-5,
+        atol=0,
+    )
 
 
 def test_row_does_not_see_its_neighbours(net):
@@ -91,9 +117,16 @@ def test_one_truth_serves_many_samples(net):
 def test_pairwise_is_the_mean_over_all_pairs(net):
     samples = torch.stack([images(4), images(4, seed=1) * 0.2])
     pairs = list(itertools.combinations(range(4), 2))
-    expected = torch.stack([torch.stack([lpips(image[i : i + 1], image[j], net)[0] for i, j in pairs]).mean() for image in samples])
+    expected = torch.stack(
+        [
+            torch.stack([lpips(image[i : i + 1], image[j], net)[0] for i, j in pairs]).mean()
+            for image in samples
+        ]
+    )
     torch.testing.assert_close(pairwise_lpips(samples, net), expected, rtol=1e-5, atol=0)
-    torch.testing.assert_close(pairwise_lpips(samples, net, batch_size=3), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        pairwise_lpips(samples, net, batch_size=3), expected, rtol=1e-5, atol=0
+    )
 
 
 def test_pairwise_of_equal_samples_is_zero_and_a_bad_image_spoils_only_itself(net):

@@ -14,7 +14,9 @@ def test_mean_and_error_of_independent_images():
     values = torch.tensor([1.0, 2.0, 4.0])
     mean, error = mean_and_se(values)
     assert mean == pytest.approx(7 / 3)
-    assert error == pytest.approx(math.sqrt(((1 - 7 / 3) ** 2 + (2 - 7 / 3) ** 2 + (4 - 7 / 3) ** 2) / 2 / 3))
+    assert error == pytest.approx(
+        math.sqrt(((1 - 7 / 3) ** 2 + (2 - 7 / 3) ** 2 + (4 - 7 / 3) ** 2) / 2 / 3)
+    )
 
 
 def test_an_images_own_samples_do_not_make_the_error_smaller():
@@ -27,8 +29,12 @@ def test_an_images_own_samples_do_not_make_the_error_smaller():
 def test_the_error_covers():
     """Over many repetitions the mean lies within 1.96 errors (t: 2.093 for 20 images) in 95 %."""
     repetitions, images = 2000, 20
-    values = torch.randn(repetitions, images, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    inside = torch.tensor([abs(mean) < 2.093 * error for mean, error in (mean_and_se(row) for row in values)])
+    values = torch.randn(
+        repetitions, images, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    inside = torch.tensor(
+        [abs(mean) < 2.093 * error for mean, error in (mean_and_se(row) for row in values)]
+    )
     assert abs(float(inside.double().mean()) - 0.95) < 5 * math.sqrt(0.95 * 0.05 / repetitions)
 
 

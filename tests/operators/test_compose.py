@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError
-from noisewalk.operators import HDR, AveragePool, BoxInpainting, Compose, RandomInpainting, observed_of
+from noisewalk.operators import (
+    HDR,
+    AveragePool,
+    BoxInpainting,
+    Compose,
+    RandomInpainting,
+    observed_of,
+)
 
 
 def test_the_first_step_is_applied_first():
@@ -16,7 +23,9 @@ def test_the_first_step_is_applied_first():
 
 def test_observed_is_the_last_steps_at_the_shape_that_reaches_it():
     box = Compose([AveragePool(2), BoxInpainting(0, 0, 1, 2)])
-    assert torch.equal(observed_of(box, (3, 8, 6)), BoxInpainting(0, 0, 1, 2).observed_for((3, 4, 3)))
+    assert torch.equal(
+        observed_of(box, (3, 8, 6)), BoxInpainting(0, 0, 1, 2).observed_for((3, 4, 3))
+    )
     mask = RandomInpainting(0.5, (1, 4, 3))
     assert torch.equal(Compose([AveragePool(2), mask]).observed, mask.observed)
 

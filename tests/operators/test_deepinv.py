@@ -1,4 +1,5 @@
-"""On stand-ins of the same interface as deepinv 0.5, and, where deepinv is installed, on its own classes."""
+"""On stand-ins of the same interface as deepinv 0.5, and, where deepinv is installed, on its own
+classes."""
 
 import math
 import pickle
@@ -21,12 +22,16 @@ class NoiseModel(nn.Module):
     def __init__(self, **levels):
         super().__init__()
         for name, value in levels.items():
-            self.register_buffer(name, value if isinstance(value, torch.Tensor) else torch.tensor(value))
+            self.register_buffer(
+                name, value if isinstance(value, torch.Tensor) else torch.tensor(value)
+            )
 
 
 class GaussianNoise(NoiseModel):
     def forward(self, y):
-        return y + self.sigma * noise.rows(5, len(y)).normal(tuple(y.shape[1:]), noise.PROBE, y.dtype)
+        return y + self.sigma * noise.rows(5, len(y)).normal(
+            tuple(y.shape[1:]), noise.PROBE, y.dtype
+        )
 
 
 class LaplaceNoise(NoiseModel):
@@ -133,7 +138,13 @@ def poisson(gain: float | torch.Tensor = 0.25, normalize: bool = True) -> Poisso
     return PoissonNoise(gain=gain, normalize=normalize)
 
 
-EVERY = [Physics(gaussian()), Mix(gaussian()), Bent(gaussian()), Inpainting(gaussian(), MASK), MultiCoilMRI(gaussian(), MASK)]
+EVERY = [
+    Physics(gaussian()),
+    Mix(gaussian()),
+    Bent(gaussian()),
+    Inpainting(gaussian(), MASK),
+    MultiCoilMRI(gaussian(), MASK),
+]
 
 
 @pytest.mark.parametrize("physics", EVERY, ids=lambda physics: type(physics).__name__)
@@ -145,14 +156,18 @@ class TestTheOperator:
         v = low + (high - low) * (x + 1) / 2
         torch.testing.assert_close(operator(x), physics.A(v), rtol=1e-12, atol=1e-10)
         ends = torch.stack((torch.full(SHAPE, -1.0), torch.full(SHAPE, 1.0)))
-        expected = physics.A(torch.stack((torch.full(SHAPE, float(low)), torch.full(SHAPE, float(high)))))
+        expected = physics.A(
+            torch.stack((torch.full(SHAPE, float(low)), torch.full(SHAPE, float(high))))
+        )
         assert torch.equal(operator(ends), expected)
 
     def test_knows_the_shape_of_y(self, physics, data_range):
         operator, _ = from_deepinv(physics, data_range)
         assert output_shape_of(operator, SHAPE) == tuple(operator(images(2)).shape[1:])
 
-    def test_a_row_does_not_depend_on_its_neighbours_and_nothing_is_changed(self, physics, data_range):
+    def test_a_row_does_not_depend_on_its_neighbours_and_nothing_is_changed(
+        self, physics, data_range
+    ):
         operator, _ = from_deepinv(physics, data_range)
         x, state = images(3), torch.get_rng_state()
         x[0], x[2] = torch.nan, torch.inf
@@ -208,7 +223,11 @@ def test_poisson_noise_takes_y_as_the_physics_makes_it(gain, normalize, data_ran
     assert torch.isfinite(target(images(4)).grad).all()
 
 
-@pytest.mark.parametrize("likelihood", [DeepinvPoisson(0.25), DeepinvPoisson(2.5), DeepinvPoisson(0.25, normalized=False)], ids=repr)
+@pytest.mark.parametrize(
+    "likelihood",
+    [DeepinvPoisson(0.25), DeepinvPoisson(2.5), DeepinvPoisson(0.25, normalized=False)],
+    ids=repr,
+)
 class TestPoissonInItsUnit:
     def test_simulations_are_multiples_with_the_mean_and_variance_of_the_model(self, likelihood):
         unit, num = (likelihood.gain if likelihood.normalized else 1.0), 4000
@@ -221,12 +240,18 @@ class TestPoissonInItsUnit:
         assert (((y / unit - rate) ** 2).mean(0) - rate).abs().le(4.5 * fourth.sqrt()).all()
 
     def test_density_sums_to_one(self, likelihood):
-        unit, counts = (likelihood.gain if likelihood.normalized else 1.0), torch.arange(200, dtype=torch.float64)[:, None]
+        unit, counts = (
+            (likelihood.gain if likelihood.normalized else 1.0),
+            torch.arange(200, dtype=torch.float64)[:, None],
+        )
         nll = likelihood.nll(torch.full((200, 1), 3.0, dtype=torch.float64), counts * unit)
         assert float((-nll).exp().sum()) == pytest.approx(1, abs=1e-12)
 
     def test_curvature_is_the_mean_squared_score(self, likelihood):
-        unit, counts = (likelihood.gain if likelihood.normalized else 1.0), torch.arange(400, dtype=torch.float64)[:, None]
+        unit, counts = (
+            (likelihood.gain if likelihood.normalized else 1.0),
+            torch.arange(400, dtype=torch.float64)[:, None],
+        )
         mean = torch.full((400, 1), 3.0, dtype=torch.float64, requires_grad=True)
         nll = likelihood.nll(mean, counts * unit)
         (score,) = torch.autograd.grad(nll.sum(), mean)
@@ -240,7 +265,9 @@ class TestPoissonInItsUnit:
         y = likelihood.sample(mean, noise.rows(2, 2000))
         chi2, std = likelihood.residual_chi2(mean, y), likelihood.residual_chi2_std(mean)
         assert abs(float(chi2.mean()) - 1) < 4.5 * float(std[0]) / math.sqrt(2000)
-        torch.testing.assert_close((likelihood.residual(mean, y) ** 2).mean(1), chi2, rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            (likelihood.residual(mean, y) ** 2).mean(1), chi2, rtol=1e-12, atol=0
+        )
 
     def test_unobserved_entries_change_nothing(self, likelihood):
         observed = torch.tensor([True, False, True])
@@ -306,41 +333,87 @@ def test_a_posterior_of_a_physics_is_sampled():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: from_deepinv(nn.Identity()), "needs a deepinv physics, which has A and noise_model, got Identity"),
+        (
+            lambda: from_deepinv(nn.Identity()),
+            "needs a deepinv physics, which has A and noise_model, got Identity",
+        ),
         (lambda: from_deepinv(None), "got NoneType"),
-        (lambda: from_deepinv(Physics(gaussian()), (1, 0)), r"must have the lower number first, got \(1, 0\)"),
+        (
+            lambda: from_deepinv(Physics(gaussian()), (1, 0)),
+            r"must have the lower number first, got \(1, 0\)",
+        ),
         (lambda: from_deepinv(Physics(gaussian()), (0, 0)), "lower number first"),
         (lambda: from_deepinv(Physics(gaussian()), (0, math.inf)), "two finite numbers"),
-        (lambda: from_deepinv(Physics(gaussian()), 255), "two finite numbers, what -1 and 1 stand for, got 255"),
+        (
+            lambda: from_deepinv(Physics(gaussian()), 255),
+            "two finite numbers, what -1 and 1 stand for, got 255",
+        ),
         (lambda: from_deepinv(Physics(gaussian()), (0, 1, 2)), "two finite numbers"),
         (
             lambda: from_deepinv(Physics(ZeroNoise())),
-            "can use GaussianNoise, LaplaceNoise and PoissonNoise, but the measurement is exact: set physics.noise_model",
+            "can use GaussianNoise, LaplaceNoise and PoissonNoise, but the measurement is "
+            "exact: set physics.noise_model",
         ),
         (lambda: from_deepinv(Physics(None)), "the measurement is exact"),
-        (lambda: from_deepinv(Physics(UniformGaussianNoise())), "UniformGaussianNoise has no counterpart here"),
-        (lambda: from_deepinv(Physics(PoissonGaussianNoise())), "PoissonGaussianNoise has no counterpart here"),
+        (
+            lambda: from_deepinv(Physics(UniformGaussianNoise())),
+            "UniformGaussianNoise has no counterpart here",
+        ),
+        (
+            lambda: from_deepinv(Physics(PoissonGaussianNoise())),
+            "PoissonGaussianNoise has no counterpart here",
+        ),
         (lambda: from_deepinv(Physics(lambda y: y)), "function has no counterpart here"),
         (
             lambda: from_deepinv(Physics(gaussian(torch.tensor([0.1, 0.2])))),
             r"GaussianNoise: sigma must be one number for all images, got a tensor of shape \(2,\)",
         ),
         (lambda: from_deepinv(Physics(gaussian(0.0))), "GaussianNoise: .*positive"),
-        (lambda: from_deepinv(Physics(poisson(0.0))), "PoissonNoise: .*gain must be a positive finite number, got 0.0"),
-        (lambda: from_deepinv(Physics(poisson(torch.ones(3)))), r"gain must be one number for all images, got a tensor of shape \(3,\)"),
-        (lambda: from_deepinv(Physics(gaussian(), lambda y: y.clamp(0, 1))), "sensor_model changes y"),
-        (lambda: from_deepinv(Physics(gaussian(), lambda y: y @ torch.ones(3, 3))), "sensor_model changes y"),
-        (lambda: from_deepinv(Own(gaussian())), r"Own has a way of its own to add noise \(Own.noise\)"),
-        (lambda: from_deepinv(Inpainting(gaussian(), 0.5 * MASK)), "Inpainting's mask must hold 0 and 1 only"),
-        (lambda: from_deepinv(Inpainting(gaussian(), MASK.expand(3, -1, -1, -1))), r"one tensor \(1, ...\) for all images, got of shape \(3, 2, 4, 4\)"),
+        (
+            lambda: from_deepinv(Physics(poisson(0.0))),
+            "PoissonNoise: .*gain must be a positive finite number, got 0.0",
+        ),
+        (
+            lambda: from_deepinv(Physics(poisson(torch.ones(3)))),
+            r"gain must be one number for all images, got a tensor of shape \(3,\)",
+        ),
+        (
+            lambda: from_deepinv(Physics(gaussian(), lambda y: y.clamp(0, 1))),
+            "sensor_model changes y",
+        ),
+        (
+            lambda: from_deepinv(Physics(gaussian(), lambda y: y @ torch.ones(3, 3))),
+            "sensor_model changes y",
+        ),
+        (
+            lambda: from_deepinv(Own(gaussian())),
+            r"Own has a way of its own to add noise \(Own.noise\)",
+        ),
+        (
+            lambda: from_deepinv(Inpainting(gaussian(), 0.5 * MASK)),
+            "Inpainting's mask must hold 0 and 1 only",
+        ),
+        (
+            lambda: from_deepinv(Inpainting(gaussian(), MASK.expand(3, -1, -1, -1))),
+            r"one tensor \(1, ...\) for all images, got of shape \(3, 2, 4, 4\)",
+        ),
         (lambda: from_deepinv(Inpainting(gaussian(), None)), "one tensor .* got None"),
-        (lambda: from_deepinv(Physics(gaussian()))[0](torch.zeros(1, *SHAPE, dtype=torch.uint8)), "floating-point images"),
+        (
+            lambda: from_deepinv(Physics(gaussian()))[0](torch.zeros(1, *SHAPE, dtype=torch.uint8)),
+            "floating-point images",
+        ),
         (
             lambda: from_deepinv(Mix(gaussian()))[0](torch.zeros(1, 1, 4, 4)),
             r"A of Mix fails on real torch.float32 images of shape \(1, 4, 4\) on cpu: .*shapes",
         ),
-        (lambda: from_deepinv(Stack(gaussian()))[0](torch.zeros(1, *SHAPE)), "A of Stack must return one real tensor, got list"),
-        (lambda: from_deepinv(Fourier(gaussian()))[0](torch.zeros(1, *SHAPE)), "A of Fourier must return one real tensor, got torch.complex64"),
+        (
+            lambda: from_deepinv(Stack(gaussian()))[0](torch.zeros(1, *SHAPE)),
+            "A of Stack must return one real tensor, got list",
+        ),
+        (
+            lambda: from_deepinv(Fourier(gaussian()))[0](torch.zeros(1, *SHAPE)),
+            "A of Fourier must return one real tensor, got torch.complex64",
+        ),
     ],
 )
 def test_what_has_no_counterpart_is_refused_by_name(make, message):
@@ -366,7 +439,11 @@ class TestWithDeepinvItself:
         return pytest.importorskip("deepinv").physics
 
     def test_gaussian_noise_on_a_blur(self, dinv):
-        physics = dinv.Blur(filter=torch.ones(1, 1, 3, 3) / 9, padding="circular", noise_model=dinv.GaussianNoise(0.25))
+        physics = dinv.Blur(
+            filter=torch.ones(1, 1, 3, 3) / 9,
+            padding="circular",
+            noise_model=dinv.GaussianNoise(0.25),
+        )
         operator, likelihood = from_deepinv(physics)
         x = images(2, dtype=torch.float32)
         torch.testing.assert_close(operator(x), physics.A((x + 1) / 2))
@@ -375,13 +452,17 @@ class TestWithDeepinvItself:
 
     @pytest.mark.parametrize("normalize", [True, False])
     def test_poisson_noise_takes_y_as_the_physics_makes_it(self, dinv, normalize):
-        physics = dinv.Denoising(dinv.PoissonNoise(gain=0.125, normalize=normalize, rng=torch.Generator().manual_seed(0)))
+        physics = dinv.Denoising(
+            dinv.PoissonNoise(gain=0.125, normalize=normalize, rng=torch.Generator().manual_seed(0))
+        )
         operator, likelihood = from_deepinv(physics)
         x = images(2, dtype=torch.float32)
         v = (x + 1) / 2
         y = physics(v)
         counts = y.double() / (0.125 if normalize else 1)
-        expected = -torch.distributions.Poisson(v.double() / 0.125).log_prob(counts).flatten(1).sum(1)
+        expected = (
+            -torch.distributions.Poisson(v.double() / 0.125).log_prob(counts).flatten(1).sum(1)
+        )
         torch.testing.assert_close(likelihood.nll(operator(x), y), expected, rtol=1e-5, atol=1e-4)
 
     def test_masks_are_known(self, dinv):

@@ -35,7 +35,9 @@ def test_average_pooling_refuses_a_factor_that_does_not_divide():
 def test_the_default_blur_is_scipys_filtered_delta_of_61_pixels():
     delta = torch.zeros(1, 1, 61, 61, dtype=torch.float64)
     delta[..., 30, 30] = 1
-    np.testing.assert_allclose(GaussianBlur()(delta)[0, 0].numpy(), scipy_kernel(61, 3.0), rtol=0, atol=1e-16)
+    np.testing.assert_allclose(
+        GaussianBlur()(delta)[0, 0].numpy(), scipy_kernel(61, 3.0), rtol=0, atol=1e-16
+    )
 
 
 @pytest.mark.parametrize("std", [0.1, 0.7, 1.9, 3.0])
@@ -46,11 +48,15 @@ def test_blur_equals_scipys_filter_with_mirrored_borders(std, sides):
     np.testing.assert_allclose(GaussianBlur(61, std)(x)[0, 0].numpy(), expected, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize(("size", "std"), [(1, 1.0), (3, 2.9), (5, 1.0), (9, 3.0), (25, 3.0), (27, 3.0)])
+@pytest.mark.parametrize(
+    ("size", "std"), [(1, 1.0), (3, 2.9), (5, 1.0), (9, 3.0), (25, 3.0), (27, 3.0)]
+)
 def test_a_kernel_size_below_the_gaussians_reach_folds_the_weights_back_as_scipy_does(size, std):
     x = image(15, 14)
     expected = ndimage.correlate(x[0, 0].numpy(), scipy_kernel(size, std), mode="mirror")
-    np.testing.assert_allclose(GaussianBlur(size, std)(x)[0, 0].numpy(), expected, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        GaussianBlur(size, std)(x)[0, 0].numpy(), expected, rtol=0, atol=1e-14
+    )
 
 
 def test_blur_keeps_a_constant_image():
@@ -122,13 +128,22 @@ def test_convolution_takes_any_real_array(kernel):
         (lambda: Convolution(np.ones((0, 3))), r"\(0, 3\)"),
         (lambda: Convolution(np.ones((2, 2), complex)), "complex128"),
         (lambda: Convolution(np.array([["a"]])), "real numbers"),
-        (lambda: Convolution(torch.tensor([[1.0, torch.nan, torch.inf]])), "2 entries that are NaN or infinite"),
+        (
+            lambda: Convolution(torch.tensor([[1.0, torch.nan, torch.inf]])),
+            "2 entries that are NaN or infinite",
+        ),
         (lambda: Convolution(torch.tensor([[1.0, -2.0, 1.0]])), "must not sum to 0"),
         (lambda: Convolution(torch.zeros(3, 3)), "must not sum to 0"),
-        (lambda: Convolution(np.ones((3, 10)))(torch.zeros(1, 1, 9, 5)), r"kernel \(3 x 10\).*9 x 5"),
+        (
+            lambda: Convolution(np.ones((3, 10)))(torch.zeros(1, 1, 9, 5)),
+            r"kernel \(3 x 10\).*9 x 5",
+        ),
         (lambda: GaussianBlur()(torch.zeros(3)), r"needs images.*\(\)"),
         (lambda: GaussianBlur()(torch.zeros(1, 1, 32, 32, dtype=torch.uint8)), "floating-point"),
-        (lambda: Convolution(np.ones((3, 3)))(torch.zeros(1, 1, 32, 32, dtype=torch.int64)), "floating-point"),
+        (
+            lambda: Convolution(np.ones((3, 3)))(torch.zeros(1, 1, 32, 32, dtype=torch.int64)),
+            "floating-point",
+        ),
     ],
 )
 def test_bad_values_are_refused_by_name(make, message):

@@ -32,13 +32,17 @@ def test_a_larger_share_keeps_what_a_smaller_one_keeps():
 
 def test_every_pixel_is_kept_equally_often():
     seeds, keep = 400, 0.25
-    share = sum(RandomInpainting(keep, (4, 5), seed=s).observed.double() for s in range(seeds)) / seeds
+    share = (
+        sum(RandomInpainting(keep, (4, 5), seed=s).observed.double() for s in range(seeds)) / seeds
+    )
     error = math.sqrt(keep * (1 - keep) / seeds)
     assert (share - keep).abs().max() < 4.5 * error
 
 
 def test_clouds_hide_exactly_their_share_and_more_of_them_hide_the_same_and_more():
-    small, large = (CloudInpainting(share, (3, 16, 9), 3.0, seed=3).observed for share in (0.2, 0.6))
+    small, large = (
+        CloudInpainting(share, (3, 16, 9), 3.0, seed=3).observed for share in (0.2, 0.6)
+    )
     assert [int((~mask).sum()) for mask in (small, large)] == [round(0.2 * 144), round(0.6 * 144)]
     assert (small | ~large).all()
     assert torch.equal(small, CloudInpainting(0.2, (16, 9), 3.0, seed=3).observed)
@@ -63,7 +67,19 @@ def test_the_smooth_field_has_the_stated_spectrum():
     assert (((power / expected - 1) * 600**0.5) / real).abs().max() < 4.5
 
 
-@pytest.mark.parametrize(("share", "length"), [(0.0, 8.0), (1.0, 8.0), (1.5, 8.0), (0.001, 8.0), (0.999, 8.0), (0.4, 0.0), (0.4, 81.0), (0.4, math.inf)])
+@pytest.mark.parametrize(
+    ("share", "length"),
+    [
+        (0.0, 8.0),
+        (1.0, 8.0),
+        (1.5, 8.0),
+        (0.001, 8.0),
+        (0.999, 8.0),
+        (0.4, 0.0),
+        (0.4, 81.0),
+        (0.4, math.inf),
+    ],
+)
 def test_clouds_out_of_range_are_refused(share, length):
     with pytest.raises(ConfigError, match="CloudInpainting"):
         CloudInpainting(share, (1, 8, 8), length)
@@ -102,7 +118,11 @@ def test_mask_keeps_its_own_copy():
     assert operator.observed.all()
 
 
-@pytest.mark.parametrize("operator", [RandomInpainting(0.5, (1, 4, 4)), BoxInpainting(0, 0, 2, 2), MaskInpainting(np.eye(4))], ids=repr)
+@pytest.mark.parametrize(
+    "operator",
+    [RandomInpainting(0.5, (1, 4, 4)), BoxInpainting(0, 0, 2, 2), MaskInpainting(np.eye(4))],
+    ids=repr,
+)
 def test_hidden_entries_may_be_nan_without_reaching_values_or_gradients(operator):
     hidden = ~operator.observed_for((1, 4, 4))
     x = torch.where(hidden, torch.nan, torch.ones(1, 1, 4, 4)).requires_grad_()
@@ -115,29 +135,53 @@ def test_hidden_entries_may_be_nan_without_reaching_values_or_gradients(operator
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomInpainting(0.0, (1, 4, 4)), r"above 0 and at most 1 \(20 % is 0.2\), got 0.0"),
+        (
+            lambda: RandomInpainting(0.0, (1, 4, 4)),
+            r"above 0 and at most 1 \(20 % is 0.2\), got 0.0",
+        ),
         (lambda: RandomInpainting(20, (1, 4, 4)), "got 20"),
         (lambda: RandomInpainting(float("nan"), (1, 4, 4)), "got nan"),
         (lambda: RandomInpainting(0.01, (1, 4, 4)), "keeps none of 16 pixels"),
         (lambda: RandomInpainting(0.5, (4,)), r"\(C, H, W\) or \(H, W\), got \(4,\)"),
         (lambda: RandomInpainting(0.5, 4), "got 4"),
-        (lambda: RandomInpainting(0.5, (1, 4, 0)), "shape must be a whole number of at least 1, got 0"),
+        (
+            lambda: RandomInpainting(0.5, (1, 4, 0)),
+            "shape must be a whole number of at least 1, got 0",
+        ),
         (lambda: RandomInpainting(0.5, (1, 4, 4), seed=-1), "seed.*got -1"),
         (lambda: RandomInpainting(0.5, (1, 4, 4), seed=0.5), "seed.*got 0.5"),
         (lambda: RandomInpainting(0.5, (1, 4, 4), seed=2**56), "2\\^56"),
-        (lambda: RandomInpainting(0.5, (1, 4, 4))(torch.zeros(1, 3, 4, 4)), r"made for images of shape \(1, 4, 4\), got \(3, 4, 4\)"),
+        (
+            lambda: RandomInpainting(0.5, (1, 4, 4))(torch.zeros(1, 3, 4, 4)),
+            r"made for images of shape \(1, 4, 4\), got \(3, 4, 4\)",
+        ),
         (lambda: BoxInpainting(-1, 0, 2, 2), "top must be a whole number of at least 0, got -1"),
         (lambda: BoxInpainting(0, 0, 0, 2), "height must be a whole number of at least 1, got 0"),
-        (lambda: BoxInpainting(3, 0, 2, 2)(torch.zeros(1, 1, 4, 4)), r"rows 3 to 5, columns 0 to 2\) must lie inside the image, got 4 x 4"),
-        (lambda: BoxInpainting(0, 0, 4, 4)(torch.zeros(1, 1, 4, 4)), "hides the whole image of 4 x 4"),
+        (
+            lambda: BoxInpainting(3, 0, 2, 2)(torch.zeros(1, 1, 4, 4)),
+            r"rows 3 to 5, columns 0 to 2\) must lie inside the image, got 4 x 4",
+        ),
+        (
+            lambda: BoxInpainting(0, 0, 4, 4)(torch.zeros(1, 1, 4, 4)),
+            "hides the whole image of 4 x 4",
+        ),
         (lambda: BoxInpainting(0, 0, 4, 4)(torch.zeros(4)), "needs images"),
         (lambda: MaskInpainting(np.ones(4)), r"2-D or 3-D array.*\(4,\)"),
         (lambda: MaskInpainting(np.full((4, 4), 255)), "only 1 .observed. and 0"),
         (lambda: MaskInpainting(torch.full((4, 4), torch.nan)), "only 1 .observed. and 0"),
         (lambda: MaskInpainting(np.zeros((4, 4))), "hides every pixel"),
-        (lambda: MaskInpainting(np.ones((1, 4)))(torch.zeros(1, 1, 4, 4)), r"\(1, 4\) does not fit images of shape \(1, 4, 4\)"),
-        (lambda: MaskInpainting(np.ones((3, 4, 4)))(torch.zeros(1, 1, 4, 4)), r"\(3, 4, 4\) does not fit images of shape \(1, 4, 4\)"),
-        (lambda: MaskInpainting(np.ones((1, 4, 4)))(torch.zeros(1, 4, 4)), r"\(1, 4, 4\) does not fit images of shape \(4, 4\)"),
+        (
+            lambda: MaskInpainting(np.ones((1, 4)))(torch.zeros(1, 1, 4, 4)),
+            r"\(1, 4\) does not fit images of shape \(1, 4, 4\)",
+        ),
+        (
+            lambda: MaskInpainting(np.ones((3, 4, 4)))(torch.zeros(1, 1, 4, 4)),
+            r"\(3, 4, 4\) does not fit images of shape \(1, 4, 4\)",
+        ),
+        (
+            lambda: MaskInpainting(np.ones((1, 4, 4)))(torch.zeros(1, 4, 4)),
+            r"\(1, 4, 4\) does not fit images of shape \(4, 4\)",
+        ),
     ],
 )
 def test_bad_values_are_refused_by_name(make, message):

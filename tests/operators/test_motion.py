@@ -17,26 +17,39 @@ def batch(num: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.
 
 
 def shifted(image: torch.Tensor, down: float, right: float) -> torch.Tensor:
-    """The image moved by a fraction of pixels, bilinear, reflected at the border: written out with indices."""
+    """The image moved by a fraction of pixels, bilinear, reflected at the border: written out with
+    indices."""
     out = torch.zeros_like(image)
     low_i, low_j = int(torch.tensor(down).floor()), int(torch.tensor(right).floor())
     for i, weight_i in ((low_i, 1 - (down - low_i)), (low_i + 1, down - low_i)):
         for j, weight_j in ((low_j, 1 - (right - low_j)), (low_j + 1, right - low_j)):
-            y, x = ((torch.arange(side) - step).abs() for side, step in zip(image.shape[-2:], (i, j), strict=True))
-            y, x = (torch.where(at < side, at, 2 * (side - 1) - at) for at, side in zip((y, x), image.shape[-2:], strict=True))
+            y, x = (
+                (torch.arange(side) - step).abs()
+                for side, step in zip(image.shape[-2:], (i, j), strict=True)
+            )
+            y, x = (
+                torch.where(at < side, at, 2 * (side - 1) - at)
+                for at, side in zip((y, x), image.shape[-2:], strict=True)
+            )
             out += weight_i * weight_j * image[..., y, :][..., x]
     return out
 
 
 def test_is_the_mean_of_the_shifted_light_seen_through_the_response():
     pixels = batch(1).sigmoid().clamp(min=0.05)
-    light = sum(shifted(pixels**2.2, *step) for step in trajectory(6.0, 3).tolist()) / len(trajectory(6.0, 3))
-    torch.testing.assert_close(OPERATOR(2 * pixels - 1), 2 * light ** (1 / 2.2) - 1, rtol=0, atol=1e-12)
+    light = sum(shifted(pixels**2.2, *step) for step in trajectory(6.0, 3).tolist()) / len(
+        trajectory(6.0, 3)
+    )
+    torch.testing.assert_close(
+        OPERATOR(2 * pixels - 1), 2 * light ** (1 / 2.2) - 1, rtol=0, atol=1e-12
+    )
 
 
 def test_differs_from_a_blur_of_the_pixel_values():
     x = torch.where(batch(1) > 0, 1.0, -1.0)
-    assert (OPERATOR(x) - OPERATOR.blur(x)).mean() > 0.1  # light adds up brighter than the mean of the pixels
+    assert (
+        OPERATOR(x) - OPERATOR.blur(x)
+    ).mean() > 0.1  # light adds up brighter than the mean of the pixels
 
 
 @pytest.mark.parametrize("value", [-1.3, -1.0, -0.999, -0.5, 0.0, 1.0, 1.2])
@@ -56,7 +69,9 @@ def test_the_kernel_keeps_the_light_and_its_centre(length, seed):
     kernel = CameraMotionBlur(length, (64, 64), seed).blur.kernel
     place = torch.arange(len(kernel), dtype=torch.float64) - len(kernel) // 2
     assert (kernel >= 0).all()
-    torch.testing.assert_close(kernel.sum(), torch.ones((), dtype=torch.float64), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        kernel.sum(), torch.ones((), dtype=torch.float64), rtol=1e-12, atol=0
+    )
     for axis in (0, 1):
         assert abs(float((kernel.sum(1 - axis) * place).sum())) < 1e-12 * max(1, length)
 
@@ -68,7 +83,9 @@ def test_the_path_has_its_length_and_is_smooth(seed):
     assert float(steps.norm(dim=1).sum()) == pytest.approx(9.0, rel=1e-12)
     bend = steps.diff(dim=0).norm(dim=1).max()
     assert bend < 0.1 * steps.norm(dim=1).max()  # at most (pi m / K)^2 sums of modes m: no corner
-    torch.testing.assert_close(trajectory(18.0, seed).norm(dim=1).max(), 2 * path.norm(dim=1).max(), rtol=0.01, atol=0)
+    torch.testing.assert_close(
+        trajectory(18.0, seed).norm(dim=1).max(), 2 * path.norm(dim=1).max(), rtol=0.01, atol=0
+    )
 
 
 def test_the_path_depends_on_the_seed_only():
@@ -96,7 +113,9 @@ def test_black_and_what_lies_beyond_the_range_have_a_finite_gradient(value, dtyp
     (gradient,) = torch.autograd.grad(y.sum(), x)
     jv = torch.func.jvp(OPERATOR, (x.detach(),), (torch.ones_like(x),))[1]
     assert torch.isfinite(gradient).all()
-    torch.testing.assert_close(jv, torch.ones_like(jv), rtol=0, atol=1e-4 if dtype == torch.float32 else 1e-12)  # A(c) = c on constants
+    torch.testing.assert_close(
+        jv, torch.ones_like(jv), rtol=0, atol=1e-4 if dtype == torch.float32 else 1e-12
+    )  # A(c) = c on constants
 
 
 def test_a_black_pixel_among_bright_ones_has_a_finite_gradient():
@@ -131,24 +150,41 @@ def test_is_pure_and_survives_pickling():
 
 def test_gray_images_may_lack_the_channel_axis():
     x = batch(2)[:, 0]
-    torch.testing.assert_close(CameraMotionBlur(6.0, SHAPE[1:], 3)(x), OPERATOR(x[:, None].expand(-1, 2, -1, -1))[:, 0], rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        CameraMotionBlur(6.0, SHAPE[1:], 3)(x),
+        OPERATOR(x[:, None].expand(-1, 2, -1, -1))[:, 0],
+        rtol=0,
+        atol=1e-14,
+    )
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CameraMotionBlur(0, SHAPE), r"length must be a number above 0 and at most 1024.0 \(pixels\), got 0"),
+        (
+            lambda: CameraMotionBlur(0, SHAPE),
+            r"length must be a number above 0 and at most 1024.0 \(pixels\), got 0",
+        ),
         (lambda: CameraMotionBlur(float("nan"), SHAPE), "got nan"),
         (lambda: CameraMotionBlur("9", SHAPE), "got '9'"),
         (lambda: CameraMotionBlur(2000, SHAPE), "got 2000"),
-        (lambda: CameraMotionBlur(200, SHAPE), r"length 200 reaches \d+ pixels \(seed 0\), which must be below the image's sides, got 14 x 11"),
+        (
+            lambda: CameraMotionBlur(200, SHAPE),
+            r"length 200 reaches \d+ pixels \(seed 0\), which must be below the image's sides, got 14 x 11",
+        ),
         (lambda: CameraMotionBlur(9, (11,)), r"\(C, H, W\) or \(H, W\), got \(11,\)"),
         (lambda: CameraMotionBlur(9, 11), "got 11"),
-        (lambda: CameraMotionBlur(9, (3, 0, 4)), "shape must be a whole number of at least 1, got 0"),
+        (
+            lambda: CameraMotionBlur(9, (3, 0, 4)),
+            "shape must be a whole number of at least 1, got 0",
+        ),
         (lambda: CameraMotionBlur(9, SHAPE, seed=-1), "seed.*got -1"),
         (lambda: CameraMotionBlur(9, SHAPE, seed=0.5), "seed.*got 0.5"),
         (lambda: CameraMotionBlur(9, SHAPE, seed=2**56), "2\\^56"),
-        (lambda: OPERATOR(torch.zeros(1, 1, 14, 11)), r"made for images of shape \(2, 14, 11\), got \(1, 14, 11\)"),
+        (
+            lambda: OPERATOR(torch.zeros(1, 1, 14, 11)),
+            r"made for images of shape \(2, 14, 11\), got \(1, 14, 11\)",
+        ),
         (lambda: OPERATOR(torch.zeros(1, *SHAPE, dtype=torch.uint8)), "floating-point images"),
     ],
 )

@@ -12,36 +12,51 @@ from noisewalk.noise import PROBE, rows
 from noisewalk.operators import NeuralBlur, output_shape_of
 from noisewalk.operators.neural_blur import adapt, expected_shapes
 
-NEEDED = {key: shape for key, shape in expected_shapes().items() if not key.startswith("kernel_extractor.")}
+NEEDED = {
+    key: shape
+    for key, shape in expected_shapes().items()
+    if not key.startswith("kernel_extractor.")
+}
 SMALL = 8
-"""How many times narrower the network of the cheap tests is; one of 128 x 128 images, the least that it takes."""
+"""How many times narrower the network of the cheap tests is; one of 128 x 128 images, the least
+that it takes."""
 
 
 class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        self.conv1, self.conv2 = (
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
 
     def forward(self, h):
         return h + self.conv2(torch.relu(self.conv1(h)))
 
 
 class Level(nn.Module):
-    """One level of the U-Net as the published code has it: activations overwrite what they are given."""
+    """One level of the U-Net as the published code has it: activations overwrite what they are
+    given."""
 
-    def __init__(self, outer: int, inner: int, inside: "Level | None", outermost: bool = False) -> None:
+    def __init__(
+        self, outer: int, inner: int, inside: "Level | None", outermost: bool = False
+    ) -> None:
         super().__init__()
         down = nn.Conv2d(outer, inner, 4, 2, 1, bias=False)
         up = [nn.ReLU(True), nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1, bias=outermost)]
         self.outermost = outermost
-        self.down = nn.Sequential(down) if outermost else nn.Sequential(nn.LeakyReLU(0.2, True), down)
+        self.down = (
+            nn.Sequential(down) if outermost else nn.Sequential(nn.LeakyReLU(0.2, True), down)
+        )
         if inside is not None:
             self.submodule = inside
         self.up = nn.Sequential(*up, nn.Tanh()) if outermost else nn.Sequential(*up)
 
     def forward(self, h, k):
         inside = self.down(h)
-        inside = self.submodule(inside, k) if hasattr(self, "submodule") else torch.cat((inside, k), 1)
+        inside = (
+            self.submodule(inside, k) if hasattr(self, "submodule") else torch.cat((inside, k), 1)
+        )
         up = self.up(inside)
         return up if self.outermost else torch.cat((up, h), 1)
 
@@ -52,7 +67,12 @@ class Published(nn.Module):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         steps = [nn.Conv2d(3, width, 3, 1, 1), nn.LeakyReLU(0.1)]
-        steps += [nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.1), nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.1)]
+        steps += [
+            nn.Conv2d(width, width, 3, 2, 1),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(width, width, 3, 2, 1),
+            nn.LeakyReLU(0.1),
+        ]
         self.feature_extractor = nn.Sequential(*steps, *(Residual(width) for _ in range(10)))
         unet = Level(8 * width, 8 * width, None)
         for outer in (4, 2, 1):
@@ -79,10 +99,16 @@ def small_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def spread(key: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     """Weights that keep the size of what goes through, thirty residual blocks included."""
-    return draw(shape, seed) / math.sqrt(math.prod(shape[1:]) if len(shape) > 1 else 100) * (0.2 if "conv2" in key else 1)
+    return (
+        draw(shape, seed)
+        / math.sqrt(math.prod(shape[1:]) if len(shape) > 1 else 100)
+        * (0.2 if "conv2" in key else 1)
+    )
 
 
-SMALL_WEIGHTS = {key: spread(key, small_shape(shape), 10 + i) for i, (key, shape) in enumerate(NEEDED.items())}
+SMALL_WEIGHTS = {
+    key: spread(key, small_shape(shape), 10 + i) for i, (key, shape) in enumerate(NEEDED.items())
+}
 CODE = draw((512 // SMALL, 1, 1), 1)
 
 
@@ -90,9 +116,13 @@ def small(x: torch.Tensor) -> torch.Tensor:
     return adapt(SMALL_WEIGHTS, x, CODE)
 
 
-def hollow(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+def hollow(
+    shapes: dict[str, tuple[int, ...]], dtype: torch.dtype = torch.float32
+) -> dict[str, torch.Tensor]:
     """Tensors of these shapes that hold one number each in memory and in a file."""
-    return {key: torch.full((1,), 0.001, dtype=dtype).expand(shape) for key, shape in shapes.items()}
+    return {
+        key: torch.full((1,), 0.001, dtype=dtype).expand(shape) for key, shape in shapes.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +130,14 @@ def full(tmp_path_factory) -> Iterator[Path]:
     """A file of the whole layout with random numbers where A reads."""
     path = tmp_path_factory.mktemp("bkse") / "GOPRO_wVAE.pth"
     generator = torch.Generator().manual_seed(0)
-    bounds = {key: 1 / math.sqrt(math.prod(shape[1:]) if len(shape) > 1 else 100) for key, shape in NEEDED.items()}
-    weights = {key: torch.empty(shape).uniform_(-bounds[key], bounds[key], generator=generator) for key, shape in NEEDED.items()}
+    bounds = {
+        key: 1 / math.sqrt(math.prod(shape[1:]) if len(shape) > 1 else 100)
+        for key, shape in NEEDED.items()
+    }
+    weights = {
+        key: torch.empty(shape).uniform_(-bounds[key], bounds[key], generator=generator)
+        for key, shape in NEEDED.items()
+    }
     torch.save(hollow(expected_shapes()) | weights, path)
     yield path
     path.unlink()
@@ -161,7 +197,10 @@ def test_the_code_is_drawn_once_from_the_seed(operator, full):
 def test_holds_what_it_needs_and_no_gradients(operator):
     assert {key: tuple(weight.shape) for key, weight in operator.weights.items()} == NEEDED
     assert not any(weight.requires_grad for weight in operator.weights.values())
-    assert all(weight.dtype == torch.float32 and weight.is_contiguous() for weight in operator.weights.values())
+    assert all(
+        weight.dtype == torch.float32 and weight.is_contiguous()
+        for weight in operator.weights.values()
+    )
 
 
 def test_survives_pickling_and_prints_file_seed_and_content(operator, full, tmp_path):
@@ -175,7 +214,9 @@ def test_survives_pickling_and_prints_file_seed_and_content(operator, full, tmp_
 
 def test_works_in_the_type_of_x_also_after_a_forward_derivative(full, monkeypatch):
     operator = NeuralBlur(full, seed=3)
-    object.__setattr__(operator, "weights", {key: weight.float() for key, weight in SMALL_WEIGHTS.items()})
+    object.__setattr__(
+        operator, "weights", {key: weight.float() for key, weight in SMALL_WEIGHTS.items()}
+    )
     object.__setattr__(operator, "code", CODE.float())
     monkeypatch.setattr("noisewalk.operators.neural_blur.SHAPE", (3, 128, 128))
     x = draw((1, 3, 128, 128)).tanh()
@@ -188,7 +229,9 @@ def test_works_in_the_type_of_x_also_after_a_forward_derivative(full, monkeypatc
     torch.testing.assert_close(gradient.sum(), jv.sum(), rtol=1e-10, atol=0)
     single = operator(x.float())
     assert single.dtype == torch.float32
-    torch.testing.assert_close(single.double(), y, rtol=0, atol=70 * math.sqrt(72) * 2**-24)  # about 70 layers of sums of 72 terms
+    torch.testing.assert_close(
+        single.double(), y, rtol=0, atol=70 * math.sqrt(72) * 2**-24
+    )  # about 70 layers of sums of 72 terms
 
 
 def test_gradient_is_the_derivative_and_agrees_forward_and_reverse():
@@ -196,7 +239,8 @@ def test_gradient_is_the_derivative_and_agrees_forward_and_reverse():
     y, jv = torch.func.jvp(small, (x,), (v,))
     step = 1e-8
     central = (small(x + step * v) - small(x - step * v)) / (2 * step)
-    # A share of the order of the step of all activations has its kink within the step: the norms differ by that share's square root.
+    # A share of the order of the step of all activations has its kink within the step: the norms
+    # differ by that share's square root.
     assert (jv - central).norm() < 10 * math.sqrt(step) * jv.norm()
     back = torch.func.vjp(small, x)[1](y.cos())[0]
     torch.testing.assert_close((jv * y.cos()).sum(), (back * v).sum(), rtol=1e-10, atol=0)
@@ -231,13 +275,31 @@ def without(key: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (without("recon_trunk.28.bias"), r"is not the network GOPRO_wVAE.pth: missing recon_trunk\.28\.bias$"),
-        (without("kernel_extractor.model.7.weight"), r"missing kernel_extractor\.model\.7\.weight$"),
+        (
+            without("recon_trunk.28.bias"),
+            r"is not the network GOPRO_wVAE.pth: missing recon_trunk\.28\.bias$",
+        ),
+        (
+            without("kernel_extractor.model.7.weight"),
+            r"missing kernel_extractor\.model\.7\.weight$",
+        ),
         (without("") | {"adapter.extra": torch.zeros(1)}, r"unexpected adapter\.extra$"),
-        (without("") | {"recon_trunk.28.bias": torch.zeros(4)}, r"recon_trunk\.28\.bias has shape \(4,\), expected \(3,\)$"),
-        (without("") | {"recon_trunk.28.bias": torch.zeros(3, dtype=torch.int64)}, r"recon_trunk\.28\.bias is torch.int64, expected floating point$"),
-        (without("") | {"recon_trunk.28.bias": torch.tensor([0.0, torch.nan, 0.0])}, r"recon_trunk\.28\.bias holds numbers that are not finite$"),
-        (hollow({f"module.{key}": shape for key, shape in expected_shapes().items()}), r"missing feature_extractor\.0\.weight; .* and 313 more$"),
+        (
+            without("") | {"recon_trunk.28.bias": torch.zeros(4)},
+            r"recon_trunk\.28\.bias has shape \(4,\), expected \(3,\)$",
+        ),
+        (
+            without("") | {"recon_trunk.28.bias": torch.zeros(3, dtype=torch.int64)},
+            r"recon_trunk\.28\.bias is torch.int64, expected floating point$",
+        ),
+        (
+            without("") | {"recon_trunk.28.bias": torch.tensor([0.0, torch.nan, 0.0])},
+            r"recon_trunk\.28\.bias holds numbers that are not finite$",
+        ),
+        (
+            hollow({f"module.{key}": shape for key, shape in expected_shapes().items()}),
+            r"missing feature_extractor\.0\.weight; .* and 313 more$",
+        ),
         ({}, "missing feature_extractor.0.weight"),
         ([torch.zeros(1)], "something other than named tensors"),
         ({"epoch": 3}, "something other than named tensors"),
@@ -252,8 +314,14 @@ def test_a_file_of_another_content_is_refused_by_name(tmp_path, content, message
 
 
 def test_the_old_format_of_torch_and_half_precision_are_read(tmp_path):
-    torch.save(hollow(expected_shapes(), torch.float16), tmp_path / "w.pth", _use_new_zipfile_serialization=False)
-    assert {weight.dtype for weight in NeuralBlur(tmp_path / "w.pth").weights.values()} == {torch.float32}
+    torch.save(
+        hollow(expected_shapes(), torch.float16),
+        tmp_path / "w.pth",
+        _use_new_zipfile_serialization=False,
+    )
+    assert {weight.dtype for weight in NeuralBlur(tmp_path / "w.pth").weights.values()} == {
+        torch.float32
+    }
 
 
 @pytest.mark.parametrize("damage", ["empty", "noise", "truncated", "flipped", "folder"])
@@ -266,7 +334,14 @@ def test_damaged_files_are_refused(tmp_path, damage):
     if damage == "folder":
         path.mkdir()
     else:
-        path.write_bytes({"empty": b"", "noise": b"\x00\x01" * 99, "truncated": content[:-300], "flipped": flipped}[damage])
+        path.write_bytes(
+            {
+                "empty": b"",
+                "noise": b"\x00\x01" * 99,
+                "truncated": content[:-300],
+                "flipped": flipped,
+            }[damage]
+        )
     with pytest.raises(WeightsError, match=r"w\.pth"):
         NeuralBlur(path)
 
@@ -274,7 +349,11 @@ def test_damaged_files_are_refused(tmp_path, damage):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: NeuralBlur("absent.pth"), WeightsError, r"absent\.pth is not a file: give the path of your GOPRO_wVAE\.pth"),
+        (
+            lambda: NeuralBlur("absent.pth"),
+            WeightsError,
+            r"absent\.pth is not a file: give the path of your GOPRO_wVAE\.pth",
+        ),
         (lambda: NeuralBlur(3), ConfigError, "weights_path must be the path .* got 3"),
         (lambda: NeuralBlur("absent.pth", seed=-1), ConfigError, "seed.*got -1"),
         (lambda: NeuralBlur("absent.pth", seed=2**56), ConfigError, "2\\^56"),

@@ -45,9 +45,15 @@ SHAPE = (3, 32, 32)
         ("phase:oversample=2", PhaseRetrieval(2.0)),
         ("motion:length=9", CameraMotionBlur(9.0, SHAPE, 0)),
         ("motion:seed=4,length=2.5", CameraMotionBlur(2.5, SHAPE, 4)),
-        ("avgpool:factor=2+motion:length=3", Compose([AveragePool(2), CameraMotionBlur(3.0, (3, 16, 16))])),
+        (
+            "avgpool:factor=2+motion:length=3",
+            Compose([AveragePool(2), CameraMotionBlur(3.0, (3, 16, 16))]),
+        ),
         ("hdr+avgpool:factor=2", Compose([HDR(2.0), AveragePool(2)])),
-        ("blur:std=1 + avgpool:factor=4+inpaint:keep=0.5", Compose([GaussianBlur(61, 1.0), AveragePool(4), RandomInpainting(0.5, (3, 8, 8))])),
+        (
+            "blur:std=1 + avgpool:factor=4+inpaint:keep=0.5",
+            Compose([GaussianBlur(61, 1.0), AveragePool(4), RandomInpainting(0.5, (3, 8, 8))]),
+        ),
     ],
 )
 def test_text_makes_the_operator_it_says(text, operator):
@@ -69,16 +75,23 @@ def test_a_kernel_is_read_whatever_its_name(tmp_path, name):
 
 def test_a_network_is_read_from_its_weights(tmp_path):
     path = tmp_path / "a=b c.pth"
-    torch.save({key: torch.zeros(1).expand(shape) for key, shape in expected_shapes().items()}, path)
+    torch.save(
+        {key: torch.zeros(1).expand(shape) for key, shape in expected_shapes().items()}, path
+    )
     operator = parse(f"neuralblur:weights={path},seed=5", (3, 256, 256))
     assert isinstance(operator, NeuralBlur)
     assert (operator.weights_path, operator.seed) == (str(path), 5)
-    with pytest.raises(ConfigError, match=r"operator 'neuralblur:weights=.*shape \(3, 256, 256\) only, got \(3, 32, 32\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"operator 'neuralblur:weights=.*shape \(3, 256, 256\) only, got \(3, 32, 32\)",
+    ):
         parse(f"neuralblur:weights={path}", SHAPE)
 
 
 def test_weights_that_cannot_be_used_are_an_error_of_weights_that_names_the_step():
-    with pytest.raises(WeightsError, match=r"^operator 'neuralblur:weights=absent.pth': absent.pth is not a file"):
+    with pytest.raises(
+        WeightsError, match=r"^operator 'neuralblur:weights=absent.pth': absent.pth is not a file"
+    ):
         parse("hdr+neuralblur:weights=absent.pth", (3, 256, 256))
 
 
@@ -95,13 +108,19 @@ def test_white_of_an_image_is_observed(tmp_path):
     mask = np.arange(64).reshape(8, 8) % 3 == 0
     Image.fromarray(np.uint8(255 * mask)).save(tmp_path / "m.png")
     operator = parse(f"avgpool:factor=4+mask:{tmp_path / 'm.png'}", SHAPE)
-    assert torch.equal(observed_of(operator, SHAPE).expand(3, 8, 8), torch.from_numpy(mask).expand(3, 8, 8))
+    assert torch.equal(
+        observed_of(operator, SHAPE).expand(3, 8, 8), torch.from_numpy(mask).expand(3, 8, 8)
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "unknown name ''; known: avgpool, blur, inpaint, box, clouds, hdr, identity, motion, phase, neuralblur, conv, mask"),
+        (
+            "",
+            "unknown name ''; known: avgpool, blur, inpaint, box, clouds, hdr, identity, "
+            "motion, phase, neuralblur, conv, mask",
+        ),
         ("avgpol:factor=2", "unknown name 'avgpol' .did you mean 'avgpool'"),
         ("HDR", "did you mean 'hdr'"),
         ("phase:oversample=0", "oversample must be a number above 0"),
@@ -189,7 +208,9 @@ def test_damaged_files_are_refused(tmp_path, suffix, damage):
     if damage == "folder":
         path.mkdir()
     else:
-        path.write_bytes({"empty": b"", "noise": b"\x00\x01" * 99, "truncated": whole.read_bytes()[:-30]}[damage])
+        path.write_bytes(
+            {"empty": b"", "noise": b"\x00\x01" * 99, "truncated": whole.read_bytes()[:-30]}[damage]
+        )
     with pytest.raises(ConfigError, match=r"f\.(npy|png)"):
         parse(f"mask:{path}", SHAPE)
 

@@ -9,7 +9,9 @@ from noisewalk.noise import PROBE, rows
 from noisewalk.operators import PhaseRetrieval, output_shape_of
 
 
-def batch(num: int, shape=(2, 8, 12), dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
+def batch(
+    num: int, shape=(2, 8, 12), dtype: torch.dtype = torch.float64, seed: int = 0
+) -> torch.Tensor:
     return rows(seed, num).normal(shape, PROBE, dtype)
 
 
@@ -18,8 +20,12 @@ def test_equals_the_transform_written_out():
     high, wide = 8 + 2 * 1, 16 + 2 * 2
     u, i = torch.arange(high).double(), torch.arange(8).double() + 1
     v, j = torch.arange(wide).double(), torch.arange(16).double() + 2
-    left = torch.exp(torch.complex(torch.zeros(high, 8).double(), -2 * math.pi * u[:, None] * i / high))
-    right = torch.exp(torch.complex(torch.zeros(wide, 16).double(), -2 * math.pi * v[:, None] * j / wide))
+    left = torch.exp(
+        torch.complex(torch.zeros(high, 8).double(), -2 * math.pi * u[:, None] * i / high)
+    )
+    right = torch.exp(
+        torch.complex(torch.zeros(wide, 16).double(), -2 * math.pi * v[:, None] * j / wide)
+    )
     expected = (left @ x.to(left.dtype) @ right.T).abs() / math.sqrt(high * wide)
     torch.testing.assert_close(PhaseRetrieval()(x), expected, rtol=0, atol=1e-12)
 
@@ -37,7 +43,9 @@ def test_says_the_shape_of_y(shape):
 
 def test_the_transform_keeps_energy():
     x = batch(3)
-    torch.testing.assert_close((PhaseRetrieval()(x) ** 2).flatten(1).sum(1), (x**2).flatten(1).sum(1), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        (PhaseRetrieval()(x) ** 2).flatten(1).sum(1), (x**2).flatten(1).sum(1), rtol=1e-12, atol=0
+    )
 
 
 def test_the_sign_the_turn_and_a_move_within_the_zeros_are_not_seen():
@@ -61,7 +69,8 @@ def test_both_derivatives_are_finite_where_every_magnitude_is_zero(dtype):
 
 
 def test_the_derivative_is_zero_at_a_magnitude_of_zero_and_right_at_the_others():
-    """A constant image: most magnitudes vanish, and those do not enter the gradient of a squared misfit through a division by zero."""
+    """A constant image: most magnitudes vanish, and those do not enter the gradient of a squared
+    misfit through a division by zero."""
     x = torch.full((1, 1, 16, 16), 0.5, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(PhaseRetrieval(0.1)(x)[..., 0, 0].sum(), x)
     torch.testing.assert_close(gradient, torch.full_like(x, 1 / 16).detach(), rtol=1e-12, atol=0)
@@ -81,7 +90,9 @@ def test_gradient_is_the_derivative_and_agrees_forward_and_reverse():
 def test_a_row_does_not_depend_on_its_neighbours(dtype, tolerance):
     x = batch(3, dtype=dtype)
     x[0], x[2] = torch.nan, torch.inf
-    torch.testing.assert_close(PhaseRetrieval()(x)[1:2], PhaseRetrieval()(x[1:2]), rtol=0, atol=tolerance)
+    torch.testing.assert_close(
+        PhaseRetrieval()(x)[1:2], PhaseRetrieval()(x[1:2]), rtol=0, atol=tolerance
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -103,12 +114,18 @@ def test_is_pure_and_survives_pickling():
 
 @pytest.mark.parametrize("ratio", [0, -1.0, 65, float("nan"), float("inf"), "1", True, None])
 def test_only_a_ratio_in_range_is_taken(ratio):
-    with pytest.raises(ConfigError, match=r"oversample must be a number above 0 and at most 64\.0, got"):
+    with pytest.raises(
+        ConfigError, match=r"oversample must be a number above 0 and at most 64\.0, got"
+    ):
         PhaseRetrieval(ratio)
 
 
 @pytest.mark.parametrize(
-    ("x", "message"), [(torch.zeros(2, 8), "needs images of shape"), (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), "floating-point images")]
+    ("x", "message"),
+    [
+        (torch.zeros(2, 8), "needs images of shape"),
+        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), "floating-point images"),
+    ],
 )
 def test_only_images_are_taken(x, message):
     with pytest.raises(ConfigError, match=message):

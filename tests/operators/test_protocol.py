@@ -68,7 +68,9 @@ class TestEveryOperator:
         assert torch.equal(torch.get_rng_state(), states[0])
         assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
 
-    @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+    @pytest.mark.parametrize(
+        ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
+    )
     def test_a_row_does_not_depend_on_its_neighbours(self, operator, dtype, tolerance):
         x = batch(3, dtype)
         x[0], x[2] = torch.nan, torch.inf
@@ -109,7 +111,9 @@ class TestEveryLinearOperator:
         size = torch.Size(SHAPE).numel()
         matrix = operator(torch.eye(size, dtype=torch.float64).reshape(size, *SHAPE)).flatten(1).T
         x = batch(3)
-        torch.testing.assert_close(operator(x).flatten(1), x.flatten(1) @ matrix.T, rtol=0, atol=1e-13)
+        torch.testing.assert_close(
+            operator(x).flatten(1), x.flatten(1) @ matrix.T, rtol=0, atol=1e-13
+        )
 
     def test_adjoint_is_the_transposed_matrix(self, operator):
         size = torch.Size(SHAPE).numel()
@@ -123,18 +127,27 @@ class TestEveryLinearOperator:
     def test_inner_products_agree(self, operator):
         x = batch(3)
         y = operator(batch(3, seed=5)).cos()
-        left, right = (operator(x) * y).flatten(1).sum(1), (x * adjoint(operator, y, SHAPE)).flatten(1).sum(1)
+        left, right = (
+            (operator(x) * y).flatten(1).sum(1),
+            (x * adjoint(operator, y, SHAPE)).flatten(1).sum(1),
+        )
         torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("operator", [AveragePool(2), GaussianBlur(9, 0.8), Convolution(KERNEL), BoxInpainting(1, 2, 3, 4), HDR()], ids=repr)
+@pytest.mark.parametrize(
+    "operator",
+    [AveragePool(2), GaussianBlur(9, 0.8), Convolution(KERNEL), BoxInpainting(1, 2, 3, 4), HDR()],
+    ids=repr,
+)
 def test_images_may_lack_the_channel_axis(operator):
     x = batch(2)
     torch.testing.assert_close(operator(x[:, 0]), operator(x)[:, 0], rtol=0, atol=1e-14)
 
 
 def test_importing_the_package_imports_no_torch():
-    code = "import sys, noisewalk.operators as o; o.__all__; dir(o); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, noisewalk.operators as o; o.__all__; dir(o); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,11 +8,26 @@ from noisewalk.maps.ode import karras_sigmas
 from noisewalk.priors.cards import read_cards
 
 CARDS = read_cards()
-COMMON = {"name", "format", "licence", "data", "kind", "shape", "label", "parameters", "made_with", "source", "citation"}
+COMMON = {
+    "name",
+    "format",
+    "licence",
+    "data",
+    "kind",
+    "shape",
+    "label",
+    "parameters",
+    "made_with",
+    "source",
+    "citation",
+}
 DENOISER = {"sigma_min", "sigma_max", "sigma_data", "head_channels"}
 MIDPOINT = {"midpoint", "midpoint_index", "midpoint_steps", "midpoint_source"}
 HASH = re.compile(r"[0-9a-f]{64}")
-BY_FORMAT = {form: {name for name, card in CARDS.items() if card["format"] == form} for form in ("package", "openai", "hub")}
+BY_FORMAT = {
+    form: {name for name, card in CARDS.items() if card["format"] == form}
+    for form in ("package", "openai", "hub")
+}
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -20,19 +35,31 @@ def test_a_card_has_what_a_loader_needs_and_nothing_unknown(name):
     card = CARDS[name]
     assert card["name"] == name
     needed = COMMON | (DENOISER if card["kind"] in ("consistency", "edm") else {"latent_shape"})
-    needed |= {"archive", "sha256", "size", "download_size"} if card["format"] == "package" else {"approximate_size", "use"}
+    needed |= (
+        {"archive", "sha256", "size", "download_size"}
+        if card["format"] == "package"
+        else {"approximate_size", "use"}
+    )
     assert needed <= set(card)
     assert set(card) - needed <= MIDPOINT | {"unit"}
     assert card["kind"] in ("consistency", "edm", "generator")
     assert all(isinstance(side, int) and side > 0 for side in card["shape"])
     assert len(card["shape"]) == 3
     label = card["label"]
-    assert label is None or (set(label) == {"name", "lowest", "highest", "whole"} and label["lowest"] < label["highest"])
+    assert label is None or (
+        set(label) == {"name", "lowest", "highest", "whole"} and label["lowest"] < label["highest"]
+    )
 
 
 def test_every_published_checkpoint_has_a_card():
-    consistency = {f"{how}_{what}" for what in ("imagenet64", "bedroom256", "cat256") for how in ("cd", "ct")}
-    distilled = {f"{name}_{loss}" if name.startswith("cd") else name for name in consistency for loss in ("l2", "lpips")}
+    consistency = {
+        f"{how}_{what}" for what in ("imagenet64", "bedroom256", "cat256") for how in ("cd", "ct")
+    }
+    distilled = {
+        f"{name}_{loss}" if name.startswith("cd") else name
+        for name in consistency
+        for loss in ("l2", "lpips")
+    }
     teachers = {f"edm_{what}_ema" for what in ("imagenet64", "bedroom256", "cat256")}
     assert BY_FORMAT["openai"] == {f"{name}.pt" for name in distilled | teachers}
     assert BY_FORMAT["hub"] == {f"openai/diffusers-{name}" for name in distilled}
@@ -42,7 +69,9 @@ def test_every_published_checkpoint_has_a_card():
 @pytest.mark.parametrize("name", sorted(BY_FORMAT["hub"]))
 def test_a_hub_repository_and_its_checkpoint_agree(name):
     one, other = CARDS[name], CARDS[name.removeprefix("openai/diffusers-") + ".pt"]
-    assert {k: v for k, v in one.items() if k not in ("name", "format")} == {k: v for k, v in other.items() if k not in ("name", "format")}
+    assert {k: v for k, v in one.items() if k not in ("name", "format")} == {
+        k: v for k, v in other.items() if k not in ("name", "format")
+    }
 
 
 def test_kind_size_and_labels_follow_from_the_checkpoints_name():
@@ -55,7 +84,11 @@ def test_kind_size_and_labels_follow_from_the_checkpoints_name():
 
 
 def test_a_midpoint_is_its_index_on_the_grid_and_edm_priors_have_none():
-    indices = {name: (c["midpoint_index"], c["midpoint_steps"]) for name, c in CARDS.items() if "midpoint" in c}
+    indices = {
+        name: (c["midpoint_index"], c["midpoint_steps"])
+        for name, c in CARDS.items()
+        if "midpoint" in c
+    }
     for name, (index, steps) in indices.items():
         card = CARDS[name]
         assert set(card) >= MIDPOINT

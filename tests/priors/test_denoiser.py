@@ -1,4 +1,5 @@
-"""The scaling around the network against the formulas of Karras et al. and Song et al., computed by hand."""
+"""The scaling around the network against the formulas of Karras et al. and Song et al., computed by
+hand."""
 
 import copy
 import math
@@ -34,7 +35,9 @@ class Wave(nn.Module):
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(
+        dtype
+    )
 
 
 def by_hand(kind: str, x: float, sigma: float, data: float, low: float) -> float:
@@ -49,7 +52,12 @@ def by_hand(kind: str, x: float, sigma: float, data: float, low: float) -> float
 def test_the_denoiser_is_the_formula_at_every_level(kind: str, data: float, low: float) -> None:
     sigma, x = torch.tensor([low, 0.06, 0.5, 3.0, 80.0], dtype=torch.float64), noise(5, 2, 2, 3) * 4
     got = NetworkDenoiser(Wave(), kind, (2, 2, 3), sigma_min=low, sigma_data=data)(x, sigma)
-    expected = torch.tensor([[by_hand(kind, v, s, data, low) for v in row.flatten().tolist()] for row, s in zip(x, sigma.tolist(), strict=True)])
+    expected = torch.tensor(
+        [
+            [by_hand(kind, v, s, data, low) for v in row.flatten().tolist()]
+            for row, s in zip(x, sigma.tolist(), strict=True)
+        ]
+    )
     torch.testing.assert_close(got.flatten(1), expected.to(got.dtype), rtol=1e-6, atol=1e-6)
 
 
@@ -58,7 +66,9 @@ def test_the_network_is_told_250_log_sigma(kind: str) -> None:
     network, sigma = Wave(), torch.tensor([0.002, 1.0, 80.0], dtype=torch.float64)
     NetworkDenoiser(network, kind, (1, 2, 2))(noise(3, 1, 2, 2), sigma)
     ((_, t, labels),) = network.given
-    torch.testing.assert_close(t, torch.tensor([-1553.6520, 0.0, 1095.5067], dtype=torch.float64), rtol=1e-7, atol=1e-12)
+    torch.testing.assert_close(
+        t, torch.tensor([-1553.6520, 0.0, 1095.5067], dtype=torch.float64), rtol=1e-7, atol=1e-12
+    )
     assert labels is None
 
 
@@ -74,7 +84,9 @@ def test_a_consistency_model_is_the_identity_at_sigma_min(dtype: torch.dtype, lo
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_diffusion_model_is_the_identity_without_noise(dtype: torch.dtype) -> None:
     x = noise(3, 1, 2, 2, dtype=dtype)
-    assert torch.equal(NetworkDenoiser(Wave(dtype), "edm", (1, 2, 2))(x, torch.tensor(0.0, dtype=dtype)), x)
+    assert torch.equal(
+        NetworkDenoiser(Wave(dtype), "edm", (1, 2, 2))(x, torch.tensor(0.0, dtype=dtype)), x
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,7 +97,11 @@ def test_a_scalar_level_is_that_level_for_every_row(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_does_not_depend_on_the_others(kind: str) -> None:
-    f, x, sigma = NetworkDenoiser(Wave(), kind, (1, 2, 2)), noise(3, 1, 2, 2), torch.tensor([0.1, 2.0, 30.0])
+    f, x, sigma = (
+        NetworkDenoiser(Wave(), kind, (1, 2, 2)),
+        noise(3, 1, 2, 2),
+        torch.tensor([0.1, 2.0, 30.0]),
+    )
     alone = f(x[1:2], sigma[1:2])
     x[0], x[2] = torch.nan, torch.inf
     assert torch.equal(f(x, sigma)[1:2], alone)
@@ -100,11 +116,18 @@ def test_the_result_is_never_clamped(kind: str) -> None:
 def test_unshuffling_moves_blocks_of_pixels_into_channels_and_back() -> None:
     network, x, sigma = Wave(), noise(2, 3, 4, 6), torch.tensor([0.3, 5.0])
     plain = NetworkDenoiser(Wave(), "edm", (3, 4, 6))(x, sigma)
-    torch.testing.assert_close(NetworkDenoiser(network, "edm", (3, 4, 6), unshuffle=2)(x, sigma), plain, rtol=1e-12, atol=1e-12)  # F is pixelwise
+    torch.testing.assert_close(
+        NetworkDenoiser(network, "edm", (3, 4, 6), unshuffle=2)(x, sigma),
+        plain,
+        rtol=1e-12,
+        atol=1e-12,
+    )  # F is pixelwise
     ((h, _, _),) = network.given
     assert h.shape == (2, 12, 2, 3)
     c_in = 1 / torch.sqrt(sigma.double() ** 2 + 0.25).view(-1, 1, 1, 1)
-    torch.testing.assert_close(h[:, 4], c_in[:, 0] * x[:, 1, ::2, ::2], rtol=1e-6, atol=0)  # channel 1, upper left pixel of each block
+    torch.testing.assert_close(
+        h[:, 4], c_in[:, 0] * x[:, 1, ::2, ::2], rtol=1e-6, atol=0
+    )  # channel 1, upper left pixel of each block
 
 
 def test_a_label_goes_to_every_row() -> None:
@@ -117,15 +140,21 @@ def test_a_label_goes_to_every_row() -> None:
 
 
 @pytest.mark.parametrize("weights", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_the_network_computes_in_its_dtype_and_the_result_has_the_images(weights: torch.dtype) -> None:
+def test_the_network_computes_in_its_dtype_and_the_result_has_the_images(
+    weights: torch.dtype,
+) -> None:
     network = Wave(weights)
-    got = NetworkDenoiser(network, "edm", (1, 2, 2))(noise(2, 1, 2, 2, dtype=torch.float32), torch.tensor(1.5))
+    got = NetworkDenoiser(network, "edm", (1, 2, 2))(
+        noise(2, 1, 2, 2, dtype=torch.float32), torch.tensor(1.5)
+    )
     ((h, t, _),) = network.given
     assert (h.dtype, t.dtype, got.dtype) == (weights, weights, torch.float32)
 
 
 def test_an_unknown_kind_is_refused_with_the_choices() -> None:
-    with pytest.raises(ConfigError, match="unknown kind 'consistancy' of denoiser: choose one of edm, consistency"):
+    with pytest.raises(
+        ConfigError, match="unknown kind 'consistancy' of denoiser: choose one of edm, consistency"
+    ):
         NetworkDenoiser(Wave(), "consistancy", (1, 2, 2))
 
 
@@ -156,12 +185,16 @@ def unet() -> nn.Module:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = UNet2DModel(**unet_config(Architecture(32, (1, 2), 2, (1,), True, None, 1, 1, 16, 32)))
+        network = UNet2DModel(
+            **unet_config(Architecture(32, (1, 2), 2, (1,), True, None, 1, 1, 16, 32))
+        )
     return network.eval().requires_grad_(False)
 
 
 def both(unet: nn.Module) -> tuple[NetworkDenoiser, NetworkDenoiser]:
-    return NetworkDenoiser(unet, "consistency", (1, 16, 16)), NetworkDenoiser(unet, "consistency", (1, 16, 16), checkpoint=True)
+    return NetworkDenoiser(unet, "consistency", (1, 16, 16)), NetworkDenoiser(
+        unet, "consistency", (1, 16, 16), checkpoint=True
+    )
 
 
 class Allocated(TorchDispatchMode):
@@ -202,11 +235,14 @@ def test_checkpointing_lowers_the_peak_of_memory_in_use(unet: nn.Module) -> None
         with Allocated() as memory:
             torch.autograd.grad(f(leaf, torch.tensor(80.0)).sum(), leaf)
         peaks.append(memory.peak)
-    # A residual layer keeps about five maps of its width (inputs of norms, scalings and activations), its input among them, which alone stays.
+    # A residual layer keeps about five maps of its width (inputs of norms, scalings and
+    # activations), its input among them, which alone stays.
     assert peaks[1] < 0.6 * peaks[0]
 
 
-def test_checkpointing_leaves_the_given_network_alone_and_shares_its_weights(unet: nn.Module) -> None:
+def test_checkpointing_leaves_the_given_network_alone_and_shares_its_weights(
+    unet: nn.Module,
+) -> None:
     before = [type(module) for module in unet.modules()]
     _, f = both(unet)
     x, sigma = noise(1, 1, 16, 16, dtype=torch.float32), torch.tensor(5.0)
@@ -224,7 +260,10 @@ def test_checkpointing_leaves_the_given_network_alone_and_shares_its_weights(une
 
 def test_checkpointing_passes_forward_derivatives_and_pickles(unet: nn.Module) -> None:
     x, v, sigma = noise(1, 1, 16, 16), noise(1, 1, 16, 16).sin(), torch.tensor(5.0)
-    plain, f = (NetworkDenoiser(copy.deepcopy(unet).double(), "consistency", (1, 16, 16), checkpoint=c) for c in (False, True))
+    plain, f = (
+        NetworkDenoiser(copy.deepcopy(unet).double(), "consistency", (1, 16, 16), checkpoint=c)
+        for c in (False, True)
+    )
     with sdpa_kernel(SDPBackend.MATH):
         jvp = [torch.func.jvp(lambda u, f=f: f(u, sigma), (x,), (v,))[1] for f in (plain, f)]
     assert torch.equal(*jvp)
@@ -234,5 +273,11 @@ def test_checkpointing_passes_forward_derivatives_and_pickles(unet: nn.Module) -
 
 
 def test_checkpointing_a_network_without_layers_is_refused() -> None:
-    with pytest.raises(ConfigError, match="checkpoint needs a network of diffusers' blocks, such as UNet2DModel, got Wave: leave it out"):
+    with pytest.raises(
+        ConfigError,
+        match=(
+            "checkpoint needs a network of diffusers' blocks, such as UNet2DModel, got Wave: leave "
+            "it out"
+        ),
+    ):
         NetworkDenoiser(Wave(), "edm", (1, 2, 2), checkpoint=True)

@@ -1,4 +1,5 @@
-"""The network's folder: written and read back to the same numbers, and everything that does not fit is named."""
+"""The network's folder: written and read back to the same numbers, and everything that does not fit
+is named."""
 
 import hashlib
 import json
@@ -45,7 +46,9 @@ def refused(folder: Path, *says: str, sha256: str | None = None) -> str:
 
 def edit_config(folder: Path, **values: Any) -> None:
     config = json.loads((folder / "config.json").read_text()) | values
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not Ellipsis}))
+    (folder / "config.json").write_text(
+        json.dumps({k: v for k, v in config.items() if v is not Ellipsis})
+    )
 
 
 def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -55,7 +58,9 @@ def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], objec
 
 
 def test_the_layout_is_that_of_the_published_checkpoints() -> None:
-    config = build_unet(16, 3, (32, 64), num_blocks=2, attention=(1,), head_channels=16, unshuffle=2).config
+    config = build_unet(
+        16, 3, (32, 64), num_blocks=2, attention=(1,), head_channels=16, unshuffle=2
+    ).config
     expected = {
         "sample_size": 8,
         "in_channels": 12,
@@ -95,24 +100,34 @@ def test_a_network_comes_back_as_it_was_rounded_to_float16(original: tuple[Path,
 
 def test_the_network_computes_with_the_written_weights(original: tuple[Path, Any, str]) -> None:
     folder, network, sha256 = original
-    x, t = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([-100.0, 700.0])
+    x, t = (
+        torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([-100.0, 700.0]),
+    )
     with torch.no_grad():
         read, exact = read_unet(folder, sha256)(x, t).sample, network.eval()(x, t).sample
-    # each weight is off by 2^-11 of its size at most; through some ten layers that is far below 2^-11 * 100
+    # each weight is off by 2^-11 of its size at most; through some ten layers that is far below
+    # 2^-11 * 100
     assert float((read - exact).abs().max()) < 0.05 * float(exact.abs().max())
     assert float(exact.std()) > 0
 
 
-def test_weights_are_float16_on_disk_and_the_returned_sha256_is_the_files(original: tuple[Path, Any, str]) -> None:
+def test_weights_are_float16_on_disk_and_the_returned_sha256_is_the_files(
+    original: tuple[Path, Any, str],
+) -> None:
     folder, _, sha256 = original
     assert {v.dtype for v in load_file(folder / WEIGHTS).values()} == {torch.float16}
     assert sha256 == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
 
-def test_the_given_state_is_written_and_not_the_networks(original: tuple[Path, Any, str], tmp_path: Path) -> None:
+def test_the_given_state_is_written_and_not_the_networks(
+    original: tuple[Path, Any, str], tmp_path: Path
+) -> None:
     state = {k: torch.zeros_like(v) for k, v in original[1].state_dict().items()}
     write_unet(original[1], state, tmp_path / "deep" / "unet")
-    assert all(not bool(v.any()) for v in read_unet(tmp_path / "deep" / "unet").state_dict().values())
+    assert all(
+        not bool(v.any()) for v in read_unet(tmp_path / "deep" / "unet").state_dict().values()
+    )
 
 
 @pytest.mark.parametrize("name", ["config.json", WEIGHTS])
@@ -125,7 +140,9 @@ def test_a_missing_folder_names_its_file(tmp_path: Path) -> None:
     refused(tmp_path / "nothing", "config.json", "missing")
 
 
-def test_one_flipped_bit_is_found_by_the_sha256(original: tuple[Path, Any, str], unet: Path) -> None:
+def test_one_flipped_bit_is_found_by_the_sha256(
+    original: tuple[Path, Any, str], unet: Path
+) -> None:
     content = bytearray((unet / WEIGHTS).read_bytes())
     content[-5] ^= 1
     (unet / WEIGHTS).write_bytes(content)

@@ -1,4 +1,5 @@
-"""Priors on the Hub, through huggingface_hub's own code against a Hub on this machine (conftest.py): fetched, cached, refused in one line, pushed."""
+"""Priors on the Hub, through huggingface_hub's own code against a Hub on this machine
+(conftest.py): fetched, cached, refused in one line, pushed."""
 
 import json
 import pickle
@@ -33,7 +34,8 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def pipeline(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository as diffusers writes it, the layout of openai/diffusers-cd_*; its scheduler has another sigma_max than is usual."""
+    """A repository as diffusers writes it, the layout of openai/diffusers-cd_*; its scheduler has
+    another sigma_max than is usual."""
     from diffusers import CMStochasticIterativeScheduler
 
     folder = tmp_path_factory.mktemp("pipeline")
@@ -47,7 +49,14 @@ def pipeline(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def trained(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `noisewalk train` leaves it."""
     folder = tmp_path_factory.mktemp("trained")
-    card = {"kind": "edm", "shape": [1, 8, 8], "sigma_min": 0.01, "sigma_max": 50.0, "sigma_data": 0.3, "unshuffle": 1}
+    card = {
+        "kind": "edm",
+        "shape": [1, 8, 8],
+        "sigma_min": 0.01,
+        "sigma_max": 50.0,
+        "sigma_data": 0.3,
+        "unshuffle": 1,
+    }
     card["sha256"] = write_unet(network, network.state_dict(), folder / "unet")
     (folder / "card.json").write_text(json.dumps(card))
     for name in ("samples.png", "checkpoint.pt"):
@@ -73,7 +82,9 @@ def assert_it_is(prior: Any, network: nn.Module) -> None:
     assert prior.denoiser(torch.ones(1, *prior.shape), torch.tensor(3.0)).shape == (1, *prior.shape)
 
 
-def refused(kind_of_error: type[NoisewalkError], *says: str, name: str = NAME, **options: Any) -> str:
+def refused(
+    kind_of_error: type[NoisewalkError], *says: str, name: str = NAME, **options: Any
+) -> str:
     with pytest.raises(kind_of_error) as error:
         load_prior(name, **options)
     message = str(error.value)
@@ -86,11 +97,20 @@ def never_sleep(seconds: float) -> None:
     raise AssertionError(f"waits {seconds} s to try again")
 
 
-def test_a_repository_is_its_network_under_its_schedulers_scaling(repository: Path, network: nn.Module) -> None:
+def test_a_repository_is_its_network_under_its_schedulers_scaling(
+    repository: Path, network: nn.Module
+) -> None:
     prior = load_prior(NAME)
     assert_it_is(prior, network)
     denoiser = prior.denoiser
-    assert (prior.name, denoiser.kind, prior.shape, denoiser.sigma_min, denoiser.sigma_max, denoiser.sigma_data) == (
+    assert (
+        prior.name,
+        denoiser.kind,
+        prior.shape,
+        denoiser.sigma_min,
+        denoiser.sigma_max,
+        denoiser.sigma_data,
+    ) == (
         NAME,
         "consistency",
         (1, 8, 8),
@@ -100,7 +120,9 @@ def test_a_repository_is_its_network_under_its_schedulers_scaling(repository: Pa
     )
 
 
-def test_the_second_time_nothing_is_asked_for_and_nobody_need_answer(hub: Any, repository: Path, network: nn.Module) -> None:
+def test_the_second_time_nothing_is_asked_for_and_nobody_need_answer(
+    hub: Any, repository: Path, network: nn.Module
+) -> None:
     assert cached_copy(NAME) is None
     load_prior(NAME)
     asked = len(hub.requests)
@@ -111,7 +133,9 @@ def test_the_second_time_nothing_is_asked_for_and_nobody_need_answer(hub: Any, r
     assert fetch_repository(NAME) == cached_copy(NAME)
 
 
-def test_a_repository_of_a_network_alone_needs_to_be_told_its_kind(hub: Any, pipeline: Path, network: nn.Module) -> None:
+def test_a_repository_of_a_network_alone_needs_to_be_told_its_kind(
+    hub: Any, pipeline: Path, network: nn.Module
+) -> None:
     shutil.copytree(pipeline / "unet", hub.root / NAME)
     refused(WeightsError, "kind='consistency'", "kind='edm'")
     prior = load_prior(NAME, kind="edm")
@@ -123,7 +147,9 @@ def test_a_kind_that_the_repository_contradicts_is_refused(repository: Path) -> 
     refused(ConfigError, "kind", "consistency", "edm", kind="edm")
 
 
-def test_safetensors_are_preferred_and_the_bin_not_even_fetched(hub: Any, repository: Path, network: nn.Module) -> None:
+def test_safetensors_are_preferred_and_the_bin_not_even_fetched(
+    hub: Any, repository: Path, network: nn.Module
+) -> None:
     (repository / "unet" / BIN).write_bytes(b"junk")
     assert_it_is(load_prior(NAME), network)
     assert not [request for request in hub.requests if BIN in request]
@@ -144,14 +170,18 @@ class Bomb:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_bin_that_holds_code_executes_nothing(repository: Path, network: nn.Module, tmp_path: Path, zipped: bool) -> None:
+def test_a_bin_that_holds_code_executes_nothing(
+    repository: Path, network: nn.Module, tmp_path: Path, zipped: bool
+) -> None:
     bomb = {**network.state_dict(), "extra": Bomb(tmp_path / "executed")}
     write_bin(repository / "unet", bomb)
     if not zipped:
         (repository / "unet" / BIN).write_bytes(pickle.dumps(bomb))
     refused(WeightsError, BIN, "none of its code was run")
     assert not (tmp_path / "executed").exists()
-    torch.load(repository / "unet" / BIN, weights_only=False) if zipped else pickle.loads((repository / "unet" / BIN).read_bytes())
+    torch.load(repository / "unet" / BIN, weights_only=False) if zipped else pickle.loads(
+        (repository / "unet" / BIN).read_bytes()
+    )
     assert (tmp_path / "executed").exists()  # and that was no dud
 
 
@@ -162,8 +192,12 @@ def test_a_config_that_would_drop_the_attention_norm_is_refused(repository: Path
     refused(WeightsError, "config.json", "attn_norm_num_groups", "32")
 
 
-@pytest.mark.parametrize("change", [{"sample_size": None}, {"sample_size": [8, 8]}, {"out_channels": 2}])
-def test_a_network_that_is_no_denoiser_is_refused(repository: Path, network: nn.Module, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"sample_size": None}, {"sample_size": [8, 8]}, {"out_channels": 2}]
+)
+def test_a_network_that_is_no_denoiser_is_refused(
+    repository: Path, network: nn.Module, change: dict[str, Any]
+) -> None:
     other = type(network).from_config({**network.config, **change})  # type: ignore[attr-defined]
     other.save_pretrained(repository / "unet")
     refused(WeightsError, *(str(part) for item in change.items() for part in item))
@@ -189,7 +223,9 @@ def test_a_repository_without_a_network_is_told(repository: Path) -> None:
     refused(WeightsError, NAME, "unet/config.json")
 
 
-def test_a_hub_that_is_ill_is_told_at_once(hub: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_is_ill_is_told_at_once(
+    hub: Any, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", never_sleep)
     hub.fails_with = 503
     refused(WeightsError, NAME, "503")
@@ -216,12 +252,25 @@ def test_the_card_is_here_before_the_weights(hub: Any, trained: Path) -> None:
     assert hub.requests.index("GET card.json") < hub.requests.index(f"GET unet/{WEIGHTS}")
 
 
-def test_no_connection_is_one_line_with_the_folder_for_the_files(hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, caplog: Any) -> None:
+def test_no_connection_is_one_line_with_the_folder_for_the_files(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, caplog: Any
+) -> None:
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", never_sleep)
     hub.stop()
     np.save(tmp_path / "y.npy", np.zeros((3, 256, 256), np.float32))
     name = "openai/diffusers-cd_bedroom256_lpips"
-    words = ["sample", str(tmp_path / "y.npy"), "--prior", name, "--operator", "hdr:factor=2", "--sigma-y", "0.1", "--out", str(tmp_path / "run")]
+    words = [
+        "sample",
+        str(tmp_path / "y.npy"),
+        "--prior",
+        name,
+        "--operator",
+        "hdr:factor=2",
+        "--sigma-y",
+        "0.1",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     monkeypatch.setattr(sys, "argv", ["noisewalk", *words])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -229,13 +278,21 @@ def test_no_connection_is_one_line_with_the_folder_for_the_files(hub: Any, tmp_p
     out, err = capfd.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 1, err
-    for text in (name, "no connection", "unet/config.json", f"unet/{WEIGHTS}", str(tmp_path / "cache" / name.replace("/", "--"))):
+    for text in (
+        name,
+        "no connection",
+        "unet/config.json",
+        f"unet/{WEIGHTS}",
+        str(tmp_path / "cache" / name.replace("/", "--")),
+    ):
         assert text in err
     assert not caplog.records
     assert not (tmp_path / "run").exists()
 
 
-def test_files_put_by_hand_where_that_line_says_load(hub: Any, pipeline: Path, network: nn.Module, tmp_path: Path) -> None:
+def test_files_put_by_hand_where_that_line_says_load(
+    hub: Any, pipeline: Path, network: nn.Module, tmp_path: Path
+) -> None:
     hub.stop()
     says = refused(WeightsError, "no connection")
     folder = Path(says.rsplit(" into ", 1)[1])
@@ -246,7 +303,9 @@ def test_files_put_by_hand_where_that_line_says_load(hub: Any, pipeline: Path, n
     assert_it_is(load_prior(NAME, kind="consistency"), network)
 
 
-def test_offline_mode_asks_nobody(hub: Any, repository: Path, network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_asks_nobody(
+    hub: Any, repository: Path, network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -262,7 +321,11 @@ def test_offline_mode_asks_nobody(hub: Any, repository: Path, network: nn.Module
 def test_a_pushed_prior_comes_back_as_it_was(hub: Any, trained: Path) -> None:
     address = push_prior(trained, NAME)
     assert address.endswith(NAME)
-    files = {path.relative_to(hub.root / NAME).as_posix() for path in (hub.root / NAME).rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(hub.root / NAME).as_posix()
+        for path in (hub.root / NAME).rglob("*")
+        if path.is_file()
+    }
     assert files == {"card.json", "samples.png", "unet/config.json", f"unet/{WEIGHTS}"}
     local, back = load_prior(trained), load_prior(NAME)
     assert dict(back.card) == dict(local.card)
@@ -302,7 +365,9 @@ def test_a_push_to_no_repositorys_name_is_refused(hub: Any, trained: Path, name:
 
 
 @pytest.mark.parametrize("missing", ["card.json", "unet/config.json", f"unet/{WEIGHTS}"])
-def test_what_would_not_load_is_not_pushed(hub: Any, trained: Path, tmp_path: Path, missing: str) -> None:
+def test_what_would_not_load_is_not_pushed(
+    hub: Any, trained: Path, tmp_path: Path, missing: str
+) -> None:
     folder = Path(shutil.copytree(trained, tmp_path / "folder"))
     (folder / missing).unlink()
     with pytest.raises(WeightsError, match=Path(missing).name):
@@ -310,20 +375,60 @@ def test_what_would_not_load_is_not_pushed(hub: Any, trained: Path, tmp_path: Pa
     assert hub.requests == []
 
 
-def test_the_command_line_samples_with_a_known_hub_repository(hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """What a user with a connection types, and again without one; the repository holds a small network of the real one's interface."""
+def test_the_command_line_samples_with_a_known_hub_repository(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """What a user with a connection types, and again without one; the repository holds a small
+    network of the real one's interface."""
     from diffusers import UNet2DModel
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        blocks = {"down_block_types": ("ResnetDownsampleBlock2D",) * 2, "up_block_types": ("ResnetUpsampleBlock2D",) * 2}
-        sizes = {"sample_size": 64, "block_out_channels": (32, 32), "layers_per_block": 1, "num_class_embeds": 1000}
-        small = UNet2DModel(**blocks, **sizes, attn_norm_num_groups=32, attention_head_dim=32, resnet_time_scale_shift="scale_shift", downsample_type="resnet")
+        blocks = {
+            "down_block_types": ("ResnetDownsampleBlock2D",) * 2,
+            "up_block_types": ("ResnetUpsampleBlock2D",) * 2,
+        }
+        sizes = {
+            "sample_size": 64,
+            "block_out_channels": (32, 32),
+            "layers_per_block": 1,
+            "num_class_embeds": 1000,
+        }
+        small = UNet2DModel(
+            **blocks,
+            **sizes,
+            attn_norm_num_groups=32,
+            attention_head_dim=32,
+            resnet_time_scale_shift="scale_shift",
+            downsample_type="resnet",
+        )
     name = "openai/diffusers-cd_imagenet64_l2"
     small.save_pretrained(hub.root / name / "unet")
     np.save(tmp_path / "y.npy", np.zeros((3, 16, 16), np.float32))
-    words = ["sample", str(tmp_path / "y.npy"), "--prior", name, "--label", "7", "--operator", "avgpool:factor=4", "--sigma-y", "0.5"]
-    words += ["--kernel", "em", "--step-size", "1e-4", "--num-draws", "2", "--chains", "1", "--warm-start", "1"]
+    words = [
+        "sample",
+        str(tmp_path / "y.npy"),
+        "--prior",
+        name,
+        "--label",
+        "7",
+        "--operator",
+        "avgpool:factor=4",
+        "--sigma-y",
+        "0.5",
+    ]
+    words += [
+        "--kernel",
+        "em",
+        "--step-size",
+        "1e-4",
+        "--num-draws",
+        "2",
+        "--chains",
+        "1",
+        "--warm-start",
+        "1",
+    ]
 
     def run(out: str) -> Any:
         monkeypatch.setattr(sys, "argv", ["noisewalk", *words, "--out", str(tmp_path / out)])

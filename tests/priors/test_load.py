@@ -1,4 +1,5 @@
-"""Loading priors: the bundled ones are what their cards say, and a folder that is not a prior is told in one line."""
+"""Loading priors: the bundled ones are what their cards say, and a folder that is not a prior is
+told in one line."""
 
 import hashlib
 import json
@@ -46,7 +47,11 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = build_unet(8, 1, (32,))
     sha256 = write_unet(network, network.state_dict(), folder / "unet")
     scaling = {"sigma_min": 0.01, "sigma_max": 50, "sigma_data": 0.3, "unshuffle": 1}
-    (folder / "card.json").write_text(json.dumps({"kind": "edm", "shape": [1, 8, 8], **scaling, "sha256": sha256, "licence": "none"}))
+    (folder / "card.json").write_text(
+        json.dumps(
+            {"kind": "edm", "shape": [1, 8, 8], **scaling, "sha256": sha256, "licence": "none"}
+        )
+    )
     return folder
 
 
@@ -57,10 +62,14 @@ def prior(original: Path, tmp_path: Path) -> Path:
 
 
 def edit_card(folder: Path, **values: Any) -> None:
-    (folder / "card.json").write_text(json.dumps(json.loads((folder / "card.json").read_text()) | values))
+    (folder / "card.json").write_text(
+        json.dumps(json.loads((folder / "card.json").read_text()) | values)
+    )
 
 
-def refused(source: str | Path, kind_of_error: type[NoisewalkError], *says: str, **options: Any) -> None:
+def refused(
+    source: str | Path, kind_of_error: type[NoisewalkError], *says: str, **options: Any
+) -> None:
     with pytest.raises(kind_of_error) as error:
         load_prior(source, **options)
     assert "\n" not in str(error.value)
@@ -73,19 +82,29 @@ def test_the_bundled_priors_are_listed_with_whole_cards() -> None:
     assert set(BUNDLED) <= set(cards)
     for name, (kind, shape) in BUNDLED.items():
         assert set(NEEDED) | {"licence", "data", "command"} <= set(cards[name])
-        assert (cards[name]["kind"], cards[name]["shape"], cards[name]["name"]) == (kind, shape, name)
+        assert (cards[name]["kind"], cards[name]["shape"], cards[name]["name"]) == (
+            kind,
+            shape,
+            name,
+        )
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_a_bundled_priors_weights_have_the_cards_sha256_and_are_float16_in_safetensors(name: str) -> None:
-    content = (Path(str(files("noisewalk"))) / "priors" / "bundled" / name / "unet" / WEIGHTS).read_bytes()
+def test_a_bundled_priors_weights_have_the_cards_sha256_and_are_float16_in_safetensors(
+    name: str,
+) -> None:
+    content = (
+        Path(str(files("noisewalk"))) / "priors" / "bundled" / name / "unet" / WEIGHTS
+    ).read_bytes()
     assert hashlib.sha256(content).hexdigest() == list_priors()[name]["sha256"]
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert {entry["dtype"] for key, entry in header.items() if key != "__metadata__"} == {"F16"}
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_a_bundled_prior_loads_without_gradients_and_denoises_pure_noise_to_images(name: str) -> None:
+def test_a_bundled_prior_loads_without_gradients_and_denoises_pure_noise_to_images(
+    name: str,
+) -> None:
     prior, (kind, shape) = nw.load_prior(name), BUNDLED[name]
     network = prior.denoiser.network
     assert (prior.name, prior.shape, prior.denoiser.kind) == (name, tuple(shape), kind)
@@ -125,7 +144,9 @@ def test_one_step_samples_differ_as_clothes_do_and_follow_z() -> None:
     prior = load_prior("fashion32")
     phi, z = prior.map(), noise(8, prior.shape).requires_grad_()
     x = phi(z)
-    assert float(x.detach().std(0).mean()) > 0.2  # the mean image alone would be the same for every z
+    assert (
+        float(x.detach().std(0).mean()) > 0.2
+    )  # the mean image alone would be the same for every z
     (grad,) = torch.autograd.grad(x[0].sum(), z)
     assert bool(grad.isfinite().all())
     assert float(grad[0].norm()) > 0
@@ -137,23 +158,35 @@ def test_a_folder_loads_with_its_cards_scaling(prior: Path) -> None:
     denoiser = loaded.denoiser
     assert loaded.card["licence"] == "none"
     assert loaded.shape == denoiser.shape == (1, 8, 8)
-    assert (denoiser.kind, denoiser.sigma_min, denoiser.sigma_max, denoiser.sigma_data, denoiser.unshuffle) == ("edm", 0.01, 50.0, 0.3, 1)
+    assert (
+        denoiser.kind,
+        denoiser.sigma_min,
+        denoiser.sigma_max,
+        denoiser.sigma_data,
+        denoiser.unshuffle,
+    ) == ("edm", 0.01, 50.0, 0.3, 1)
     assert not any(p.requires_grad for p in denoiser.network.parameters())
 
 
 def test_a_path_and_its_text_load_the_same(prior: Path) -> None:
     x, sigma = noise(2, (1, 8, 8)), torch.tensor(0.7)
-    assert torch.equal(load_prior(prior).denoiser(x, sigma), load_prior(str(prior)).denoiser(x, sigma))
+    assert torch.equal(
+        load_prior(prior).denoiser(x, sigma), load_prior(str(prior)).denoiser(x, sigma)
+    )
 
 
 def test_the_dtype_is_the_networks_arithmetic(prior: Path) -> None:
     double = load_prior(prior, dtype=torch.float64).denoiser
     assert {p.dtype for p in double.network.parameters()} == {torch.float64}
     x, sigma = noise(2, (1, 8, 8)).double(), torch.tensor(0.7, dtype=torch.float64)
-    torch.testing.assert_close(double(x, sigma).float(), load_prior(prior).denoiser(x.float(), sigma), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        double(x, sigma).float(), load_prior(prior).denoiser(x.float(), sigma), rtol=1e-3, atol=1e-4
+    )
 
 
-def test_a_local_folder_does_not_hide_a_bundled_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_folder_does_not_hide_a_bundled_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "fashion32-edm").mkdir()
     monkeypatch.chdir(tmp_path)
     assert load_prior("fashion32-edm").shape == (1, 32, 32)
@@ -201,7 +234,13 @@ def test_damaged_weights_are_named_with_both_hashes(prior: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 64
     weights.write_bytes(content)
-    refused(prior, WeightsError, str(weights), hashlib.sha256(content).hexdigest()[:8], json.loads((prior / "card.json").read_text())["sha256"][:8])
+    refused(
+        prior,
+        WeightsError,
+        str(weights),
+        hashlib.sha256(content).hexdigest()[:8],
+        json.loads((prior / "card.json").read_text())["sha256"][:8],
+    )
 
 
 def test_a_card_of_other_weights_is_refused(prior: Path) -> None:
@@ -260,7 +299,9 @@ def test_a_dtype_without_fractions_is_refused(prior: Path, dtype: Any) -> None:
     refused(prior, ConfigError, "torch.float32", repr(dtype), dtype=dtype)
 
 
-@pytest.mark.parametrize("options", [{"kind": "consistency"}, {"size": 16}, {"head_channels": 16}, {"label": 0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"kind": "consistency"}, {"size": 16}, {"head_channels": 16}, {"label": 0}], ids=str
+)
 def test_what_a_card_says_cannot_be_said_otherwise(prior: Path, options: dict[str, Any]) -> None:
     refused(prior, ConfigError, *options, **options)
 
@@ -282,20 +323,38 @@ def as_pipeline(folder: Path, scheduler: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "kind"), [("CMStochasticIterativeScheduler", "consistency"), ("EDMEulerScheduler", "edm")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("CMStochasticIterativeScheduler", "consistency"), ("EDMEulerScheduler", "edm")],
+)
 def test_a_pipelines_folder_is_what_its_scheduler_says(prior: Path, name: str, kind: str) -> None:
-    denoiser = load_prior(as_pipeline(prior, {"_class_name": name, "sigma_max": 40, "rho": 7.0})).denoiser
-    assert (denoiser.kind, denoiser.sigma_min, denoiser.sigma_max, denoiser.sigma_data) == (kind, 0.002, 40.0, 0.5)
+    denoiser = load_prior(
+        as_pipeline(prior, {"_class_name": name, "sigma_max": 40, "rho": 7.0})
+    ).denoiser
+    assert (denoiser.kind, denoiser.sigma_min, denoiser.sigma_max, denoiser.sigma_data) == (
+        kind,
+        0.002,
+        40.0,
+        0.5,
+    )
 
 
 @pytest.mark.parametrize("scheduler", [None, {}, {"_class_name": "DDPMScheduler"}])
-def test_a_folder_without_a_telling_scheduler_asks_for_the_kind(prior: Path, scheduler: Any) -> None:
+def test_a_folder_without_a_telling_scheduler_asks_for_the_kind(
+    prior: Path, scheduler: Any
+) -> None:
     refused(as_pipeline(prior, scheduler), WeightsError, str(prior), "kind='edm'")
     assert load_prior(prior, kind="edm").denoiser.kind == "edm"
 
 
 @pytest.mark.parametrize(
-    "scheduler", [[], "text", {"_class_name": "EDMEulerScheduler", "sigma_max": None}, {"_class_name": "EDMEulerScheduler", "sigma_min": 90}]
+    "scheduler",
+    [
+        [],
+        "text",
+        {"_class_name": "EDMEulerScheduler", "sigma_max": None},
+        {"_class_name": "EDMEulerScheduler", "sigma_min": 90},
+    ],
 )
 def test_a_scheduler_that_cannot_be_is_named(prior: Path, scheduler: Any) -> None:
     refused(as_pipeline(prior, scheduler), WeightsError, "scheduler_config.json")
@@ -312,7 +371,9 @@ UNCOND = {"size": 32, "head_channels": 16}
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Callable[[str, str], Path]:
     """A published network's small copy, under a name of the test's choice."""
-    return lambda network, name: Path(shutil.copy(FIXTURES / f"openai_tiny_{network}.pt", tmp_path / name))
+    return lambda network, name: Path(
+        shutil.copy(FIXTURES / f"openai_tiny_{network}.pt", tmp_path / name)
+    )
 
 
 @pytest.mark.parametrize("network", ["cond", "uncond"])
@@ -320,7 +381,9 @@ def test_a_checkpoint_denoises_as_the_published_code_does(network: str) -> None:
     with np.load(FIXTURES / f"openai_tiny_{network}.npz") as file:
         values = {key: torch.from_numpy(file[key]) for key in file.files}
     label = values["label"].tolist()[0] if len(values["label"]) else None
-    prior = load_prior(FIXTURES / f"openai_tiny_{network}.pt", label, **(COND if network == "cond" else UNCOND))
+    prior = load_prior(
+        FIXTURES / f"openai_tiny_{network}.pt", label, **(COND if network == "cond" else UNCOND)
+    )
     expected = values["consistency"][:1]
     got = prior.denoiser(values["x_t"][:1], values["sigma"][:1])
     assert float((got - expected).abs().max()) < 1e-4 * max(1.0, float(expected.abs().max()))
@@ -335,7 +398,10 @@ def test_a_class_conditional_checkpoint_needs_its_class() -> None:
 
 def test_other_classes_make_other_images() -> None:
     x = noise(1, (3, 32, 32))
-    first, second, again = (load_prior(FIXTURES / "openai_tiny_cond.pt", label, **COND).denoiser(x, torch.tensor(1.0)) for label in (3, 4, 3))
+    first, second, again = (
+        load_prior(FIXTURES / "openai_tiny_cond.pt", label, **COND).denoiser(x, torch.tensor(1.0))
+        for label in (3, 4, 3)
+    )
     assert torch.equal(first, again)
     assert float((first - second).abs().max()) > 0
 
@@ -346,47 +412,86 @@ def test_a_checkpoint_without_classes_takes_none() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind", "expected"),
-    [("edm_net.pt", None, "edm"), ("net.pt", None, "consistency"), ("net.pt", "edm", "edm"), ("edm_net.pt", "consistency", "consistency")],
+    [
+        ("edm_net.pt", None, "edm"),
+        ("net.pt", None, "consistency"),
+        ("net.pt", "edm", "edm"),
+        ("edm_net.pt", "consistency", "consistency"),
+    ],
 )
-def test_a_checkpoints_kind_is_as_said_else_as_named(checkpoint: Callable[[str, str], Path], name: str, kind: str | None, expected: str) -> None:
+def test_a_checkpoints_kind_is_as_said_else_as_named(
+    checkpoint: Callable[[str, str], Path], name: str, kind: str | None, expected: str
+) -> None:
     assert load_prior(checkpoint("uncond", name), kind=kind, **UNCOND).denoiser.kind == expected
 
 
-def test_a_checkpoints_size_is_as_its_name_says_else_asked_for(checkpoint: Callable[[str, str], Path]) -> None:
+def test_a_checkpoints_size_is_as_its_name_says_else_asked_for(
+    checkpoint: Callable[[str, str], Path],
+) -> None:
     assert load_prior(checkpoint("uncond", "cd_cat256_mine.pt")).shape == (3, 256, 256)
     assert load_prior(checkpoint("uncond", "ct_imagenet64_mine.pt"), size=32).shape == (3, 32, 32)
     for name in ("net.pt", "model_10064.pt", "cat2560.pt"):
         refused(checkpoint("uncond", name), ConfigError, name, "size=")
 
 
-@pytest.mark.parametrize("options", [{"size": 6}, {"size": 0}, {"size": 32, "head_channels": 48}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"size": 6}, {"size": 0}, {"size": 32, "head_channels": 48}], ids=str
+)
 def test_a_size_or_head_that_the_network_cannot_have_is_refused(options: dict[str, int]) -> None:
-    refused(FIXTURES / "openai_tiny_uncond.pt", ConfigError, str(list(options.values())[-1]), **options)
+    refused(
+        FIXTURES / "openai_tiny_uncond.pt", ConfigError, str(list(options.values())[-1]), **options
+    )
 
 
 def test_a_side_card_says_what_a_checkpoint_is(checkpoint: Callable[[str, str], Path]) -> None:
     path = checkpoint("uncond", "net.pt")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    side = {"kind": "edm", "shape": [3, 32, 32], "head_channels": 16, "sigma_data": 0.3, "sha256": sha256, "licence": "none"}
+    side = {
+        "kind": "edm",
+        "shape": [3, 32, 32],
+        "head_channels": 16,
+        "sigma_data": 0.3,
+        "sha256": sha256,
+        "licence": "none",
+    }
     path.with_suffix(".json").write_text(json.dumps(side))
     prior = load_prior(path)
     assert prior.card["licence"] == "none"
-    assert (prior.denoiser.kind, prior.shape, prior.denoiser.sigma_data, prior.denoiser.sigma_max) == ("edm", (3, 32, 32), 0.3, 80.0)
+    assert (
+        prior.denoiser.kind,
+        prior.shape,
+        prior.denoiser.sigma_data,
+        prior.denoiser.sigma_max,
+    ) == ("edm", (3, 32, 32), 0.3, 80.0)
     for options in ({"kind": "consistency"}, {"size": 64}, {"head_channels": 64}):
         refused(path, ConfigError, *options, **options)
     path.with_suffix(".json").write_text(json.dumps(side | {"sha256": "0" * 64}))
     refused(path, WeightsError, "sha256", "000000")
 
 
-@pytest.mark.parametrize("side", ["{", "[]", '{"kind": "flow"}', '{"sigma_max": 0}', '{"shape": [3, 32]}', '{"shape": [1, 32, 32], "head_channels": 16}'])
-def test_a_side_card_that_cannot_be_is_told(checkpoint: Callable[[str, str], Path], side: str) -> None:
+@pytest.mark.parametrize(
+    "side",
+    [
+        "{",
+        "[]",
+        '{"kind": "flow"}',
+        '{"sigma_max": 0}',
+        '{"shape": [3, 32]}',
+        '{"shape": [1, 32, 32], "head_channels": 16}',
+    ],
+)
+def test_a_side_card_that_cannot_be_is_told(
+    checkpoint: Callable[[str, str], Path], side: str
+) -> None:
     path = checkpoint("uncond", "net.pt")
     path.with_suffix(".json").write_text(side)
     with pytest.raises(WeightsError, match="net"):
         load_prior(path, size=None if "shape" in side else 32)
 
 
-def test_a_published_checkpoints_name_is_enough_once_it_is_in_the_cache(checkpoint: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_published_checkpoints_name_is_enough_once_it_is_in_the_cache(
+    checkpoint: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = "cd_bedroom256_lpips.pt"
     path = checkpoint("uncond", name)
     monkeypatch.setenv("NOISEWALK_CACHE", str(path.parent))
@@ -428,7 +533,9 @@ def test_terrain_of_other_difficulties_is_other_terrain() -> None:
     assert (low.name, low.shape, low.denoiser.kind) == ("terrain128", (1, 128, 128), "consistency")
     assert not any(p.requires_grad for p in low.denoiser.network.parameters())
     states = [prior.denoiser.network.state_dict() for prior in (low, high)]
-    assert [key for key in states[0] if not torch.equal(states[0][key], states[1][key])] == ["time_embedding.linear_2.bias"]
+    assert [key for key in states[0] if not torch.equal(states[0][key], states[1][key])] == [
+        "time_embedding.linear_2.bias"
+    ]
     refused("terrain128", ConfigError, "kind", label=3, kind="edm")
 
 
@@ -443,6 +550,8 @@ def test_faces_are_a_generator() -> None:
 
 
 @pytest.mark.parametrize(("name", "label"), [("terrain128", 3), ("faces64", None)])
-def test_a_package_prior_that_is_not_here_says_how_to_get_it(name: str, label: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_prior_that_is_not_here_says_how_to_get_it(
+    name: str, label: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path))
     refused(name, WeightsError, str(tmp_path), "noisewalk priors get", label=label)

@@ -1,4 +1,5 @@
-"""OpenAI checkpoints: the same numbers as the published network, and every bad file refused by name."""
+"""OpenAI checkpoints: the same numbers as the published network, and every bad file refused by
+name."""
 
 import hashlib
 import os
@@ -37,7 +38,10 @@ ALL = [COND, UNCOND, BEDROOM, IMAGENET, TERRAIN, *OTHERS]
 
 def blank(architecture: Architecture) -> dict[str, torch.Tensor]:
     """A state dict of the right names and shapes that takes no memory."""
-    return {key: torch.empty(shape, device="meta") for key, shape in expected_shapes(architecture).items()}
+    return {
+        key: torch.empty(shape, device="meta")
+        for key, shape in expected_shapes(architecture).items()
+    }
 
 
 def fixture(name: str) -> tuple[dict[str, torch.Tensor], dict[str, np.ndarray]]:
@@ -47,7 +51,9 @@ def fixture(name: str) -> tuple[dict[str, torch.Tensor], dict[str, np.ndarray]]:
 
 
 @pytest.fixture(scope="module", params=["cond", "uncond"])
-def published(request: pytest.FixtureRequest) -> tuple[torch.nn.Module, dict[str, torch.Tensor], list[int | None]]:
+def published(
+    request: pytest.FixtureRequest,
+) -> tuple[torch.nn.Module, dict[str, torch.Tensor], list[int | None]]:
     state, values = fixture(request.param)
     network = to_unet(state, infer(state, 32, TINY[request.param].head_channels, request.param))
     labels = values.pop("label").tolist() or [None] * len(values["z"])
@@ -62,13 +68,23 @@ def assert_close(got: torch.Tensor, expected: torch.Tensor) -> None:
 @pytest.mark.parametrize("kind", ["consistency", "edm"])
 def test_denoiser_equals_the_original_network(published, kind):
     network, values, labels = published
-    rows = [NetworkDenoiser(network, kind, (3, 32, 32), label=c)(x[None], s) for x, s, c in zip(values["x_t"], values["sigma"], labels, strict=True)]
+    rows = [
+        NetworkDenoiser(network, kind, (3, 32, 32), label=c)(x[None], s)
+        for x, s, c in zip(values["x_t"], values["sigma"], labels, strict=True)
+    ]
     assert_close(torch.cat(rows), values[kind])
 
 
 def test_one_step_map_and_its_vjp_equal_the_original_network(published):
     network, values, labels = published
-    for z, label, x, cotangent, vjp in zip(values["z"], labels, values["one_step"], values["cotangent"], values["one_step_vjp"], strict=True):
+    for z, label, x, cotangent, vjp in zip(
+        values["z"],
+        labels,
+        values["one_step"],
+        values["cotangent"],
+        values["one_step_vjp"],
+        strict=True,
+    ):
         phi = Consistency(NetworkDenoiser(network, "consistency", (3, 32, 32), label=label))
         got, back = torch.autograd.functional.vjp(phi, z[None], cotangent[None])
         assert_close(got[0], x)
@@ -79,7 +95,9 @@ def test_per_head_order_of_qkv_rows_would_be_noticed():
     state, values = fixture("uncond")
     key = "middle_block.1.qkv.weight"
     state[key] = state[key].reshape(3, 4, 16, 64, 1, 1).transpose(0, 1).reshape(state[key].shape)
-    x = NetworkDenoiser(to_unet(state, UNCOND), "edm", (3, 32, 32))(torch.from_numpy(values["x_t"]), torch.from_numpy(values["sigma"]))
+    x = NetworkDenoiser(to_unet(state, UNCOND), "edm", (3, 32, 32))(
+        torch.from_numpy(values["x_t"]), torch.from_numpy(values["sigma"])
+    )
     assert (x - torch.from_numpy(values["edm"])).abs().max() > 1e-3
 
 
@@ -87,14 +105,18 @@ def test_network_is_frozen_float32_and_shares_the_file_s_memory():
     state, _ = fixture("uncond")
     network = to_unet(state, UNCOND)
     assert not network.training
-    assert {(p.dtype, p.requires_grad, p.device.type) for p in network.parameters()} == {(torch.float32, False, "cpu")}
+    assert {(p.dtype, p.requires_grad, p.device.type) for p in network.parameters()} == {
+        (torch.float32, False, "cpu")
+    }
     read = {tensor.untyped_storage().data_ptr() for tensor in state.values()}
     assert all(p.untyped_storage().data_ptr() in read for p in network.parameters())
     half = to_unet({key: tensor.half() for key, tensor in state.items()}, UNCOND)
     assert {p.dtype for p in half.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize(("architecture", "count"), [(BEDROOM, 526_304_771), (IMAGENET, 295_899_267)])
+@pytest.mark.parametrize(
+    ("architecture", "count"), [(BEDROOM, 526_304_771), (IMAGENET, 295_899_267)]
+)
 def test_published_networks_have_their_published_number_of_parameters(architecture, count):
     assert sum(tensor.numel() for tensor in blank(architecture).values()) == count
     with torch.device("meta"):
@@ -109,10 +131,20 @@ def blocks(table: dict[str, tuple[int, ...]], side: str, suffix: str) -> list[tu
 
 def test_bedroom_keys_are_where_the_published_file_has_them():
     table = expected_shapes(BEDROOM)
-    assert {k for k, _ in blocks(table, "input", "weight")} == {k for k, _ in blocks(table, "output", "weight")} == set(range(18))
+    assert (
+        {k for k, _ in blocks(table, "input", "weight")}
+        == {k for k, _ in blocks(table, "output", "weight")}
+        == set(range(18))
+    )
     assert blocks(table, "input", "qkv.weight") == [(k, 1) for k in (10, 11, 13, 14, 16, 17)]
     assert blocks(table, "output", "qkv.weight") == [(k, 1) for k in range(9)]
-    assert [b for b in blocks(table, "output", "in_layers.0.weight") if b[1]] == [(2, 2), (5, 2), (8, 2), (11, 1), (14, 1)]
+    assert [b for b in blocks(table, "output", "in_layers.0.weight") if b[1]] == [
+        (2, 2),
+        (5, 2),
+        (8, 2),
+        (11, 1),
+        (14, 1),
+    ]
     assert blocks(table, "input", "skip_connection.weight") == [(7, 0), (13, 0)]
     assert table["input_blocks.13.1.qkv.weight"] == (3072, 1024, 1)
     assert table["output_blocks.17.0.in_layers.2.weight"] == (256, 512, 3, 3)
@@ -122,10 +154,20 @@ def test_bedroom_keys_are_where_the_published_file_has_them():
 
 def test_imagenet_keys_are_where_the_published_file_has_them():
     table = expected_shapes(IMAGENET)
-    assert {k for k, _ in blocks(table, "input", "weight")} == {k for k, _ in blocks(table, "output", "weight")} == set(range(16))
-    assert blocks(table, "input", "qkv.weight") == [(k, 1) for k in (5, 6, 7, 9, 10, 11, 13, 14, 15)]
+    assert (
+        {k for k, _ in blocks(table, "input", "weight")}
+        == {k for k, _ in blocks(table, "output", "weight")}
+        == set(range(16))
+    )
+    assert blocks(table, "input", "qkv.weight") == [
+        (k, 1) for k in (5, 6, 7, 9, 10, 11, 13, 14, 15)
+    ]
     assert blocks(table, "output", "qkv.weight") == [(k, 1) for k in range(12)]
-    assert [b for b in blocks(table, "output", "in_layers.0.weight") if b[1]] == [(3, 2), (7, 2), (11, 2)]
+    assert [b for b in blocks(table, "output", "in_layers.0.weight") if b[1]] == [
+        (3, 2),
+        (7, 2),
+        (11, 2),
+    ]
     assert table["label_emb.weight"] == (1000, 768)
     assert table["input_blocks.1.0.emb_layers.1.weight"] == (384, 768)
 
@@ -145,15 +187,22 @@ def test_architecture_follows_from_names_and_shapes_and_fills_the_network(archit
     filled = to_unet(flat, architecture).state_dict()
     with torch.device("meta"):
         fresh = UNet2DModel(**unet_config(architecture)).state_dict()
-    assert {key: tensor.shape for key, tensor in filled.items()} == {key: tensor.shape for key, tensor in fresh.items()}
+    assert {key: tensor.shape for key, tensor in filled.items()} == {
+        key: tensor.shape for key, tensor in fresh.items()
+    }
 
 
 def test_attention_convolutions_may_have_one_or_two_trailing_ones():
     state, values = fixture("uncond")
-    squeezed = {key: tensor.squeeze(-1) if "qkv.weight" in key or "proj_out.weight" in key else tensor for key, tensor in state.items()}
+    squeezed = {
+        key: tensor.squeeze(-1) if "qkv.weight" in key or "proj_out.weight" in key else tensor
+        for key, tensor in state.items()
+    }
     assert squeezed["middle_block.1.qkv.weight"].ndim == 3
     a = infer(squeezed, 32, 16, "file")
-    x = NetworkDenoiser(to_unet(squeezed, a), "edm", (3, 32, 32))(torch.from_numpy(values["x_t"]), torch.from_numpy(values["sigma"]))
+    x = NetworkDenoiser(to_unet(squeezed, a), "edm", (3, 32, 32))(
+        torch.from_numpy(values["x_t"]), torch.from_numpy(values["sigma"])
+    )
     assert_close(x, torch.from_numpy(values["edm"]))
 
 
@@ -175,32 +224,56 @@ def test_any_one_bad_key_is_named_and_nothing_else(architecture):
             assert refusal(rest) == f"missing {key}"
             assert refusal({**rest, f"{key}_old": tensor}) == f"missing {key}; unexpected {key}_old"
         else:
-            assert refusal({**rest, "label_embed.weight": tensor}) == "unexpected label_embed.weight"
+            assert (
+                refusal({**rest, "label_embed.weight": tensor}) == "unexpected label_embed.weight"
+            )
         assert refusal({**state, f"ema.{key}": tensor}) == f"unexpected ema.{key}"
-        assert refusal({**state, key: tensor.long()}) == f"{key} is torch.int64, expected floating point"
+        assert (
+            refusal({**state, key: tensor.long()})
+            == f"{key} is torch.int64, expected floating point"
+        )
         if tensor.ndim >= 2 and tensor.shape[0] != tensor.shape[1]:
             turned = tensor.transpose(0, 1)
-            assert refusal({**state, key: turned}) == f"{key} has shape {tuple(turned.shape)}, expected {tuple(tensor.shape)}"
+            assert (
+                refusal({**state, key: turned})
+                == f"{key} has shape {tuple(turned.shape)}, expected {tuple(tensor.shape)}"
+            )
         if key not in ("label_emb.weight", "input_blocks.0.0.weight"):
-            assert refusal({**state, key: tensor[:-1]}) == f"{key} has shape {tuple(tensor[:-1].shape)}, expected {tuple(tensor.shape)}"
+            assert (
+                refusal({**state, key: tensor[:-1]})
+                == f"{key} has shape {tuple(tensor[:-1].shape)}, expected {tuple(tensor.shape)}"
+            )
 
 
 def test_key_renamed_into_a_block_that_does_not_exist_is_named():
     state = blank(COND)
     state["input_blocks.9.0.in_layers.0.bias"] = state.pop("input_blocks.2.0.in_layers.0.bias")
-    assert refusal(state) == "missing input_blocks.2.0.in_layers.0.bias; unexpected input_blocks.9.0.in_layers.0.bias"
+    assert (
+        refusal(state)
+        == "missing input_blocks.2.0.in_layers.0.bias; unexpected input_blocks.9.0.in_layers.0.bias"
+    )
 
 
 def test_many_bad_keys_are_five_names_and_a_count():
-    state = {key: tensor for key, tensor in blank(UNCOND).items() if not key.startswith("output_blocks.5.")}
+    state = {
+        key: tensor
+        for key, tensor in blank(UNCOND).items()
+        if not key.startswith("output_blocks.5.")
+    }
     assert refusal(state).count("missing output_blocks.5.0.") == 5
     assert refusal(state).endswith(" and 7 more")
 
 
 def test_lone_attention_on_one_side_is_named():
     state = blank(UNCOND)
-    state |= {f"input_blocks.1.1.{key}": torch.empty(32, device="meta") for key in ("norm.weight", "norm.bias")}
-    assert refusal(state) == "unexpected input_blocks.1.1.norm.weight; unexpected input_blocks.1.1.norm.bias"
+    state |= {
+        f"input_blocks.1.1.{key}": torch.empty(32, device="meta")
+        for key in ("norm.weight", "norm.bias")
+    }
+    assert (
+        refusal(state)
+        == "unexpected input_blocks.1.1.norm.weight; unexpected input_blocks.1.1.norm.bias"
+    )
 
 
 def test_label_embedding_folded_away_makes_the_network_unconditional():
@@ -208,7 +281,14 @@ def test_label_embedding_folded_away_makes_the_network_unconditional():
     assert infer(state, 32, 32, "file") == replace(COND, num_classes=None)
 
 
-@pytest.mark.parametrize("state", [{}, {"conv_in.weight": torch.zeros(32, 3, 3, 3)}, {"input_blocks.0.0.weight": torch.zeros(())}])
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"conv_in.weight": torch.zeros(32, 3, 3, 3)},
+        {"input_blocks.0.0.weight": torch.zeros(())},
+    ],
+)
 def test_other_layouts_are_refused(state):
     with pytest.raises(WeightsError, match="no U-Net in OpenAI's layout"):
         infer(state, 32, 32, "file")
@@ -219,13 +299,18 @@ def test_width_that_the_norms_cannot_group_is_refused():
         infer(blank(replace(UNCOND, model_channels=48, head_channels=48)), 32, 48, "file")
 
 
-@pytest.mark.parametrize(("size", "head_channels", "match"), [(30, 32, "multiple of 4"), (0, 32, "multiple of 4"), (32, 24, "divide"), (32, 0, "divide")])
+@pytest.mark.parametrize(
+    ("size", "head_channels", "match"),
+    [(30, 32, "multiple of 4"), (0, 32, "multiple of 4"), (32, 24, "divide"), (32, 0, "divide")],
+)
 def test_size_and_head_width_that_the_network_cannot_have_are_refused(size, head_channels, match):
     with pytest.raises(ConfigError, match=match):
         infer(blank(UNCOND), size, head_channels, "file")
 
 
-@pytest.mark.parametrize(("channel_mult", "attention"), [((), ()), ((2, 2), ()), ((1, 2), (2,)), ((1, 2), (-1,))])
+@pytest.mark.parametrize(
+    ("channel_mult", "attention"), [((), ()), ((2, 2), ()), ((1, 2), (2,)), ((1, 2), (-1,))]
+)
 def test_impossible_architecture_is_refused(channel_mult, attention):
     with pytest.raises(ConfigError, match="channel_mult"):
         replace(COND, channel_mult=channel_mult, attention=attention)
@@ -239,7 +324,11 @@ def test_weights_of_another_architecture_are_refused():
 def test_read_state_checks_the_hash_in_either_case():
     path = FIXTURES / "openai_tiny_uncond.pt"
     sha = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert read_state(path, sha).keys() == read_state(path, sha.upper()).keys() == expected_shapes(UNCOND).keys()
+    assert (
+        read_state(path, sha).keys()
+        == read_state(path, sha.upper()).keys()
+        == expected_shapes(UNCOND).keys()
+    )
     with pytest.raises(WeightsError, match="sha256"):
         read_state(path, "0" * 64)
 
@@ -262,7 +351,11 @@ def unreadable(path: Path, sha256: str | None = None) -> str:
 @pytest.mark.parametrize("keep", [0.0, 0.001, 0.5, 0.999])
 def test_truncated_file_is_refused(tmp_path, keep, new_format):
     path = tmp_path / "cut.pt"
-    torch.save({"a": torch.ones(10_000), "b": torch.ones(10_000)}, path, _use_new_zipfile_serialization=new_format)
+    torch.save(
+        {"a": torch.ones(10_000), "b": torch.ones(10_000)},
+        path,
+        _use_new_zipfile_serialization=new_format,
+    )
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])
     unreadable(path)
@@ -277,7 +370,9 @@ def test_flipped_bit_in_the_weights_is_refused_without_a_hash(tmp_path):
     assert "checksum" in unreadable(path)
 
 
-@pytest.mark.parametrize("content", [b"not a checkpoint", bytes(1000), b"PK\x03\x04" + bytes(100), b"\x80\x02}q\x00."])
+@pytest.mark.parametrize(
+    "content", [b"not a checkpoint", bytes(1000), b"PK\x03\x04" + bytes(100), b"\x80\x02}q\x00."]
+)
 def test_other_content_is_refused(tmp_path, content):
     path = tmp_path / "other.pt"
     path.write_bytes(content)

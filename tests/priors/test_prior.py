@@ -93,7 +93,9 @@ def test_checkpointing_the_map_changes_no_bit(steps: int) -> None:
         x = phi(leaf)
         results.append((x.detach(), torch.autograd.grad(x.square().sum(), leaf)[0]))
         assert ("checkpoint=True" in repr(phi)) == checkpoint
-    assert all(torch.equal(plain, checkpointed) for plain, checkpointed in zip(*results, strict=True))
+    assert all(
+        torch.equal(plain, checkpointed) for plain, checkpointed in zip(*results, strict=True)
+    )
 
 
 @pytest.mark.parametrize("solver", ["heun", "euler"])
@@ -115,13 +117,19 @@ def test_the_ode_map_has_18_heun_steps_unless_told() -> None:
     ("make", "says"),
     [
         (lambda: prior("edm").map(), ("toy", "diffusion model", "ode_map")),
-        (lambda: prior("edm").map(num_steps=2, midpoint=1.0), ("toy", "diffusion model", "ode_map")),
+        (
+            lambda: prior("edm").map(num_steps=2, midpoint=1.0),
+            ("toy", "diffusion model", "ode_map"),
+        ),
         (lambda: prior("consistency").ode_map(), ("toy", "consistency model", "prior.map()")),
         (lambda: prior("consistency").map(num_steps=0), ("num_steps", "1 or 2", "0")),
         (lambda: prior("consistency").map(num_steps=3), ("num_steps", "1 or 2", "3")),
         (lambda: prior("consistency").map(num_steps=1, midpoint=1.0), ("midpoint", "num_steps=2")),
         (lambda: prior("consistency").map(num_steps=2), ("toy", "midpoint")),
-        (lambda: prior("consistency").map(num_steps=2, midpoint=0.001), ("midpoint", "0.002", "0.001")),
+        (
+            lambda: prior("consistency").map(num_steps=2, midpoint=0.001),
+            ("midpoint", "0.002", "0.001"),
+        ),
         (lambda: prior("consistency").map(num_steps=2, midpoint=80.0), ("midpoint", "80.0")),
         (lambda: prior("consistency").map(num_steps=2, midpoint=float("nan")), ("midpoint", "nan")),
         (lambda: prior("consistency").map(checkpoint=True), ("checkpoint", "blocks", "Count")),

@@ -1,4 +1,5 @@
-"""terrain128: the network agrees with the file's own graph, folding the difficulty is exact, heights are the package's."""
+"""terrain128: the network agrees with the file's own graph, folding the difficulty is exact,
+heights are the package's."""
 
 import sys
 
@@ -36,13 +37,16 @@ def inputs():
     sigma = torch.tensor([level for levels in LEVELS.values() for level in levels])
     difficulty = torch.tensor([float(d) for d, levels in LEVELS.items() for _ in levels])
     ramp = torch.linspace(-1, 1, 128).expand(1, 128, 128)
-    x_t = ramp + sigma.view(-1, 1, 1, 1) * noise.rows(0, len(sigma)).normal((1, 128, 128), noise.PROBE)
+    x_t = ramp + sigma.view(-1, 1, 1, 1) * noise.rows(0, len(sigma)).normal(
+        (1, 128, 128), noise.PROBE
+    )
     return x_t, sigma, difficulty
 
 
 @pytest.fixture(scope="module")
 def graph_outputs(weights, inputs):
-    """What the file's own graph makes of the inputs: clamped, and before its last node, which clamps."""
+    """What the file's own graph makes of the inputs: clamped, and before its last node, which
+    clamps."""
     onnx, ort = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     model = onnx.load(weights)
     clip = model.graph.node[-1]
@@ -50,15 +54,25 @@ def graph_outputs(weights, inputs):
     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(clip.input[0]))
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     x_t, sigma, difficulty = inputs
-    feeds = {"noisy": x_t.numpy(), "sigma": sigma.numpy(), "difficulty": ((difficulty - 1) / 99).numpy()}
+    feeds = {
+        "noisy": x_t.numpy(),
+        "sigma": sigma.numpy(),
+        "difficulty": ((difficulty - 1) / 99).numpy(),
+    }
     return [torch.from_numpy(out) for out in session.run(None, feeds)]
 
 
 def load(path, difficulty):
     state = read_terrain(path, difficulty)
-    return NetworkDenoiser(to_unet(state, infer(state, 128, CARD["head_channels"], str(path))), CARD["kind"], tuple(CARD["shape"]))
+    return NetworkDenoiser(
+        to_unet(state, infer(state, 128, CARD["head_channels"], str(path))),
+        CARD["kind"],
+        tuple(CARD["shape"]),
+    )
 
 
 @pytest.mark.parametrize("difficulty", LEVELS)
@@ -95,19 +109,43 @@ def test_without_onnx_the_extra_is_named(monkeypatch, tmp_path):
 
 
 def write(path, nodes, values):
-    """A graph of (operation, inputs, output) and constants filled with numbers that tell them apart."""
+    """A graph of (operation, inputs, output) and constants filled with numbers that tell them
+    apart."""
     onnx = pytest.importorskip("onnx")
-    tensors = {name: np.full(shape, i, np.float32) for i, (name, shape) in enumerate(values.items(), 1)}
-    parts = [onnx.helper.make_node(operation, inputs, [output], name=output) for operation, inputs, output in nodes]
+    tensors = {
+        name: np.full(shape, i, np.float32) for i, (name, shape) in enumerate(values.items(), 1)
+    }
+    parts = [
+        onnx.helper.make_node(operation, inputs, [output], name=output)
+        for operation, inputs, output in nodes
+    ]
     initializers = [onnx.numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()]
-    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(parts, "g", [], [], initializers)), path)
+    onnx.save(
+        onnx.helper.make_model(onnx.helper.make_graph(parts, "g", [], [], initializers)), path
+    )
     return tensors
 
 
-NORM = [("InstanceNormalization", ["x"], "a"), ("Reshape", ["a", "x"], "b"), ("Mul", ["b", "scale"], "c"), ("Add", ["c", "shift"], "d")]
+NORM = [
+    ("InstanceNormalization", ["x"], "a"),
+    ("Reshape", ["a", "x"], "b"),
+    ("Mul", ["b", "scale"], "c"),
+    ("Add", ["c", "shift"], "d"),
+]
 CONV = [("Sigmoid", ["d"], "e"), ("Conv", ["e", "network.out.2.weight"], "f")]
-EMBEDDINGS = {"label_emb.0.weight": (4, 1), "label_emb.0.bias": 4, "label_emb.2.weight": (4, 4), "label_emb.2.bias": 4, "time_embed.2.bias": 4}
-VALUES = {"scale": (3, 1, 1), "shift": (3, 1, 1), "network.out.2.weight": (1, 3, 1, 1), **{f"network.{k}": v for k, v in EMBEDDINGS.items()}}
+EMBEDDINGS = {
+    "label_emb.0.weight": (4, 1),
+    "label_emb.0.bias": 4,
+    "label_emb.2.weight": (4, 4),
+    "label_emb.2.bias": 4,
+    "time_embed.2.bias": 4,
+}
+VALUES = {
+    "scale": (3, 1, 1),
+    "shift": (3, 1, 1),
+    "network.out.2.weight": (1, 3, 1, 1),
+    **{f"network.{k}": v for k, v in EMBEDDINGS.items()},
+}
 
 
 def test_norms_are_named_after_the_convolution_that_follows(tmp_path):
@@ -119,21 +157,47 @@ def test_norms_are_named_after_the_convolution_that_follows(tmp_path):
     w0, b0, w2, b2, bias = (tensors[f"network.{key}"].astype(np.float64) for key in EMBEDDINGS)
     hidden = w0[:, 0] + b0
     expected = bias + w2 @ (hidden / (1 + np.exp(-hidden))) + b2
-    torch.testing.assert_close(state["time_embed.2.bias"].double(), torch.from_numpy(expected), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        state["time_embed.2.bias"].double(), torch.from_numpy(expected), rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize(
     ("nodes", "values", "message"),
     [
-        ([*NORM, *CONV], {k: v for k, v in VALUES.items() if "label_emb.2" not in k}, r"lacks label_emb\.2\.weight, label_emb\.2\.bias"),
+        (
+            [*NORM, *CONV],
+            {k: v for k, v in VALUES.items() if "label_emb.2" not in k},
+            r"lacks label_emb\.2\.weight, label_emb\.2\.bias",
+        ),
         (NORM[:3] + CONV, VALUES, "a is not a GroupNorm before a convolution"),
         (NORM[:1], VALUES, "a is not a GroupNorm before a convolution"),
-        ([*NORM, *[(o, [*i], f"{out}2") for o, i, out in NORM], *CONV], VALUES, "is not a GroupNorm before a convolution"),
-        ([*NORM, *CONV], {**VALUES, "scale": (2, 1, 1)}, r"the GroupNorm before out\.2\.weight does not fit"),
-        ([*NORM, ("Conv", ["d", "network.time_embed.2.bias"], "f")], VALUES, r"the GroupNorm before time_embed\.2\.bias does not fit"),
+        (
+            [*NORM, *[(o, [*i], f"{out}2") for o, i, out in NORM], *CONV],
+            VALUES,
+            "is not a GroupNorm before a convolution",
+        ),
+        (
+            [*NORM, *CONV],
+            {**VALUES, "scale": (2, 1, 1)},
+            r"the GroupNorm before out\.2\.weight does not fit",
+        ),
+        (
+            [*NORM, ("Conv", ["d", "network.time_embed.2.bias"], "f")],
+            VALUES,
+            r"the GroupNorm before time_embed\.2\.bias does not fit",
+        ),
         (NORM, VALUES, "no convolution after the last GroupNorm"),
     ],
-    ids=["no label embedding", "no shift", "no scale", "two norms in a row", "widths differ", "another convolution", "no convolution"],
+    ids=[
+        "no label embedding",
+        "no shift",
+        "no scale",
+        "two norms in a row",
+        "widths differ",
+        "another convolution",
+        "no convolution",
+    ],
 )
 def test_another_graph_is_refused_by_name(tmp_path, nodes, values, message):
     write(tmp_path / "g.onnx", nodes, values)
@@ -151,7 +215,18 @@ def test_a_file_that_is_no_onnx_is_refused(tmp_path):
 
 def test_metres_are_the_packages_and_invert():
     x = torch.tensor([-1.0, -0.5, 0.0, 0.25, 0.75, 1.0])
-    made = torch.tensor([0.0, 0.21854041516780853, 1.0504491329193115, 2.2541797161102295, 10.348673820495605, 22.16864013671875])
-    torch.testing.assert_close(to_metres(x), made, rtol=2e-6, atol=1e-7)  # adaptive-terrain-diffusion 0.4.2's own numbers for these x, in float32
+    made = torch.tensor(
+        [
+            0.0,
+            0.21854041516780853,
+            1.0504491329193115,
+            2.2541797161102295,
+            10.348673820495605,
+            22.16864013671875,
+        ]
+    )
+    torch.testing.assert_close(
+        to_metres(x), made, rtol=2e-6, atol=1e-7
+    )  # adaptive-terrain-diffusion 0.4.2's own numbers for these x, in float32
     wide = torch.linspace(-1.5, 1.5, 31, dtype=torch.float64)
     torch.testing.assert_close(from_metres(to_metres(wide)), wide, rtol=0, atol=1e-12)

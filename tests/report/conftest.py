@@ -29,7 +29,13 @@ SUMMARY: dict[str, Any] = {
 
 @pytest.fixture
 def make() -> Callable[..., ReportData]:
-    def build(shape: tuple[int, int, int] = (1, 8, 8), chains: int = 3, draws: int = 40, shown: int = 2, **changes: Any) -> ReportData:
+    def build(
+        shape: tuple[int, int, int] = (1, 8, 8),
+        chains: int = 3,
+        draws: int = 40,
+        shown: int = 2,
+        **changes: Any,
+    ) -> ReportData:
         rng = np.random.default_rng(0)
         samples = rng.uniform(-1, 1, (chains, shown, *shape))
         arguments: dict[str, Any] = {
@@ -42,7 +48,10 @@ def make() -> Callable[..., ReportData]:
             "summary": SUMMARY,
             "truth": rng.uniform(-1, 1, shape),
             "acceptance_rate": rng.uniform(0, 1, (chains, draws)),
-            "settings": [("Run", [("command", "noisewalk sample boot.png --seed 0"), ("seed", 0)]), ("Sampler", [("kernel", "HMC(step_size=0.5)")])],
+            "settings": [
+                ("Run", [("command", "noisewalk sample boot.png --seed 0"), ("seed", 0)]),
+                ("Sampler", [("kernel", "HMC(step_size=0.5)")]),
+            ],
         }
         return ReportData(**(arguments | changes))
 

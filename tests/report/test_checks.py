@@ -35,17 +35,37 @@ def test_marks_follow_the_stated_thresholds(make, key, value, mark):
     assert found(make(summary={key: value}))[key].mark == mark
 
 
-@pytest.mark.parametrize(("sigmas", "mark"), [(0.0, "good"), (1.9, "good"), (-1.9, "good"), (2.1, "warn"), (-3.9, "warn"), (4.1, "bad"), (-4.1, "bad")])
+@pytest.mark.parametrize(
+    ("sigmas", "mark"),
+    [
+        (0.0, "good"),
+        (1.9, "good"),
+        (-1.9, "good"),
+        (2.1, "warn"),
+        (-3.9, "warn"),
+        (4.1, "bad"),
+        (-4.1, "bad"),
+    ],
+)
 def test_chi2_is_judged_by_its_sampling_band_over_the_observed_entries(make, sigmas, mark):
     observed = np.zeros((1, 20, 20), bool)
     observed[0, :10] = True
     value = 1 + sigmas * np.sqrt(2 / 200)
-    assert found(make(shape=(1, 20, 20), observed=observed, summary={"chi2": value}))["chi2"].mark == mark
+    assert (
+        found(make(shape=(1, 20, 20), observed=observed, summary={"chi2": value}))["chi2"].mark
+        == mark
+    )
 
 
-@pytest.mark.parametrize(("stds", "mark"), [(0.0, "good"), (1.9, "good"), (-2.1, "warn"), (4.1, "bad")])
-def test_chi2_of_another_likelihood_is_judged_by_its_own_spread_and_has_no_p_value(make, stds, mark):
-    check = found(make(summary={"chi2": 1 + 0.3 * stds}, likelihood="laplace:scale=0.1", chi2_std=0.3))
+@pytest.mark.parametrize(
+    ("stds", "mark"), [(0.0, "good"), (1.9, "good"), (-2.1, "warn"), (4.1, "bad")]
+)
+def test_chi2_of_another_likelihood_is_judged_by_its_own_spread_and_has_no_p_value(
+    make, stds, mark
+):
+    check = found(
+        make(summary={"chi2": 1 + 0.3 * stds}, likelihood="laplace:scale=0.1", chi2_std=0.3)
+    )
     assert check["chi2"].mark == mark
     assert check["chi2_p_value"].value is None
     assert "Gaussian likelihood" in check["chi2_p_value"].text
@@ -58,7 +78,9 @@ def test_the_spread_is_less_for_a_mean_over_images(make):
 
 
 def test_chi2_without_a_spread_carries_no_mark(make):
-    check = found(make(summary={"chi2": 7.0}, likelihood="studentt:df=3,scale=0.1", chi2_std=float("nan")))["chi2"]
+    check = found(
+        make(summary={"chi2": 7.0}, likelihood="studentt:df=3,scale=0.1", chi2_std=float("nan"))
+    )["chi2"]
     assert (check.value, check.mark) == (7.0, "")
     assert "no band" in check.text
 
@@ -75,10 +97,23 @@ def test_a_mean_over_images_counts_the_entries_of_all(make):
 
 @pytest.mark.parametrize("chi2", [0.5, 1.0, 1.7])
 def test_the_p_value_is_that_of_chi_square(make, chi2):
-    assert found(make(summary={"chi2": chi2}))["chi2_p_value"].value == pytest.approx(stats.chi2.sf(64 * chi2, 64), rel=1e-9)
+    assert found(make(summary={"chi2": chi2}))["chi2_p_value"].value == pytest.approx(
+        stats.chi2.sf(64 * chi2, 64), rel=1e-9
+    )
 
 
-@pytest.mark.parametrize(("value", "mark"), [(0.5, "good"), (0.03, "good"), (0.97, "good"), (0.02, "warn"), (0.98, "warn"), (1e-6, "bad"), (1.0, "bad")])
+@pytest.mark.parametrize(
+    ("value", "mark"),
+    [
+        (0.5, "good"),
+        (0.03, "good"),
+        (0.97, "good"),
+        (0.02, "warn"),
+        (0.98, "warn"),
+        (1e-6, "bad"),
+        (1.0, "bad"),
+    ],
+)
 def test_a_given_p_value_is_kept_and_both_tails_count(make, value, mark):
     check = found(make(summary={"chi2_p_value": value}))["chi2_p_value"]
     assert (check.value, check.mark) == (value, mark)

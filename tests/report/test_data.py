@@ -41,4 +41,7 @@ def test_an_inverted_range_has_a_positive_scale(make):
 
 
 def test_the_representation_is_short(make):
-    assert repr(make()) == "ReportData('A problem', x=(1, 8, 8), y=(1, 8, 8), chains=3, draws=40, shown=2)"
+    assert (
+        repr(make())
+        == "ReportData('A problem', x=(1, 8, 8), y=(1, 8, 8), chains=3, draws=40, shown=2)"
+    )

@@ -13,8 +13,20 @@ from noisewalk.errors import ConfigError
 from noisewalk.report import render
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
-FETCHING = {"src", "srcset", "href", "poster", "data", "action", "formaction", "background", "xlink:href"}
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \" ' & http://evil.example"
+FETCHING = {
+    "src",
+    "srcset",
+    "href",
+    "poster",
+    "data",
+    "action",
+    "formaction",
+    "background",
+    "xlink:href",
+}
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)> \" ' & http://evil.example"
+)
 
 
 class Page(HTMLParser):
@@ -60,7 +72,11 @@ class Page(HTMLParser):
 
 
 def test_tags_balance_and_ids_are_unique(make):
-    for data in (make(), [make(), make(shape=(3, 8, 6))], make(truth=None, acceptance_rate=None, settings=[], samples=np.zeros((3, 0, 1, 8, 8)))):
+    for data in (
+        make(),
+        [make(), make(shape=(3, 8, 6))],
+        make(truth=None, acceptance_rate=None, settings=[], samples=np.zeros((3, 0, 1, 8, 8))),
+    ):
         page = Page(render(data))
         ids = Counter(attributes["id"] for _, attributes in page.elements if "id" in attributes)
         assert max(ids.values()) == 1
@@ -72,7 +88,10 @@ def test_nothing_is_fetched(make):
     for _, attributes in Page(html).elements:
         for name in FETCHING & attributes.keys():
             assert attributes[name].startswith(("data:image/png;base64,", "#"))
-    assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch\(|XMLHttpRequest|import\(", re.sub(r"base64,[A-Za-z0-9+/=]+", "", html))
+    assert not re.search(
+        r"https?:|//[a-z]|@import|url\(|fetch\(|XMLHttpRequest|import\(",
+        re.sub(r"base64,[A-Za-z0-9+/=]+", "", html),
+    )
 
 
 def test_links_lead_to_anchors_of_the_page(make):
@@ -80,7 +99,11 @@ def test_links_lead_to_anchors_of_the_page(make):
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     targets = {a["href"].removeprefix("#") for a in page.all("a")}
     assert {"image-1", "image-2", "image-1-r_hat_max"} <= targets <= ids
-    assert {attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes} <= ids
+    assert {
+        attributes["aria-labelledby"]
+        for _, attributes in page.elements
+        if "aria-labelledby" in attributes
+    } <= ids
 
 
 def test_every_number_of_the_summary_is_there_exactly_and_readably(make):
@@ -88,7 +111,21 @@ def test_every_number_of_the_summary_is_there_exactly_and_readably(make):
     page = Page(render(data))
     exact = {d["value"] for d in page.all("data")}
     assert {str(value) for value in data.summary.values()} <= exact
-    for text in ("41287", "10.25", "31 min 14 s", "0.6181", "1.012", "213.7", "0.07317", "38.44", "1.044", "26.32", "23.03", "0.9135", "7.125"):
+    for text in (
+        "41287",
+        "10.25",
+        "31 min 14 s",
+        "0.6181",
+        "1.012",
+        "213.7",
+        "0.07317",
+        "38.44",
+        "1.044",
+        "26.32",
+        "23.03",
+        "0.9135",
+        "7.125",
+    ):
         assert text in page.text
 
 
@@ -98,7 +135,12 @@ def test_hostile_text_stays_text(make):
             make(
                 title=HOSTILE,
                 notes=[HOSTILE],
-                settings=[(HOSTILE, [(HOSTILE, HOSTILE), ("command", HOSTILE), ("nested", {HOSTILE: HOSTILE})])],
+                settings=[
+                    (
+                        HOSTILE,
+                        [(HOSTILE, HOSTILE), ("command", HOSTILE), ("nested", {HOSTILE: HOSTILE})],
+                    )
+                ],
                 summary={HOSTILE: HOSTILE, "chi2": HOSTILE},
                 value_range=(0.0, 1.0, HOSTILE),
             )
@@ -108,15 +150,33 @@ def test_hostile_text_stays_text(make):
     assert len(page.all("script")) == len(plain.all("script"))
     assert not any("onerror" in attributes for _, attributes in page.elements)
     assert page.text.count(HOSTILE) >= 10
-    unit = next(json.loads(s)["unit"] for s in re.findall(r'class="pixels">(.*?)</script>', render(make(value_range=(0.0, 1.0, HOSTILE)))))
+    unit = next(
+        json.loads(s)["unit"]
+        for s in re.findall(
+            r'class="pixels">(.*?)</script>', render(make(value_range=(0.0, 1.0, HOSTILE)))
+        )
+    )
     assert unit == HOSTILE
 
 
 def test_missing_numbers_show_a_dash_and_the_reason(make):
-    summary = {"r_hat_max": float("nan"), "chi2": None, "nfe": None, "extra": None, "other": np.float32("inf")}
+    summary = {
+        "r_hat_max": float("nan"),
+        "chi2": None,
+        "nfe": None,
+        "extra": None,
+        "other": np.float32("inf"),
+    }
     page = Page(render(make(summary=summary, truth=None)))
     assert "nan" not in {d["value"] for d in page.all("data")}
-    for reason in ("Not a finite number (nan)", "Needs a Gaussian likelihood", "Not counted.", "The truth is not known.", "Not given.", "(inf)"):
+    for reason in (
+        "Not a finite number (nan)",
+        "Needs a Gaussian likelihood",
+        "Not counted.",
+        "The truth is not known.",
+        "Not given.",
+        "(inf)",
+    ):
         assert reason in page.text
     assert page.text.count("–") >= 8
 
@@ -139,7 +199,9 @@ def test_traces_that_are_not_finite_are_survived(make):
     assert "Acceptance: no finite value" in page.text
 
 
-@pytest.mark.parametrize("shape", [(), (50,), (5, 7), (2, 3, 4, 5), (1, 6, 6), (2, 6, 6), (3, 6, 6), (5, 6, 6)])
+@pytest.mark.parametrize(
+    "shape", [(), (50,), (5, 7), (2, 3, 4, 5), (1, 6, 6), (2, 6, 6), (3, 6, 6), (5, 6, 6)]
+)
 def test_a_measurement_of_any_shape_is_shown(make, shape):
     y = np.random.default_rng(1).poisson(20, shape).astype(float)
     page = Page(render(make(measurement=y, measurement_unit="counts", residual=np.zeros(shape))))
@@ -151,9 +213,14 @@ def test_a_measurement_of_any_shape_is_shown(make, shape):
 
 def test_pictures_have_the_size_and_the_pixels_of_the_arrays(make):
     x = np.linspace(-1, 1, 3 * 8 * 6).reshape(3, 8, 6)
-    pictures = Page(render(make(shape=(3, 8, 6), truth=x, measurement=np.zeros((3, 4, 3))))).pictures()
+    pictures = Page(
+        render(make(shape=(3, 8, 6), truth=x, measurement=np.zeros((3, 4, 3))))
+    ).pictures()
     truth = pictures["Truth: 6 × 8 pixels, scale from −1 to 1"]
-    np.testing.assert_array_equal(np.asarray(truth), np.moveaxis(np.rint(np.arange(144) / 143 * 255), 0, -1).reshape(3, 8, 6).transpose(1, 2, 0))
+    np.testing.assert_array_equal(
+        np.asarray(truth),
+        np.moveaxis(np.rint(np.arange(144) / 143 * 255), 0, -1).reshape(3, 8, 6).transpose(1, 2, 0),
+    )
     assert pictures["Measurement: 3 × 4 pixels, scale from −1 to 1"].size == (3, 4)
     assert pictures["Chain 3, draw 2"].size == (6, 8)
 
@@ -172,7 +239,9 @@ def test_unobserved_entries_are_transparent_whatever_they_hold(make):
 def test_colour_bars_are_in_the_users_unit(make):
     data = make(std=np.full((1, 8, 8), 0.25), value_range=(180.0, 320.0, "K"))
     pictures = Page(render(data)).pictures()
-    assert "Uncertainty: 8 × 8 pixels, scale from 0 to 18 K" in pictures  # 0.25 * 70 K = 17.5 K, rounded up to two digits
+    assert (
+        "Uncertainty: 8 × 8 pixels, scale from 0 to 18 K" in pictures
+    )  # 0.25 * 70 K = 17.5 K, rounded up to two digits
     assert "Mean: 8 × 8 pixels, scale from 180 to 320 K" in pictures
 
 
@@ -187,7 +256,9 @@ def test_values_under_the_pointer_are_the_arrays_to_16_bits(make):
     ):
         layer = layers[name]
         levels = np.frombuffer(base64.b64decode(layer["data"]), "<u2").reshape(layer["shape"])
-        np.testing.assert_allclose(layer["start"] + layer["step"] * levels, wanted, rtol=0, atol=0.51 * layer["step"])
+        np.testing.assert_allclose(
+            layer["start"] + layer["step"] * levels, wanted, rtol=0, atol=0.51 * layer["step"]
+        )
 
 
 def test_notes_come_before_the_pictures(make):

@@ -15,7 +15,9 @@ def test_grey_pixels_are_exact():
 
 def test_rgb_pixels_are_exact_and_only_display_clips():
     x = np.stack([np.full((2, 2), v) for v in (-7.0, 0.2, 3.0)])
-    np.testing.assert_array_equal(images.picture(images.tile(x)), np.broadcast_to(np.uint8([0, 153, 255]), (2, 2, 3)))
+    np.testing.assert_array_equal(
+        images.picture(images.tile(x)), np.broadcast_to(np.uint8([0, 153, 255]), (2, 2, 3))
+    )
     assert x.max() == 3.0
 
 
@@ -25,19 +27,25 @@ def test_channels_that_are_not_colours_are_tiled():
     assert grid.shape == (4, 9)
     for channel in range(5):
         row, column = divmod(channel, 3)
-        np.testing.assert_array_equal(grid[2 * row : 2 * row + 2, 3 * column : 3 * column + 3], x[channel])
+        np.testing.assert_array_equal(
+            grid[2 * row : 2 * row + 2, 3 * column : 3 * column + 3], x[channel]
+        )
     assert np.isnan(grid[2:, 6:]).all()
 
 
 def test_colours_are_those_of_the_table():
     table = matplotlib.colormaps["magma"](np.linspace(0, 1, 256), bytes=True)[:, :3]
-    np.testing.assert_array_equal(images.coloured(np.linspace(0, 4, 256)[None], "magma", 0.0, 4.0)[0], table)
+    np.testing.assert_array_equal(
+        images.coloured(np.linspace(0, 4, 256)[None], "magma", 0.0, 4.0)[0], table
+    )
     np.testing.assert_array_equal(images.colour_bar("magma")[0], table)
 
 
 def test_invalid_pixels_are_transparent_and_black():
     values = np.array([[0.0, np.nan], [np.inf, 1.0]])
-    picture = images.coloured(values, "magma", 0.0, 1.0, valid=np.array([[True, True], [True, False]]))
+    picture = images.coloured(
+        values, "magma", 0.0, 1.0, valid=np.array([[True, True], [True, False]])
+    )
     np.testing.assert_array_equal(picture[..., 3], [[255, 0], [0, 0]])
     assert not picture[picture[..., 3] == 0].any()
 
@@ -45,10 +53,15 @@ def test_invalid_pixels_are_transparent_and_black():
 def test_png_gives_the_pixels_back():
     for shape in ((5, 7), (5, 7, 3), (5, 7, 4)):
         pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images.png(pixels)))), pixels)
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(io.BytesIO(images.png(pixels)))), pixels
+        )
 
 
-@pytest.mark.parametrize(("height", "width", "factor"), [(32, 32, 6), (28, 28, 7), (64, 64, 3), (96, 32, 2), (256, 256, 1), (192, 1, 1)])
+@pytest.mark.parametrize(
+    ("height", "width", "factor"),
+    [(32, 32, 6), (28, 28, 7), (64, 64, 3), (96, 32, 2), (256, 256, 1), (192, 1, 1)],
+)
 def test_enlargement_repeats_pixels(height, width, factor):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
     large = images.enlarge(pixels)
@@ -72,7 +85,10 @@ def test_a_sheet_lays_pictures_out_in_rows():
     assert sheet.shape == (7, 8, 4)
     for k in range(5):
         row, column = divmod(k, 3)
-        assert (sheet[4 * row : 4 * row + 3, 3 * column : 3 * column + 2] == [10 * k, 10 * k, 10 * k, 255]).all()
+        assert (
+            sheet[4 * row : 4 * row + 3, 3 * column : 3 * column + 2]
+            == [10 * k, 10 * k, 10 * k, 255]
+        ).all()
     assert not sheet[3].any()
 
 
@@ -89,7 +105,9 @@ def test_the_limit_is_round_in_the_users_unit_and_says_when_it_clips():
 
 
 def test_channels_combine_by_root_mean_square():
-    assert images.root_mean_square(np.array([3.0, 4.0, 5.0])[:, None, None])[0, 0] == pytest.approx(np.sqrt(50 / 3))
+    assert images.root_mean_square(np.array([3.0, 4.0, 5.0])[:, None, None])[0, 0] == pytest.approx(
+        np.sqrt(50 / 3)
+    )
 
 
 def test_written_files_hold_the_arrays(make, tmp_path):
@@ -99,16 +117,23 @@ def test_written_files_hold_the_arrays(make, tmp_path):
     np.testing.assert_array_equal(mean[::6, ::6], images.picture(data.mean[0]))
     sheet = np.asarray(Image.open(tmp_path / "samples.png"))
     assert sheet.shape == (3 * 192 + 2 * 4, 2 * 192 + 4, 4)
-    np.testing.assert_array_equal(sheet[196 : 196 + 192 : 6, 196::6, 0], images.picture(data.samples[1, 1, 0]))
+    np.testing.assert_array_equal(
+        sheet[196 : 196 + 192 : 6, 196::6, 0], images.picture(data.samples[1, 1, 0])
+    )
     std = np.asarray(Image.open(tmp_path / "std.png"))
     limit = images.upper_limit(data.std, data.scale)
-    np.testing.assert_array_equal(std[8 : 8 + 192 : 6, 8 : 8 + 192 : 6], images.coloured(data.std[0], "magma", 0.0, limit))
+    np.testing.assert_array_equal(
+        std[8 : 8 + 192 : 6, 8 : 8 + 192 : 6], images.coloured(data.std[0], "magma", 0.0, limit)
+    )
     label = std[8 + 192 + 8 + 10 :]
     assert (label != 255).any()
 
 
 def test_written_files_of_several_images_have_a_row_each(make, tmp_path):
     write_images([make(shape=(3, 256, 256), shown=1), make(shape=(3, 256, 256), shown=1)], tmp_path)
-    for name, size in (("samples.png", (3 * 256 + 2 * 4, 2 * 256 + 4)), ("mean.png", (2 * 256 + 4, 256))):
+    for name, size in (
+        ("samples.png", (3 * 256 + 2 * 4, 2 * 256 + 4)),
+        ("mean.png", (2 * 256 + 4, 256)),
+    ):
         with Image.open(tmp_path / name) as image:
             assert image.size == size

@@ -8,7 +8,10 @@ from noisewalk.report import plots
 
 def lines(html):
     found = re.findall(r'class="line c\d" d="([^"]*)"', html)
-    return [[(float(x), float(y)) for x, y in re.findall(r"[ML]([-\d.e+]+) ([-\d.e+]+)", d)] for d in found]
+    return [
+        [(float(x), float(y)) for x, y in re.findall(r"[ML]([-\d.e+]+) ([-\d.e+]+)", d)]
+        for d in found
+    ]
 
 
 def test_points_lie_where_the_values_are():
@@ -39,7 +42,9 @@ def test_nothing_finite_is_said():
     assert "no finite value" in plots.trace(np.full((2, 3), np.nan), "v")
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.0, 17.0), (1e-7, 3e-7), (12345.6, 12345.9), (-2e8, 5e8)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (-3.0, 17.0), (1e-7, 3e-7), (12345.6, 12345.9), (-2e8, 5e8)]
+)
 def test_ticks_are_round_few_and_inside(low, high):
     ticks = plots.ticks(low, high)
     assert 2 <= len(ticks) <= 5
@@ -47,8 +52,13 @@ def test_ticks_are_round_few_and_inside(low, high):
     eps = 1e-9 * (high - low)
     assert low - eps <= ticks[0] <= ticks[-1] <= high + eps
     mantissa = step / 10.0 ** np.floor(np.log10(step * 1.0001))
-    assert min(abs(mantissa - m) for m in (1.0, 2.0, 5.0)) < 1e-3  # differences of float64 multiples near 12345
-    labels = re.findall(r"<span style=\"bottom[^>]*>([^<]*)<", plots.trace(np.array([[low, high]]), "v", limits=(low, high)))
+    assert (
+        min(abs(mantissa - m) for m in (1.0, 2.0, 5.0)) < 1e-3
+    )  # differences of float64 multiples near 12345
+    labels = re.findall(
+        r"<span style=\"bottom[^>]*>([^<]*)<",
+        plots.trace(np.array([[low, high]]), "v", limits=(low, high)),
+    )
     assert len(set(labels)) == len(labels) == len(ticks)
 
 

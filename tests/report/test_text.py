@@ -26,7 +26,16 @@ def test_units_may_be_empty():
     assert with_unit(2.0, "K") == "2 K"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.25, "0.25 s"), (99.0, "99 s"), (1874.3, "31 min 14 s"), (3599.9, "1 h 0 min"), (7500.0, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.25, "0.25 s"),
+        (99.0, "99 s"),
+        (1874.3, "31 min 14 s"),
+        (3599.9, "1 h 0 min"),
+        (7500.0, "2 h 5 min"),
+    ],
+)
 def test_durations_have_two_units(seconds, text):
     assert duration(seconds) == text
 

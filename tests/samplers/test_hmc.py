@@ -1,4 +1,5 @@
-"""Hamiltonian Monte Carlo: reversible trajectories, energies that need no large differences, and the errors of its constructor."""
+"""Hamiltonian Monte Carlo: reversible trajectories, energies that need no large differences, and
+the errors of its constructor."""
 
 import math
 
@@ -21,7 +22,9 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def reference() -> LowRank:
     basis = torch.linalg.qr(normal(DIM, 2, seed=1))[0].T
-    return LowRank(normal(1, DIM, seed=2), basis[None], torch.tensor([[5.0, 1.0]], dtype=torch.float64))
+    return LowRank(
+        normal(1, DIM, seed=2), basis[None], torch.tensor([[5.0, 1.0]], dtype=torch.float64)
+    )
 
 
 class Quartic:
@@ -55,7 +58,11 @@ def trajectory(kernel: nw.HMC, state: State, v: Tensor, h: Tensor) -> tuple[Stat
 
 @pytest.mark.parametrize("kernel", CASES, ids=str)
 def test_a_trajectory_run_backward_ends_where_it_began(kernel: nw.HMC) -> None:
-    start, v, h = Quartic()(normal(ROWS, DIM, seed=3)), normal(ROWS, DIM, seed=4), torch.full((ROWS, 1), 0.2, dtype=torch.float64)
+    start, v, h = (
+        Quartic()(normal(ROWS, DIM, seed=3)),
+        normal(ROWS, DIM, seed=4),
+        torch.full((ROWS, 1), 0.2, dtype=torch.float64),
+    )
     end, w, work = trajectory(kernel, start, v, h)
     back, x, undone = trajectory(kernel, end, -w, h)
     torch.testing.assert_close(back.z, start.z, rtol=1e-10, atol=1e-10)
@@ -65,12 +72,20 @@ def test_a_trajectory_run_backward_ends_where_it_began(kernel: nw.HMC) -> None:
 
 @pytest.mark.parametrize("kernel", CASES, ids=str)
 def test_the_grouped_energy_is_the_naive_one(kernel: nw.HMC) -> None:
-    start, v, h = Quartic()(normal(ROWS, DIM, seed=5)), normal(ROWS, DIM, seed=6), torch.full((ROWS, 1), 0.2, dtype=torch.float64)
+    start, v, h = (
+        Quartic()(normal(ROWS, DIM, seed=5)),
+        normal(ROWS, DIM, seed=6),
+        torch.full((ROWS, 1), 0.2, dtype=torch.float64),
+    )
     end, w, work = trajectory(kernel, start, v, h)
     gaussian = reference_of(kernel.preconditioner)
 
     def energy(state: State, velocity: Tensor) -> Tensor:
-        return state.nll + 0.5 * (state.z**2).sum(1) + 0.5 * (velocity * gaussian.power(velocity, 1.0)).sum(1)
+        return (
+            state.nll
+            + 0.5 * (state.z**2).sum(1)
+            + 0.5 * (velocity * gaussian.power(velocity, 1.0)).sum(1)
+        )
 
     naive = energy(start, v) - energy(end, w)
     torch.testing.assert_close(kernel._drop(start, end) - work, naive, rtol=1e-9, atol=1e-9)
@@ -97,7 +112,9 @@ def test_without_a_likelihood_a_quarter_turn_is_a_fresh_draw_of_the_prior() -> N
     rows, z = noise.rows(9, 1, ROWS).at(1), normal(ROWS, DIM, seed=9)
     after, info = nw.HMC(math.pi / 2, 1, jitter=0.0).step(Flat()(z), Flat(), rows)
     assert (info.acceptance_rate > 1 - 1e-12).all()
-    torch.testing.assert_close(after.z, rows.normal((DIM,), noise.PROPOSAL, torch.float64), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        after.z, rows.normal((DIM,), noise.PROPOSAL, torch.float64), rtol=1e-12, atol=1e-12
+    )
 
 
 def test_a_transition_costs_its_leapfrogs() -> None:
@@ -128,12 +145,20 @@ def test_the_jitter_is_per_row_and_within_its_bounds() -> None:
 
 
 def test_short_transitions_that_keep_their_velocity_mix_like_a_long_one() -> None:
-    """On a stiff Gaussian, at equal cost: a random walk of short transitions against the same with velocities kept."""
+    """On a stiff Gaussian, at equal cost: a random walk of short transitions against the same with
+    velocities kept."""
     matrix = torch.diag(torch.cat([torch.full((3,), 30.0), torch.zeros(3)])).double()
-    target = nw.NoisePosterior(nw.maps.Affine(matrix), torch.nn.Identity(), nw.likelihoods.Gaussian(1.0), torch.zeros(1, 6, dtype=torch.float64))
+    target = nw.NoisePosterior(
+        nw.maps.Affine(matrix),
+        torch.nn.Identity(),
+        nw.likelihoods.Gaussian(1.0),
+        torch.zeros(1, 6, dtype=torch.float64),
+    )
     sizes = []
     for friction in (math.inf, 0.5):
-        run = nw.sample(target, nw.HMC(0.02, 4, friction=friction), 1000, 4, warm_start=None, progress=False)
+        run = nw.sample(
+            target, nw.HMC(0.02, 4, friction=friction), 1000, 4, warm_start=None, progress=False
+        )
         sizes.append(float(nw.diagnostics.ess_bulk(run.z[0])[3:].min()))
     assert sizes[1] > 4 * sizes[0]
 

@@ -1,4 +1,5 @@
-"""The split kernel: both blocks keep the posterior, whatever the basis; the basis finds the directions that the likelihood reads."""
+"""The split kernel: both blocks keep the posterior, whatever the basis; the basis finds the
+directions that the likelihood reads."""
 
 import math
 
@@ -11,7 +12,9 @@ from noisewalk.errors import ConfigError
 from noisewalk.samplers.informed import SplitHMC, informed_basis
 
 D = 6
-MATRIX = torch.tensor([[2.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 1.0, -1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+MATRIX = torch.tensor(
+    [[2.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 1.0, -1.0, 0.0, 0.0, 0.0]], dtype=torch.float64
+)
 
 
 def target() -> nw.NoisePosterior:
@@ -23,7 +26,9 @@ def exact(rows: int, seed: int = 0) -> torch.Tensor:
     """Exact draws of the posterior."""
     covariance = torch.linalg.inv(torch.eye(D, dtype=torch.float64) + MATRIX.T @ MATRIX / 0.25)
     centre = covariance @ MATRIX.T @ torch.tensor([1.0, -0.5], dtype=torch.float64) / 0.25
-    normal = torch.randn(rows, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    normal = torch.randn(
+        rows, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return centre + normal @ torch.linalg.cholesky(covariance).T
 
 
@@ -57,7 +62,9 @@ def test_what_the_likelihood_does_not_read_is_drawn_afresh() -> None:
     after, _ = step(SplitHMC(0.3, 3, basis=basis), z)
     old, new = z[:, 3:].flatten(), after.z[:, 3:].flatten()
     assert abs(float((old * new).mean())) < 5 / math.sqrt(len(old))
-    _, first = SplitHMC(0.3, 3, basis=basis).turn_rest(target()(z), target(), noise.rows(5, 1, len(z)))
+    _, first = SplitHMC(0.3, 3, basis=basis).turn_rest(
+        target()(z), target(), noise.rows(5, 1, len(z))
+    )
     torch.testing.assert_close(first.acceptance_rate, torch.ones_like(first.acceptance_rate))
 
 
@@ -98,7 +105,9 @@ def test_gradients_of_nothing_give_rank_zero() -> None:
     assert SplitHMC(basis=torch.zeros(1, 0, D)).rank == 0
 
 
-@pytest.mark.parametrize("settings", [{"step_size": 0.0}, {"turn": 0.0}, {"turn": 1.6}, {"num_leapfrog": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"step_size": 0.0}, {"turn": 0.0}, {"turn": 1.6}, {"num_leapfrog": 0}]
+)
 def test_bad_settings_are_refused(settings: dict) -> None:
     with pytest.raises(ConfigError):
         SplitHMC(**settings)

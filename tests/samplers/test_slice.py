@@ -1,4 +1,5 @@
-"""Elliptical slice sampling: it needs no gradient, stays on the slice, and gives a row that finds nothing its old point."""
+"""Elliptical slice sampling: it needs no gradient, stays on the slice, and gives a row that finds
+nothing its old point."""
 
 import torch
 from torch import Tensor
@@ -33,7 +34,9 @@ def test_the_next_point_is_on_the_ellipse_and_above_the_level() -> None:
     basis = torch.stack([state.z, nu], 2)
     angle = torch.linalg.lstsq(basis, after.z[..., None]).solution[..., 0]
     torch.testing.assert_close(basis @ angle[..., None], after.z[..., None], rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close((angle**2).sum(1), torch.ones(ROWS, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        (angle**2).sum(1), torch.ones(ROWS, dtype=torch.float64), rtol=1e-9, atol=1e-9
+    )
     assert (after.z != state.z).any(1).all()
 
 
@@ -42,7 +45,9 @@ def test_a_row_that_finds_nothing_keeps_its_point() -> None:
         """No likelihood anywhere."""
 
         def __call__(self, z: Tensor) -> State:
-            return State(z, z, torch.full((len(z),), torch.inf, dtype=torch.float64), torch.zeros_like(z))
+            return State(
+                z, z, torch.full((len(z),), torch.inf, dtype=torch.float64), torch.zeros_like(z)
+            )
 
     state = Steps()(start())
     after, info = nw.EllipticalSlice().step(state, Wall(), noise.rows(1, 1, ROWS))
@@ -53,10 +58,18 @@ def test_a_row_that_finds_nothing_keeps_its_point() -> None:
 
 def test_it_samples_a_posterior_that_has_no_gradient() -> None:
     posterior = nw.NoisePosterior(
-        nw.maps.Warp((3,), 0.2), lambda x: x.round(), nw.likelihoods.Gaussian(0.3), torch.tensor([[1.0, 0.0, -1.0]]), differentiable=False
+        nw.maps.Warp((3,), 0.2),
+        lambda x: x.round(),
+        nw.likelihoods.Gaussian(0.3),
+        torch.tensor([[1.0, 0.0, -1.0]]),
+        differentiable=False,
     )
-    run = nw.sample(posterior, nw.EllipticalSlice(), num_draws=40, num_chains=8, warm_start=None, progress=False)
-    assert float((run.draws[0, :, 20:].round() == posterior.y[0]).double().mean()) > 0.95  # sigma 0.3 against steps of 1: e^-5.6 for the next one
+    run = nw.sample(
+        posterior, nw.EllipticalSlice(), num_draws=40, num_chains=8, warm_start=None, progress=False
+    )
+    assert (
+        float((run.draws[0, :, 20:].round() == posterior.y[0]).double().mean()) > 0.95
+    )  # sigma 0.3 against steps of 1: e^-5.6 for the next one
     assert float(run.draws[0, :, 20:].std()) > 0.1
 
 
@@ -76,7 +89,13 @@ def test_it_pays_for_the_points_its_rows_try_and_gets_what_the_whole_batch_would
 
     def made() -> nw.NoisePosterior:
         y = torch.tensor([[0.5, -1.0], [1.0, 0.3]], dtype=torch.float64)
-        return nw.NoisePosterior(nw.maps.Warp((3,), 0.2), lambda x: x[:, :2], nw.likelihoods.Gaussian(0.2), y, microbatch=5)
+        return nw.NoisePosterior(
+            nw.maps.Warp((3,), 0.2),
+            lambda x: x[:, :2],
+            nw.likelihoods.Gaussian(0.2),
+            y,
+            microbatch=5,
+        )
 
     some, whole = made(), made()
     rows = noise.rows(1, 2, 16)

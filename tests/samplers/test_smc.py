@@ -1,4 +1,5 @@
-"""Tempered SMC: the evidence and the posterior of closed forms, both modes of a symmetric problem, and a resumption that changes nothing."""
+"""Tempered SMC: the evidence and the posterior of closed forms, both modes of a symmetric problem,
+and a resumption that changes nothing."""
 
 import math
 from pathlib import Path
@@ -12,7 +13,14 @@ import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.noise import Noise
 from noisewalk.samplers.informed import SplitHMC
-from noisewalk.samplers.smc import FORGOTTEN, Tempered, correlation, evidence_error, next_step, systematic
+from noisewalk.samplers.smc import (
+    FORGOTTEN,
+    Tempered,
+    correlation,
+    evidence_error,
+    next_step,
+    systematic,
+)
 from noisewalk.tempering import resolve_smc
 from noisewalk.types import Info, State, Target
 
@@ -25,10 +33,23 @@ def linear(images: int = 1) -> tuple[nw.NoisePosterior, Tensor, Tensor, Tensor]:
     """A linear-Gaussian target with its evidence, mean (N, d) and covariance."""
     matrix, sigma = normal(3, 5, seed=1), 0.4
     y = normal(images, 3, seed=2)
-    target = nw.NoisePosterior(nw.maps.Affine(torch.eye(5, dtype=torch.float64)), lambda x: x @ matrix.T, nw.likelihoods.Gaussian(sigma), y)
-    marginal = torch.distributions.MultivariateNormal(torch.zeros(3, dtype=torch.float64), matrix @ matrix.T + sigma**2 * torch.eye(3, dtype=torch.float64))
+    target = nw.NoisePosterior(
+        nw.maps.Affine(torch.eye(5, dtype=torch.float64)),
+        lambda x: x @ matrix.T,
+        nw.likelihoods.Gaussian(sigma),
+        y,
+    )
+    marginal = torch.distributions.MultivariateNormal(
+        torch.zeros(3, dtype=torch.float64),
+        matrix @ matrix.T + sigma**2 * torch.eye(3, dtype=torch.float64),
+    )
     H = torch.eye(5, dtype=torch.float64) + matrix.T @ matrix / sigma**2
-    return target, marginal.log_prob(y), torch.linalg.solve(H, matrix.T @ y.T / sigma**2).T, torch.linalg.inv(H)
+    return (
+        target,
+        marginal.log_prob(y),
+        torch.linalg.solve(H, matrix.T @ y.T / sigma**2).T,
+        torch.linalg.inv(H),
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,24 +57,40 @@ def linear(images: int = 1) -> tuple[nw.NoisePosterior, Tensor, Tensor, Tensor]:
     [{}, {"kernel": nw.HMC(0.3, 2), "num_moves": (1, 20)}, {"kernel": nw.HMC(0.3, 2), "rank": 3}],
     ids=["default", "as many moves as needed", "preconditioned"],
 )
-def test_the_evidence_and_the_moments_are_those_of_the_closed_form(settings: dict[str, Any]) -> None:
+def test_the_evidence_and_the_moments_are_those_of_the_closed_form(
+    settings: dict[str, Any],
+) -> None:
     target, evidence, mean, covariance = linear(images=2)
-    runs = [nw.tempered_smc(target, 400, seed=seed, progress=False, **settings) for seed in range(8)]
+    runs = [
+        nw.tempered_smc(target, 400, seed=seed, progress=False, **settings) for seed in range(8)
+    ]
     found = torch.stack([run.log_evidence for run in runs])
     error = found.std(0) / math.sqrt(len(runs))
     assert (error < 0.1).all()
-    assert ((found.mean(0) - evidence).abs() < 5 * error + 0.5 * found.var(0)).all()  # the log of an unbiased estimate is low by half its variance
+    assert (
+        (found.mean(0) - evidence).abs() < 5 * error + 0.5 * found.var(0)
+    ).all()  # the log of an unbiased estimate is low by half its variance
     z = torch.stack([run.z[:, :, 0] for run in runs])
     of_runs = z.mean(2)
     assert ((of_runs.mean(0) - mean).abs() < 6 * of_runs.std(0) / math.sqrt(len(runs))).all()
     spread = ((z - mean[:, None]) ** 2).mean(2)
-    assert ((spread.mean(0) - covariance.diagonal()).abs() < 6 * spread.std(0) / math.sqrt(len(runs))).all()
+    assert (
+        (spread.mean(0) - covariance.diagonal()).abs() < 6 * spread.std(0) / math.sqrt(len(runs))
+    ).all()
 
 
-@pytest.mark.parametrize(("moves", "kernel"), [(4, None), (1, nw.HMC(0.2, 6))], ids=["moves that mix", "moves that do not"])
-def test_the_error_of_the_evidence_is_its_spread_over_runs(moves: int, kernel: nw.HMC | None) -> None:
+@pytest.mark.parametrize(
+    ("moves", "kernel"),
+    [(4, None), (1, nw.HMC(0.2, 6))],
+    ids=["moves that mix", "moves that do not"],
+)
+def test_the_error_of_the_evidence_is_its_spread_over_runs(
+    moves: int, kernel: nw.HMC | None
+) -> None:
     target = linear(images=1)[0]
-    many = nw.NoisePosterior(target.phi, target.operator, target.likelihood, target.y.repeat(200, 1))
+    many = nw.NoisePosterior(
+        target.phi, target.operator, target.likelihood, target.y.repeat(200, 1)
+    )
     run = nw.tempered_smc(many, 100, kernel=kernel, num_moves=moves, progress=False)
     assert run.log_evidence is not None
     assert run.log_evidence_error is not None
@@ -64,17 +101,23 @@ def test_the_error_of_the_evidence_is_its_spread_over_runs(moves: int, kernel: n
 
 def test_an_evidence_without_resampling_noise_has_no_error_and_one_ancestor_the_largest() -> None:
     assert evidence_error(torch.arange(50).repeat(2, 1)).tolist() == [0, 0]
-    assert float(evidence_error(torch.zeros(1, 50, dtype=torch.long))) == pytest.approx(math.sqrt(0.98))
+    assert float(evidence_error(torch.zeros(1, 50, dtype=torch.long))) == pytest.approx(
+        math.sqrt(0.98)
+    )
 
 
 def test_a_few_particles_are_moved_by_a_kernel_that_does_not_learn_from_them() -> None:
     target = linear()[0]
-    assert [type(resolve_smc(target, 10, carried).kernel).__name__ for carried in (None, 31, 32)] == ["HMC", "HMC", "SplitHMC"]
+    assert [
+        type(resolve_smc(target, 10, carried).kernel).__name__ for carried in (None, 31, 32)
+    ] == ["HMC", "HMC", "SplitHMC"]
 
 
 def test_few_particles_are_as_wide_as_the_posterior() -> None:
     target, _, mean, covariance = linear(images=1)
-    many = nw.NoisePosterior(target.phi, target.operator, target.likelihood, target.y.repeat(600, 1))
+    many = nw.NoisePosterior(
+        target.phi, target.operator, target.likelihood, target.y.repeat(600, 1)
+    )
     z = nw.tempered_smc(many, 8, num_moves=8, progress=False).z[:, :, 0]
     spread = ((z - mean) ** 2).mean(1)
     error = spread.std(0) / math.sqrt(600)
@@ -84,17 +127,24 @@ def test_few_particles_are_as_wide_as_the_posterior() -> None:
 def test_slice_sampling_around_a_fitted_gaussian_sees_gradients() -> None:
     target = linear()[0]
     run = nw.tempered_smc(target, 200, kernel=nw.EllipticalSlice(), rank=3, progress=False)
-    assert float(run.arrays["acceptance_rate"].mean()) > 0.8  # the posterior is that Gaussian: nearly every first point is taken
+    assert (
+        float(run.arrays["acceptance_rate"].mean()) > 0.8
+    )  # the posterior is that Gaussian: nearly every first point is taken
 
 
 def test_both_modes_are_found_in_their_proportion() -> None:
     target = nw.NoisePosterior(
-        nw.maps.Affine(torch.eye(2, dtype=torch.float64)), lambda x: x[:, :1].abs(), nw.likelihoods.Gaussian(0.05), torch.tensor([[1.5]])
+        nw.maps.Affine(torch.eye(2, dtype=torch.float64)),
+        lambda x: x[:, :1].abs(),
+        nw.likelihoods.Gaussian(0.05),
+        torch.tensor([[1.5]]),
     )
     run = nw.tempered_smc(target, 500, progress=False)
     x = run.draws[0, :, 0]
     assert float((x[:, 0].abs() - 1.5).abs().max()) < 0.3
-    assert abs(float((x[:, 0] > 0).double().mean()) - 0.5) < 0.2  # genealogies make it wider than 500 independent draws
+    assert (
+        abs(float((x[:, 0] > 0).double().mean()) - 0.5) < 0.2
+    )  # genealogies make it wider than 500 independent draws
     assert abs(float(x[:, 1].var()) - 1) < 0.4
 
 
@@ -107,16 +157,28 @@ def test_more_particles_than_come_back_can_be_carried() -> None:
 
 def test_a_target_without_gradients_is_sampled_too() -> None:
     target = nw.NoisePosterior(
-        nw.maps.Warp((3,), 0.2), lambda x: x.round(), nw.likelihoods.Gaussian(0.3), torch.tensor([[1.0, 0.0, -1.0]]), differentiable=False
+        nw.maps.Warp((3,), 0.2),
+        lambda x: x.round(),
+        nw.likelihoods.Gaussian(0.3),
+        torch.tensor([[1.0, 0.0, -1.0]]),
+        differentiable=False,
     )
     run = nw.tempered_smc(target, 100, progress=False)
     assert float((run.draws[0, :, 0].round() == target.y[0]).double().mean()) > 0.95
 
 
-@pytest.mark.parametrize("settings", [{}, {"kernel": nw.HMC(0.1, 2), "num_moves": (1, 3), "rank": 2}], ids=["default", "every choice made"])
-def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(settings: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"kernel": nw.HMC(0.1, 2), "num_moves": (1, 3), "rank": 2}],
+    ids=["default", "every choice made"],
+)
+def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
     target = linear(images=2)[0]
-    whole = nw.tempered_smc(target, 20, seed=3, store=tmp_path / "whole", progress=False, **settings)
+    whole = nw.tempered_smc(
+        target, 20, seed=3, store=tmp_path / "whole", progress=False, **settings
+    )
     assert whole.log_evidence is not None
 
     class StopError(Exception):
@@ -168,8 +230,17 @@ def test_systematic_resampling_copies_each_particle_its_share_rounded_down_or_up
 
 
 def test_resampling_is_unbiased_over_its_offset() -> None:
-    log_weights, offsets = normal(1, 7, seed=6), (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
-    counts = torch.stack([torch.bincount(systematic(log_weights, u[None])[0], minlength=7) for u in offsets]).double().mean(0)
+    log_weights, offsets = (
+        normal(1, 7, seed=6),
+        (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000,
+    )
+    counts = (
+        torch.stack(
+            [torch.bincount(systematic(log_weights, u[None])[0], minlength=7) for u in offsets]
+        )
+        .double()
+        .mean(0)
+    )
     torch.testing.assert_close(counts, 7 * torch.softmax(log_weights, 1)[0], rtol=0, atol=2e-3)
 
 
@@ -224,8 +295,13 @@ def test_a_pair_of_moves_makes_as_many_as_the_particles_need() -> None:
 
 def test_a_preconditioned_kernel_keeps_its_step_where_the_measurement_is_precise() -> None:
     matrix = torch.diag(torch.tensor([1.0, 1.0, 100.0], dtype=torch.float64))
-    target = nw.NoisePosterior(nw.maps.Affine(matrix), lambda x: x, nw.likelihoods.Gaussian(0.5), normal(1, 3, seed=10))
-    plain, rank = (nw.tempered_smc(target, 50, kernel=nw.HMC(0.2, 4), rank=rank, progress=False) for rank in (None, 3))
+    target = nw.NoisePosterior(
+        nw.maps.Affine(matrix), lambda x: x, nw.likelihoods.Gaussian(0.5), normal(1, 3, seed=10)
+    )
+    plain, rank = (
+        nw.tempered_smc(target, 50, kernel=nw.HMC(0.2, 4), rank=rank, progress=False)
+        for rank in (None, 3)
+    )
     steps = [float(run.arrays["step_size"].max()) for run in (plain, rank)]
     assert steps[1] > 10 * steps[0]
 
@@ -234,7 +310,9 @@ def test_correlation_is_one_for_the_same_zero_for_fresh_and_per_image() -> None:
     before, fresh = normal(2, 4000, 5, seed=8), normal(2, 4000, 5, seed=9)
     half = math.sqrt(0.5)
     kept = correlation(before, torch.stack([before[0], half * before[1] + half * fresh[1]]))
-    torch.testing.assert_close(kept, torch.tensor([1.0, half], dtype=torch.float64), rtol=0, atol=5 / math.sqrt(4000))
+    torch.testing.assert_close(
+        kept, torch.tensor([1.0, half], dtype=torch.float64), rtol=0, atol=5 / math.sqrt(4000)
+    )
     assert float(correlation(before, fresh).abs().max()) < min(FORGOTTEN, 5 / math.sqrt(4000))
     still = torch.ones(1, 10, 3, dtype=torch.float64)
     assert float(correlation(still, still)) == 0.0  # what does not vary has nothing to forget

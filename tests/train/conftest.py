@@ -1,4 +1,5 @@
-"""A network played by a function, so that what a loss compares is known in closed form; it keeps the points it was asked about."""
+"""A network played by a function, so that what a loss compares is known in closed form; it keeps
+the points it was asked about."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -22,7 +23,8 @@ class Call(NamedTuple):
 
 
 class Played(nn.Module):
-    """F such that f(x, sigma) = function(x, sigma) + shift under the scaling of the published checkpoints; shift is the one weight, at 0."""
+    """F such that f(x, sigma) = function(x, sigma) + shift under the scaling of the published
+    checkpoints; shift is the one weight, at 0."""
 
     def __init__(self, kind: str, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -38,14 +40,19 @@ class Played(nn.Module):
         self.calls.append(Call(x.detach(), sigma.detach(), torch.is_grad_enabled()))
         skip = SIGMA_DATA**2 / ((s - self.lowest) ** 2 + SIGMA_DATA**2)
         out = (s - self.lowest) * SIGMA_DATA / torch.sqrt(s**2 + SIGMA_DATA**2)
-        return SimpleNamespace(sample=(self.function(x, s) + self.shift - skip * x) / out.clamp(min=1e-9))
+        return SimpleNamespace(
+            sample=(self.function(x, s) + self.shift - skip * x) / out.clamp(min=1e-9)
+        )
 
 
 @pytest.fixture
 def play() -> Callable[..., NetworkDenoiser]:
-    """Make a denoiser of a kind and shape that computes a function of (x, sigma), sigma of shape (B, 1, 1, 1)."""
+    """Make a denoiser of a kind and shape that computes a function of (x, sigma), sigma of shape
+    (B, 1, 1, 1)."""
 
-    def make(kind: str, function: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...] = (1, 2, 2)) -> NetworkDenoiser:
+    def make(
+        kind: str, function: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...] = (1, 2, 2)
+    ) -> NetworkDenoiser:
         return NetworkDenoiser(Played(kind, function), kind, shape)
 
     return make

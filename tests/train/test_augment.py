@@ -1,4 +1,5 @@
-"""Symmetries: each turned image is one of its orbit, every one equally often, and without a symmetry nothing is drawn."""
+"""Symmetries: each turned image is one of its orbit, every one equally often, and without a
+symmetry nothing is drawn."""
 
 import math
 
@@ -16,12 +17,18 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def test_the_orbits_are_the_groups_by_hand() -> None:
     turns = [torch.rot90(IMAGE, k, (-2, -1)) for k in range(4)]
-    expected = {"none": turns[:1], "flip": [IMAGE, IMAGE.flip(-1)], "dihedral": [*turns, *(t.flip(-1) for t in turns)]}
+    expected = {
+        "none": turns[:1],
+        "flip": [IMAGE, IMAGE.flip(-1)],
+        "dihedral": [*turns, *(t.flip(-1) for t in turns)],
+    }
     for symmetry, count in SYMMETRIES.items():
         found = orbit(IMAGE, symmetry)
         assert found.shape == (count, *IMAGE.shape)
         assert torch.equal(found[0], IMAGE)
-        assert {bytes(x.contiguous().numpy()) for x in found} == {bytes(x.contiguous().numpy()) for x in expected[symmetry]}
+        assert {bytes(x.contiguous().numpy()) for x in found} == {
+            bytes(x.contiguous().numpy()) for x in expected[symmetry]
+        }
 
 
 @pytest.mark.parametrize("symmetry", SYMMETRIES)

@@ -35,7 +35,14 @@ def test_anything_else_than_a_finite_number_above_the_bound_is_named(value: Any)
 
 
 @pytest.mark.parametrize(
-    "network", [(32, (64, 96, 128), (2,), 2), (8, (32,), (), 1), (12, (32, 32), (0, 1), 3), (64, (96, 160), (1,), 4)], ids=lambda network: str(network)
+    "network",
+    [
+        (32, (64, 96, 128), (2,), 2),
+        (8, (32,), (), 1),
+        (12, (32, 32), (0, 1), 3),
+        (64, (96, 160), (1,), 4),
+    ],
+    ids=lambda network: str(network),
 )
 def test_networks_that_can_be_built_are_allowed(network: Any) -> None:
     check_network(*network)
@@ -53,7 +60,10 @@ def test_networks_that_can_be_built_are_allowed(network: Any) -> None:
         ((32, (32,), (-1,), 1), "attention.*got -1"),
         ((32, (32,), (), 0), "unshuffle must be a whole number from 1"),
         ((0, (32,), (), 1), "size must be a whole number from 1"),
-        ((30, (32, 64), (), 2), "size must be a multiple of 4 .unshuffle 2, halved 1 times.*got 30"),
+        (
+            (30, (32, 64), (), 2),
+            "size must be a multiple of 4 .unshuffle 2, halved 1 times.*got 30",
+        ),
         ((9, (32,), (), 2), "size must be a multiple of 2.*got 9"),
     ],
     ids=lambda value: str(value)[:30],
@@ -65,5 +75,7 @@ def test_networks_that_cannot_be_built_are_told(network: Any, says: str) -> None
 
 def test_a_denoiser_of_another_kind_is_named(play) -> None:
     check_kind("teacher", play("edm", torch.mul), "edm")
-    with pytest.raises(ConfigError, match="teacher must be a denoiser of kind 'edm', got one of kind 'consistency'"):
+    with pytest.raises(
+        ConfigError, match="teacher must be a denoiser of kind 'edm', got one of kind 'consistency'"
+    ):
         check_kind("teacher", play("consistency", torch.mul), "edm")

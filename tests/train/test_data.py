@@ -1,4 +1,5 @@
-"""Training images: every format gives the same pixels, and each unsuitable input has its own clear error."""
+"""Training images: every format gives the same pixels, and each unsuitable input has its own clear
+error."""
 
 import gc
 import gzip
@@ -33,7 +34,9 @@ def write(path: Path, images: np.ndarray) -> Path:
     else:
         (path / "sub").mkdir(parents=True)
         for k, image in enumerate(images):
-            Image.fromarray(image).save((path / "sub" if k % 2 else path) / f"{'sub' if k % 2 else 'a'}{k:02}.png")
+            Image.fromarray(image).save(
+                (path / "sub" if k % 2 else path) / f"{'sub' if k % 2 else 'a'}{k:02}.png"
+            )
     return path
 
 
@@ -66,7 +69,10 @@ def test_a_folder_of_png_is_read_with_its_subfolders(tmp_path: Path, channels: i
 
 def test_colour_arrays_become_channels_first(tmp_path: Path) -> None:
     images = pixels(3, 4, 4, 3)
-    assert torch.equal(load_images(write(tmp_path / "a.npz", images), 4, 3), torch.from_numpy(images).permute(0, 3, 1, 2))
+    assert torch.equal(
+        load_images(write(tmp_path / "a.npz", images), 4, 3),
+        torch.from_numpy(images).permute(0, 3, 1, 2),
+    )
 
 
 @pytest.mark.parametrize("name", [*FORMATS, "folder"])
@@ -75,10 +81,16 @@ def test_smaller_images_are_padded_evenly_with_black(tmp_path: Path, name: str) 
     got = load_images(write(tmp_path / name, images), 8, 1)
     assert got.shape == (3, 1, 8, 8)
     inside = got[:, 0] > 0
-    rows, columns = inside[0].any(1).nonzero().flatten().tolist(), inside[0].any(0).nonzero().flatten().tolist()
+    rows, columns = (
+        inside[0].any(1).nonzero().flatten().tolist(),
+        inside[0].any(0).nonzero().flatten().tolist(),
+    )
     assert columns == [1, 2, 3, 4, 5, 6]
     assert rows in ([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
-    assert torch.equal(got[:, 0, rows[0] : rows[-1] + 1, 1:7].sort(0).values, torch.from_numpy(images).sort(0).values)
+    assert torch.equal(
+        got[:, 0, rows[0] : rows[-1] + 1, 1:7].sort(0).values,
+        torch.from_numpy(images).sort(0).values,
+    )
     assert int(got.sum()) == int(images.sum(dtype=np.int64))
 
 
@@ -118,7 +130,15 @@ def test_colours_where_grey_is_asked_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\x00\x00\x08\x01" + bytes(12), b"\x00\x00\x0d\x03" + bytes(12)], ids=repr
+    "content",
+    [
+        b"",
+        b"hello",
+        b"\x89PNG\r\n\x1a\n" + bytes(40),
+        b"\x00\x00\x08\x01" + bytes(12),
+        b"\x00\x00\x0d\x03" + bytes(12),
+    ],
+    ids=repr,
 )
 def test_a_file_that_is_no_image_idx_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "some-ubyte").write_bytes(content)
@@ -168,8 +188,14 @@ def test_an_npy_file_named_npz_is_told(tmp_path: Path) -> None:
     refused(tmp_path / "a.npz", "`images`")
 
 
-@pytest.mark.parametrize("arrays", [{"x": pixels(2, 4, 4)}, {"images": np.array([{"a": 1}], dtype=object)}], ids=["no images", "objects"])
-def test_an_unsuitable_npz_is_told_and_closed(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    "arrays",
+    [{"x": pixels(2, 4, 4)}, {"images": np.array([{"a": 1}], dtype=object)}],
+    ids=["no images", "objects"],
+)
+def test_an_unsuitable_npz_is_told_and_closed(
+    tmp_path: Path, arrays: dict[str, np.ndarray]
+) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     refused(tmp_path / "a.npz", "`images`")
     gc.collect()  # an open file would warn here, and a warning is an error
@@ -181,8 +207,12 @@ def test_an_empty_set_is_told(tmp_path: Path, name: str, shape: tuple[int, ...])
     refused(write(tmp_path / name, np.zeros(shape, np.uint8)), "no images", str(shape))
 
 
-@pytest.mark.parametrize(("size", "channels", "says"), [(0, 1, "size"), (6, 2, "channels"), (6, 4, "channels")])
-def test_a_size_or_number_of_channels_that_is_not_allowed_is_told(tmp_path: Path, size: int, channels: int, says: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "channels", "says"), [(0, 1, "size"), (6, 2, "channels"), (6, 4, "channels")]
+)
+def test_a_size_or_number_of_channels_that_is_not_allowed_is_told(
+    tmp_path: Path, size: int, channels: int, says: str
+) -> None:
     with pytest.raises(ConfigError, match=says):
         load_images(write(tmp_path / "a.npz", pixels(2, 4, 4, 4)), size, channels)
 
@@ -192,7 +222,15 @@ def test_a_file_that_only_has_the_suffix_of_an_npz_is_told(tmp_path: Path) -> No
     refused(tmp_path / "a.npz", "`images`")
 
 
-@pytest.mark.parametrize("images", [pixels(2, 4, 4).astype(np.float32), pixels(4, 4), pixels(1, 2, 2, 2, 1), pixels(2, 4, 4).astype(np.uint16)])
+@pytest.mark.parametrize(
+    "images",
+    [
+        pixels(2, 4, 4).astype(np.float32),
+        pixels(4, 4),
+        pixels(1, 2, 2, 2, 1),
+        pixels(2, 4, 4).astype(np.uint16),
+    ],
+)
 def test_arrays_of_another_type_or_rank_are_told(tmp_path: Path, images: np.ndarray) -> None:
     np.savez(tmp_path / "a.npz", images=images)
     refused(tmp_path / "a.npz", "uint8", str(images.dtype), str(images.shape))
@@ -215,7 +253,9 @@ def test_all_files_that_cannot_be_used_are_counted_and_the_first_ones_named(tmp_
     folder = write(tmp_path / "photos", pixels(4, 5, 5))
     for k in range(4):
         (folder / f"broken{k}.png").write_bytes(b"no image")
-    Image.fromarray(pixels(5, 7)).save(folder / "a00.png")  # the first one is the odd one out: the others decide
+    Image.fromarray(pixels(5, 7)).save(
+        folder / "a00.png"
+    )  # the first one is the odd one out: the others decide
     Image.fromarray(np.full((5, 5), 2000, np.uint16)).save(folder / "deep.png")
     with pytest.raises(ConfigError) as error:
         load_images(folder, 8, 1)
@@ -228,7 +268,9 @@ def test_all_files_that_cannot_be_used_are_counted_and_the_first_ones_named(tmp_
     for k in range(4):
         (folder / f"broken{k}.png").unlink()
     (folder / "deep.png").unlink()
-    with pytest.raises(ConfigError, match=r"^\S*a00\.png is of shape \(1, 5, 7\), \S*a02\.png of \(1, 5, 5\)"):
+    with pytest.raises(
+        ConfigError, match=r"^\S*a00\.png is of shape \(1, 5, 7\), \S*a02\.png of \(1, 5, 5\)"
+    ):
         load_images(folder, 8, 1)
 
 
@@ -250,13 +292,17 @@ def test_a_cut_image_is_named_and_closed(tmp_path: Path) -> None:
 
 
 def test_a_palette_image_is_read_by_its_colours(tmp_path: Path) -> None:
-    Image.fromarray(np.full((4, 4, 3), (200, 100, 50), np.uint8)).quantize(4).save(tmp_path / "a.png")
+    Image.fromarray(np.full((4, 4, 3), (200, 100, 50), np.uint8)).quantize(4).save(
+        tmp_path / "a.png"
+    )
     assert load_images(tmp_path, 4, 3)[0, :, 1, 2].tolist() == [200, 100, 50]
 
 
 def test_an_image_of_16_bit_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 2000, np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(ConfigError, match=r"a\.png holds pixels of type uint16: save it with 8 bits a channel"):
+    with pytest.raises(
+        ConfigError, match=r"a\.png holds pixels of type uint16: save it with 8 bits a channel"
+    ):
         load_images(tmp_path, 4, 1)
 
 

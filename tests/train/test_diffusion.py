@@ -25,12 +25,15 @@ def test_the_loss_is_the_formula_computed_by_hand_from_the_points_it_evaluates(p
         sigma, x_t = float(call.sigma[i]), call.x[i]
         error = bent(x_t, sigma) - x[i].double()
         weight = (sigma**2 + 0.25) / (sigma * 0.5) ** 2
-        # float32: sigma and x_t carry a few 1e-7 of their size, and the error is at least of the order of sigma
+        # float32: sigma and x_t carry a few 1e-7 of their size, and the error is at least of the
+        # order of sigma
         assert float(loss[i].detach()) == pytest.approx(weight * float((error**2).mean()), rel=2e-4)
 
 
 @pytest.mark.parametrize(("mean", "std"), [(-1.2, 1.2), (-1.0, 1.4)])
-def test_the_noise_is_standard_normal_and_its_level_lognormal_and_independent(play, mean: float, std: float) -> None:
+def test_the_noise_is_standard_normal_and_its_level_lognormal_and_independent(
+    play, mean: float, std: float
+) -> None:
     count = 20000
     denoiser = play("edm", lambda x, s: 0 * x, (1, 1, 1))
     DiffusionLoss(denoiser, mean, std)(denoiser.network, torch.zeros(count, 1, 1, 1), seeded(), 0.0)
@@ -44,13 +47,16 @@ def test_the_noise_is_standard_normal_and_its_level_lognormal_and_independent(pl
     assert abs(float((n * level).mean())) < 5 * se
 
 
-def test_the_loss_of_the_posterior_mean_of_N_0_sigma_data_is_chi_square_at_every_level(play) -> None:
+def test_the_loss_of_the_posterior_mean_of_N_0_sigma_data_is_chi_square_at_every_level(
+    play,
+) -> None:
     count, pixels = 4000, 4
     denoiser = play("edm", lambda x, s: x * 0.25 / (0.25 + s**2))
     x = 0.5 * torch.randn(count, 1, 2, 2, generator=seeded(2))
     loss = DiffusionLoss(denoiser)(denoiser.network, x, seeded(), 0.0).detach().double()
     assert abs(float(loss.mean()) - 1) < 5 * math.sqrt(2 / pixels / count)
-    # Var of chi2_k / k: 2 / k, whose estimate has the variance (mu_4 - mu_2^2) / count with mu_4 = (12 k^2 + 48 k) / k^4
+    # Var of chi2_k / k: 2 / k, whose estimate has the variance (mu_4 - mu_2^2) / count with mu_4 =
+    # (12 k^2 + 48 k) / k^4
     spread = math.sqrt(((12 * pixels**2 + 48 * pixels) / pixels**4 - (2 / pixels) ** 2) / count)
     assert abs(float(loss.var()) - 2 / pixels) < 5 * spread
     level = torch.log(denoiser.network.calls[0].sigma)
@@ -68,7 +74,8 @@ DIRECTIONS = {
 
 
 def slope(play, variance: float, direction: str) -> torch.Tensor:
-    """Derivative of each image's loss at the denoiser of N(MEAN, variance), along a direction; the loss is quadratic, so the difference is exact."""
+    """Derivative of each image's loss at the denoiser of N(MEAN, variance), along a direction; the
+    loss is quadratic, so the difference is exact."""
 
     def loss(step: float) -> torch.Tensor:
         def moved(x, s):
@@ -96,7 +103,9 @@ def test_the_denoiser_of_another_variance_is_no_optimum(play, direction: str) ->
     assert significance(slope(play, 2 * VARIANCE, direction)) > 4.5
 
 
-@pytest.mark.parametrize("bad", [{"p_mean": math.inf}, {"p_std": 0.0}, {"p_std": -1.0}, {"p_std": math.nan}], ids=str)
+@pytest.mark.parametrize(
+    "bad", [{"p_mean": math.inf}, {"p_std": 0.0}, {"p_std": -1.0}, {"p_std": math.nan}], ids=str
+)
 def test_values_that_are_not_allowed_are_refused(play, bad) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         DiffusionLoss(play("edm", torch.mul), **bad)

@@ -1,4 +1,5 @@
-"""The power-law average against its closed form: weights w_t proportional to t^(gamma+1) - (t-1)^(gamma+1)."""
+"""The power-law average against its closed form: weights w_t proportional to t^(gamma+1) -
+(t-1)^(gamma+1)."""
 
 import copy
 import math
@@ -27,10 +28,14 @@ class Scalar(nn.Module):
 def test_the_average_is_the_closed_form_for_parameters_and_buffers(gamma: float) -> None:
     module = Scalar(99.0, 99.0)
     ema = PowerEMA(module, gamma)
-    values = torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64).tolist()
+    values = torch.randn(
+        40, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).tolist()
     for step, value in enumerate(values, 1):
         ema.update(module.become(value), step)
-        expected = sum(v * (t ** (gamma + 1) - (t - 1) ** (gamma + 1)) for t, v in enumerate(values[:step], 1)) / step ** (gamma + 1)
+        expected = sum(
+            v * (t ** (gamma + 1) - (t - 1) ** (gamma + 1)) for t, v in enumerate(values[:step], 1)
+        ) / step ** (gamma + 1)
         assert float(ema.weights["weight"]) == pytest.approx(expected, abs=1e-12)
         assert float(ema.weights["fixed"]) == pytest.approx(-expected, abs=1e-12)
 
@@ -49,7 +54,9 @@ def test_the_named_exponents_have_the_named_relative_width(gamma: float, width: 
         first.update(module.become(step / steps), step)
         second.update(module.become((step / steps) ** 2), step)
     mean, square = float(first.weights["weight"]), float(second.weights["weight"])
-    assert math.sqrt(square - mean**2) == pytest.approx(width, abs=5e-4)  # rounding of the names, and 1 / steps
+    assert math.sqrt(square - mean**2) == pytest.approx(
+        width, abs=5e-4
+    )  # rounding of the names, and 1 / steps
 
 
 def test_the_average_is_a_copy_and_leaves_the_module_alone() -> None:

@@ -1,4 +1,5 @@
-"""The training loop: its rate, its steps, and that a training killed at any step and resumed is the uninterrupted one, bit for bit."""
+"""The training loop: its rate, its steps, and that a training killed at any step and resumed is the
+uninterrupted one, bit for bit."""
 
 import dataclasses
 import math
@@ -19,7 +20,9 @@ from noisewalk.train.export import new_network
 from noisewalk.train.loop import TrainProgress, TrainSettings, generator_of, train
 from noisewalk.train.processes import Processes
 
-IMAGES = torch.randint(0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+IMAGES = torch.randint(
+    0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+)
 ALWAYS = 0.0
 """checkpoint_seconds that write one after each step."""
 
@@ -29,11 +32,26 @@ def tiny(seed: int) -> nn.Module:
 
 
 def settings(steps: int = 6, **others: Any) -> TrainSettings:
-    return TrainSettings(**{"num_images": 4 * steps, "batch_size": 4, "lr_warmup": 2, "lr_hold": 4, "checkpoint_seconds": ALWAYS, **others})
+    return TrainSettings(
+        **{
+            "num_images": 4 * steps,
+            "batch_size": 4,
+            "lr_warmup": 2,
+            "lr_hold": 4,
+            "checkpoint_seconds": ALWAYS,
+            **others,
+        }
+    )
 
 
 def training(network: nn.Module, folder: Path, chosen: TrainSettings):
-    return train(network, DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8))), IMAGES, chosen, folder / "checkpoint.pt")
+    return train(
+        network,
+        DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8))),
+        IMAGES,
+        chosen,
+        folder / "checkpoint.pt",
+    )
 
 
 class Weight(nn.Module):
@@ -71,7 +89,9 @@ def check_same(whole: Uninterrupted, network: nn.Module, rest: list[TrainProgres
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])
-def test_a_killed_training_resumes_to_the_same_bits(whole: Uninterrupted, tmp_path: Path, steps: int) -> None:
+def test_a_killed_training_resumes_to_the_same_bits(
+    whole: Uninterrupted, tmp_path: Path, steps: int
+) -> None:
     killed = training(tiny(1), tmp_path, settings())
     assert [p.step for p in islice(killed, steps)] == list(range(1, steps + 1))
     killed.close()
@@ -81,7 +101,9 @@ def test_a_killed_training_resumes_to_the_same_bits(whole: Uninterrupted, tmp_pa
     check_same(whole, network, rest)
 
 
-def test_a_checkpoint_of_another_device_resumes_to_the_same_bits(whole: Uninterrupted, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_device_resumes_to_the_same_bits(
+    whole: Uninterrupted, tmp_path: Path
+) -> None:
     # CUDA's steps are fused, and its weights and moments lie in another order
     run = training(tiny(1), tmp_path, settings())
     for _ in range(3):
@@ -101,16 +123,27 @@ def test_a_checkpoint_of_another_device_resumes_to_the_same_bits(whole: Uninterr
 def test_a_training_on_cuda_resumes_to_the_same_losses(tmp_path: Path) -> None:
     def on_cuda(network: nn.Module, folder: Path):
         loss = DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8)))
-        return train(network, loss, IMAGES, settings(), folder / "checkpoint.pt", Processes(torch.device("cuda")))
+        return train(
+            network,
+            loss,
+            IMAGES,
+            settings(),
+            folder / "checkpoint.pt",
+            Processes(torch.device("cuda")),
+        )
 
     uninterrupted = [p.loss for p in on_cuda(tiny(1), tmp_path / "whole")]
     run = on_cuda(tiny(1), tmp_path / "cut")
     first = [next(run).loss for _ in range(3)]
     run.close()
-    assert first + [p.loss for p in on_cuda(tiny(2), tmp_path / "cut")] == pytest.approx(uninterrupted, rel=1e-4)
+    assert first + [p.loss for p in on_cuda(tiny(2), tmp_path / "cut")] == pytest.approx(
+        uninterrupted, rel=1e-4
+    )
 
 
-def test_a_training_killed_long_after_its_checkpoint_repeats_the_lost_steps(whole: Uninterrupted, tmp_path: Path) -> None:
+def test_a_training_killed_long_after_its_checkpoint_repeats_the_lost_steps(
+    whole: Uninterrupted, tmp_path: Path
+) -> None:
     killed = training(tiny(1), tmp_path, settings())
     next(killed)
     next(killed)
@@ -122,7 +155,9 @@ def test_a_training_killed_long_after_its_checkpoint_repeats_the_lost_steps(whol
     check_same(whole, network, list(training(network, tmp_path, settings())))
 
 
-def test_a_kill_while_the_checkpoint_is_written_costs_one_checkpoint(whole: Uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_the_checkpoint_is_written_costs_one_checkpoint(
+    whole: Uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed = training(tiny(1), tmp_path, settings())
     next(killed)
     next(killed)
@@ -141,7 +176,9 @@ def test_a_kill_while_the_checkpoint_is_written_costs_one_checkpoint(whole: Unin
     check_same(whole, network, rest)
 
 
-def test_a_finished_training_may_be_made_longer_and_checkpointed_otherwise(whole: Uninterrupted, tmp_path: Path) -> None:
+def test_a_finished_training_may_be_made_longer_and_checkpointed_otherwise(
+    whole: Uninterrupted, tmp_path: Path
+) -> None:
     network = tiny(1)
     assert len(list(training(network, tmp_path, settings(steps=4, checkpoint_seconds=1e9)))) == 4
     check_same(whole, network, list(training(network, tmp_path, settings())))
@@ -156,7 +193,9 @@ def test_a_finished_training_does_nothing_but_load(whole: Uninterrupted, tmp_pat
 
 
 def test_checkpoints_come_at_intervals_and_at_the_end(tmp_path: Path) -> None:
-    for progress in train(Weight(), descend, IMAGES, settings(checkpoint_seconds=1e9), tmp_path / "rare" / "c.pt"):
+    for progress in train(
+        Weight(), descend, IMAGES, settings(checkpoint_seconds=1e9), tmp_path / "rare" / "c.pt"
+    ):
         assert (tmp_path / "rare" / "c.pt").exists() == (progress.step == 6)
     for _ in train(Weight(), descend, IMAGES, settings(), tmp_path / "often" / "c.pt"):
         assert (tmp_path / "often" / "c.pt").exists()
@@ -176,22 +215,49 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(TrainSettings) if f.name not in ("num_images", "checkpoint_seconds")])
-def test_resuming_with_another_setting_is_refused_with_both_values(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        f.name
+        for f in dataclasses.fields(TrainSettings)
+        if f.name not in ("num_images", "checkpoint_seconds")
+    ],
+)
+def test_resuming_with_another_setting_is_refused_with_both_values(
+    tmp_path: Path, name: str
+) -> None:
     chosen, checkpoint = settings(), tmp_path / "checkpoint.pt"
     next(train(Weight(), descend, IMAGES, chosen, checkpoint))
     content = checkpoint.read_bytes()
     with pytest.raises(ConfigError) as error:
-        next(train(Weight(), descend, IMAGES, dataclasses.replace(chosen, **{name: OTHERS[name]}), checkpoint))
-    for text in (str(checkpoint), f"{name}={getattr(chosen, name)}", f"{name}={OTHERS[name]}", "--out"):
+        next(
+            train(
+                Weight(),
+                descend,
+                IMAGES,
+                dataclasses.replace(chosen, **{name: OTHERS[name]}),
+                checkpoint,
+            )
+        )
+    for text in (
+        str(checkpoint),
+        f"{name}={getattr(chosen, name)}",
+        f"{name}={OTHERS[name]}",
+        "--out",
+    ):
         assert text in str(error.value)
     assert "\n" not in str(error.value)
     assert checkpoint.read_bytes() == content
 
 
 def kept_losses(play) -> dict[str, Any]:
-    """Losses around one network under training; each but the first differs from it in what its name says."""
-    student, teacher, other = play("consistency", torch.mul, (1, 8, 8)), play("edm", torch.mul, (1, 8, 8)), play("edm", torch.mul, (1, 8, 8))
+    """Losses around one network under training; each but the first differs from it in what its name
+    says."""
+    student, teacher, other = (
+        play("consistency", torch.mul, (1, 8, 8)),
+        play("edm", torch.mul, (1, 8, 8)),
+        play("edm", torch.mul, (1, 8, 8)),
+    )
     other.network.shift.data.fill_(0.1)
     first = DistillLoss(student, teacher, "ct")
     changes = {
@@ -200,28 +266,48 @@ def kept_losses(play) -> dict[str, Any]:
         "teacher": {"teacher": other},
         "denoiser": {"denoiser": dataclasses.replace(student, sigma_max=70.0)},
     }
-    return {"": first, "loss": DiffusionLoss(dataclasses.replace(student, kind="edm")), **{k: dataclasses.replace(first, **v) for k, v in changes.items()}}
+    return {
+        "": first,
+        "loss": DiffusionLoss(dataclasses.replace(student, kind="edm")),
+        **{k: dataclasses.replace(first, **v) for k, v in changes.items()},
+    }
 
 
 @pytest.mark.parametrize("name", ["loss", "recipe", "p_mean", "teacher", "denoiser"])
-def test_resuming_with_another_loss_is_refused_with_what_differs(play, tmp_path: Path, name: str) -> None:
+def test_resuming_with_another_loss_is_refused_with_what_differs(
+    play, tmp_path: Path, name: str
+) -> None:
     losses = kept_losses(play)
     network = losses[""].denoiser.network
     list(train(network, losses[""], IMAGES, settings(1), tmp_path / "c.pt"))
-    with pytest.raises(ConfigError, match=rf"c\.pt was made with {name}=.*, now {name}=.*--out") as error:
+    with pytest.raises(
+        ConfigError, match=rf"c\.pt was made with {name}=.*, now {name}=.*--out"
+    ) as error:
         list(train(network, losses[name], IMAGES, settings(2), tmp_path / "c.pt"))
     assert "\n" not in str(error.value)
-    assert len(list(train(network, losses[""], IMAGES, settings(2), tmp_path / "c.pt"))) == 1  # its own weights moved, and may
+    assert (
+        len(list(train(network, losses[""], IMAGES, settings(2), tmp_path / "c.pt"))) == 1
+    )  # its own weights moved, and may
 
 
-def test_a_checkpoint_older_than_the_distances_was_made_with_the_only_one_there_was(play, tmp_path: Path) -> None:
+def test_a_checkpoint_older_than_the_distances_was_made_with_the_only_one_there_was(
+    play, tmp_path: Path
+) -> None:
     loss, checkpoint = kept_losses(play)[""], tmp_path / "c.pt"
     list(train(loss.denoiser.network, loss, IMAGES, settings(1), checkpoint))
     state = torch.load(checkpoint, weights_only=True)
     del state["record"]["distance"]
     torch.save(state, checkpoint)
     with pytest.raises(ConfigError, match="distance='huber', now distance='lpips-alex'"):
-        list(train(loss.denoiser.network, dataclasses.replace(loss, distance="lpips-alex"), IMAGES, settings(2), checkpoint))
+        list(
+            train(
+                loss.denoiser.network,
+                dataclasses.replace(loss, distance="lpips-alex"),
+                IMAGES,
+                settings(2),
+                checkpoint,
+            )
+        )
     assert len(list(train(loss.denoiser.network, loss, IMAGES, settings(2), checkpoint))) == 1
 
 
@@ -239,7 +325,9 @@ def test_a_shorter_training_than_the_checkpoint_is_refused(tmp_path: Path) -> No
         list(training(tiny(1), tmp_path, settings(2)))
 
 
-def test_a_checkpoint_from_before_the_record_is_resumed_to_the_same_bits(whole: Uninterrupted, tmp_path: Path) -> None:
+def test_a_checkpoint_from_before_the_record_is_resumed_to_the_same_bits(
+    whole: Uninterrupted, tmp_path: Path
+) -> None:
     list(training(tiny(1), tmp_path, settings(2)))
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     del state["record"]
@@ -249,8 +337,12 @@ def test_a_checkpoint_from_before_the_record_is_resumed_to_the_same_bits(whole: 
     assert "record" in torch.load(tmp_path / "checkpoint.pt", weights_only=True)
 
 
-@pytest.mark.parametrize("content", [b"", b"half", bytes(100), b"\x80\x02}h\x07", "cut", "foreign", "part"])
-def test_a_checkpoint_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path, content: bytes | str) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"half", bytes(100), b"\x80\x02}h\x07", "cut", "foreign", "part"]
+)
+def test_a_checkpoint_that_cannot_be_read_is_named_with_what_to_do(
+    tmp_path: Path, content: bytes | str
+) -> None:
     path = tmp_path / "c.pt"
     list(train(Weight(), descend, IMAGES, settings(1), path))
     if content == "cut":
@@ -280,7 +372,11 @@ def test_no_images_are_told(tmp_path: Path) -> None:
 
 
 NOT_ALLOWED: list[dict[str, Any]] = [
-    *({name: value} for name in ("num_images", "batch_size", "lr_hold") for value in (0, -1, 1.5, True)),
+    *(
+        {name: value}
+        for name in ("num_images", "batch_size", "lr_hold")
+        for value in (0, -1, 1.5, True)
+    ),
     *({"lr": value} for value in (0.0, -1.0, math.nan, math.inf)),
     *({"lr_decay": value} for value in (-0.1, 1.1, math.nan)),
     *({"seed": value} for value in (-1, 2**32)),
@@ -298,7 +394,9 @@ def test_settings_that_are_not_allowed_are_refused(bad: dict[str, Any]) -> None:
         settings(**{"steps": 1, **bad})
 
 
-def test_a_checkpoint_from_before_a_setting_did_what_was_done_then(whole: Uninterrupted, tmp_path: Path) -> None:
+def test_a_checkpoint_from_before_a_setting_did_what_was_done_then(
+    whole: Uninterrupted, tmp_path: Path
+) -> None:
     list(training(tiny(1), tmp_path, settings(2)))
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     del state["settings"]["augment"], state["settings"]["start"]
@@ -313,11 +411,25 @@ def test_images_are_turned_by_the_augmentation_alone(tmp_path: Path) -> None:
     seen: dict[str, list[Tensor]] = {"none": [], "flip": []}
     for symmetry, kept in seen.items():
 
-        def watch(network: nn.Module, x: Tensor, generator: torch.Generator, done: float, kept: list[Tensor] = kept) -> Tensor:
+        def watch(
+            network: nn.Module,
+            x: Tensor,
+            generator: torch.Generator,
+            done: float,
+            kept: list[Tensor] = kept,
+        ) -> Tensor:
             kept.append(x)
             return descend(network, x, generator, done)
 
-        list(train(Weight(), watch, IMAGES, settings(steps=4, augment=symmetry), tmp_path / f"{symmetry}.pt"))
+        list(
+            train(
+                Weight(),
+                watch,
+                IMAGES,
+                settings(steps=4, augment=symmetry),
+                tmp_path / f"{symmetry}.pt",
+            )
+        )
     plain, turned = torch.cat(seen["none"]), torch.cat(seen["flip"])
     same, flipped = ((turned == x).flatten(1).all(1) for x in (plain, plain.flip(-1)))
     assert (same | flipped).all()
@@ -325,12 +437,16 @@ def test_images_are_turned_by_the_augmentation_alone(tmp_path: Path) -> None:
     assert flipped.any()
 
 
-def test_a_loss_that_is_no_number_stops_the_training_before_it_reaches_weights_and_checkpoint(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_training_before_it_reaches_weights_and_checkpoint(
+    tmp_path: Path,
+) -> None:
     def explode(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
         return descend(network, x, generator, done) / (0.0 if done > 0.5 else 1.0)
 
     network = Weight()
-    with pytest.raises(DivergedError, match=r"the loss is .* at step 4.*smaller learning rate \(--lr\)"):
+    with pytest.raises(
+        DivergedError, match=r"the loss is .* at step 4.*smaller learning rate \(--lr\)"
+    ):
         list(train(network, explode, IMAGES, settings(6), tmp_path / "c.pt"))
     state = torch.load(tmp_path / "c.pt", weights_only=True)
     assert state["step"] == 3
@@ -339,8 +455,15 @@ def test_a_loss_that_is_no_number_stops_the_training_before_it_reaches_weights_a
 
 
 def test_a_batch_that_processes_cannot_share_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="a batch of 4 images cannot be shared evenly by 3 processes: choose a multiple of 3"):
-        next(train(Weight(), descend, IMAGES, settings(), tmp_path / "c.pt", Three(torch.device("cpu"))))
+    with pytest.raises(
+        ConfigError,
+        match="a batch of 4 images cannot be shared evenly by 3 processes: choose a multiple of 3",
+    ):
+        next(
+            train(
+                Weight(), descend, IMAGES, settings(), tmp_path / "c.pt", Three(torch.device("cpu"))
+            )
+        )
 
 
 class Three(Processes):
@@ -350,14 +473,26 @@ class Three(Processes):
 
 
 def test_processes_draw_noise_of_their_own() -> None:
-    first = [torch.randint(2**62, (), generator=generator_of(seed, k, rank)).item() for seed in (0, 1) for k in range(20) for rank in range(8)]
+    first = [
+        torch.randint(2**62, (), generator=generator_of(seed, k, rank)).item()
+        for seed in (0, 1)
+        for k in range(20)
+        for rank in range(8)
+    ]
     assert len(set(first)) == 320
 
 
 def test_the_generators_of_different_seeds_and_steps_differ_and_of_seed_0_are_the_steps() -> None:
-    first = [torch.randint(2**62, (), generator=generator_of(seed, k)).item() for seed in (0, 1, 2, 3, 2**32 - 1) for k in range(40)]
+    first = [
+        torch.randint(2**62, (), generator=generator_of(seed, k)).item()
+        for seed in (0, 1, 2, 3, 2**32 - 1)
+        for k in range(40)
+    ]
     assert len(set(first)) == 200
-    assert first[:40] == [torch.randint(2**62, (), generator=torch.Generator().manual_seed(k)).item() for k in range(40)]
+    assert first[:40] == [
+        torch.randint(2**62, (), generator=torch.Generator().manual_seed(k)).item()
+        for k in range(40)
+    ]
 
 
 def test_the_seed_sets_noise_and_order(tmp_path: Path) -> None:
@@ -402,11 +537,15 @@ def test_a_step_whose_gradient_is_no_number_is_left_out(tmp_path: Path) -> None:
     assert all(math.isfinite(value) for value in moved)
     with pytest.raises(DivergedError, match="gradient is not finite in 20 steps up to 29"):
         list(train(Weight(), bad_at(*range(10, 61)), IMAGES, settings(60), tmp_path / "lost.pt"))
-    assert math.isfinite(float(torch.load(tmp_path / "lost.pt", weights_only=True)["network"]["value"]))
+    assert math.isfinite(
+        float(torch.load(tmp_path / "lost.pt", weights_only=True)["network"]["value"])
+    )
 
 
 @pytest.mark.parametrize(("bfloat16", "channels_last"), [(False, True), (True, False)])
-def test_weights_lie_as_the_arithmetic_likes_them(tmp_path: Path, bfloat16: bool, channels_last: bool) -> None:
+def test_weights_lie_as_the_arithmetic_likes_them(
+    tmp_path: Path, bfloat16: bool, channels_last: bool
+) -> None:
     network = tiny(0)
     list(training(network, tmp_path, settings(1, bfloat16=bfloat16)))
     kernels = [p for p in network.parameters() if p.ndim == 4 and min(p.shape) > 1]
@@ -429,7 +568,9 @@ def test_the_average_covers_every_step(tmp_path: Path) -> None:
     network, values = Weight(), []
     for progress in train(network, descend, IMAGES, settings(ema_gamma=2.0), tmp_path / "c.pt"):
         values.append(float(network.value.detach()))
-        expected = sum(v * (t**3 - (t - 1) ** 3) for t, v in enumerate(values, 1)) / progress.step**3
+        expected = (
+            sum(v * (t**3 - (t - 1) ** 3) for t, v in enumerate(values, 1)) / progress.step**3
+        )
         assert float(progress.ema.weights["value"]) == pytest.approx(expected, rel=1e-12)
 
 
@@ -444,7 +585,14 @@ def test_the_loss_sees_clean_batches_and_the_share_done(tmp_path: Path) -> None:
         return descend(network, x, generator, done)
 
     progress = list(train(Weight(), watch, IMAGES, settings(num_images=22), tmp_path / "c.pt"))
-    assert [p.step for p in progress] == [1, 2, 3, 4, 5, 6]  # 22 images in batches of 4, the last one whole
+    assert [p.step for p in progress] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]  # 22 images in batches of 4, the last one whole
     assert [p.images for p in progress] == [4, 8, 12, 16, 20, 24]
     assert shares == sorted(shares)
     assert 0 <= shares[0] <= 1 / 6
@@ -487,7 +635,11 @@ def test_bfloat16_is_the_networks_arithmetic_alone(tmp_path: Path, bfloat16: boo
     network = tiny(0)
     (progress,) = training(network, tmp_path / "unet", settings(1, bfloat16=bfloat16))
     assert math.isfinite(progress.loss)
-    assert {p.dtype for p in network.parameters()} == {v.dtype for v in progress.ema.weights.values()} == {torch.float32}
+    assert (
+        {p.dtype for p in network.parameters()}
+        == {v.dtype for v in progress.ema.weights.values()}
+        == {torch.float32}
+    )
 
 
 def test_the_loss_falls_on_a_toy_set(tmp_path: Path) -> None:
@@ -498,9 +650,18 @@ def test_the_loss_falls_on_a_toy_set(tmp_path: Path) -> None:
 
     def measured() -> float:
         with torch.no_grad():  # the same noise before and after
-            return float(loss(network, (toy / 127.5 - 1).expand(64, 1, 8, 8), torch.Generator().manual_seed(7), 0.0).mean())
+            return float(
+                loss(
+                    network,
+                    (toy / 127.5 - 1).expand(64, 1, 8, 8),
+                    torch.Generator().manual_seed(7),
+                    0.0,
+                ).mean()
+            )
 
     before = measured()
-    progress = list(train(network, loss, toy, TrainSettings(40 * 8, 8, lr=2e-3, lr_warmup=5), tmp_path / "c.pt"))
+    progress = list(
+        train(network, loss, toy, TrainSettings(40 * 8, 8, lr=2e-3, lr_warmup=5), tmp_path / "c.pt")
+    )
     assert len(progress) == 40
     assert measured() < 0.5 * before

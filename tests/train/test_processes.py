@@ -1,4 +1,5 @@
-"""One training by several processes: two of them, started by torchrun on the CPU, do the arithmetic of one whose batch is both shares."""
+"""One training by several processes: two of them, started by torchrun on the CPU, do the arithmetic
+of one whose batch is both shares."""
 
 import json
 import os
@@ -21,7 +22,9 @@ from noisewalk.train.export import new_network
 from noisewalk.train.loop import TrainSettings, generator_of, train
 from noisewalk.train.processes import ALONE, join
 
-IMAGES = torch.randint(0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+IMAGES = torch.randint(
+    0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+)
 SETTINGS = TrainSettings(6 * 4, 4, lr_warmup=2, lr_hold=3, checkpoint_seconds=0.0, seed=3)
 
 WORKER = """
@@ -63,9 +66,22 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("accelerate is not installed")
     folder = tmp_path_factory.mktemp("pair")
     (folder / "worker.py").write_text(WORKER)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launch, folder / "worker.py", folder, Path(__file__).parent], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*launch, folder / "worker.py", folder, Path(__file__).parent],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -80,12 +96,19 @@ def state(pair: Path, name: str) -> dict[str, Any]:
 
 def test_each_process_knows_its_place_and_the_first_one_goes_ahead(pair: Path) -> None:
     for rank, said in enumerate(told(pair)):
-        assert (said["count"], said["rank"], said["first"], said["device"], said["made"]) == (2, rank, rank == 0, "cpu", True)
+        assert (said["count"], said["rank"], said["first"], said["device"], said["made"]) == (
+            2,
+            rank,
+            rank == 0,
+            "cpu",
+            True,
+        )
 
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """As each process of `pair` has: the threads set the order of sums, and Adam's first steps turn a tiny gradient's rounding into whole steps."""
+    """As each process of `pair` has: the threads set the order of sums, and Adam's first steps turn
+    a tiny gradient's rounding into whole steps."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -93,7 +116,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_two_processes_do_the_steps_of_one_whose_batch_is_both_shares(pair: Path, tmp_path: Path) -> None:
+def test_two_processes_do_the_steps_of_one_whose_batch_is_both_shares(
+    pair: Path, tmp_path: Path
+) -> None:
     network, loss = tiny(0)
 
     def both(network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
@@ -108,9 +133,16 @@ def test_two_processes_do_the_steps_of_one_whose_batch_is_both_shares(pair: Path
     first, second = told(pair)
     assert first["whole"] == second["whole"] == pytest.approx([p.loss for p in alone], rel=1e-4)
     shared = state(pair, "whole")
-    for key, value in network.state_dict().items():  # the same sums in another order; six steps of Adam move a weight by up to 5e-3
+    for (
+        key,
+        value,
+    ) in (
+        network.state_dict().items()
+    ):  # the same sums in another order; six steps of Adam move a weight by up to 5e-3
         torch.testing.assert_close(shared["network"][key], value, rtol=0, atol=1e-4)
-        torch.testing.assert_close(shared["ema"][key], alone[-1].ema.weights[key], rtol=0, atol=1e-4)
+        torch.testing.assert_close(
+            shared["ema"][key], alone[-1].ema.weights[key], rtol=0, atol=1e-4
+        )
 
 
 def test_a_shared_training_that_is_killed_resumes_to_the_same_bits(pair: Path) -> None:
@@ -127,7 +159,12 @@ def test_without_a_launcher_one_process_is_alone(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with join("cpu") as processes:
         assert processes == ALONE
-        assert (processes.count, processes.rank, processes.first, processes.share(7)) == (1, 0, True, 7)
+        assert (processes.count, processes.rank, processes.first, processes.share(7)) == (
+            1,
+            0,
+            True,
+            7,
+        )
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "toaster"])
@@ -137,15 +174,28 @@ def test_a_device_that_cannot_be_used_is_told(device: str, monkeypatch: pytest.M
         pass
 
 
-def test_several_processes_without_accelerate_are_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_without_accelerate_are_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(MissingExtraError, match=r"accelerate.*pip install 'noisewalk\[train\]'"), join("cpu"):
+    with (
+        pytest.raises(MissingExtraError, match=r"accelerate.*pip install 'noisewalk\[train\]'"),
+        join("cpu"),
+    ):
         pass
 
 
-@pytest.mark.parametrize(("device", "says"), [("cuda:1", "one device each.*cpu or cuda, got 'cuda:1'"), ("cuda", "2 processes were started for 0 GPUs")])
-def test_several_processes_want_a_gpu_each(device: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        ("cuda:1", "one device each.*cpu or cuda, got 'cuda:1'"),
+        ("cuda", "2 processes were started for 0 GPUs"),
+    ],
+)
+def test_several_processes_want_a_gpu_each(
+    device: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("accelerate")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")

@@ -1,4 +1,5 @@
-"""Nearest training neighbours and latent inversion: against the definition, on maps whose answer is known, and on a tiny random network."""
+"""Nearest training neighbours and latent inversion: against the definition, on maps whose answer is
+known, and on a tiny random network."""
 
 import math
 from dataclasses import replace
@@ -28,7 +29,9 @@ def test_the_nearest_row_is_the_one_of_all_distances(part: int, batch_size: int)
 
 
 def test_a_copy_is_at_distance_zero_however_long_the_rows_are() -> None:
-    pool = normal(40, 3000) + 10.0  # a difference of large squares would leave rounding errors of about one
+    pool = (
+        normal(40, 3000) + 10.0
+    )  # a difference of large squares would leave rounding errors of about one
     x = pool[[3, 31]].clone()
     x[1, 0] += 0.01
     distance, index = nearest(x, pool.split(16))
@@ -37,7 +40,10 @@ def test_a_copy_is_at_distance_zero_however_long_the_rows_are() -> None:
     assert float(distance[1]) == pytest.approx(0.01, rel=1e-3)
 
 
-@pytest.mark.parametrize(("x", "pool"), [(normal(3, 4), [normal(5, 6)]), (normal(3, 4), []), (normal(3, 2, 2), [normal(5, 4)])])
+@pytest.mark.parametrize(
+    ("x", "pool"),
+    [(normal(3, 4), [normal(5, 6)]), (normal(3, 4), []), (normal(3, 2, 2), [normal(5, 4)])],
+)
 def test_a_pool_that_does_not_fit_is_told(x: Tensor, pool: list[Tensor]) -> None:
     with pytest.raises(ConfigError, match="nearest needs"):
         nearest(x, pool)
@@ -78,19 +84,29 @@ def test_the_likelihoods_fit_of_an_invertible_map_is_exact() -> None:
 def test_the_weight_shrinks_z_as_ridge_regression_does(weight: float) -> None:
     phi, images = Scaled(), 0.3 * normal(3, 1, 2, 2).clamp(-1, 1)
     found = invert(phi, images, num_steps=2000, lr=0.02, prior_weight=weight)
-    expected = phi.gain * (images - 0.1) / (phi.gain**2 + weight)  # where gain (gain z + shift - x) + w z = 0
+    expected = (
+        phi.gain * (images - 0.1) / (phi.gain**2 + weight)
+    )  # where gain (gain z + shift - x) + w z = 0
     torch.testing.assert_close(found.z, expected, atol=2e-3, rtol=0)
-    assert float(found.size.mean()) < float(invert(phi, images, num_steps=2000, lr=0.02).size.mean())
+    assert float(found.size.mean()) < float(
+        invert(phi, images, num_steps=2000, lr=0.02).size.mean()
+    )
 
 
 @pytest.fixture(scope="module")
 def student() -> NetworkDenoiser:
-    network = new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 1}, 0).eval().requires_grad_(False)
+    network = (
+        new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 1}, 0)
+        .eval()
+        .requires_grad_(False)
+    )
     return NetworkDenoiser(network, "consistency", (1, 8, 8))
 
 
 @pytest.mark.parametrize("midpoints", [(), (1.0,)], ids=["one step", "two steps"])
-def test_what_a_network_makes_is_found_again_better_than_what_it_cannot_make(student: NetworkDenoiser, midpoints: tuple[float, ...]) -> None:
+def test_what_a_network_makes_is_found_again_better_than_what_it_cannot_make(
+    student: NetworkDenoiser, midpoints: tuple[float, ...]
+) -> None:
     phi = Consistency(replace(student, sigma_max=2.0), midpoints)
     with torch.no_grad():
         own = phi(normal(3, 1, 8, 8))
@@ -107,7 +123,12 @@ def test_what_a_network_makes_is_found_again_better_than_what_it_cannot_make(stu
     assert calls.count(2) + calls.count(1) == len(calls)
     assert sum(calls) == 3 * 6  # the start, four steps, and the fit, three images each
     with torch.no_grad():
-        error = (((phi(found.z) + 1) / 2).clamp(0, 1) - ((own + 1) / 2).clamp(0, 1)).double().square().mean((1, 2, 3))
+        error = (
+            (((phi(found.z) + 1) / 2).clamp(0, 1) - ((own + 1) / 2).clamp(0, 1))
+            .double()
+            .square()
+            .mean((1, 2, 3))
+        )
     torch.testing.assert_close(found.psnr, -10 * torch.log10(error), atol=1e-3, rtol=0)
 
 
@@ -119,12 +140,20 @@ def test_the_start_is_one_noise_per_image_whatever_the_batch(student: NetworkDen
     assert not torch.equal(whole, invert(phi, images, 0, seed=1).z)
 
 
-@pytest.mark.parametrize("bad", [{"prior_weight": -0.1}, {"prior_weight": math.nan}, {"num_steps": -1}, {"lr": 0.0}], ids=str)
-def test_values_that_are_not_allowed_are_refused(student: NetworkDenoiser, bad: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "bad",
+    [{"prior_weight": -0.1}, {"prior_weight": math.nan}, {"num_steps": -1}, {"lr": 0.0}],
+    ids=str,
+)
+def test_values_that_are_not_allowed_are_refused(
+    student: NetworkDenoiser, bad: dict[str, float]
+) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         invert(Consistency(student), torch.zeros(1, 1, 8, 8), **{"num_steps": 1, **bad})
 
 
 def test_the_summary_is_the_means_and_their_errors() -> None:
     found = Inversion(torch.zeros(2, 1), torch.tensor([20.0, 24.0]), torch.tensor([0.9, 1.1]))
-    assert summarise_inversion(found) == pytest.approx({"psnr": 22.0, "psnr_se": 2.0, "z_squared_per_dim": 1.0, "z_squared_per_dim_se": 0.1})
+    assert summarise_inversion(found) == pytest.approx(
+        {"psnr": 22.0, "psnr_se": 2.0, "z_squared_per_dim": 1.0, "z_squared_per_dim_se": 0.1}
+    )

@@ -1,4 +1,5 @@
-"""What a training says: nothing is changed on the way, and a log gets the loss, the throughput and the time left."""
+"""What a training says: nothing is changed on the way, and a log gets the loss, the throughput and
+the time left."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def steps(clock: list[float], first: int, last: int, seconds: float, loss: float = 0.25) -> Iterator[TrainProgress]:
+def steps(
+    clock: list[float], first: int, last: int, seconds: float, loss: float = 0.25
+) -> Iterator[TrainProgress]:
     average = PowerEMA(nn.Linear(1, 1))
     for k in range(first, last + 1):
         clock[0] += seconds
@@ -48,7 +51,9 @@ def test_a_log_gets_a_line_a_minute_and_one_at_the_end(clock: list[float], capsy
 
 def test_a_resumed_training_counts_only_its_own_images(clock: list[float], capsys: Any) -> None:
     list(show(steps(clock, 900, 1000, 1.0), 10_000))
-    assert re.fullmatch(r"9,590 of 10,000 images  loss 0\.25  10 images/s  left 41 s", lines(capsys)[0])
+    assert re.fullmatch(
+        r"9,590 of 10,000 images  loss 0\.25  10 images/s  left 41 s", lines(capsys)[0]
+    )
 
 
 def test_the_loss_is_a_running_mean(clock: list[float], capsys: Any) -> None:

@@ -1,4 +1,5 @@
-"""Continuous-time distillation: the tangent is that of the closed form, a perfect student has none, and the gradient goes against it."""
+"""Continuous-time distillation: the tangent is that of the closed form, a perfect student has none,
+and the gradient goes against it."""
 
 import math
 
@@ -32,11 +33,25 @@ def images(count: int) -> Tensor:
 
 def test_the_perfect_student_has_no_tangent(play) -> None:
     student, teacher = play("consistency", ode_end), play("edm", teacher_of)
-    loss = TangentLoss(student, teacher, p_mean=0.0, p_std=1.0)(student.network, images(200), seeded(), 0.0)
+    loss = TangentLoss(student, teacher, p_mean=0.0, p_std=1.0)(
+        student.network, images(200), seeded(), 0.0
+    )
     assert loss.shape == (200,)
     assert float(loss.detach().max()) < 1e-3
-    worse = play("consistency", lambda x, s: MEAN + (x - MEAN) * torch.sqrt((VARIANCE + LOW**2) / (VARIANCE + s**1.9)))
-    assert float(TangentLoss(worse, teacher, p_mean=0.0, p_std=1.0)(worse.network, images(200), seeded(), 0.0).detach().median()) > 0.05
+    worse = play(
+        "consistency",
+        lambda x, s: MEAN + (x - MEAN) * torch.sqrt((VARIANCE + LOW**2) / (VARIANCE + s**1.9)),
+    )
+    assert (
+        float(
+            TangentLoss(worse, teacher, p_mean=0.0, p_std=1.0)(
+                worse.network, images(200), seeded(), 0.0
+            )
+            .detach()
+            .median()
+        )
+        > 0.05
+    )
 
 
 def test_the_loss_is_the_normalised_tangent_and_its_gradient_goes_against_it(play) -> None:
@@ -52,15 +67,23 @@ def test_the_loss_is_the_normalised_tangent_and_its_gradient_goes_against_it(pla
     direction = g / (size + FLOOR)
     torch.testing.assert_close(loss, direction.square().flatten(1).mean(1), rtol=1e-4, atol=1e-6)
     (gradient,) = torch.autograd.grad(loss.sum(), network.shift)
-    torch.testing.assert_close(gradient, (2 * direction).flatten(1).mean(1).div(c_out.flatten()).sum(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        gradient,
+        (2 * direction).flatten(1).mean(1).div(c_out.flatten()).sum(),
+        rtol=1e-3,
+        atol=1e-4,
+    )
 
 
 def test_a_step_of_training_lowers_the_tangent(play) -> None:
-    """The student ode_end + shift, whose tangent is that of the shift: its gradient leads back to 0."""
+    """The student ode_end + shift, whose tangent is that of the shift: its gradient leads back to
+    0."""
     student, teacher = play("consistency", lambda x, s: ode_end(x, s)), play("edm", teacher_of)
     for shift in (-0.3, 0.3):
         moved = play("consistency", lambda x, s, shift=shift: ode_end(x, s) + shift * s / (1 + s))
-        loss = TangentLoss(moved, teacher, p_mean=0.0, p_std=0.5)(moved.network, images(400), seeded(), 0.0).sum()
+        loss = TangentLoss(moved, teacher, p_mean=0.0, p_std=0.5)(
+            moved.network, images(400), seeded(), 0.0
+        ).sum()
         (gradient,) = torch.autograd.grad(loss, moved.network.shift)
         assert float(gradient) * shift > 0
     assert student.kind == "consistency"
@@ -69,7 +92,12 @@ def test_a_step_of_training_lowers_the_tangent(play) -> None:
 def test_levels_stay_inside_and_the_noise_is_the_generators(play) -> None:
     student, teacher = play("consistency", ode_end), play("edm", teacher_of)
     state = torch.get_rng_state()
-    first, second = (TangentLoss(student, teacher, p_mean=-6.0, p_std=4.0)(student.network, images(300), seeded(7), 0.0) for _ in range(2))
+    first, second = (
+        TangentLoss(student, teacher, p_mean=-6.0, p_std=4.0)(
+            student.network, images(300), seeded(7), 0.0
+        )
+        for _ in range(2)
+    )
     assert torch.equal(first, second)
     assert torch.equal(torch.get_rng_state(), state)
     sigma = torch.cat([call.sigma for call in student.network.calls])

@@ -1,7 +1,9 @@
-"""The methods that the paper compares with, over any denoiser: DPS, LGD, MPGD and the consistency model's zero-shot editing.
+"""The methods that the paper compares with, over any denoiser: DPS, LGD, MPGD and the consistency
+model's zero-shot editing.
 
-Names are loaded on first use, so that importing the package does not import torch. The methods' files start with an underscore: a file named
-like its function would hide the function once it is imported.
+Names are loaded on first use, so that importing the package does not import torch. The methods'
+files start with an underscore: a file named like its function would hide the function once it is
+imported.
 """
 
 from importlib import import_module

@@ -1,10 +1,12 @@
-r"""CMEdit: zero-shot editing with a consistency model, on the K + 1 levels $t_0 = \sigma_{max} > \dots > t_K = \sigma_{min}$ of Karras et al.
+r"""CMEdit: zero-shot editing with a consistency model, on the K + 1 levels
+$t_0 = \sigma_{max} > \dots > t_K = \sigma_{min}$ of Karras et al.
 
 $$\hat x_0 = \mathrm{clamp}(f(x, t_k), -1, 1), \qquad \hat x_0 \leftarrow \hat x_0 + A^+ (y - A(\hat x_0)), \qquad
 x = \hat x_0 + \sqrt{t_{k+1}^2 - \sigma_{min}^2}\; n$$
-from $x \sim N(0, \sigma_{max}^2 I)$. The update replaces the measured part. A mask: $\hat x_0$ takes y where observed. Average pooling by p: each p x p
-patch takes its mean from y, which is to replace coefficient 0 in the coordinates of an orthogonal matrix whose first column is constant. The noise of
-y stays in the sample.
+from $x \sim N(0, \sigma_{max}^2 I)$. The update replaces the measured part. A mask: $\hat x_0$
+takes y where observed. Average pooling by p: each p x p patch takes its mean from y, which is to
+replace coefficient 0 in the coordinates of an orthogonal matrix whose first column is constant. The
+noise of y stays in the sample.
 
 Reference: Song et al., Consistency Models, 2023, Algorithm 4.
 """
@@ -15,7 +17,13 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..maps.ode import karras_sigmas
 from ..noise import PROPOSAL
-from ..operators import AveragePool, BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting
+from ..operators import (
+    AveragePool,
+    BoxInpainting,
+    CloudInpainting,
+    MaskInpainting,
+    RandomInpainting,
+)
 from ..types import Denoiser, Likelihood, Operator
 from .ancestral import check_rule, estimate
 from .batch import Block, Progress, measured, whole_number
@@ -47,7 +55,8 @@ def cmedit(
         likelihood: not read: y is taken to be free of noise.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key: images taken in parts draw what they draw at once.
+        first_image: number of y's first image in the noise's key: images taken in parts draw what
+            they draw at once.
 
     Returns:
         (image, sample, *x), of which A is y.
@@ -55,9 +64,14 @@ def cmedit(
     Raises:
         ConfigError: another operator, a value out of range, or y does not fit the operator.
     """
-    if not isinstance(operator, AveragePool | BoxInpainting | CloudInpainting | MaskInpainting | RandomInpainting):
+    if not isinstance(
+        operator, AveragePool | BoxInpainting | CloudInpainting | MaskInpainting | RandomInpainting
+    ):
         name = getattr(operator, "__name__", type(operator).__name__)
-        raise ConfigError(f"cmedit is N/A for {name}: it replaces what is measured, which it can for masks (inpainting) and AveragePool alone")
+        raise ConfigError(
+            f"cmedit is N/A for {name}: it replaces what is measured, which it can for masks "
+            "(inpainting) and AveragePool alone"
+        )
     check_rule(rule)
     whole_number("num_steps", num_steps, 1)
     batch = measured(denoiser, operator, y, num_samples, seed, first_image, batch_size, progress)
@@ -67,7 +81,9 @@ def cmedit(
         x0 = replaced(estimate(denoiser, x, levels[k], "released"), operator, block)
         if k + 1 == num_steps:
             return x0
-        return x0 + (levels[k + 1] ** 2 - denoiser.sigma_min**2) ** 0.5 * block.noise.normal(batch.shape, PROPOSAL, x.dtype)
+        return x0 + (levels[k + 1] ** 2 - denoiser.sigma_min**2) ** 0.5 * block.noise.normal(
+            batch.shape, PROPOSAL, x.dtype
+        )
 
     return batch.walk(denoiser.sigma_max, step, num_steps)
 
@@ -85,5 +101,7 @@ def replaced(x0: Tensor, operator: Operator, block: Block) -> Tensor:
     """
     if isinstance(operator, AveragePool):
         missing = block.y - operator(x0)
-        return x0 + missing.repeat_interleave(operator.factor, -2).repeat_interleave(operator.factor, -1)
+        return x0 + missing.repeat_interleave(operator.factor, -2).repeat_interleave(
+            operator.factor, -1
+        )
     return block.y if block.observed is None else torch.where(block.observed, block.y, x0)

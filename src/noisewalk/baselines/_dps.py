@@ -1,11 +1,14 @@
-r"""Diffusion posterior sampling: the gradient of the measurement's loss in $x_i$, through the network, pushes every ancestral step.
+r"""Diffusion posterior sampling: the gradient of the measurement's loss in $x_i$, through the
+network, pushes every ancestral step.
 
 $$p_i = \zeta \sigma_i \nabla_{x_i} \lVert y - A(\hat x_0(x_i)) \rVert \quad \text{(released)}, \qquad
 p_i = \zeta \nabla_{x_i} L_y(\hat x_0(x_i)) \quad \text{(text)}$$
 
-The likelihood of $x_i$ is taken to be that of $\hat x_0$, so the samples are not the posterior's, however many steps there are.
+The likelihood of $x_i$ is taken to be that of $\hat x_0$, so the samples are not the posterior's,
+however many steps there are.
 
-Reference: Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, 2023, Algorithm 1.
+Reference: Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, 2023,
+Algorithm 1.
 """
 
 from torch import Tensor
@@ -29,7 +32,8 @@ def dps(
     progress: Progress | None = None,
     first_image: int = 0,
 ) -> Tensor:
-    """Restore by diffusion posterior sampling; num_steps network calls a sample, each differentiated.
+    """Restore by diffusion posterior sampling; num_steps network calls a sample, each
+    differentiated.
 
     Arguments:
         denoiser: f(x_t, sigma), a diffusion or a consistency model.
@@ -40,11 +44,12 @@ def dps(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 4 to 30 in the paper's tables, for "released"; rule "text" needs a
-            much smaller one, as its gradient is that of the likelihood.
+        zeta: guidance weight, 0 or more; 4 to 30 in the paper's tables, for "released"; rule "text"
+            needs a much smaller one, as its gradient is that of the likelihood.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key: images taken in parts draw what they draw at once.
+        first_image: number of y's first image in the noise's key: images taken in parts draw what
+            they draw at once.
 
     Returns:
         (image, sample, *x), never clamped.

@@ -4,9 +4,11 @@ $$\hat x_0^{(m)} = \hat x_0 + r_i \epsilon^{(m)}, \qquad r_i = \sigma_i / \sqrt{
 $$p_i = \zeta \sigma_i \nabla_{x_i} \sum_m \lVert y - A(\hat x_0^{(m)}) \rVert \quad \text{(released)}, \qquad
 p_i = -\zeta \nabla_{x_i} \log \frac{1}{M} \sum_m \exp(-L_y(\hat x_0^{(m)})) \quad \text{(text)}$$
 
-The released sum is not divided by M: zeta and M go together. At M = 1 and small $\sigma_i$ it is DPS.
+The released sum is not divided by M: zeta and M go together. At M = 1 and small $\sigma_i$ it is
+DPS.
 
-Reference: Song et al., Loss-Guided Diffusion Models for Plug-and-Play Controllable Generation, 2023.
+Reference: Song et al., Loss-Guided Diffusion Models for Plug-and-Play Controllable Generation,
+2023.
 """
 
 import math
@@ -35,7 +37,8 @@ def lgd(
     progress: Progress | None = None,
     first_image: int = 0,
 ) -> Tensor:
-    """Restore by loss-guided diffusion; num_steps network calls a sample, each differentiated, and num_mc of the operator for each.
+    """Restore by loss-guided diffusion; num_steps network calls a sample, each differentiated, and
+    num_mc of the operator for each.
 
     Arguments:
         denoiser: f(x_t, sigma), a diffusion or a consistency model.
@@ -46,12 +49,13 @@ def lgd(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 0.5 to 30 in the paper's tables, for "released"; rule "text" needs a
-            much smaller one, as its gradient is that of the likelihood.
+        zeta: guidance weight, 0 or more; 0.5 to 30 in the paper's tables, for "released"; rule
+            "text" needs a much smaller one, as its gradient is that of the likelihood.
         num_mc: M, copies of each estimate, 1 or more.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key: images taken in parts draw what they draw at once.
+        first_image: number of y's first image in the noise's key: images taken in parts draw what
+            they draw at once.
 
     Returns:
         (image, sample, *x), never clamped.
@@ -71,7 +75,11 @@ def lgd(
         def loss(x0: Tensor) -> Tensor:
             perturbed = x0.unsqueeze(1) + sigma / math.sqrt(1 + sigma**2) * epsilon
             losses = one(perturbed.flatten(0, 1), copies).unflatten(0, (-1, num_mc))
-            return losses.sum(1) if rule == "released" else math.log(num_mc) - torch.logsumexp(-losses, 1)
+            return (
+                losses.sum(1)
+                if rule == "released"
+                else math.log(num_mc) - torch.logsumexp(-losses, 1)
+            )
 
         x0, grad = through(denoiser, x, sigma, rule, loss)
         return x0, zeta * (sigma if rule == "released" else 1.0) * grad

@@ -1,9 +1,11 @@
-r"""Manifold-preserving guided diffusion, without its projection: the estimate itself takes a gradient step, so no gradient goes through the network.
+r"""Manifold-preserving guided diffusion, without its projection: the estimate itself takes a
+gradient step, so no gradient goes through the network.
 
 $$\hat x_0 \leftarrow \hat x_0 - 10 \zeta \nabla_{\hat x_0} \lVert y - A(\hat x_0) \rVert \quad \text{(released)}, \qquad
 \hat x_0 \leftarrow \hat x_0 - \zeta \nabla_{\hat x_0} L_y(\hat x_0) \quad \text{(text)}$$
-with $\hat x_0 = f(x_i, \sigma_i)$, clamped by "released" before the update and not after it; there is no push. The released step has one length at every noise
-level: what it overshoots in the last step is in the sample.
+with $\hat x_0 = f(x_i, \sigma_i)$, clamped by "released" before the update and not after it; there
+is no push. The released step has one length at every noise level: what it overshoots in the last
+step is in the sample.
 
 Reference: He et al., Manifold Preserving Guided Diffusion, 2024.
 """
@@ -30,7 +32,8 @@ def mpgd(
     progress: Progress | None = None,
     first_image: int = 0,
 ) -> Tensor:
-    """Restore by manifold-preserving guided diffusion; num_steps network calls a sample, none differentiated.
+    """Restore by manifold-preserving guided diffusion; num_steps network calls a sample, none
+    differentiated.
 
     Arguments:
         denoiser: f(x_t, sigma), a diffusion or a consistency model.
@@ -41,11 +44,13 @@ def mpgd(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 1 to 30 in the paper's tables, for "released" and 256 x 256 pixels; rule "text" needs a
-            much smaller one, as its gradient is that of the likelihood.
+        zeta: guidance weight, 0 or more; 1 to 30 in the paper's tables, for "released" and 256 x
+            256 pixels; rule "text" needs a much smaller one, as its gradient is that of the
+            likelihood.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key: images taken in parts draw what they draw at once.
+        first_image: number of y's first image in the noise's key: images taken in parts draw what
+            they draw at once.
 
     Returns:
         (image, sample, *x), never clamped.

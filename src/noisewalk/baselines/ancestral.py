@@ -1,20 +1,27 @@
-r"""The ancestral Euler loop that the guided methods share, and the two rules by which they are guided.
+r"""The ancestral Euler loop that the guided methods share, and the two rules by which they are
+guided.
 
-On the noise levels $\sigma_0 > \dots > \sigma_{N-1}$ of Karras et al. and a final $\sigma_N = 0$, with $x_0 \sim N(0, \sigma_0^2 I)$,
+On the noise levels $\sigma_0 > \dots > \sigma_{N-1}$ of Karras et al. and a final $\sigma_N = 0$,
+with $x_0 \sim N(0, \sigma_0^2 I)$,
 $$x_{i+1} = \hat x_0 + \frac{\sigma_{i+1}^2}{\sigma_i^2} (x_i - \hat x_0) + \sigma_{i+1} \sqrt{1 - \sigma_{i+1}^2 / \sigma_i^2}\; n_i - p_i,$$
-an Euler step down to $\sigma_{i+1}^2 / \sigma_i$ and noise up to $\sigma_{i+1}$. A method chooses the estimate $\hat x_0$ and the push $p_i$.
+an Euler step down to $\sigma_{i+1}^2 / \sigma_i$ and noise up to $\sigma_{i+1}$. A method chooses
+the estimate $\hat x_0$ and the push $p_i$.
 
-The paper's Appendix B.2 and its released code do not agree; the weights of its Tables A.1 and A.2 belong to the code.
+The paper's Appendix B.2 and its released code do not agree; the weights of its Tables A.1 and A.2
+belong to the code.
 
-- rule "released": $\hat x_0 = \mathrm{clamp}(f(x_i, \sigma_i), -1, 1)$, differentiated through the clamp too; the loss is the norm of
-  $y - A(\hat x_0)$, not squared: least squares, whatever the noise is. The push carries a factor $\sigma_i$.
-- rule "text": $\hat x_0 = f(x_i, \sigma_i)$, never clamped; the loss is the likelihood's $L_y(\hat x_0)$. (The paper prints the gradient of p(y | x) with the
-  sign of a step away from y; -log p is meant.)
+- rule "released": $\hat x_0 = \mathrm{clamp}(f(x_i, \sigma_i), -1, 1)$, differentiated through the
+  clamp too; the loss is the norm of $y - A(\hat x_0)$, not squared: least squares, whatever the
+  noise is. The push carries a factor $\sigma_i$.
+- rule "text": $\hat x_0 = f(x_i, \sigma_i)$, never clamped; the loss is the likelihood's
+  $L_y(\hat x_0)$. (The paper prints the gradient of p(y | x) with the sign of a step away from y;
+  -log p is meant.)
 
 Every norm and every likelihood is over one row, observed entries alone.
 
-References: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, equation 5;
-Purohit et al., Posterior sampling via Langevin dynamics based on generative priors, 2024, Appendix B.2.
+References: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022,
+equation 5; Purohit et al., Posterior sampling via Langevin dynamics based on generative priors,
+2024, Appendix B.2.
 """
 
 from collections.abc import Callable
@@ -61,7 +68,9 @@ def ancestral(denoiser: Denoiser, batch: Batch, num_steps: int, guide: Guide) ->
         ratio = (sigmas[i + 1] / sigmas[i]) ** 2
         down = x0 + ratio * (x - x0)
         if sigmas[i + 1] > 0:
-            down = down + sigmas[i + 1] * (1 - ratio) ** 0.5 * block.noise.normal(batch.shape, PROPOSAL, x.dtype)
+            down = down + sigmas[i + 1] * (1 - ratio) ** 0.5 * block.noise.normal(
+                batch.shape, PROPOSAL, x.dtype
+            )
         return down - push
 
     return batch.walk(sigmas[0], step, num_steps)
@@ -80,7 +89,8 @@ def unguided(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Samples of the prior: what every guided method does at zeta = 0, bit by bit; num_steps network calls a sample.
+    """Samples of the prior: what every guided method does at zeta = 0, bit by bit; num_steps
+    network calls a sample.
 
     Arguments:
         denoiser: f(x_t, sigma), a diffusion or a consistency model.
@@ -104,8 +114,15 @@ def unguided(
     check_rule(rule)
     whole_number("num_images", num_images, 1)
     nothing = torch.zeros(num_images, 0, device=device, dtype=dtype)
-    batch = Batch(nothing, None, tuple(denoiser.shape), num_samples, seed, first_image, batch_size, progress)
-    return ancestral(denoiser, batch, num_steps, lambda x, sigma, block: (estimate(denoiser, x, sigma, rule), 0.0))
+    batch = Batch(
+        nothing, None, tuple(denoiser.shape), num_samples, seed, first_image, batch_size, progress
+    )
+    return ancestral(
+        denoiser,
+        batch,
+        num_steps,
+        lambda x, sigma, block: (estimate(denoiser, x, sigma, rule), 0.0),
+    )
 
 
 def estimate(denoiser: Denoiser, x: Tensor, sigma: float, rule: str) -> Tensor:
@@ -124,7 +141,9 @@ def estimate(denoiser: Denoiser, x: Tensor, sigma: float, rule: str) -> Tensor:
     return x0.clamp(-1, 1) if rule == "released" else x0
 
 
-def through(denoiser: Denoiser, x: Tensor, sigma: float, rule: str, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def through(
+    denoiser: Denoiser, x: Tensor, sigma: float, rule: str, loss: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
     """The estimate of x_0, and the gradient of its loss in x_t through the network.
 
     Arguments:
@@ -142,7 +161,10 @@ def through(denoiser: Denoiser, x: Tensor, sigma: float, rule: str, loss: Callab
         x0 = estimate(denoiser, leaf, sigma, rule)
         value = loss(x0).sum()
         if not value.requires_grad:
-            raise ConfigError("no gradient comes back through the operator: write it in torch operations, without detach() or numpy")
+            raise ConfigError(
+                "no gradient comes back through the operator: write it in torch operations, "
+                "without detach() or numpy"
+            )
         return x0.detach(), torch.autograd.grad(value, leaf)[0]
 
 
@@ -171,11 +193,17 @@ def loss_of(rule: str, operator: Operator, likelihood: Likelihood | None) -> Los
     if rule == "released":
         return norm
     if likelihood is None:
-        raise ConfigError("rule='text' differentiates the likelihood: give likelihood=, such as nw.likelihoods.Gaussian(sigma_y), or use rule='released'")
+        raise ConfigError(
+            "rule='text' differentiates the likelihood: give likelihood=, such as "
+            "nw.likelihoods.Gaussian(sigma_y), or use rule='released'"
+        )
     return lambda x0, block: likelihood.nll(operator(x0), block.y, block.observed)
 
 
 def check_rule(rule: str) -> None:
     """ConfigError unless the rule is a known one."""
     if rule not in RULES:
-        raise ConfigError(f"unknown rule {rule!r}: choose 'released' (the paper's code, to which its zeta belong) or 'text' (its Appendix B.2)")
+        raise ConfigError(
+            f"unknown rule {rule!r}: choose 'released' (the paper's code, to which its zeta "
+            "belong) or 'text' (its Appendix B.2)"
+        )

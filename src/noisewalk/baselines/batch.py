@@ -1,4 +1,5 @@
-"""N images x samples as one batch of rows, image-major, taken in blocks: what a row draws is keyed by (seed, image, sample, step)."""
+"""N images x samples as one batch of rows, image-major, taken in blocks: what a row draws is keyed
+by (seed, image, sample, step)."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -68,7 +69,9 @@ class Batch:
         if self.batch_size is not None:
             whole_number("batch_size", self.batch_size, 1)
 
-    def walk(self, scale: float, step: Callable[[Tensor, int, Block], Tensor], num_steps: int) -> Tensor:
+    def walk(
+        self, scale: float, step: Callable[[Tensor, int, Block], Tensor], num_steps: int
+    ) -> Tensor:
         """Start every row at scale times unit noise and take the steps.
 
         Arguments:
@@ -80,7 +83,12 @@ class Batch:
             (N, num_samples, *shape).
         """
         with torch.no_grad():
-            x = torch.cat([scale * block.noise.normal(self.shape, INIT, self.y.dtype) for _, block in self._blocks(0)])
+            x = torch.cat(
+                [
+                    scale * block.noise.normal(self.shape, INIT, self.y.dtype)
+                    for _, block in self._blocks(0)
+                ]
+            )
             for i in range(num_steps):
                 for part, block in self._blocks(i):
                     x[part] = step(x[part], i, block)
@@ -94,7 +102,14 @@ class Batch:
         for start in range(0, total, self.batch_size or total):
             part = slice(start, start + (self.batch_size or total))
             image = noise.image[part]
-            yield part, Block(self.y[image], self.observed, Noise(self.seed, image + self.first_image, noise.chain[part], step))
+            yield (
+                part,
+                Block(
+                    self.y[image],
+                    self.observed,
+                    Noise(self.seed, image + self.first_image, noise.chain[part], step),
+                ),
+            )
 
 
 def measured(
@@ -123,25 +138,36 @@ def measured(
         The batch.
 
     Raises:
-        ConfigError: the denoiser is none, y does not fit the operator, or an observed entry is not finite.
+        ConfigError: the denoiser is none, y does not fit the operator, or an observed entry is not
+            finite.
     """
     if not hasattr(denoiser, "sigma_min"):
-        raise ConfigError(f"denoiser must be such as prior.denoiser, f(x_t, sigma), got {type(denoiser).__name__}")
+        raise ConfigError(
+            f"denoiser must be such as prior.denoiser, f(x_t, sigma), got {type(denoiser).__name__}"
+        )
     if not isinstance(y, Tensor) or not y.is_floating_point() or y.ndim == 0 or len(y) == 0:
         found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise ConfigError(f"y must be a floating-point tensor (images, *y) with one image or more, got {found}")
+        raise ConfigError(
+            f"y must be a floating-point tensor (images, *y) with one image or more, got {found}"
+        )
     shape = tuple(denoiser.shape)
     with torch.no_grad():
         expected = tuple(operator(y.new_zeros(1, *shape)).shape[1:])
     if tuple(y.shape[1:]) != expected:
-        raise ConfigError(f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {expected}: y must be (images, {', '.join(map(str, expected))})")
+        raise ConfigError(
+            f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {expected}: y must "
+            f"be (images, {', '.join(map(str, expected))})"
+        )
     observed = observed_of(operator, shape)
     if observed is not None:
         observed = observed.to(y.device)
         y = torch.where(observed, y, y.new_zeros(()))
     bad = int((~torch.isfinite(y)).sum())
     if bad:
-        raise ConfigError(f"y has {bad} observed entries that are not finite: hide them by the operator's mask, such as nw.operators.MaskInpainting(mask)")
+        raise ConfigError(
+            f"y has {bad} observed entries that are not finite: hide them by the operator's "
+            "mask, such as nw.operators.MaskInpainting(mask)"
+        )
     return Batch(y, observed, shape, num_samples, seed, first_image, batch_size, progress)
 
 

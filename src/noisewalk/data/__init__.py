@@ -1,4 +1,5 @@
-"""Images that ship with the package, which no prior was trained on: 100 of Fashion-MNIST's test set (MIT), 100 crops of Landsat 8 scenes (public domain)."""
+"""Images that ship with the package, which no prior was trained on: 100 of Fashion-MNIST's test set
+(MIT), 100 crops of Landsat 8 scenes (public domain)."""
 
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import numpy as np
 from ..errors import ConfigError
 
 GREY, COLOUR = "fashion_mnist_test.npz", "landsat_test.npz"
-FILES = {"fashion32": GREY, "fashion32-ct": GREY, "fashion32-edm": GREY, "satellite64": COLOUR, "satellite64-edm": COLOUR}
+FILES = {
+    "fashion32": GREY,
+    "fashion32-ct": GREY,
+    "fashion32-edm": GREY,
+    "satellite64": COLOUR,
+    "satellite64-edm": COLOUR,
+}
 """By the prior that they fit."""
 
 
@@ -19,8 +26,9 @@ def held_out_images(count: int = 100, prior: str = "fashion32") -> np.ndarray:
         prior: a key of `FILES`.
 
     Returns:
-        (count, H, W, C) uint8. For fashion32 and its kin 32 x 32 x 1, the 28 x 28 originals padded with black. For satellite64 64 x 64 x 3, of which 0 to
-        255 are top-of-atmosphere reflectances 0 to 0.2; some of these crops overlap (`examples/satellite_data.py`).
+        (count, H, W, C) uint8. For fashion32 and its kin 32 x 32 x 1, the 28 x 28 originals padded
+        with black. For satellite64 64 x 64 x 3, of which 0 to 255 are top-of-atmosphere
+        reflectances 0 to 0.2; some of these crops overlap (`examples/satellite_data.py`).
 
     Raises:
         ConfigError: there are no images for that prior.

@@ -1,21 +1,28 @@
-r"""Have the chains mixed? R-hat, effective sample sizes, Monte Carlo error and jump, for every pixel at once.
+r"""Have the chains mixed? R-hat, effective sample sizes, Monte Carlo error and jump, for every
+pixel at once.
 
-Draws $x_{ct}$ of one scalar, chains $c = 1..C$, draws $t = 1..T$; every statistic but the jump first splits each chain into halves
-(the middle draw of an odd chain is left out), which gives $M = 2 C$ chains of length $n = \lfloor T / 2 \rfloor$.
-Rank normalisation replaces a draw of average rank $r$ among the $S = M n$ by $z = \Phi^{-1}((r - 3/8) / (S + 1/4))$, folding
-by $|x - \mathrm{median}|$. With $W$ the mean within-chain variance and $B / n$ the variance of the chain means,
+Draws $x_{ct}$ of one scalar, chains $c = 1..C$, draws $t = 1..T$; every statistic but the jump
+first splits each chain into halves (the middle draw of an odd chain is left out), which gives
+$M = 2 C$ chains of length $n = \lfloor T / 2 \rfloor$. Rank normalisation replaces a draw of
+average rank $r$ among the $S = M n$ by $z = \Phi^{-1}((r - 3/8) / (S + 1/4))$, folding by
+$|x - \mathrm{median}|$. With $W$ the mean within-chain variance and $B / n$ the variance of the
+chain means,
 $$\hat R = \sqrt{\frac{n - 1}{n} + \frac{B}{n W}}, \qquad \mathrm{ESS} = \frac{M n}{\max(\hat\tau, 1 / \log_{10} M n)},
 \qquad \hat\tau = -1 + 2 \sum_k \hat P_k + \hat\rho_{2K},$$
-where $\hat\rho_t = 1 - (W - \bar\gamma_t) / (\frac{n - 1}{n} W + \frac{B}{n})$ from the mean autocovariance $\bar\gamma_t$, and
-$\hat P_k = \hat\rho_{2k} + \hat\rho_{2k+1}$, $k < K$, is Geyer's initial monotone sequence: cut at its first non-positive pair $K$, then
-made non-increasing. R-hat is the larger of the ranked and the folded one; bulk ESS uses $z$, tail ESS the indicators of the 5 % and
-95 % quantiles (the smaller), the Monte Carlo error of the mean is sd / sqrt(ESS of the draws as they are).
+where $\hat\rho_t = 1 - (W - \bar\gamma_t) / (\frac{n - 1}{n} W + \frac{B}{n})$ from the mean
+autocovariance $\bar\gamma_t$, and $\hat P_k = \hat\rho_{2k} + \hat\rho_{2k+1}$, $k < K$, is Geyer's
+initial monotone sequence: cut at its first non-positive pair $K$, then made non-increasing. R-hat
+is the larger of the ranked and the folded one; bulk ESS uses $z$, tail ESS the indicators of the 5
+% and 95 % quantiles (the smaller), the Monte Carlo error of the mean is sd / sqrt(ESS of the draws
+as they are).
 
-All are equal to arviz-stats' on float64 draws, its corner cases included: fewer than 4 draws or any NaN give NaN; R-hat needs two chains,
-is NaN where all draws are equal and infinite where each chain is stuck at a value of its own; the ESS of equal draws is their number.
+All are equal to arviz-stats' on float64 draws, its corner cases included: fewer than 4 draws or any
+NaN give NaN; R-hat needs two chains, is NaN where all draws are equal and infinite where each chain
+is stuck at a value of its own; the ESS of equal draws is their number.
 
-References: Vehtari, Gelman, Simpson, Carpenter and Buerkner, Rank-Normalization, Folding, and Localization: An Improved R-hat for
-Assessing Convergence of MCMC, 2021; Geyer, Practical Markov Chain Monte Carlo, 1992.
+References: Vehtari, Gelman, Simpson, Carpenter and Buerkner, Rank-Normalization, Folding, and
+Localization: An Improved R-hat for Assessing Convergence of MCMC, 2021; Geyer, Practical Markov
+Chain Monte Carlo, 1992.
 """
 
 import math
@@ -84,13 +91,14 @@ def mcse_mean(draws: Tensor | np.ndarray) -> Tensor:
 def jump(draws: Tensor | np.ndarray, variance: Tensor | None = None) -> Tensor:
     r"""Mean squared distance of consecutive draws over twice the variance.
 
-    $\overline{(x_{c,t+1} - x_{ct})^2} / (2 v)$: 1 for independent draws, 0 for stuck chains, $1 - \rho_1$ for stationary ones with
-    first autocorrelation $\rho_1$. Divided by the network calls per draw it compares kernels.
+    $\overline{(x_{c,t+1} - x_{ct})^2} / (2 v)$: 1 for independent draws, 0 for stuck chains,
+    $1 - \rho_1$ for stationary ones with first autocorrelation $\rho_1$. Divided by the network
+    calls per draw it compares kernels.
 
     Arguments:
         draws: (chain, draw, ...).
-        variance: v, broadcastable to (...), such as a long reference run's; None: pooled over all chains and draws, so that a stuck chain cannot
-            shrink it while another one is elsewhere.
+        variance: v, broadcastable to (...), such as a long reference run's; None: pooled over all
+            chains and draws, so that a stuck chain cannot shrink it while another one is elsewhere.
 
     Returns:
         (...) float64; NaN for fewer than 4 draws, or where nothing varies.
@@ -100,7 +108,8 @@ def jump(draws: Tensor | np.ndarray, variance: Tensor | None = None) -> Tensor:
 
 
 def varying(draws: Tensor | np.ndarray, tol: float = 1e-3) -> Tensor:
-    """Which pixels vary: standard deviation over all chains and draws above `tol` times the largest pixel's.
+    """Which pixels vary: standard deviation over all chains and draws above `tol` times the largest
+    pixel's.
 
     Arguments:
         draws: (chain, draw, ...).
@@ -114,9 +123,11 @@ def varying(draws: Tensor | np.ndarray, tol: float = 1e-3) -> Tensor:
 
 
 def projections(draws: Tensor | np.ndarray, num: int = 64, seed: int = 0) -> Tensor:
-    r"""Random directions through the image: $\langle u_k, x \rangle$ with $u_k$ uniform on the unit sphere.
+    r"""Random directions through the image: $\langle u_k, x \rangle$ with $u_k$ uniform on the unit
+    sphere.
 
-    A repeated draw (a rejected move) has exactly its predecessor's projections, whatever the order of summation.
+    A repeated draw (a rejected move) has exactly its predecessor's projections, whatever the order
+    of summation.
 
     Arguments:
         draws: (chain, draw, *x).
@@ -133,11 +144,15 @@ def projections(draws: Tensor | np.ndarray, num: int = 64, seed: int = 0) -> Ten
     per_group = max(1, _BLOCK // size)
     for start in range(0, num, per_group):
         directions = torch.arange(start, min(start + per_group, num), device=x.device)
-        u = Noise(seed, torch.zeros_like(directions), directions).normal((size,), PROBE, torch.float64)
+        u = Noise(seed, torch.zeros_like(directions), directions).normal(
+            (size,), PROBE, torch.float64
+        )
         u /= u.norm(dim=1, keepdim=True)
         for row in range(0, len(flat), per_group):
             rows = slice(row, row + per_group)
-            out[rows, start : start + per_group] = (flat[rows].to(torch.float64) - origin) @ u.T + u @ origin
+            out[rows, start : start + per_group] = (
+                flat[rows].to(torch.float64) - origin
+            ) @ u.T + u @ origin
     changed = torch.ones(chains, length, dtype=torch.bool, device=x.device)
     for t in range(1, length):
         changed[:, t] = (x[:, t] != x[:, t - 1]).any(-1)
@@ -148,14 +163,15 @@ def projections(draws: Tensor | np.ndarray, num: int = 64, seed: int = 0) -> Ten
 def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
     """R-hat, bulk and tail ESS and jump of one image's chains, worst and median.
 
-    R-hat and both ESS are taken over the pixels that vary (`varying`) and 64 random projections (`projections`) together, the jump over the projections.
+    R-hat and both ESS are taken over the pixels that vary (`varying`) and 64 random projections
+    (`projections`) together, the jump over the projections.
 
     Arguments:
         draws: (chain, draw, *x).
 
     Returns:
-        `r_hat_max`, `r_hat_median`, `ess_bulk_min`, `ess_bulk_median`, `ess_tail_min`, `jump` (median); all NaN for fewer than 4
-        draws or where no pixel varies.
+        `r_hat_max`, `r_hat_median`, `ess_bulk_min`, `ess_bulk_median`, `ess_tail_min`, `jump`
+        (median); all NaN for fewer than 4 draws or where no pixel varies.
     """
     names = ("r_hat_max", "r_hat_median", "ess_bulk_min", "ess_bulk_median", "ess_tail_min", "jump")
     mask = varying(draws)
@@ -165,21 +181,40 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
     both = torch.cat([_map(_r_hat_and_ess, draws)[:, mask], _map(_r_hat_and_ess, probes)], -1)
     if len(probes) < 2:
         both[0] = math.nan
-    both[1:] = torch.where(both[0].isinf(), math.nan, both[1:])  # chains stuck each at a place of its own are worth nothing
+    both[1:] = torch.where(
+        both[0].isinf(), math.nan, both[1:]
+    )  # chains stuck each at a place of its own are worth nothing
     ratio, ess, tail = both
-    values = (ratio.max(), _median(ratio.sort().values), ess.min(), _median(ess.sort().values), tail.min(), _median(jump(probes).sort().values))
+    values = (
+        ratio.max(),
+        _median(ratio.sort().values),
+        ess.min(),
+        _median(ess.sort().values),
+        tail.min(),
+        _median(jump(probes).sort().values),
+    )
     return dict(zip(names, map(float, values), strict=True))
 
 
 def _tensor(draws: Tensor | np.ndarray) -> Tensor:
-    x = draws.detach() if isinstance(draws, Tensor) else torch.from_numpy(np.require(draws, requirements=["C", "W"]))
+    x = (
+        draws.detach()
+        if isinstance(draws, Tensor)
+        else torch.from_numpy(np.require(draws, requirements=["C", "W"]))
+    )
     if x.ndim < 2 or x.is_complex() or 0 in (x.shape[0], *x.shape[2:]):
-        raise ConfigError(f"draws must be a real array (chain, draw, ...) of some pixels, got {x.dtype} of shape {tuple(x.shape)}: put the chain axis first")
+        raise ConfigError(
+            f"draws must be a real array (chain, draw, ...) of some pixels, got {x.dtype} of "
+            f"shape {tuple(x.shape)}: put the chain axis first"
+        )
     return x
 
 
-def _map(function: Callable[[Tensor], Tensor], draws: Tensor | np.ndarray, min_chains: int = 1) -> Tensor:
-    """Apply (P, chain, draw) float64 -> (..., P) block by block; NaN for too few draws or chains and for pixels with a NaN."""
+def _map(
+    function: Callable[[Tensor], Tensor], draws: Tensor | np.ndarray, min_chains: int = 1
+) -> Tensor:
+    """Apply (P, chain, draw) float64 -> (..., P) block by block; NaN for too few draws or chains
+    and for pixels with a NaN."""
     x = _tensor(draws)
     chains, length, *trailing = x.shape
     enough = chains >= min_chains and length >= MIN_DRAWS
@@ -236,7 +271,9 @@ def _r_hat_of(halves: Tensor) -> tuple[Tensor, Tensor]:
     z, median = _normal_scores(halves)
     bulk = _ratio(z)
     folded = _ratio(_normal_scores((halves - median[:, None, None]).abs())[0])
-    return torch.where(folded > bulk, folded, bulk), z  # folded is NaN where the draws take two values, each half of the time
+    return torch.where(
+        folded > bulk, folded, bulk
+    ), z  # folded is NaN where the draws take two values, each half of the time
 
 
 def _r_hat_and_ess(x: Tensor) -> Tensor:
@@ -265,7 +302,9 @@ def _ess(x: Tensor) -> Tensor:
     extra = torch.where((even > 0) | (pairs.gather(1, cut) >= 0), even, 0.0)[:, 0]
     tau = (-1.0 + 2.0 * monotone + extra).clamp(min=1.0 / math.log10(chains * n))
     ess = torch.where(rho[:, 1].isnan(), math.nan, chains * n / tau)
-    return torch.where(x.flatten(1).amax(-1) - x.flatten(1).amin(-1) < 1e-15, float(chains * n), ess)
+    return torch.where(
+        x.flatten(1).amax(-1) - x.flatten(1).amin(-1) < 1e-15, float(chains * n), ess
+    )
 
 
 def _ess_tail(x: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""A grid's blocks, shared out among processes: on a CPU several networks of one thread are faster than one of several threads on small images."""
+"""A grid's blocks, shared out among processes: on a CPU several networks of one thread are faster
+than one of several threads on small images."""
 
 import multiprocessing
 import os
@@ -21,8 +22,8 @@ WORTH = 20_000
 MOST = 8
 """Processes that are started unasked: each holds the networks once more."""
 ALONE = 3
-"""How much longer a network call of the exact kernel takes for each row (fashion32, one thread): its batch is one image's chains, where the others' is a
-block's images."""
+"""How much longer a network call of the exact kernel takes for each row (fashion32, one thread):
+its batch is one image's chains, where the others' is a block's images."""
 
 _shared: list[Bench] = []
 
@@ -35,9 +36,14 @@ def usual_jobs(bench: Bench, blocks: list[Block]) -> int:
         blocks: those to compute.
 
     Returns:
-        As many as torch has threads, eight and the blocks at most; one on a GPU, for large images, and for little work.
+        As many as torch has threads, eight and the blocks at most; one on a GPU, for large images,
+        and for little work.
     """
-    if bench.images.device.type != "cpu" or bench.block == 1 or sum(block_nfe(bench, *block) for block in blocks) < WORTH:
+    if (
+        bench.images.device.type != "cpu"
+        or bench.block == 1
+        or sum(block_nfe(bench, *block) for block in blocks) < WORTH
+    ):
         return 1
     return min(torch.get_num_threads(), MOST, len(blocks))
 
@@ -87,11 +93,16 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
     if jobs == 1:
         yield from fill(bench, blocks)
         return
-    longest_first = sorted(((block_nfe(bench, *block), block) for block in blocks), key=lambda pair: -length(*pair))
+    longest_first = sorted(
+        ((block_nfe(bench, *block), block) for block in blocks), key=lambda pair: -length(*pair)
+    )
     total, done = sum(cost for cost, _ in longest_first), 0
     before = set(multiprocessing.active_children())
     with threads_of_each(jobs):
-        given = (pickle.dumps(bench), torch.get_num_threads())  # as bytes: torch would share every weight through a file of its own
+        given = (
+            pickle.dumps(bench),
+            torch.get_num_threads(),
+        )  # as bytes: torch would share every weight through a file of its own
     finished = False
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, given)
     try:
@@ -105,7 +116,10 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
             yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
         finished = True
     except BrokenProcessPool as error:
-        text = f"one of {jobs} processes ended, perhaps for want of memory ({error}): the same command goes on, and --jobs 1 needs the least"
+        text = (
+            f"one of {jobs} processes ended, perhaps for want of memory ({error}): the same "
+            "command goes on, and --jobs 1 needs the least"
+        )
         raise NoisewalkError(text) from error
     finally:
         pool.shutdown(wait=finished, cancel_futures=True)

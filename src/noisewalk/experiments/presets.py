@@ -1,14 +1,18 @@
 r"""The paper's settings as literals, cell by cell, and the tasks they belong to.
 
-Tables A.1 (LSUN-Bedroom, 256 x 256) and A.2 (ImageNet, 64 x 64) give $\zeta$, N and LGD's M for the guided methods, and K, the learning rate,
-$\beta_1, \beta_2$, N and $\tau$ for ours; Appendix B.3 gives $\sigma_y$, Appendix D three larger $\tau$ for sheets of samples. Each preset names its
-source. "assumed" marks what the paper does not say: Table A.3 is printed without values, the two-step midpoint is "halfway" (the card's is used: it
-names its own source), CMEdit's schedule is that of Song et al., and no reference set of the FID is named.
+Tables A.1 (LSUN-Bedroom, 256 x 256) and A.2 (ImageNet, 64 x 64) give $\zeta$, N and LGD's M for the
+guided methods, and K, the learning rate, $\beta_1, \beta_2$, N and $\tau$ for ours; Appendix B.3
+gives $\sigma_y$, Appendix D three larger $\tau$ for sheets of samples. Each preset names its
+source. "assumed" marks what the paper does not say: Table A.3 is printed without values, the
+two-step midpoint is "halfway" (the card's is used: it names its own source), CMEdit's schedule is
+that of Song et al., and no reference set of the FID is named.
 
-`SMALL` is for the priors of this package: what `benchmarks/tune_baselines.py` chose for the guided methods; so is `SMALL_LR`, the learning
-rate of ours, the rest of whose settings is Table A.2's where that has the task.
+`SMALL` is for the priors of this package: what `benchmarks/tune_baselines.py` chose for the guided
+methods; so is `SMALL_LR`, the learning rate of ours, the rest of whose settings is Table A.2's
+where that has the task.
 
-Reference: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors, 2024, Tables A.1 to A.3, Appendices B and D.
+Reference: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors,
+2024, Tables A.1 to A.3, Appendices B and D.
 """
 
 from collections.abc import Mapping
@@ -70,8 +74,22 @@ Table: TypeAlias = Mapping[str, Mapping[str, Preset | None]]
 
 A2 = "Table A.2"
 TABLE_A1: Table = {
-    "dps-dm": {"sr": Guided(25), "blur": Guided(7), "inpaint": Guided(25), "nonlinear": Guided(15), "phase": Guided(10), "hdr": Guided(5)},
-    "mpgd-dm": {"sr": Guided(25), "blur": Guided(15), "inpaint": Guided(25), "nonlinear": Guided(7), "phase": Guided(1), "hdr": Guided(5)},
+    "dps-dm": {
+        "sr": Guided(25),
+        "blur": Guided(7),
+        "inpaint": Guided(25),
+        "nonlinear": Guided(15),
+        "phase": Guided(10),
+        "hdr": Guided(5),
+    },
+    "mpgd-dm": {
+        "sr": Guided(25),
+        "blur": Guided(15),
+        "inpaint": Guided(25),
+        "nonlinear": Guided(7),
+        "phase": Guided(1),
+        "hdr": Guided(5),
+    },
     "lgd-dm": {
         "sr": Guided(25, 100, 1),
         "blur": Guided(25, 100, 10),
@@ -80,8 +98,22 @@ TABLE_A1: Table = {
         "phase": Guided(1, 100, 10),
         "hdr": Guided(30, 100, 10),
     },
-    "dps-cm": {"sr": Guided(25), "blur": Guided(7), "inpaint": Guided(25), "nonlinear": Guided(8), "phase": Guided(9), "hdr": Guided(4)},
-    "mpgd-cm": {"sr": None, "blur": None, "inpaint": None, "nonlinear": Guided(15), "phase": Guided(3), "hdr": Guided(30)},
+    "dps-cm": {
+        "sr": Guided(25),
+        "blur": Guided(7),
+        "inpaint": Guided(25),
+        "nonlinear": Guided(8),
+        "phase": Guided(9),
+        "hdr": Guided(4),
+    },
+    "mpgd-cm": {
+        "sr": None,
+        "blur": None,
+        "inpaint": None,
+        "nonlinear": Guided(15),
+        "phase": Guided(3),
+        "hdr": Guided(30),
+    },
     "lgd-cm": {
         "sr": Guided(25, 100, 1),
         "blur": Guided(7, 100, 1),
@@ -110,12 +142,36 @@ TABLE_A1: Table = {
 """LSUN-Bedroom, 256 x 256, by method and task; None where the paper prints N/A."""
 
 TABLE_A2: Table = {
-    "dps-dm": {"sr": Guided(20, source=A2), "blur": Guided(15, source=A2), "inpaint": Guided(30, source=A2)},
-    "lgd-dm": {"sr": Guided(3, 100, 10, A2), "blur": Guided(1, 100, 10, A2), "inpaint": Guided(5, 100, 10, A2)},
-    "dps-cm": {"sr": Guided(30, source=A2), "blur": Guided(30, source=A2), "inpaint": Guided(25, source=A2)},
-    "lgd-cm": {"sr": Guided(3, 100, 10, A2), "blur": Guided(7, 100, 10, A2), "inpaint": Guided(6, 100, 10, A2)},
-    "ours1": {"sr": Walk(800, 1e-2, 5e-4, source=A2), "blur": Walk(800, 1e-2, 3e-5, source=A2), "inpaint": Walk(800, 1e-2, 1e-4, source=A2)},
-    "ours2": {"sr": Walk(500, 5e-2, 1e-4, source=A2), "blur": Walk(500, 5e-2, 3e-5, source=A2), "inpaint": Walk(500, 5e-2, 1e-4, source=A2)},
+    "dps-dm": {
+        "sr": Guided(20, source=A2),
+        "blur": Guided(15, source=A2),
+        "inpaint": Guided(30, source=A2),
+    },
+    "lgd-dm": {
+        "sr": Guided(3, 100, 10, A2),
+        "blur": Guided(1, 100, 10, A2),
+        "inpaint": Guided(5, 100, 10, A2),
+    },
+    "dps-cm": {
+        "sr": Guided(30, source=A2),
+        "blur": Guided(30, source=A2),
+        "inpaint": Guided(25, source=A2),
+    },
+    "lgd-cm": {
+        "sr": Guided(3, 100, 10, A2),
+        "blur": Guided(7, 100, 10, A2),
+        "inpaint": Guided(6, 100, 10, A2),
+    },
+    "ours1": {
+        "sr": Walk(800, 1e-2, 5e-4, source=A2),
+        "blur": Walk(800, 1e-2, 3e-5, source=A2),
+        "inpaint": Walk(800, 1e-2, 1e-4, source=A2),
+    },
+    "ours2": {
+        "sr": Walk(500, 5e-2, 1e-4, source=A2),
+        "blur": Walk(500, 5e-2, 3e-5, source=A2),
+        "inpaint": Walk(500, 5e-2, 1e-4, source=A2),
+    },
 }
 """ImageNet, 64 x 64: linear tasks, without MPGD."""
 
@@ -125,28 +181,85 @@ APPENDIX_D = {"inpaint": 4e-4, "sr": 9e-4, "blur": 5e-5}
 CMEDIT = Guided(None, 4, source="assumed: the schedule of Song et al. 2023")
 
 SMALL_STEPS, SMALL_MC = 40, 10
-"""N and M of the guided methods for the priors of this package: 0.4 of the paper's steps, for every method, so that a grid of eight images takes
-minutes on two cores."""
+"""N and M of the guided methods for the priors of this package: 0.4 of the paper's steps, for every
+method, so that a grid of eight images takes minutes on two cores."""
 SMALL_ADAM = {"ours1": 320, "ours2": 200}
 """K of ours for the priors of this package: 0.4 of the steps of Table A.2."""
 SMALL_LR: Mapping[str, Mapping[str, float]] = {
-    "ours1": {"sr": 3e-2, "blur": 3e-2, "inpaint": 3e-2, "nonlinear": 1e-1, "phase": 3e-2, "hdr": 3e-2},
-    "ours2": {"sr": 3e-2, "blur": 3e-2, "inpaint": 3e-2, "nonlinear": 1e-1, "phase": 3e-2, "hdr": 3e-2},
+    "ours1": {
+        "sr": 3e-2,
+        "blur": 3e-2,
+        "inpaint": 3e-2,
+        "nonlinear": 1e-1,
+        "phase": 3e-2,
+        "hdr": 3e-2,
+    },
+    "ours2": {
+        "sr": 3e-2,
+        "blur": 3e-2,
+        "inpaint": 3e-2,
+        "nonlinear": 1e-1,
+        "phase": 3e-2,
+        "hdr": 3e-2,
+    },
 }
 """Its learning rate, by method and task, chosen as zeta is."""
 TUNED_FOR = "fashion32"
 SMALL_SOURCE = "tuned by benchmarks/tune_baselines.py"
 SMALL: Mapping[str, Mapping[str, float]] = {
-    "dps-dm": {"sr": 30.0, "blur": 10.0, "inpaint": 30.0, "nonlinear": 10.0, "phase": 30.0, "hdr": 3.0},
+    "dps-dm": {
+        "sr": 30.0,
+        "blur": 10.0,
+        "inpaint": 30.0,
+        "nonlinear": 10.0,
+        "phase": 30.0,
+        "hdr": 3.0,
+    },
     "mpgd-dm": {"sr": 3.0, "blur": 1.0, "inpaint": 1.0, "nonlinear": 1.0, "phase": 1.0, "hdr": 1.0},
-    "lgd-dm": {"sr": 3.0, "blur": 3.0, "inpaint": 10.0, "nonlinear": 3.0, "phase": 10.0, "hdr": 1.0},
-    "dps-cm": {"sr": 30.0, "blur": 10.0, "inpaint": 30.0, "nonlinear": 10.0, "phase": 30.0, "hdr": 10.0},
-    "mpgd-cm": {"sr": 3.0, "blur": 1.0, "inpaint": 1.0, "nonlinear": 1.0, "phase": 1.0, "hdr": 10.0},
+    "lgd-dm": {
+        "sr": 3.0,
+        "blur": 3.0,
+        "inpaint": 10.0,
+        "nonlinear": 3.0,
+        "phase": 10.0,
+        "hdr": 1.0,
+    },
+    "dps-cm": {
+        "sr": 30.0,
+        "blur": 10.0,
+        "inpaint": 30.0,
+        "nonlinear": 10.0,
+        "phase": 30.0,
+        "hdr": 10.0,
+    },
+    "mpgd-cm": {
+        "sr": 3.0,
+        "blur": 1.0,
+        "inpaint": 1.0,
+        "nonlinear": 1.0,
+        "phase": 1.0,
+        "hdr": 10.0,
+    },
     "lgd-cm": {"sr": 3.0, "blur": 1.0, "inpaint": 3.0, "nonlinear": 3.0, "phase": 3.0, "hdr": 3.0},
-    "ours1": {"sr": 5e-4, "blur": 3e-5, "inpaint": 1e-4, "nonlinear": 1e-4, "phase": 1e-5, "hdr": 1e-4},
-    "ours2": {"sr": 1e-4, "blur": 3e-5, "inpaint": 1e-4, "nonlinear": 1e-4, "phase": 1e-5, "hdr": 1e-4},
+    "ours1": {
+        "sr": 5e-4,
+        "blur": 3e-5,
+        "inpaint": 1e-4,
+        "nonlinear": 1e-4,
+        "phase": 1e-5,
+        "hdr": 1e-4,
+    },
+    "ours2": {
+        "sr": 1e-4,
+        "blur": 3e-5,
+        "inpaint": 1e-4,
+        "nonlinear": 1e-4,
+        "phase": 1e-5,
+        "hdr": 1e-4,
+    },
 }
-"""zeta of the guided methods and tau of ours, by method and task; tau is Table A.2's where it has the task."""
+"""zeta of the guided methods and tau of ours, by method and task; tau is Table A.2's where it has
+the task."""
 
 
 @dataclass(frozen=True)
@@ -192,12 +305,35 @@ class Method:
 
 
 def _methods() -> dict[str, Method]:
-    out = [Method(f"{f}-{b}", f"{f.upper()}-{b.upper()}", f, b, preset=f"{f}-{b}") for b in ("dm", "cm") for f in ("dps", "mpgd", "lgd")]
+    out = [
+        Method(f"{f}-{b}", f"{f.upper()}-{b.upper()}", f, b, preset=f"{f}-{b}")
+        for b in ("dm", "cm")
+        for f in ("dps", "mpgd", "lgd")
+    ]
     out.append(Method("cmedit", "CMEdit", "cmedit", preset="cmedit"))
     for n in (1, 2):
         for scheme in ("em", "ei"):
-            out.append(Method(f"ours{n}-{scheme}", f"Ours-{scheme.upper()} ({n}-step)", "walk", "cm", n, scheme, f"ours{n}"))
-        out.append(Method(f"ours{n}-exact", f"Ours, exact kernel ({n}-step)", "exact", "cm", n, preset=f"ours{n}"))
+            out.append(
+                Method(
+                    f"ours{n}-{scheme}",
+                    f"Ours-{scheme.upper()} ({n}-step)",
+                    "walk",
+                    "cm",
+                    n,
+                    scheme,
+                    f"ours{n}",
+                )
+            )
+        out.append(
+            Method(
+                f"ours{n}-exact",
+                f"Ours, exact kernel ({n}-step)",
+                "exact",
+                "cm",
+                n,
+                preset=f"ours{n}",
+            )
+        )
     out.append(Method("diverse", "Ours-EM (1-step), larger step", "walk", preset="diverse"))
     return {m.name: m for m in out}
 
@@ -217,15 +353,19 @@ def dataset_of(prior: str) -> str:
     return next((name for name in ("bedroom256", "imagenet64") if name in prior), "small")
 
 
-def preset(dataset: str, method: str, task: str, num_samples: int = NUM_SAMPLES, tuned: bool = True) -> Preset | None:
+def preset(
+    dataset: str, method: str, task: str, num_samples: int = NUM_SAMPLES, tuned: bool = True
+) -> Preset | None:
     """A method's settings for a task.
 
     Arguments:
         dataset: as `dataset_of` says.
         method: "dps-dm", ..., "cmedit", "ours1", "ours2", or "diverse" (Appendix D).
         task: key of `SIGMA_Y`.
-        num_samples: draws of ours; another number than the paper's 10 is assumed, Table A.3 having no values.
-        tuned: whether the prior is the one that the settings of "small" were tuned for, `TUNED_FOR`.
+        num_samples: draws of ours; another number than the paper's 10 is assumed, Table A.3 having
+            no values.
+        tuned: whether the prior is the one that the settings of "small" were tuned for,
+            `TUNED_FOR`.
 
     Returns:
         The preset; None where the paper has none.
@@ -233,8 +373,15 @@ def preset(dataset: str, method: str, task: str, num_samples: int = NUM_SAMPLES,
     Raises:
         ConfigError: an unknown dataset, method or task.
     """
-    if dataset not in ("bedroom256", "imagenet64", "small") or method not in (*SMALL, "cmedit", "diverse") or task not in SIGMA_Y:
-        raise ConfigError(f"no preset of {method!r} for {task!r} on {dataset!r}: see noisewalk.experiments.presets")
+    if (
+        dataset not in ("bedroom256", "imagenet64", "small")
+        or method not in (*SMALL, "cmedit", "diverse")
+        or task not in SIGMA_Y
+    ):
+        raise ConfigError(
+            f"no preset of {method!r} for {task!r} on {dataset!r}: see "
+            "noisewalk.experiments.presets"
+        )
     if method == "cmedit":
         return CMEDIT if task == "inpaint" or (task == "sr" and dataset == "small") else None
     found = _diverse(dataset, task) if method == "diverse" else _table(dataset, method, task)
@@ -262,10 +409,16 @@ def _diverse(dataset: str, task: str) -> Preset | None:
     base = _table(dataset, "ours1", task)
     if task not in APPENDIX_D or not isinstance(base, Walk):
         return base
-    return replace(base, step_size=APPENDIX_D[task], source="Appendix D" if dataset == "imagenet64" else "assumed: Appendix D's step size")
+    return replace(
+        base,
+        step_size=APPENDIX_D[task],
+        source="Appendix D" if dataset == "imagenet64" else "assumed: Appendix D's step size",
+    )
 
 
-def tasks_for(shape: tuple[int, ...], seed: int = 0, neural_blur: Path | None = None) -> dict[str, Task]:
+def tasks_for(
+    shape: tuple[int, ...], seed: int = 0, neural_blur: Path | None = None
+) -> dict[str, Task]:
     """The six tasks at an image size.
 
     Arguments:
@@ -280,18 +433,37 @@ def tasks_for(shape: tuple[int, ...], seed: int = 0, neural_blur: Path | None = 
     large = side >= LARGE
     factor, keep = (8, 0.1) if large else (4, 0.2)
     kernel = 61 if side >= 61 else side - 1 + side % 2
-    fits = "" if kernel == 61 else f"a kernel of {kernel} x {kernel} where the paper's has 61 x 61; its standard deviation is the paper's"
+    fits = (
+        ""
+        if kernel == 61
+        else (
+            f"a kernel of {kernel} x {kernel} where the paper's has 61 x 61; its standard "
+            "deviation is the paper's"
+        )
+    )
     if neural_blur is not None and tuple(shape) == (3, LARGE, LARGE):
         blurred, why = f"neuralblur:weights={neural_blur},seed={seed}", ""
     else:
         blurred = f"motion:length={max(3, round(0.28 * side))},seed={seed}"
-        why = "camera motion blur added up in light, where the paper has a network that needs weights and 256 x 256 pixels"
+        why = (
+            "camera motion blur added up in light, where the paper has a network that needs "
+            "weights and 256 x 256 pixels"
+        )
     made = (
         ("sr", f"{factor}x Super-resolution", f"avgpool:factor={factor}", ""),
         ("blur", "Gaussian Deblur", f"blur:kernel_size={kernel},std=3", fits),
         ("inpaint", f"{keep:.0%} Inpainting", f"inpaint:keep={keep},seed={seed}", ""),
         ("nonlinear", "Nonlinear Deblur", blurred, why),
-        ("phase", "Phase Retrieval", "phase:oversample=1", "samples turned by 180 degrees where that is nearer to the truth: the measurement cannot tell"),
+        (
+            "phase",
+            "Phase Retrieval",
+            "phase:oversample=1",
+            "samples turned by 180 degrees where that is nearer to the truth: the measurement "
+            "cannot tell",
+        ),
         ("hdr", "HDR Reconstruction", "hdr:factor=2", ""),
     )
-    return {name: Task(name, title, operator, SIGMA_Y[name], note) for name, title, operator, note in made}
+    return {
+        name: Task(name, title, operator, SIGMA_Y[name], note)
+        for name, title, operator, note in made
+    }

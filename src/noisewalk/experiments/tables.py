@@ -1,10 +1,13 @@
-"""The paper's tables over a grid: which rows and columns, what they will cost, and the result as Markdown, LaTeX and JSON.
+"""The paper's tables over a grid: which rows and columns, what they will cost, and the result as
+Markdown, LaTeX and JSON.
 
-Every number is a mean over images with its standard error, R-hat and seconds their median; images without finite samples are left out, and counted in
-the row's label. FD has no error: it is over all samples of all images, and given for rows of all images alone, as it depends on their number. KID
-compares one sample of each image at a time, which are independent; it is the mean over the samples, and so is its error. The paper's FID column is FD
-here, with its extractor named; its reference, which the paper does not name, is the pool of images given without those that are restored. Where less
-than half of it is left there is no reference, and neither distance.
+Every number is a mean over images with its standard error, R-hat and seconds their median; images
+without finite samples are left out, and counted in the row's label. FD has no error: it is over all
+samples of all images, and given for rows of all images alone, as it depends on their number. KID
+compares one sample of each image at a time, which are independent; it is the mean over the samples,
+and so is its error. The paper's FID column is FD here, with its extractor named; its reference,
+which the paper does not name, is the pool of images given without those that are restored. Where
+less than half of it is left there is no reference, and neither distance.
 """
 
 import time
@@ -24,7 +27,12 @@ from .scores import r_hat_of_independent
 
 GUIDED = ("dps-dm", "mpgd-dm", "lgd-dm", "dps-cm", "mpgd-cm", "lgd-cm")
 OURS = ("ours1-em", "ours2-em", "ours1-exact", "ours2-exact")
-FIDELITY = {"psnr": ("PSNR", 1, 2), "ssim": ("SSIM", 1, 3), "lpips": ("LPIPS", -1, 3), "fd": ("FD", -1, 1)}
+FIDELITY = {
+    "psnr": ("PSNR", 1, 2),
+    "ssim": ("SSIM", 1, 3),
+    "lpips": ("LPIPS", -1, 3),
+    "fd": ("FD", -1, 1),
+}
 """Columns as the paper has them: head, 1 where higher is better or -1, digits."""
 DIVERSITY = {"diversity_score": ("DS", 1, 2), "similarity": ("CS", -1, 3)}
 BESIDE = {
@@ -37,9 +45,14 @@ BESIDE = {
     "coverage": ("coverage", 0, 3),
     "coverage_varied": ("coverage where images vary", 0, 3),
 }
-BESIDE_DIVERSITY = {"pairwise_lpips": ("pairwise LPIPS", 1, 3), "pixel_std": ("pixel std", 1, 3), "vendi": ("Vendi", 1, 2)}
+BESIDE_DIVERSITY = {
+    "pairwise_lpips": ("pairwise LPIPS", 1, 3),
+    "pixel_std": ("pixel std", 1, 3),
+    "vendi": ("Vendi", 1, 2),
+}
 MEDIANS = ("r_hat", "seconds")
-"""Columns that one image can carry away: of a chain that stands still, or of a time in which the machine did something else."""
+"""Columns that one image can carry away: of a chain that stands still, or of a time in which the
+machine did something else."""
 RESAMPLES = 1000
 """Of a median's standard error."""
 MAX_REFERENCE = 1000
@@ -69,15 +82,32 @@ class Layout:
 
 
 TABLES = {
-    "table1": Layout("Linear image restoration", LINEAR, (*GUIDED, "cmedit", *OURS), FIDELITY, BESIDE),
+    "table1": Layout(
+        "Linear image restoration", LINEAR, (*GUIDED, "cmedit", *OURS), FIDELITY, BESIDE
+    ),
     "table2": Layout("Nonlinear image restoration", NONLINEAR, (*GUIDED, *OURS), FIDELITY, BESIDE),
-    "table3": Layout("Diversity of samples", (*LINEAR, *NONLINEAR), ("dps-dm", "lgd-dm", *OURS), DIVERSITY, {**BESIDE_DIVERSITY, **BESIDE}, 25, True),
-    "tableA4": Layout("Euler-Maruyama and the exponential integrator", ("nonlinear",), ("ours1-em", "ours2-em", "ours1-ei", "ours2-ei"), FIDELITY, BESIDE),
+    "table3": Layout(
+        "Diversity of samples",
+        (*LINEAR, *NONLINEAR),
+        ("dps-dm", "lgd-dm", *OURS),
+        DIVERSITY,
+        {**BESIDE_DIVERSITY, **BESIDE},
+        25,
+        True,
+    ),
+    "tableA4": Layout(
+        "Euler-Maruyama and the exponential integrator",
+        ("nonlinear",),
+        ("ours1-em", "ours2-em", "ours1-ei", "ours2-ei"),
+        FIDELITY,
+        BESIDE,
+    ),
 }
 
 
 def estimate(bench: Bench, grid: Grid, blocks: Sequence[Block], jobs: int = 1) -> str:
-    """What the missing cells will cost on this machine, by a timed network call with and without a gradient.
+    """What the missing cells will cost on this machine, by a timed network call with and without a
+    gradient.
 
     Arguments:
         bench: the grid's.
@@ -89,7 +119,9 @@ def estimate(bench: Bench, grid: Grid, blocks: Sequence[Block], jobs: int = 1) -
         One line.
     """
     wanted = sum(len(images) for _, _, images in grid.blocks(bench))
-    missing = sum(read_cell(bench, task, method, i) is None for task, method, images in blocks for i in images)
+    missing = sum(
+        read_cell(bench, task, method, i) is None for task, method, images in blocks for i in images
+    )
     if not missing:
         return f"all {wanted} cells are stored"
     rows = min(bench.block, grid.num_images)
@@ -101,7 +133,10 @@ def estimate(bench: Bench, grid: Grid, blocks: Sequence[Block], jobs: int = 1) -
     seconds = (sum(nfe[k] * calls[k] for k in nfe) + scored) / jobs
     line = f"{missing} cells to compute, {wanted - missing} stored; NFE about {sum(nfe.values()):,}"
     shared = f" in {jobs} processes" if jobs > 1 else ""
-    return f"{line}; about {duration(seconds)}{shared} ({1e3 * calls[False]:.1f} ms a network call, {1e3 * calls[True]:.1f} ms with its gradient, measured)"
+    return (
+        f"{line}; about {duration(seconds)}{shared} ({1e3 * calls[False]:.1f} ms a network call, "
+        f"{1e3 * calls[True]:.1f} ms with its gradient, measured)"
+    )
 
 
 def seconds_a_call(bench: Bench, rows: int, gradient: bool) -> float:
@@ -133,7 +168,9 @@ def seconds_a_call(bench: Bench, rows: int, gradient: bool) -> float:
 
 def _seconds_a_feature(bench: Bench) -> float:
     x, seconds = bench.images[:1].expand(4, *bench.images.shape[1:]), 0.0
-    for name in dict.fromkeys(name for name in (bench.extractor, *bench.extractors.values()) if name is not None):
+    for name in dict.fromkeys(
+        name for name in (bench.extractor, *bench.extractors.values()) if name is not None
+    ):
         features(x, name)  # loads it
         started = time.perf_counter()
         features(x, name)
@@ -150,7 +187,13 @@ def duration(seconds: float) -> str:
     Returns:
         Such as "12 min".
     """
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
@@ -162,16 +205,23 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
         layout: the table.
 
     Returns:
-        JSON-ready: settings, per task and method the mean and standard error of every column and each image's numbers.
+        JSON-ready: settings, per task and method the mean and standard error of every column and
+        each image's numbers.
     """
-    pool = None if bench.extractor is None else features(bench.images[:MAX_REFERENCE], bench.extractor)
+    pool = (
+        None if bench.extractor is None else features(bench.images[:MAX_REFERENCE], bench.extractor)
+    )
     reference = None if pool is None or 2 * grid.num_images > len(pool) else pool[grid.num_images :]
     rows: dict[str, dict[str, Any]] = {}
     for task in grid.tasks:
         rows[task] = {}
         for name in grid.methods:
             why = bench.missing(METHODS[name], task)
-            rows[task][name] = {"missing": why} if why else _row(bench, grid, task, name, {**layout.columns, **layout.beside}, reference)
+            rows[task][name] = (
+                {"missing": why}
+                if why
+                else _row(bench, grid, task, name, {**layout.columns, **layout.beside}, reference)
+            )
     n = bench.num_samples
     return {
         "title": layout.title,
@@ -200,7 +250,9 @@ def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str], reference: Tensor | None) -> dict[str, Any]:
+def _row(
+    bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str], reference: Tensor | None
+) -> dict[str, Any]:
     count = grid.images_of(name)
     read = [read_cell(bench, bench.tasks[task], METHODS[name], i) for i in range(count)]
     cells: list[dict[str, Any]] = [cell for cell in read if cell is not None]
@@ -210,17 +262,29 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
     shared = {key: value for key, value in cells[0]["settings"].items() if key != "image"}
     for cell in cells:  # what is the same in all of them is said once
         cell["truth"] = cell.pop("settings")["image"]
-    out: dict[str, Any] = {"num_images": count, "preset": shared["preset"], "settings": shared, "images": cells}
+    out: dict[str, Any] = {
+        "num_images": count,
+        "preset": shared["preset"],
+        "settings": shared,
+        "images": cells,
+    }
     out["failed"] = sum(bool(cell["failed"]) or not cell["finite"] for cell in cells)
     for key in columns:
         if key not in ("fd", "kid"):
-            values = torch.tensor([float(cell[key]) for cell in cells if cell[key] is not None], dtype=torch.float64)
+            values = torch.tensor(
+                [float(cell[key]) for cell in cells if cell[key] is not None], dtype=torch.float64
+            )
             if not len(values):
                 out[key] = [None, None]
             else:
-                out[key] = [_number(v) for v in (_median_and_se(values) if key in MEDIANS else mean_and_se(values))]
+                out[key] = [
+                    _number(v)
+                    for v in (_median_and_se(values) if key in MEDIANS else mean_and_se(values))
+                ]
     out["seconds"][1] = None  # images of a block share their time
-    out |= _distances([path_of(bench, task, name, i).with_suffix(".npz") for i in range(count)], reference)
+    out |= _distances(
+        [path_of(bench, task, name, i).with_suffix(".npz") for i in range(count)], reference
+    )
     if count < grid.num_images:
         out["fd"] = [None, None]
     return out
@@ -228,8 +292,12 @@ def _row(bench: Bench, grid: Grid, task: str, name: str, columns: Iterable[str],
 
 def _median_and_se(values: Tensor) -> tuple[float, float]:
     """The median over images, and its standard error by the bootstrap."""
-    again = torch.randint(len(values), (RESAMPLES, len(values)), generator=torch.Generator().manual_seed(0))
-    return float(values.quantile(0.5)), float(values[again].quantile(0.5, dim=1).std()) if len(values) > 1 else float("nan")
+    again = torch.randint(
+        len(values), (RESAMPLES, len(values)), generator=torch.Generator().manual_seed(0)
+    )
+    return float(values.quantile(0.5)), float(values[again].quantile(0.5, dim=1).std()) if len(
+        values
+    ) > 1 else float("nan")
 
 
 def _distances(paths: list[Path], reference: Tensor | None) -> dict[str, Any]:
@@ -241,12 +309,18 @@ def _distances(paths: list[Path], reference: Tensor | None) -> dict[str, Any]:
         return {"fd": [None, None], "kid": [None, None]}
     held, x = reference.cpu(), torch.stack(found)
     blocks = min(10, len(x) // 2, len(held) // 2)
-    values = 1000.0 * torch.tensor([kid(x[:, k], held, num_subsets=blocks) for k in range(x.shape[1])], dtype=torch.float64).mean(0)
+    values = 1000.0 * torch.tensor(
+        [kid(x[:, k], held, num_subsets=blocks) for k in range(x.shape[1])], dtype=torch.float64
+    ).mean(0)
     return {"fd": [frechet(x.flatten(0, 1), held), None], "kid": values.tolist()}
 
 
 def _floor(reference: Tensor | None) -> float | None:
-    return None if reference is None or len(reference) < 4 else frechet(reference[::2], reference[1::2])
+    return (
+        None
+        if reference is None or len(reference) < 4
+        else frechet(reference[::2], reference[1::2])
+    )
 
 
 def _number(value: float) -> float | None:

@@ -1,7 +1,9 @@
-"""Likelihoods p(y | A(x)): negative log density, Gauss-Newton weight and simulation in one object, so that they cannot disagree.
+"""Likelihoods p(y | A(x)): negative log density, Gauss-Newton weight and simulation in one object,
+so that they cannot disagree.
 
-Sums run over the observed entries of one row, in float64, every constant included; what stands at an unobserved entry, NaN too, changes
-neither a value nor a gradient. With one `noise` and one A(x), `sample` draws the same y whatever else is in the batch.
+Sums run over the observed entries of one row, in float64, every constant included; what stands at
+an unobserved entry, NaN too, changes neither a value nor a gradient. With one `noise` and one A(x),
+`sample` draws the same y whatever else is in the batch.
 
 Names are loaded on first use, so that importing the package does not import torch.
 """

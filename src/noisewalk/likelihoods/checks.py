@@ -1,4 +1,5 @@
-"""What the likelihoods share: which entries count, the checks of shapes and numbers, sums over one row."""
+"""What the likelihoods share: which entries count, the checks of shapes and numbers, sums over one
+row."""
 
 import math
 from numbers import Real
@@ -19,7 +20,8 @@ def positive(owner: str, name: str, value: Any, hint: str = "") -> float:
 
 
 def mask_of(observed: Tensor | None, like: Tensor) -> Tensor:
-    """Bool of the shape of `like`; ConfigError unless `observed` is a bool tensor that broadcasts to it."""
+    """Bool of the shape of `like`; ConfigError unless `observed` is a bool tensor that broadcasts
+    to it."""
     if observed is None:
         return torch.ones((), dtype=torch.bool, device=like.device).expand(like.shape)
     if observed.dtype != torch.bool:
@@ -27,15 +29,27 @@ def mask_of(observed: Tensor | None, like: Tensor) -> Tensor:
     try:
         return observed.to(like.device).expand(like.shape)
     except RuntimeError as error:
-        raise ConfigError(f"observed of shape {tuple(observed.shape)} does not broadcast to y's {tuple(like.shape)}") from error
+        raise ConfigError(
+            f"observed of shape {tuple(observed.shape)} does not broadcast to y's "
+            f"{tuple(like.shape)}"
+        ) from error
 
 
-def float64_pair(mean: Tensor, y: Tensor, observed: Tensor | None, fill: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
-    """A(x) and y in float64, both `fill` where unobserved, and the mask; ConfigError unless their shapes are the same."""
+def float64_pair(
+    mean: Tensor, y: Tensor, observed: Tensor | None, fill: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A(x) and y in float64, both `fill` where unobserved, and the mask; ConfigError unless their
+    shapes are the same."""
     if mean.shape != y.shape:
-        raise ConfigError(f"A(x) and y must have the same shape, got {tuple(mean.shape)} and {tuple(y.shape)}")
+        raise ConfigError(
+            f"A(x) and y must have the same shape, got {tuple(mean.shape)} and {tuple(y.shape)}"
+        )
     mask = mask_of(observed, mean)
-    return torch.where(mask, mean.to(torch.float64), fill), torch.where(mask, y.to(mean.device, torch.float64), fill), mask
+    return (
+        torch.where(mask, mean.to(torch.float64), fill),
+        torch.where(mask, y.to(mean.device, torch.float64), fill),
+        mask,
+    )
 
 
 def difference(mean: Tensor, y: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -55,12 +69,14 @@ def count_of(mask: Tensor) -> Tensor:
 
 
 def mean_square(residual: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the observed entries of a residual that is 0 elsewhere; NaN where a row observes nothing."""
+    """Mean over the observed entries of a residual that is 0 elsewhere; NaN where a row observes
+    nothing."""
     return row_sum(residual**2) / count_of(mask)
 
 
 def spread(variance: float, mean: Tensor, observed: Tensor | None) -> Tensor:
-    """Standard deviation of a mean over the observed entries of terms of this variance, (B,) float64."""
+    """Standard deviation of a mean over the observed entries of terms of this variance, (B,)
+    float64."""
     return (variance / count_of(mask_of(observed, mean))).sqrt()
 
 
@@ -78,7 +94,9 @@ def uniforms(mean: Tensor, noise: Noise, count: int = 1) -> Tensor:
 def check_rows(mean: Tensor, noise: Noise) -> None:
     """ConfigError unless the noise has a row for every row of A(x)."""
     if len(noise.image) != len(mean):
-        raise ConfigError(f"noise must have one row per row of A(x), got {len(noise.image)} and {len(mean)}")
+        raise ConfigError(
+            f"noise must have one row per row of A(x), got {len(noise.image)} and {len(mean)}"
+        )
 
 
 def hide(y: Tensor, mean: Tensor, observed: Tensor | None) -> Tensor:

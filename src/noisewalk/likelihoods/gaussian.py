@@ -21,8 +21,9 @@ class Gaussian:
     $$-\log p(y | x) = \sum_{i \in O} \frac{(y_i - A(x)_i)^2}{2 \sigma_i^2} + \log \sigma_i + \frac{1}{2} \log 2 \pi$$
 
     Arguments:
-        sigma_y: standard deviation on the scale of y (that of pixels in [-1, 1] where y is an image), positive; a number, or a tensor or array that
-            broadcasts to one y: one value for each entry where the noise differs.
+        sigma_y: standard deviation on the scale of y (that of pixels in [-1, 1] where y is an
+            image), positive; a number, or a tensor or array that broadcasts to one y: one value for
+            each entry where the noise differs.
 
     Raises:
         ConfigError: if a value is not positive and finite.
@@ -31,15 +32,24 @@ class Gaussian:
     sigma_y: float | Tensor  # an array becomes a tensor
 
     def __post_init__(self) -> None:
-        value = torch.from_numpy(self.sigma_y) if isinstance(self.sigma_y, np.ndarray) else self.sigma_y
+        value = (
+            torch.from_numpy(self.sigma_y) if isinstance(self.sigma_y, np.ndarray) else self.sigma_y
+        )
         if not isinstance(value, Tensor):
-            object.__setattr__(self, "sigma_y", positive("Gaussian", "sigma_y", value, " or a tensor"))
+            object.__setattr__(
+                self, "sigma_y", positive("Gaussian", "sigma_y", value, " or a tensor")
+            )
             return
         if value.is_complex() or value.dtype == torch.bool or value.numel() == 0:
-            raise ConfigError(f"sigma_y must hold real numbers, got {value.dtype} of shape {tuple(value.shape)}")
+            raise ConfigError(
+                f"sigma_y must hold real numbers, got {value.dtype} of shape {tuple(value.shape)}"
+            )
         wrong = int((~(torch.isfinite(value) & (value > 0))).sum())
         if wrong:
-            raise ConfigError(f"sigma_y must be positive and finite, but {wrong} of {value.numel()} entries are not")
+            raise ConfigError(
+                f"sigma_y must be positive and finite, but {wrong} of {value.numel()} entries "
+                "are not"
+            )
         object.__setattr__(self, "sigma_y", value.detach().clone())
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
@@ -54,7 +64,9 @@ class Gaussian:
             (B,) float64.
         """
         residual, mask = self._whitened(mean, y, observed)
-        constant = torch.where(mask, torch.log(self._sigma(mean)) + 0.5 * math.log(2 * math.pi), 0.0)
+        constant = torch.where(
+            mask, torch.log(self._sigma(mean)) + 0.5 * math.log(2 * math.pi), 0.0
+        )
         return row_sum(0.5 * residual**2 + constant)
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
@@ -84,7 +96,8 @@ class Gaussian:
         return mean_square(*self._whitened(mean, y, observed))
 
     def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), sqrt(2 / m) with m observed entries.
+        """Standard deviation of `residual_chi2` when y comes from A(x), sqrt(2 / m) with m observed
+        entries.
 
         Arguments:
             mean: (B, *y), A(x).
@@ -130,6 +143,11 @@ class Gaussian:
     def _sigma(self, mean: Tensor) -> Tensor:
         sigma = torch.as_tensor(self.sigma_y, dtype=torch.float64, device=mean.device)
         shape = tuple(mean.shape[1:])
-        if sigma.ndim > len(shape) or any(s not in (1, n) for s, n in zip(sigma.shape[::-1], shape[::-1], strict=False)):
-            raise ConfigError(f"sigma_y of shape {tuple(sigma.shape)} does not broadcast to one y of shape {shape}")
+        if sigma.ndim > len(shape) or any(
+            s not in (1, n) for s, n in zip(sigma.shape[::-1], shape[::-1], strict=False)
+        ):
+            raise ConfigError(
+                f"sigma_y of shape {tuple(sigma.shape)} does not broadcast to one y of shape "
+                f"{shape}"
+            )
         return sigma

@@ -7,7 +7,17 @@ import torch
 from torch import Tensor
 
 from ..noise import Noise
-from .checks import constant_weight, count_of, difference, hide, mean_square, positive, row_sum, spread, uniforms
+from .checks import (
+    constant_weight,
+    count_of,
+    difference,
+    hide,
+    mean_square,
+    positive,
+    row_sum,
+    spread,
+    uniforms,
+)
 
 
 @dataclass(frozen=True)
@@ -38,19 +48,27 @@ class Laplace:
         return difference(mean, y, observed)[0] / (math.sqrt(2) * self.scale)
 
     def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Mean squared residual over the noise's variance, (B,) float64: near 1 where A(x) explains y; NaN where a row observes nothing."""
+        """Mean squared residual over the noise's variance, (B,) float64: near 1 where A(x) explains
+        y; NaN where a row observes nothing."""
         residual, mask = difference(mean, y, observed)
         return mean_square(residual / (math.sqrt(2) * self.scale), mask)
 
     def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), sqrt(5 / m) with m observed entries, (B,) float64."""
+        """Standard deviation of `residual_chi2` when y comes from A(x), sqrt(5 / m) with m observed
+        entries, (B,) float64."""
         return spread(5.0, mean, observed)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), 1 / scale^2 (the second derivative is 0 almost everywhere); in the type of A(x), 0 where unobserved."""
+        """The Fisher information of A(x), 1 / scale^2 (the second derivative is 0 almost
+        everywhere); in the type of A(x), 0 where unobserved."""
         return constant_weight(self.scale**-2, mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row by inversion, (B, *y) in the type of A(x), 0 where unobserved; uses the SIMULATE slot."""
+        """A measurement of every row by inversion, (B, *y) in the type of A(x), 0 where unobserved;
+        uses the SIMULATE slot."""
         centred = uniforms(mean, noise)[:, 0] - 0.5
-        return hide(mean - self.scale * torch.sign(centred) * torch.log1p(-2 * centred.abs()), mean, observed)
+        return hide(
+            mean - self.scale * torch.sign(centred) * torch.log1p(-2 * centred.abs()),
+            mean,
+            observed,
+        )

@@ -1,7 +1,8 @@
 r"""Photon counts.
 
-The rate is $\lambda_i = p \max((A(x)_i + 1) / 2, \epsilon)$ with peak p, the mean count of a white entry, and $\epsilon = 10^{-4}$; y are counts, never
-rescaled. Where the maximum holds $\lambda$ at $p \epsilon$, A(x) has no gradient: that is the likelihood.
+The rate is $\lambda_i = p \max((A(x)_i + 1) / 2, \epsilon)$ with peak p, the mean count of a white
+entry, and $\epsilon = 10^{-4}$; y are counts, never rescaled. Where the maximum holds $\lambda$ at
+$p \epsilon$, A(x) has no gradient: that is the likelihood.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ class Poisson:
 
     $$-\log p(y | x) = \sum_{i \in O} \lambda_i - y_i \log \lambda_i + \log y_i!$$
 
-    A negative count has density 0. The factorial is a gamma function, so that fractional counts (a calibrated detector's) have a value too.
+    A negative count has density 0. The factorial is a gamma function, so that fractional counts (a
+    calibrated detector's) have a value too.
 
     Arguments:
         peak: p, the mean count where A(x) = 1; positive.
@@ -42,8 +44,10 @@ class Poisson:
         bad = mask_of(observed, y) & ~((y >= 0) & torch.isfinite(y))
         if bad.any():
             raise ConfigError(
-                f"Poisson wants counts, finite and not negative, but {int(bad.sum())} observed entries of y are neither (such as {float(y[bad][0]):g}): "
-                "do not rescale counts to [-1, 1]; for additive noise take Gaussian, Laplace, StudentT or UnknownGaussian"
+                f"Poisson wants counts, finite and not negative, but {int(bad.sum())} observed "
+                f"entries of y are neither (such as {float(y[bad][0]):g}): "
+                "do not rescale counts to [-1, 1]; for additive noise take Gaussian, Laplace, "
+                "StudentT or UnknownGaussian"
             )
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
@@ -60,25 +64,38 @@ class Poisson:
         return torch.where(mask, (counts - rate) / rate.sqrt(), 0.0)
 
     def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Pearson's chi-square per observed entry, (B,) float64: near 1 where A(x) explains y; NaN where a row observes nothing."""
+        """Pearson's chi-square per observed entry, (B,) float64: near 1 where A(x) explains y; NaN
+        where a row observes nothing."""
         return mean_square(self.residual(mean, y, observed), mask_of(observed, mean))
 
     def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), (B,) float64: a squared residual has variance 2 + 1 / rate."""
+        """Standard deviation of `residual_chi2` when y comes from A(x), (B,) float64: a squared
+        residual has variance 2 + 1 / rate."""
         mask = mask_of(observed, mean)
         rate = self._rate(torch.where(mask, mean.to(torch.float64), 0.0))
         return row_sum(torch.where(mask, 2 + 1 / rate, 0.0)).sqrt() / count_of(mask)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), (peak / 2)^2 / rate, 0 where the rate is held at its least; (B, *y) in the type of A(x), 0 where unobserved."""
+        """The Fisher information of A(x), (peak / 2)^2 / rate, 0 where the rate is held at its
+        least; (B, *y) in the type of A(x), 0 where unobserved."""
         mask = mask_of(observed, mean)
         at = torch.where(mask, mean.to(torch.float64), 0.0)
-        return torch.where(mask & ((at + 1) / 2 >= FLOOR), (self.peak / 2) ** 2 / self._rate(at), 0.0).to(mean.dtype)
+        return torch.where(
+            mask & ((at + 1) / 2 >= FLOOR), (self.peak / 2) ** 2 / self._rate(at), 0.0
+        ).to(mean.dtype)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """Counts of every row by inversion of the distribution function, (B, *y) in the type of A(x), 0 where unobserved; uses the SIMULATE slot."""
+        """Counts of every row by inversion of the distribution function, (B, *y) in the type of
+        A(x), 0 where unobserved; uses the SIMULATE slot."""
         uniform = uniforms(mean, noise)[:, 0]
-        return hide(_quantile(self._rate(torch.where(mask_of(observed, mean), mean.to(torch.float64), 0.0)), uniform), mean, observed)
+        return hide(
+            _quantile(
+                self._rate(torch.where(mask_of(observed, mean), mean.to(torch.float64), 0.0)),
+                uniform,
+            ),
+            mean,
+            observed,
+        )
 
     def _rate(self, mean: Tensor) -> Tensor:
         return self.peak * ((mean + 1) / 2).clamp(min=FLOOR)
@@ -87,7 +104,8 @@ class Poisson:
 def _quantile(rate: Tensor, uniform: Tensor) -> Tensor:
     """The smallest k with P(K <= k) >= u, K of this rate.
 
-    Cornish and Fisher's expansion is off by at most 6 for any rate and u in [2^-33, 1 - 2^-33], the range of `Noise.uniform`: bisection does the rest.
+    Cornish and Fisher's expansion is off by at most 6 for any rate and u in [2^-33, 1 - 2^-33], the
+    range of `Noise.uniform`: bisection does the rest.
     """
     z = torch.special.ndtri(uniform)
     low = (torch.floor(rate + rate.sqrt() * z + (z**2 - 1) / 6) - REACH).clamp(min=-1)

@@ -1,6 +1,8 @@
-r"""Student-t noise: outliers of any size are expected, and their pull on x fades with their distance.
+r"""Student-t noise: outliers of any size are expected, and their pull on x fades with their
+distance.
 
-Reference of the simulation: Bailey, Polar Generation of Random Variates with the t-Distribution, 1994.
+Reference of the simulation: Bailey, Polar Generation of Random Variates with the t-Distribution,
+1994.
 """
 
 import math
@@ -10,7 +12,18 @@ import torch
 from torch import Tensor
 
 from ..noise import Noise
-from .checks import constant_weight, count_of, difference, hide, mask_of, mean_square, positive, row_sum, spread, uniforms
+from .checks import (
+    constant_weight,
+    count_of,
+    difference,
+    hide,
+    mask_of,
+    mean_square,
+    positive,
+    row_sum,
+    spread,
+    uniforms,
+)
 
 
 @dataclass(frozen=True)
@@ -40,33 +53,48 @@ class StudentT:
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """-log p(y | x) of every row, (B,) float64."""
         residual, mask = difference(mean, y, observed)
-        constant = math.log(self.scale) + 0.5 * math.log(self.df * math.pi) + math.lgamma(self.df / 2) - math.lgamma((self.df + 1) / 2)
-        return 0.5 * (self.df + 1) * row_sum(torch.log1p((residual / self.scale) ** 2 / self.df)) + count_of(mask) * constant
+        constant = (
+            math.log(self.scale)
+            + 0.5 * math.log(self.df * math.pi)
+            + math.lgamma(self.df / 2)
+            - math.lgamma((self.df + 1) / 2)
+        )
+        return (
+            0.5 * (self.df + 1) * row_sum(torch.log1p((residual / self.scale) ** 2 / self.df))
+            + count_of(mask) * constant
+        )
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """(y - A(x)) / standard deviation, (B, *y) float64, 0 where unobserved; NaN for df <= 2, where there is none."""
+        """(y - A(x)) / standard deviation, (B, *y) float64, 0 where unobserved; NaN for df <= 2,
+        where there is none."""
         residual, mask = difference(mean, y, observed)
         return torch.where(mask, residual / self._std, 0.0)
 
     def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Mean squared residual over the noise's variance, (B,) float64: near 1 where A(x) explains y; NaN for df <= 2."""
+        """Mean squared residual over the noise's variance, (B,) float64: near 1 where A(x) explains
+        y; NaN for df <= 2."""
         return mean_square(self.residual(mean, y, observed), mask_of(observed, mean))
 
     def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), (B,) float64; NaN for df <= 4, where it is infinite."""
+        """Standard deviation of `residual_chi2` when y comes from A(x), (B,) float64; NaN for df <=
+        4, where it is infinite."""
         return spread(2 + 6 / (self.df - 4) if self.df > 4 else math.nan, mean, observed)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), (df + 1) / ((df + 3) scale^2); (B, *y) in the type of A(x), 0 where unobserved.
+        """The Fisher information of A(x), (df + 1) / ((df + 3) scale^2); (B, *y) in the type of
+        A(x), 0 where unobserved.
 
         The second derivative at y is negative for an outlier and would not be a weight.
         """
         return constant_weight((self.df + 1) / ((self.df + 3) * self.scale**2), mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved; uses the SIMULATE slot."""
+        """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved; uses the
+        SIMULATE slot."""
         radius, angle = uniforms(mean, noise, 2).unbind(1)
-        t = torch.sqrt(self.df * torch.expm1(-2 / self.df * torch.log(radius))) * torch.cos(2 * math.pi * angle)
+        t = torch.sqrt(self.df * torch.expm1(-2 / self.df * torch.log(radius))) * torch.cos(
+            2 * math.pi * angle
+        )
         return hide(mean + self.scale * t, mean, observed)
 
     @property

@@ -3,8 +3,9 @@ r"""Gaussian noise whose level is not known: it is given a prior and integrated 
 With $\sigma_y^2 \sim \text{InvGamma}(a, b)$, residual r = y - A(x) and m observed entries,
 $$p(y | x) = \int N(r; 0, \sigma^2 I)\, \text{InvGamma}(\sigma^2; a, b)\, d\sigma^2
 = \frac{b^a\, \Gamma(a + m/2)}{(2 \pi)^{m/2}\, \Gamma(a)} \Big(b + \frac{|r|^2}{2}\Big)^{-(a + m/2)} .$$
-Without the prior (a = b = 0) the density is improper and unbounded where A(x) can fit y exactly; b keeps it proper and bounded.
-Given x the level is known up to its own posterior, $\sigma_y^2 | x, y \sim \text{InvGamma}(a + m/2, b + |r|^2/2)$.
+Without the prior (a = b = 0) the density is improper and unbounded where A(x) can fit y exactly; b
+keeps it proper and bounded. Given x the level is known up to its own posterior, $\sigma_y^2 | x, y
+\sim \text{InvGamma}(a + m/2, b + |r|^2/2)$.
 """
 
 import math
@@ -20,12 +21,14 @@ from .checks import check_rows, count_of, difference, hide, mask_of, positive, r
 
 @dataclass(frozen=True)
 class UnknownGaussian:
-    r"""Additive Gaussian noise of unknown level, $\sigma_y^2 \sim \text{InvGamma}(a, b)$, integrated out.
+    r"""Additive Gaussian noise of unknown level, $\sigma_y^2 \sim \text{InvGamma}(a, b)$,
+    integrated out.
 
     $$-\log p(y | x) = (a + \tfrac m2) \log(b + \tfrac12 |r|^2) - a \log b + \log \Gamma(a) - \log \Gamma(a + \tfrac m2) + \tfrac m2 \log 2 \pi$$
 
-    The entries of one y share their level, so this is no sum over entries. The prior counts for nothing where
-    m >> 2 a and m sigma_y^2 >> 2 b, as the default one does for an image with visible noise.
+    The entries of one y share their level, so this is no sum over entries. The prior counts for
+    nothing where m >> 2 a and m sigma_y^2 >> 2 b, as the default one does for an image with visible
+    noise.
 
     Arguments:
         concentration: a, positive; worth 2 a observed entries.
@@ -47,11 +50,14 @@ class UnknownGaussian:
         a, b = self.concentration, self.rate
         residual, mask = difference(mean, y, observed)
         half = count_of(mask) / 2
-        constant = half * math.log(2 * math.pi) - a * math.log(b) + math.lgamma(a) - torch.lgamma(a + half)
+        constant = (
+            half * math.log(2 * math.pi) - a * math.log(b) + math.lgamma(a) - torch.lgamma(a + half)
+        )
         return (a + half) * torch.log(b + 0.5 * row_sum(residual**2)) + constant
 
     def noise_level(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The sigma_y that x and y tell, E[1 / sigma_y^2 | x, y]^(-1/2) = sqrt((b + |r|^2 / 2) / (a + m / 2)), (B,) float64."""
+        """The sigma_y that x and y tell, E[1 / sigma_y^2 | x, y]^(-1/2) = sqrt((b + |r|^2 / 2) / (a
+        + m / 2)), (B,) float64."""
         return self._precision(mean, y, observed).rsqrt()
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
@@ -60,7 +66,8 @@ class UnknownGaussian:
         return residual * _per_row(self._precision(mean, y, observed).sqrt(), residual)
 
     def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """NaN, (B,) float64: the residual itself says what the noise level is, so it is near 1 in those units whether A(x) explains y or not."""
+        """NaN, (B,) float64: the residual itself says what the noise level is, so it is near 1 in
+        those units whether A(x) explains y or not."""
         return torch.full_like(self._precision(mean, y, observed), torch.nan)
 
     def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
@@ -68,31 +75,41 @@ class UnknownGaussian:
         return torch.full((len(mean),), torch.nan, dtype=torch.float64, device=mean.device)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        r"""E[1 / sigma_y^2 | x, y], the weight of a Gaussian of the level that x and y tell; (B, *y) in the type of A(x), 0 where unobserved.
+        r"""E[1 / sigma_y^2 | x, y], the weight of a Gaussian of the level that x and y tell; (B,
+        *y) in the type of A(x), 0 where unobserved.
 
         $$w = \frac{a + m/2}{b + |r|^2/2}$$
 
-        The gradient of nll in A(x) is -w r and its second derivative $w I - w^2 r r^T / (a + m/2)$. The second term, negative and of rank one, is
-        left out, so that w I bounds it from above (the step of expectation-maximisation).
+        The gradient of nll in A(x) is -w r and its second derivative $w I - w^2 r r^T / (a + m/2)$.
+        The second term, negative and of rank one, is left out, so that w I bounds it from above
+        (the step of expectation-maximisation).
         """
         weight = _per_row(self._precision(mean, y, observed), mean)
         return torch.where(mask_of(observed, mean), weight, 0.0).to(mean.dtype)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row, its level drawn first, (B, *y) in the type of A(x), 0 where unobserved; uses the SIMULATE slot.
+        """A measurement of every row, its level drawn first, (B, *y) in the type of A(x), 0 where
+        unobserved; uses the SIMULATE slot.
 
-        Raises ConfigError for a concentration below 1: the prior then puts its mass on levels without bound.
+        Raises ConfigError for a concentration below 1: the prior then puts its mass on levels
+        without bound.
         """
         if self.concentration < 1:
             raise ConfigError(
-                f"UnknownGaussian can simulate for a concentration of at least 1, got {self.concentration:g}, whose noise levels have no bound: "
-                "simulate with Gaussian(sigma_y), or give a concentration and a rate that say what the level is"
+                "UnknownGaussian can simulate for a concentration of at least 1, got "
+                f"{self.concentration:g}, whose noise levels have no bound: "
+                "simulate with Gaussian(sigma_y), or give a concentration and a rate that say "
+                "what the level is"
             )
         check_rows(mean, noise)
         size = math.prod(mean.shape[1:])
         normal = noise.normal((size + 1,), SIMULATE, torch.float64).to(mean.device)
-        level = (self.rate / _gamma_quantile(self.concentration, torch.special.ndtr(normal[:, -1]))).sqrt()
-        return hide(mean + _per_row(level, mean) * normal[:, :-1].reshape(mean.shape), mean, observed)
+        level = (
+            self.rate / _gamma_quantile(self.concentration, torch.special.ndtr(normal[:, -1]))
+        ).sqrt()
+        return hide(
+            mean + _per_row(level, mean) * normal[:, :-1].reshape(mean.shape), mean, observed
+        )
 
     def _precision(self, mean: Tensor, y: Tensor, observed: Tensor | None) -> Tensor:
         residual, mask = difference(mean, y, observed)
@@ -104,7 +121,8 @@ def _per_row(values: Tensor, like: Tensor) -> Tensor:
 
 
 def _gamma_quantile(shape: float, uniform: Tensor) -> Tensor:
-    """g with P(G <= g) = u for G of this shape, at least 1, and rate 1: 64 halvings of a bracket of log g."""
+    """g with P(G <= g) = u for G of this shape, at least 1, and rate 1: 64 halvings of a bracket of
+    log g."""
     a = torch.full_like(uniform, shape)
     low, high = torch.log(a) - 40, torch.log(a + 10 * a.sqrt() + 50)
     for _ in range(64):

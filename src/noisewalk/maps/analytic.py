@@ -1,7 +1,9 @@
 r"""Maps whose pushforward of N(0, I) is known in closed form: the ground truth of the tests.
 
-- Affine: $\Phi(z) = M z + c$, so $x \sim N(c, M M^T)$, and under a linear-Gaussian measurement the posterior is Gaussian.
-- Warp: $\Phi(z)_i = z_i + a \sin z_i$ with $|a| < 1$, monotone, so $\log p(x) = \sum_i \log N(z_i) - \log(1 + a \cos z_i)$ at $z = \Phi^{-1}(x)$.
+- Affine: $\Phi(z) = M z + c$, so $x \sim N(c, M M^T)$, and under a linear-Gaussian measurement the
+  posterior is Gaussian.
+- Warp: $\Phi(z)_i = z_i + a \sin z_i$ with $|a| < 1$, monotone, so
+  $\log p(x) = \sum_i \log N(z_i) - \log(1 + a \cos z_i)$ at $z = \Phi^{-1}(x)$.
 """
 
 import math
@@ -30,9 +32,14 @@ class Affine:
 
     def __post_init__(self) -> None:
         if self.matrix.ndim != 2:
-            raise ConfigError(f"Affine needs a matrix (p, d), got a tensor of shape {tuple(self.matrix.shape)}")
+            raise ConfigError(
+                f"Affine needs a matrix (p, d), got a tensor of shape {tuple(self.matrix.shape)}"
+            )
         if self.offset is not None and self.offset.shape != self.matrix.shape[:1]:
-            raise ConfigError(f"Affine needs an offset of shape ({self.matrix.shape[0]},), got {tuple(self.offset.shape)}")
+            raise ConfigError(
+                f"Affine needs an offset of shape ({self.matrix.shape[0]},), got "
+                f"{tuple(self.offset.shape)}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -118,5 +125,7 @@ class Warp:
             (B,) float64.
         """
         z = self.inverse(x)
-        terms = -0.5 * z**2 - 0.5 * math.log(2 * math.pi) - torch.log1p(self.amplitude * torch.cos(z))
+        terms = (
+            -0.5 * z**2 - 0.5 * math.log(2 * math.pi) - torch.log1p(self.amplitude * torch.cos(z))
+        )
         return terms.flatten(1).sum(1)

@@ -1,8 +1,10 @@
 r"""The consistency model as a map from noise to data.
 
-One step: $\Phi(z) = f(\sigma_{max} z, \sigma_{max})$. Each further step renoises to a lower level t and denoises again,
+One step: $\Phi(z) = f(\sigma_{max} z, \sigma_{max})$. Each further step renoises to a lower level t
+and denoises again,
 $$\Phi(z) = f\big(f(\sigma_{max} z, \sigma_{max}) + \sqrt{t^2 - \sigma_{min}^2}\; n, t\big),$$
-with n drawn once from its own seed and frozen, so that Phi is deterministic (Appendix B.1 of the paper). Never clamped: a clamp has no gradient.
+with n drawn once from its own seed and frozen, so that Phi is deterministic (Appendix B.1 of the
+paper). Never clamped: a clamp has no gradient.
 
 Reference: Song et al., Consistency Models, 2023, Algorithm 1.
 """
@@ -38,8 +40,13 @@ class Consistency:
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
         levels = (high, *self.midpoints, low)
         if any(not a > b for a, b in pairwise(levels)):
-            raise ConfigError(f"midpoints must fall from below {high} to above {low}, got {self.midpoints}")
-        frozen = [noise.rows(self.seed, 1).at(k).normal(self.shape, noise.FROZEN)[0] for k in range(len(self.midpoints))]
+            raise ConfigError(
+                f"midpoints must fall from below {high} to above {low}, got {self.midpoints}"
+            )
+        frozen = [
+            noise.rows(self.seed, 1).at(k).normal(self.shape, noise.FROZEN)[0]
+            for k in range(len(self.midpoints))
+        ]
         object.__setattr__(self, "_frozen", tuple(frozen))
 
     @property

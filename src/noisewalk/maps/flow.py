@@ -1,19 +1,25 @@
-r"""A velocity field's ODE as a deterministic map from noise to data: continuous normalising flows, flow matching, rectified flows.
+r"""A velocity field's ODE as a deterministic map from noise to data: continuous normalising flows,
+flow matching, rectified flows.
 
 $$\frac{dx}{dt} = v(x, t), \qquad x(t_0) = z, \qquad \Phi(z) = x(t_1),$$
-on a fixed grid, by Euler's method (order 1), Heun's (2) or Kutta's 3/8 rule (4). There are three ways to the gradient of $\Phi$:
+on a fixed grid, by Euler's method (order 1), Heun's (2) or Kutta's 3/8 rule (4). There are three
+ways to the gradient of $\Phi$:
 
 - direct: autograd through every step, which keeps every activation;
 - checkpoint: the same numbers, with one step's activations in memory at a time;
-- adjoint: the continuous adjoint equation $\dot a = -(\partial v / \partial x)^T a$, $a(t_1) = \nabla_x L$, solved backwards by the same method
-  on the same grid, each step from the forward pass's own state, with one call's activations in memory at a time.
+- adjoint: the continuous adjoint equation $\dot a = -(\partial v / \partial x)^T a$,
+  $a(t_1) = \nabla_x L$, solved backwards by the same method on the same grid, each step from the
+  forward pass's own state, with one call's activations in memory at a time.
 
-Phi(z) is bitwise the same for all three. The adjoint's gradient differs from that of the discrete Phi by $O(h)$ for Euler, $O(h^3)$ for Heun and
-$O(h^4)$ for Kutta (the last two not at all where v is linear in x), so with few steps it is rough. A kernel with a Metropolis step stays exact under
-it, since its proposal may use any deterministic drift; an unadjusted one is biased by it. It can be differentiated once.
-Forward-mode derivatives always go through the steps, whatever `gradient` says: they keep nothing.
+Phi(z) is bitwise the same for all three. The adjoint's gradient differs from that of the discrete
+Phi by $O(h)$ for Euler, $O(h^3)$ for Heun and $O(h^4)$ for Kutta (the last two not at all where v
+is linear in x), so with few steps it is rough. A kernel with a Metropolis step stays exact under
+it, since its proposal may use any deterministic drift; an unadjusted one is biased by it. It can be
+differentiated once. Forward-mode derivatives always go through the steps, whatever `gradient` says:
+they keep nothing.
 
-References: Chen et al., Neural Ordinary Differential Equations, 2018, Algorithm 1; Lipman et al., Flow Matching for Generative Modeling, 2023.
+References: Chen et al., Neural Ordinary Differential Equations, 2018, Algorithm 1; Lipman et al.,
+Flow Matching for Generative Modeling, 2023.
 """
 
 import math
@@ -42,18 +48,22 @@ Field = Callable[[Tensor, Tensor], Tensor]
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Flow:
-    """Phi(z) by integrating a velocity field from t_span[0], where x = z ~ N(0, I), to t_span[1], where x is data.
+    """Phi(z) by integrating a velocity field from t_span[0], where x = z ~ N(0, I), to t_span[1],
+    where x is data.
 
     Arguments:
-        velocity: v(x, t), x (B, *shape), t (B,) of x's dtype -> (B, *shape); a module or function, deterministic and row by row.
+        velocity: v(x, t), x (B, *shape), t (B,) of x's dtype -> (B, *shape); a module or function,
+            deterministic and row by row.
         shape: of one z and one x.
-        t_span: (time of the noise, time of the data); (1.0, 0.0) for models that put the noise at 1.
+        t_span: (time of the noise, time of the data); (1.0, 0.0) for models that put the noise at
+            1.
         num_steps: equal steps.
         solver: "euler" (one network call a step), "heun" (two) or "rk4" (four).
         gradient: "direct", "checkpoint" or "adjoint" (needs the extra `ode`).
 
     Raises:
-        ConfigError: a value that is not allowed, or a module with active batch normalisation or dropout.
+        ConfigError: a value that is not allowed, or a module with active batch normalisation or
+            dropout.
         MissingExtraError: gradient "adjoint" without torchdiffeq.
     """
 
@@ -68,9 +78,16 @@ class Flow:
         if not callable(self.velocity):
             raise ConfigError(f"Flow needs a module or function v(x, t), got {self.velocity!r}")
         if isinstance(self.velocity, nn.Module):
-            active = [name or "it" for name, layer in self.velocity.named_modules() if layer.training and isinstance(layer, BATCH_DEPENDENT)]
+            active = [
+                name or "it"
+                for name, layer in self.velocity.named_modules()
+                if layer.training and isinstance(layer, BATCH_DEPENDENT)
+            ]
             if active:
-                raise ConfigError(f"Flow needs a deterministic module, but {', '.join(active)} is in training mode: call velocity.eval() first")
+                raise ConfigError(
+                    f"Flow needs a deterministic module, but {', '.join(active)} is in "
+                    "training mode: call velocity.eval() first"
+                )
         for name, value in (("shape", _shape(self.shape)), ("t_span", _span(self.t_span))):
             object.__setattr__(self, name, value)
         check_integration(self.solver, self.gradient, self.num_steps)
@@ -113,11 +130,20 @@ class Flow:
     def _field(self, x: Tensor, t: Tensor) -> Tensor:
         v = self.velocity(x, t.repeat(x.shape[0]))
         if v.shape != x.shape:
-            raise ConfigError(f"Flow's velocity returned shape {tuple(v.shape)} for x of shape {tuple(x.shape)}: it must return x's shape")
+            raise ConfigError(
+                f"Flow's velocity returned shape {tuple(v.shape)} for x of shape "
+                f"{tuple(x.shape)}: it must return x's shape"
+            )
         return v.to(x.dtype)
 
 
-def check_integration(solver: str, gradient: str, num_steps: int, solvers: tuple[str, ...] = tuple(CALLS), fewest: int = 1) -> None:
+def check_integration(
+    solver: str,
+    gradient: str,
+    num_steps: int,
+    solvers: tuple[str, ...] = tuple(CALLS),
+    fewest: int = 1,
+) -> None:
     """Validate what a flow is integrated with.
 
     Arguments:
@@ -133,14 +159,21 @@ def check_integration(solver: str, gradient: str, num_steps: int, solvers: tuple
     """
     for name, value, allowed in (("solver", solver, solvers), ("gradient", gradient, GRADIENTS)):
         if value not in allowed:
-            raise ConfigError(f"unknown {name} {value!r}: choose {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}")
+            raise ConfigError(
+                f"unknown {name} {value!r}: choose {', '.join(map(repr, allowed[:-1]))} or "
+                f"{allowed[-1]!r}"
+            )
     if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < fewest:
-        raise ConfigError(f"num_steps must be a whole number of at least {fewest}, got {num_steps!r}")
+        raise ConfigError(
+            f"num_steps must be a whole number of at least {fewest}, got {num_steps!r}"
+        )
     if gradient == "adjoint":
         _odeint()
 
 
-def integrate(field: Field, x: Tensor, times: list[float], solver: str, gradient: str) -> Iterator[Tensor]:
+def integrate(
+    field: Field, x: Tensor, times: list[float], solver: str, gradient: str
+) -> Iterator[Tensor]:
     """Integrate a field along a grid.
 
     Arguments:
@@ -194,7 +227,8 @@ def advance(field: Field, x: Tensor, t: float, after: float, solver: str) -> Ten
 
 
 class _AdjointStep(torch.autograd.Function):
-    """`advance`, whose backward pass solves the adjoint equation over the step with torchdiffeq's method of the same name."""
+    """`advance`, whose backward pass solves the adjoint equation over the step with torchdiffeq's
+    method of the same name."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, field: Field, t: float, after: float, solver: str) -> Tensor:
@@ -206,7 +240,10 @@ class _AdjointStep(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, a: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
-            raise ConfigError("the adjoint's gradient cannot be differentiated again (create_graph=True): use gradient='direct' or 'checkpoint'")
+            raise ConfigError(
+                "the adjoint's gradient cannot be differentiated again (create_graph=True): "
+                "use gradient='direct' or 'checkpoint'"
+            )
         (end,), (field, t, after, solver) = ctx.saved_tensors, ctx.step
 
         def augmented(time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -215,10 +252,14 @@ class _AdjointStep(torch.autograd.Function):
                 v = field(x, time)
             if not v.requires_grad:  # a field that does not depend on x
                 return v, torch.zeros_like(x)
-            return v.detach(), torch.autograd.grad(v, x, -state[1], allow_unused=True, materialize_grads=True)[0]
+            return v.detach(), torch.autograd.grad(
+                v, x, -state[1], allow_unused=True, materialize_grads=True
+            )[0]
 
         span = torch.tensor([after, t], dtype=torch.float64, device=end.device)
-        _, adjoint = _odeint()(augmented, (end, a), span, method={"heun": "heun2"}.get(solver, solver))
+        _, adjoint = _odeint()(
+            augmented, (end, a), span, method={"heun": "heun2"}.get(solver, solver)
+        )
         return adjoint[-1], None, None, None, None
 
 
@@ -232,8 +273,13 @@ def _odeint() -> Callable[..., Any]:
 
 def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     sides = tuple(shape) if isinstance(shape, tuple | list) else ()
-    if not sides or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
-        raise ConfigError(f"Flow's shape must be a tuple of positive whole numbers such as (3, 64, 64), got {shape!r}")
+    if not sides or any(
+        isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides
+    ):
+        raise ConfigError(
+            "Flow's shape must be a tuple of positive whole numbers such as (3, 64, 64), got "
+            f"{shape!r}"
+        )
     return sides
 
 
@@ -241,5 +287,8 @@ def _span(span: tuple[float, float]) -> tuple[float, float]:
     ends = tuple(span) if isinstance(span, tuple | list) else ()
     numbers = [float(end) for end in ends if isinstance(end, int | float) and math.isfinite(end)]
     if len(ends) != 2 or len(numbers) != 2 or numbers[0] == numbers[1]:
-        raise ConfigError(f"t_span must be two different numbers (time of the noise, time of the data), got {span!r}")
+        raise ConfigError(
+            "t_span must be two different numbers (time of the noise, time of the data), got "
+            f"{span!r}"
+        )
     return numbers[0], numbers[1]

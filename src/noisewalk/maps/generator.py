@@ -1,4 +1,5 @@
-r"""Any trained generator as a map from noise to data: $\Phi(z) = G(z)$, z usually much smaller than x (GANs, normalising flows, VAE decoders)."""
+r"""Any trained generator as a map from noise to data: $\Phi(z) = G(z)$, z usually much smaller than
+x (GANs, normalising flows, VAE decoders)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,17 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..repr import readable
 
-BATCH_DEPENDENT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+BATCH_DEPENDENT = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+)
 
 
 @readable
@@ -17,7 +28,8 @@ class Generator:
     """Phi(z) = module(z), one network call.
 
     Arguments:
-        module: (B, *shape) -> (B, *data_shape), deterministic and row by row; batch normalisation and dropout in evaluation mode.
+        module: (B, *shape) -> (B, *data_shape), deterministic and row by row; batch normalisation
+            and dropout in evaluation mode.
         shape: of one z; the prior on it is N(0, I).
         data_shape: of one x.
     """
@@ -33,9 +45,16 @@ class Generator:
         for name in ("shape", "data_shape"):
             object.__setattr__(self, name, _sides(name, getattr(self, name)))
         if isinstance(self.module, nn.Module):
-            active = [name or "it" for name, layer in self.module.named_modules() if layer.training and isinstance(layer, BATCH_DEPENDENT)]
+            active = [
+                name or "it"
+                for name, layer in self.module.named_modules()
+                if layer.training and isinstance(layer, BATCH_DEPENDENT)
+            ]
             if active:
-                raise ConfigError(f"Generator needs a deterministic module, but {', '.join(active)} is in training mode: call module.eval() first")
+                raise ConfigError(
+                    f"Generator needs a deterministic module, but {', '.join(active)} is in "
+                    "training mode: call module.eval() first"
+                )
 
     def __call__(self, z: Tensor) -> Tensor:
         """Map.
@@ -51,12 +70,20 @@ class Generator:
         """
         x = self.module(z)
         if tuple(x.shape[1:]) != self.data_shape:
-            raise ConfigError(f"Generator's module made x of shape {tuple(x.shape[1:])} from z of shape {tuple(z.shape[1:])}, declared is {self.data_shape}")
+            raise ConfigError(
+                f"Generator's module made x of shape {tuple(x.shape[1:])} from z of shape "
+                f"{tuple(z.shape[1:])}, declared is {self.data_shape}"
+            )
         return x
 
 
 def _sides(name: str, value: tuple[int, ...]) -> tuple[int, ...]:
     sides = tuple(value) if isinstance(value, tuple | list) else ()
-    if not sides or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
-        raise ConfigError(f"Generator's {name} must be a tuple of positive whole numbers such as (100,) or (3, 64, 64), got {value!r}")
+    if not sides or any(
+        isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides
+    ):
+        raise ConfigError(
+            f"Generator's {name} must be a tuple of positive whole numbers such as (100,) or "
+            f"(3, 64, 64), got {value!r}"
+        )
     return sides

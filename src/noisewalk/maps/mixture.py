@@ -1,9 +1,13 @@
-r"""The probability flow of a Gaussian mixture, whose score is known: a map with many modes and an exact density.
+r"""The probability flow of a Gaussian mixture, whose score is known: a map with many modes and an
+exact density.
 
-For $p(x_0) = \sum_k w_k N(x_0; \mu_k, \tau^2 I)$ and $x = x_0 + \sigma n$, with $v = \tau^2 + \sigma^2$, the denoiser is
+For $p(x_0) = \sum_k w_k N(x_0; \mu_k, \tau^2 I)$ and $x = x_0 + \sigma n$, with
+$v = \tau^2 + \sigma^2$, the denoiser is
 $$D(x, \sigma) = (\tau^2 x + \sigma^2 \bar\mu) / v, \qquad \bar\mu = \sum_k r_k \mu_k, \quad r_k \propto w_k e^{-|x - \mu_k|^2 / 2 v}.$$
-The flow $dx / d\sigma = (x - D) / \sigma$ (Karras et al. 2022, eq. 1) becomes $dw / ds = -e^{-s} \bar\mu$ in $w = x / \sqrt v$, $s = \ln v / 2$: it starts at
-$w = z$, stays in the span of the means, and is integrated there by the classical Runge-Kutta scheme, so that its cost does not grow with d.
+The flow $dx / d\sigma = (x - D) / \sigma$ (Karras et al. 2022, eq. 1) becomes
+$dw / ds = -e^{-s} \bar\mu$ in $w = x / \sqrt v$, $s = \ln v / 2$: it starts at $w = z$, stays in
+the span of the means, and is integrated there by the classical Runge-Kutta scheme, so that its cost
+does not grow with d.
 """
 
 import math
@@ -19,15 +23,18 @@ from ..repr import readable
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixture:
-    r"""Phi(z) = the end of the flow from the noise level sigma_max, where z stands for x / sqrt(tau^2 + sigma_max^2), to 0.
+    r"""Phi(z) = the end of the flow from the noise level sigma_max, where z stands for x /
+    sqrt(tau^2 + sigma_max^2), to 0.
 
-    The pushforward of N(0, I) is the mixture up to an error of order max |mu| / sigma_max in the weights' log odds.
+    The pushforward of N(0, I) is the mixture up to an error of order max |mu| / sigma_max in the
+    weights' log odds.
 
     Arguments:
         means: (K, d) mu.
         weights: (K,) w, positive; scaled to sum 1. None: all the same.
         std: tau, of every component.
-        sigma_max: noise level at which the flow starts; None: 20 times the largest |mean|, at least 80.
+        sigma_max: noise level at which the flow starts; None: 20 times the largest |mean|, at least
+            80.
         num_steps: Runge-Kutta steps, of four evaluations each.
 
     Raises:
@@ -46,22 +53,41 @@ class Mixture:
     """(K,) log w, normalised."""
 
     def __post_init__(self) -> None:
-        if self.means.ndim != 2 or not self.means.is_floating_point() or not self.means.isfinite().all():
-            raise ConfigError(f"Mixture needs finite means (components, d), got {self.means.dtype} of shape {tuple(self.means.shape)}")
+        if (
+            self.means.ndim != 2
+            or not self.means.is_floating_point()
+            or not self.means.isfinite().all()
+        ):
+            raise ConfigError(
+                f"Mixture needs finite means (components, d), got {self.means.dtype} of shape "
+                f"{tuple(self.means.shape)}"
+            )
         count = len(self.means)
         weights = torch.full((count,), 1.0 / count) if self.weights is None else self.weights
         if weights.shape != (count,) or not bool((weights > 0).all()):
-            raise ConfigError(f"Mixture needs one positive weight per component, ({count},), got shape {tuple(weights.shape)}")
+            raise ConfigError(
+                f"Mixture needs one positive weight per component, ({count},), got shape "
+                f"{tuple(weights.shape)}"
+            )
         if not 0 < self.std < math.inf or self.num_steps < 1:
-            raise ConfigError(f"Mixture needs std > 0 and num_steps >= 1, got {self.std} and {self.num_steps}")
+            raise ConfigError(
+                f"Mixture needs std > 0 and num_steps >= 1, got {self.std} and {self.num_steps}"
+            )
         largest = float(self.means.norm(dim=1).max())
         sigma_max = max(80.0, 20.0 * largest) if self.sigma_max is None else float(self.sigma_max)
         if not self.std < sigma_max < math.inf:
-            raise ConfigError(f"sigma_max must be finite and above std = {self.std}, got {sigma_max}")
+            raise ConfigError(
+                f"sigma_max must be finite and above std = {self.std}, got {sigma_max}"
+            )
         left, values, _ = torch.linalg.svd(self.means.T.double(), full_matrices=False)
         rank = int((values > 1e-9 * values.max().clamp(min=1e-30)).sum())
         weights = (weights / weights.sum()).to(self.means)
-        found = {"weights": weights, "log_weights": weights.log(), "sigma_max": sigma_max, "basis": left[:, :rank].to(self.means)}
+        found = {
+            "weights": weights,
+            "log_weights": weights.log(),
+            "sigma_max": sigma_max,
+            "basis": left[:, :rank].to(self.means),
+        }
         for name, value in found.items():
             object.__setattr__(self, name, value)
 
@@ -98,7 +124,10 @@ class Mixture:
         def slope(w: Tensor, s: float) -> Tensor:
             r"""-e^{-s} mu_bar: in w the exponent is w.mu e^{-s} - |mu|^2 e^{-2s} / 2."""
             scaled = means * math.exp(-s)
-            return -torch.softmax(torch.addmm(constant - 0.5 * scaled.square().sum(1), w, scaled.T), 1) @ scaled
+            return (
+                -torch.softmax(torch.addmm(constant - 0.5 * scaled.square().sum(1), w, scaled.T), 1)
+                @ scaled
+            )
 
         for k in range(self.num_steps):
             s = high + k * step
@@ -121,7 +150,9 @@ class Mixture:
         """
         level = torch.as_tensor(sigma, dtype=x_t.dtype, device=x_t.device).reshape(-1, 1)
         variance, means = self.std**2 + level**2, self.means.to(x_t)
-        share = torch.softmax(self.log_weights.to(x_t) + (x_t @ means.T - 0.5 * means.square().sum(1)) / variance, 1)
+        share = torch.softmax(
+            self.log_weights.to(x_t) + (x_t @ means.T - 0.5 * means.square().sum(1)) / variance, 1
+        )
         return (self.std**2 * x_t + level**2 * (share @ means)) / variance
 
     def log_density(self, x: Tensor) -> Tensor:
@@ -134,5 +165,7 @@ class Mixture:
             (B,) float64.
         """
         scaled = torch.cdist(x.double(), self.means.double()).square() / (2.0 * self.std**2)
-        constant = self.log_weights.to(scaled) - 0.5 * x.shape[1] * math.log(2.0 * math.pi * self.std**2)
+        constant = self.log_weights.to(scaled) - 0.5 * x.shape[1] * math.log(
+            2.0 * math.pi * self.std**2
+        )
         return torch.logsumexp(constant - scaled, 1)

@@ -1,11 +1,14 @@
 r"""The probability-flow ODE of a denoiser as a deterministic map from noise to data.
 
 $$\frac{dx}{d\sigma} = \frac{x - D(x, \sigma)}{\sigma}, \qquad x(\sigma_{max}) = \sigma_{max} z, \qquad \Phi(z) = x(0),$$
-on the grid $\sigma_i = (\sigma_{max}^{1/\rho} + \tfrac{i}{n-1} (\sigma_{min}^{1/\rho} - \sigma_{max}^{1/\rho}))^\rho$, $\rho = 7$, and a final 0.
-"euler" is DDIM; "heun" corrects each step by the trapezoidal rule, except the last one to 0, where the slope has no limit. The gradient can be had in
-the ways of `flow.py`; its "adjoint" covers sigma_max to sigma_min, and the last step is always differentiated directly.
+on the grid $\sigma_i = (\sigma_{max}^{1/\rho} + \tfrac{i}{n-1} (\sigma_{min}^{1/\rho} -
+\sigma_{max}^{1/\rho}))^\rho$, $\rho = 7$, and a final 0. "euler" is DDIM; "heun" corrects each step
+by the trapezoidal rule, except the last one to 0, where the slope has no limit. The gradient can be
+had in the ways of `flow.py`; its "adjoint" covers sigma_max to sigma_min, and the last step is
+always differentiated directly.
 
-Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, Algorithm 1 and equation 5.
+Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022,
+Algorithm 1 and equation 5.
 """
 
 from collections.abc import Iterator
@@ -19,7 +22,9 @@ from ..types import Denoiser
 from .flow import CALLS, check_integration, integrate
 
 
-def karras_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0, offset: float = 0.0) -> Tensor:
+def karras_sigmas(
+    num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0, offset: float = 0.0
+) -> Tensor:
     """The noise levels of Karras et al., descending.
 
     Arguments:
@@ -27,7 +32,8 @@ def karras_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float
         sigma_min: the last.
         sigma_max: the first.
         rho: curvature of the grid.
-        offset: places of the grid, from -1/2 to 1/2, by which the levels between the first and the last are moved.
+        offset: places of the grid, from -1/2 to 1/2, by which the levels between the first and the
+            last are moved.
 
     Returns:
         (num_steps,) float64, without the final 0.
@@ -35,7 +41,9 @@ def karras_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float
     ramp = torch.linspace(0, 1, num_steps, dtype=torch.float64)
     if offset:
         ramp[1:-1] += offset / (num_steps - 1)
-    return (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho
+    return (
+        sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))
+    ) ** rho
 
 
 @readable
@@ -47,8 +55,9 @@ class ProbabilityFlow:
         denoiser: D(x, sigma).
         num_steps: steps n, the last one to 0.
         solver: "heun" (2n - 1 network calls) or "euler" (n calls).
-        gradient: "direct" keeps every activation; "checkpoint" recomputes each step in the backward pass; "adjoint" (needs the extra `ode`) solves
-            the adjoint equation, whose gradient is that of Phi up to the solver's order.
+        gradient: "direct" keeps every activation; "checkpoint" recomputes each step in the backward
+            pass; "adjoint" (needs the extra `ode`) solves the adjoint equation, whose gradient is
+            that of Phi up to the solver's order.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -61,7 +70,9 @@ class ProbabilityFlow:
     gradient: str = "checkpoint"
 
     def __post_init__(self) -> None:
-        check_integration(self.solver, self.gradient, self.num_steps, solvers=("heun", "euler"), fewest=2)
+        check_integration(
+            self.solver, self.gradient, self.num_steps, solvers=("heun", "euler"), fewest=2
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,12 +111,20 @@ class ProbabilityFlow:
         Yields:
             num_steps + 1 tensors (B, C, H, W), from sigma_max z to Phi(z).
         """
-        sigmas = karras_sigmas(self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max, offset=offset).tolist()
+        sigmas = karras_sigmas(
+            self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max, offset=offset
+        ).tolist()
         start = self.denoiser.sigma_max * z
         yield start
         for x in integrate(self._slope, start, sigmas, self.solver, self.gradient):
             yield x
-        yield from integrate(self._slope, x, [sigmas[-1], 0.0], "euler", "direct" if self.gradient == "adjoint" else self.gradient)
+        yield from integrate(
+            self._slope,
+            x,
+            [sigmas[-1], 0.0],
+            "euler",
+            "direct" if self.gradient == "adjoint" else self.gradient,
+        )
 
     def _slope(self, x: Tensor, sigma: Tensor) -> Tensor:
         return (x - self.denoiser(x, sigma)) / sigma

@@ -1,7 +1,9 @@
-"""Metrics on plain tensors: pixel and perceptual errors, distribution distances, diversity, features.
+"""Metrics on plain tensors: pixel and perceptual errors, distribution distances, diversity,
+features.
 
-`covered`, `features`, `frechet` and `lpips` carry the names of their files, so they are bound here at once (importing a submodule would otherwise replace a
-lazy function by the module); their files import nothing heavy. The rest is lazy.
+`covered`, `features`, `frechet` and `lpips` carry the names of their files, so they are bound here
+at once (importing a submodule would otherwise replace a lazy function by the module); their files
+import nothing heavy. The rest is lazy.
 """
 
 import importlib

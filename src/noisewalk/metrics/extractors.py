@@ -1,4 +1,5 @@
-r"""Named feature extractors whose networks are large downloads of their owners, and the type of an extractor of one's own.
+r"""Named feature extractors whose networks are large downloads of their owners, and the type of an
+extractor of one's own.
 
 | name | network | features | side | pixels are |
 |---|---|---|---|---|
@@ -6,11 +7,13 @@ r"""Named feature extractors whose networks are large downloads of their owners,
 | "resnet50" | ResNet-50, ImageNet weights V1, by torchvision | 2048, after global average pooling | 224, bilinear | normalised as ImageNet's |
 | "inception-v3" | Inception as published in 2015, by torch-fidelity | 2048, its layer "2048" | as it is (299 inside) | whole numbers 0..255 |
 
-A grey image is repeated to RGB; images are clipped to [-1, 1] (scoring only) and resized whole, never cropped. Only the Frechet distance in
-"inception-v3" is FID, and only the cosine in "clip-vit-b32" is CLIP similarity: put the extractor's name beside every number.
+A grey image is repeated to RGB; images are clipped to [-1, 1] (scoring only) and resized whole,
+never cropped. Only the Frechet distance in "inception-v3" is FID, and only the cosine in
+"clip-vit-b32" is CLIP similarity: put the extractor's name beside every number.
 
-References: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021; He, Zhang, Ren and Sun, Deep Residual
-Learning for Image Recognition, 2016; Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016.
+References: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
+2021; He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, 2016; Szegedy et al.,
+Rethinking the Inception Architecture for Computer Vision, 2016.
 """
 
 from __future__ import annotations
@@ -31,7 +34,10 @@ SIDE = 224
 """Side that images are resized to, in pixels."""
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-INCEPTION_FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
+INCEPTION_FILES = (
+    "weights-inception-2015-12-05-6726825d.pth",
+    "pt_inception-2015-12-05-6726825d.pth",
+)
 """Inception's file, as torch-fidelity and as pytorch-fid call it."""
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
@@ -50,7 +56,9 @@ class Extractor:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or not callable(self.function):
-            raise ConfigError(f"an extractor needs a name and a function, got {self.name!r} and {self.function!r}")
+            raise ConfigError(
+                f"an extractor needs a name and a function, got {self.name!r} and {self.function!r}"
+            )
 
     def __call__(self, images: Tensor) -> Tensor:
         """Extract.
@@ -75,12 +83,17 @@ def name_of(extractor: str | Callable[[Tensor], Tensor]) -> str:
     """
     if isinstance(extractor, str):
         return extractor
-    return extractor.name if isinstance(extractor, Extractor) else getattr(extractor, "__name__", type(extractor).__name__)
+    return (
+        extractor.name
+        if isinstance(extractor, Extractor)
+        else getattr(extractor, "__name__", type(extractor).__name__)
+    )
 
 
 @cache
 def load_extractor(name: str, device: str) -> Extractor:
-    """Load an extractor of the table above; its library may download weights into its own cache, except for "inception-v3".
+    """Load an extractor of the table above; its library may download weights into its own cache,
+    except for "inception-v3".
 
     Arguments:
         name: of the extractor.
@@ -105,7 +118,9 @@ def _clip(device: str) -> Callable[[Tensor], Tensor]:
     except ImportError as error:
         raise MissingExtraError("open-clip-torch", "metrics") from error
     try:
-        network = open_clip.create_model("ViT-B-32-quickgelu", pretrained="openai", precision="fp32", device=device)
+        network = open_clip.create_model(
+            "ViT-B-32-quickgelu", pretrained="openai", precision="fp32", device=device
+        )
     except (OSError, RuntimeError, ValueError) as error:
         raise _not_here("CLIP ViT-B/32 (openai)", "the Hub's cache", error) from error
     network = network.eval().requires_grad_(False)
@@ -122,7 +137,9 @@ def _resnet50(device: str) -> Callable[[Tensor], Tensor]:
     try:
         network = resnet50(weights=ResNet50_Weights.IMAGENET1K_V1)
     except (OSError, RuntimeError, ValueError) as error:
-        raise _not_here("ResNet-50 (resnet50-0676ba61.pth)", f"{torch.hub.get_dir()}/checkpoints", error) from error
+        raise _not_here(
+            "ResNet-50 (resnet50-0676ba61.pth)", f"{torch.hub.get_dir()}/checkpoints", error
+        ) from error
     network.fc = torch.nn.Identity()
     network = network.to(device).eval().requires_grad_(False)
     return lambda images: network(_normalised(images, "bilinear", IMAGENET_MEAN, IMAGENET_STD))
@@ -133,7 +150,9 @@ def _inception(device: str) -> Callable[[Tensor], Tensor]:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
         raise MissingExtraError("torch-fidelity", "metrics") from error
-    network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(_inception_weights())).to(device)
+    network = FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(_inception_weights())
+    ).to(device)
 
     def extract(images: Tensor) -> Tensor:
         import torch
@@ -144,7 +163,11 @@ def _inception(device: str) -> Callable[[Tensor], Tensor]:
     return extract
 
 
-LOADERS: dict[str, Callable[[str], Callable[[Tensor], Tensor]]] = {"clip-vit-b32": _clip, "resnet50": _resnet50, "inception-v3": _inception}
+LOADERS: dict[str, Callable[[str], Callable[[Tensor], Tensor]]] = {
+    "clip-vit-b32": _clip,
+    "resnet50": _resnet50,
+    "inception-v3": _inception,
+}
 """How each extractor of this file is loaded onto a device."""
 
 
@@ -158,29 +181,47 @@ def _inception_weights() -> Path:
     from ..packages import cache_folder
 
     folders = (cache_folder(), Path(torch.hub.get_dir()) / "checkpoints")
-    path = next((folder / name for folder in folders for name in INCEPTION_FILES if (folder / name).is_file()), None)
+    path = next(
+        (
+            folder / name
+            for folder in folders
+            for name in INCEPTION_FILES
+            if (folder / name).is_file()
+        ),
+        None,
+    )
     if path is None:
         raise WeightsError(
-            f"FID needs Google's Inception, which is not here: download {INCEPTION_FILES[0]} (91 MB, a release file of torch-fidelity) to {folders[1]}; "
+            f"FID needs Google's Inception, which is not here: download {INCEPTION_FILES[0]} "
+            f"(91 MB, a release file of torch-fidelity) to {folders[1]}; "
             "without it use frechet or kid with another extractor, and do not call that FID"
         )
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != INCEPTION_SHA256:
-        raise WeightsError(f"{path} has sha256 {found}, expected {INCEPTION_SHA256}: download it again")
+        raise WeightsError(
+            f"{path} has sha256 {found}, expected {INCEPTION_SHA256}: download it again"
+        )
     return path
 
 
 def _not_here(what: str, where: str, error: Exception) -> WeightsError:
     reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return WeightsError(f"the weights of {what} are not in {where} and could not be downloaded ({reason}): check the connection, or put them there")
+    return WeightsError(
+        f"the weights of {what} are not in {where} and could not be downloaded ({reason}): "
+        "check the connection, or put them there"
+    )
 
 
-def _normalised(images: Tensor, mode: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def _normalised(
+    images: Tensor, mode: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Tensor:
     import torch
     from torch.nn.functional import interpolate
 
     rgb: Any = (images.float().clamp(-1.0, 1.0).expand(-1, 3, -1, -1) + 1.0) / 2.0
     resized = interpolate(rgb, (SIDE, SIDE), mode=mode, antialias=True, align_corners=False)
-    shift, scale = (torch.tensor(values, device=images.device)[:, None, None] for values in (mean, std))
+    shift, scale = (
+        torch.tensor(values, device=images.device)[:, None, None] for values in (mean, std)
+    )
     return (resized - shift) / scale

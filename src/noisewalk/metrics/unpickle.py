@@ -1,7 +1,9 @@
-"""Read a pickle that holds nothing but nested dictionaries of numpy arrays; nothing else is run or made.
+"""Read a pickle that holds nothing but nested dictionaries of numpy arrays; nothing else is run or
+made.
 
-A pickle is a program: it names functions and calls them. Three names are known here, those that numpy writes for an array, and even they stand for
-functions of this file, which only put a shape, a number format and bytes together. Any other name, format or structure is refused.
+A pickle is a program: it names functions and calls them. Three names are known here, those that
+numpy writes for an array, and even they stand for functions of this file, which only put a shape, a
+number format and bytes together. Any other name, format or structure is refused.
 """
 
 import math
@@ -18,14 +20,27 @@ FORMATS = ("f2", "f4", "f8")
 """Number formats that are read, little-endian."""
 DEPTH = 16
 """Dictionaries inside each other, at most."""
-_BAD = (pickle.UnpicklingError, EOFError, OSError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
+_BAD = (
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read the arrays.
 
     Arguments:
-        path: a pickle of a dictionary whose keys are texts and whose values are arrays or such dictionaries.
+        path: a pickle of a dictionary whose keys are texts and whose values are arrays or such
+            dictionaries.
 
     Returns:
         The arrays by their keys, joined by "/".
@@ -37,17 +52,25 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             return dict(_leaves(_Reader(file).load()))
     except _BAD as error:
-        raise WeightsError(f"cannot read {path} as a pickle of nothing but arrays: {str(error) or type(error).__name__}") from error
+        raise WeightsError(
+            f"cannot read {path} as a pickle of nothing but arrays: "
+            f"{str(error) or type(error).__name__}"
+        ) from error
 
 
 def _leaves(tree: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, np.ndarray]]:
     if isinstance(tree, _Array):
         yield "/".join(where), tree.values()
-    elif isinstance(tree, dict) and all(isinstance(key, str) for key in tree) and len(where) < DEPTH:
+    elif (
+        isinstance(tree, dict) and all(isinstance(key, str) for key in tree) and len(where) < DEPTH
+    ):
         for key, value in tree.items():
             yield from _leaves(value, (*where, key))
     else:
-        raise pickle.UnpicklingError(f"it holds a {type(tree).__name__} at {'/'.join(where) or 'its top'}, or more than {DEPTH} dictionaries in each other")
+        raise pickle.UnpicklingError(
+            f"it holds a {type(tree).__name__} at {'/'.join(where) or 'its top'}, or more than "
+            f"{DEPTH} dictionaries in each other"
+        )
 
 
 class _Format:
@@ -72,7 +95,13 @@ class _Array:
         self.state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, tuple) or [type(item) for item in state] != [int, tuple, _Format, bool, bytes]:
+        if not isinstance(state, tuple) or [type(item) for item in state] != [
+            int,
+            tuple,
+            _Format,
+            bool,
+            bytes,
+        ]:
             raise pickle.UnpicklingError("an array in it is not as numpy writes one")
         self.state = state
 
@@ -82,8 +111,12 @@ class _Array:
             raise pickle.UnpicklingError("an array in it has no content")
         _, shape, numbers, fortran, content = self.state
         dtype = np.dtype(f"<{numbers.code}")
-        if not all(type(side) is int and side >= 0 for side in shape) or math.prod(shape) * dtype.itemsize != len(content):
-            raise pickle.UnpicklingError(f"an array in it has {len(content)} bytes, which are no {dtype} of shape {shape}")
+        if not all(type(side) is int and side >= 0 for side in shape) or math.prod(
+            shape
+        ) * dtype.itemsize != len(content):
+            raise pickle.UnpicklingError(
+                f"an array in it has {len(content)} bytes, which are no {dtype} of shape {shape}"
+            )
         return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C").copy()
 
 
@@ -105,7 +138,9 @@ class _DType:
 
     def __call__(self, code: Any, align: Any, copy: Any) -> _Format:
         if code not in FORMATS:
-            raise pickle.UnpicklingError(f"its numbers are {code!r}, allowed are {', '.join(FORMATS)}")
+            raise pickle.UnpicklingError(
+                f"its numbers are {code!r}, allowed are {', '.join(FORMATS)}"
+            )
         return _Format(code)
 
 

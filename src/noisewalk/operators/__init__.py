@@ -1,4 +1,5 @@
-"""Forward operators A: (B, *x) -> (B, *y): pure, row-wise, differentiable. Any callable on tensors is one too.
+"""Forward operators A: (B, *x) -> (B, *y): pure, row-wise, differentiable. Any callable on tensors
+is one too.
 
 Names are loaded on first use, so that importing the package does not import torch.
 """

@@ -15,7 +15,8 @@ from .observed import observed_of, output_shape_of
 class Compose:
     r"""Operators one after the other: $A(x) = A_n(\dots A_2(A_1(x)))$.
 
-    What is observed is what the last step observes: zeros that an earlier mask leaves are data like any other.
+    What is observed is what the last step observes: zeros that an earlier mask leaves are data like
+    any other.
 
     Arguments:
         steps: operators, the first one is applied first.
@@ -27,7 +28,11 @@ class Compose:
     steps: Sequence[Callable[[Tensor], Tensor]]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.steps, Sequence) or not self.steps or not all(callable(step) for step in self.steps):
+        if (
+            not isinstance(self.steps, Sequence)
+            or not self.steps
+            or not all(callable(step) for step in self.steps)
+        ):
             raise ConfigError(f"Compose needs a list of at least one operator, got {self.steps!r}")
         object.__setattr__(self, "steps", tuple(self.steps))
 

@@ -1,7 +1,8 @@
 r"""Linear operators: identity, average pooling, and blur by a Gaussian or by any kernel.
 
-They act on the last two axes of x, (B, C, H, W) or (B, H, W), each channel alone. Blurs read beyond the border by reflection without
-repeating the edge, $x_{-i} = x_i$. The adjoint, $\langle A x, y \rangle = \langle x, A^T y \rangle$, is `adjoint`, for masks too.
+They act on the last two axes of x, (B, C, H, W) or (B, H, W), each channel alone. Blurs read beyond
+the border by reflection without repeating the edge, $x_{-i} = x_i$. The adjoint,
+$\langle A x, y \rangle = \langle x, A^T y \rangle$, is `adjoint`, for masks too.
 """
 
 from collections.abc import Callable
@@ -52,13 +53,18 @@ class AveragePool:
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H / factor, W / factor)."""
         shape = self.output_shape(x.shape[1:])
-        return F.avg_pool2d(x.reshape(x.shape[0], -1, *x.shape[-2:]), self.factor).reshape(x.shape[0], *shape)
+        return F.avg_pool2d(x.reshape(x.shape[0], -1, *x.shape[-2:]), self.factor).reshape(
+            x.shape[0], *shape
+        )
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one y; ConfigError if the factor does not divide H and W."""
         height, width = sides("AveragePool", shape)
         if height % self.factor or width % self.factor:
-            raise ConfigError(f"AveragePool's factor {self.factor} must divide the image's sides, got {height} x {width}")
+            raise ConfigError(
+                f"AveragePool's factor {self.factor} must divide the image's sides, got "
+                f"{height} x {width}"
+            )
         return (*shape[:-2], height // self.factor, width // self.factor)
 
 
@@ -77,10 +83,13 @@ class Identity:
 
 @dataclass(frozen=True)
 class GaussianBlur:
-    r"""Blur by a sampled Gaussian, $y = M_H x M_W^T$ with a banded matrix M for each axis; reflection at the border.
+    r"""Blur by a sampled Gaussian, $y = M_H x M_W^T$ with a banded matrix M for each axis;
+    reflection at the border.
 
-    The weights are $w_k \propto \exp(-k^2 / 2 s^2)$, $|k| \le r = \lfloor 4 s + 1/2 \rfloor$, of sum 1: a delta in the middle of a
-    kernel_size x kernel_size array after scipy's `gaussian_filter(std)`. Where r exceeds half that array, the weights are folded back at its edge, as there.
+    The weights are $w_k \propto \exp(-k^2 / 2 s^2)$, $|k| \le r = \lfloor 4 s + 1/2 \rfloor$, of
+    sum 1: a delta in the middle of a kernel_size x kernel_size array after scipy's
+    `gaussian_filter(std)`. Where r exceeds half that array, the weights are folded back at its
+    edge, as there.
 
     Arguments:
         kernel_size: side of the array, odd.
@@ -94,14 +103,21 @@ class GaussianBlur:
     std: float = 3.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kernel_size", whole_number("GaussianBlur", "kernel_size", self.kernel_size, 1))
+        object.__setattr__(
+            self, "kernel_size", whole_number("GaussianBlur", "kernel_size", self.kernel_size, 1)
+        )
         if self.kernel_size % 2 == 0:
             raise ConfigError(f"GaussianBlur's kernel_size must be odd, got {self.kernel_size}")
-        object.__setattr__(self, "std", positive("GaussianBlur", "std", self.std, self.kernel_size, " (kernel_size)"))
+        object.__setattr__(
+            self,
+            "std",
+            positive("GaussianBlur", "std", self.std, self.kernel_size, " (kernel_size)"),
+        )
 
     @property
     def radius(self) -> int:
-        """Pixels beyond the border that are read: half the side of the kernel's part that is not zero."""
+        """Pixels beyond the border that are read: half the side of the kernel's part that is not
+        zero."""
         return min(int(4 * self.std + 0.5), self.kernel_size // 2)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -116,8 +132,10 @@ class GaussianBlur:
         height, width = sides("GaussianBlur", shape)
         if self.radius >= min(height, width):
             raise ConfigError(
-                f"GaussianBlur's kernel reaches {self.radius} pixels (kernel_size {self.kernel_size}, std {self.std}), "
-                f"which must be below the image's sides, got {height} x {width}: use a smaller std or kernel_size"
+                f"GaussianBlur's kernel reaches {self.radius} pixels (kernel_size "
+                f"{self.kernel_size}, std {self.std}), "
+                f"which must be below the image's sides, got {height} x {width}: use a smaller "
+                "std or kernel_size"
             )
         return tuple(shape)
 
@@ -135,16 +153,20 @@ class GaussianBlur:
     def _matrix(self, side: int) -> Tensor:
         column = (torch.arange(side)[:, None] + torch.arange(-self.radius, self.radius + 1)).abs()
         column = torch.where(column < side, column, 2 * (side - 1) - column)
-        return torch.zeros(side, side, dtype=torch.float64).scatter_add_(1, column, self._taps().expand(side, -1))
+        return torch.zeros(side, side, dtype=torch.float64).scatter_add_(
+            1, column, self._taps().expand(side, -1)
+        )
 
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Convolution:
-    r"""Convolution with a kernel of one's own, such as a measured point-spread function; reflection at the border.
+    r"""Convolution with a kernel of one's own, such as a measured point-spread function; reflection
+    at the border.
 
-    $y_i = \sum_u k_u x_{i + c - u}$, c = size // 2: a bright pixel becomes the kernel, unflipped, with its entry c on the pixel
-    (scipy's `ndimage.convolve(mode="mirror")`). The kernel is used as given: scale it to sum 1 to keep brightness.
+    $y_i = \sum_u k_u x_{i + c - u}$, c = size // 2: a bright pixel becomes the kernel, unflipped,
+    with its entry c on the pixel (scipy's `ndimage.convolve(mode="mirror")`). The kernel is used as
+    given: scale it to sum 1 to keep brightness.
 
     Arguments:
         kernel: 2-D array or tensor with sides of any parity, finite, of sum other than 0.
@@ -158,9 +180,15 @@ class Convolution:
     def __post_init__(self) -> None:
         kernel = real_array("Convolution", "kernel", self.kernel, (2,)).astype(np.float64)
         if not np.isfinite(kernel).all():
-            raise ConfigError(f"Convolution's kernel must be finite, got {int((~np.isfinite(kernel)).sum())} entries that are NaN or infinite")
+            raise ConfigError(
+                f"Convolution's kernel must be finite, got {int((~np.isfinite(kernel)).sum())} "
+                "entries that are NaN or infinite"
+            )
         if abs(kernel.sum()) <= 1e-12 * np.abs(kernel).sum():
-            raise ConfigError("Convolution's kernel must not sum to 0: a point-spread function keeps some of the light")
+            raise ConfigError(
+                "Convolution's kernel must not sum to 0: a point-spread function keeps some of "
+                "the light"
+            )
         object.__setattr__(self, "kernel", torch.from_numpy(kernel))
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -169,7 +197,9 @@ class Convolution:
         self.output_shape(x.shape[1:])
         high, wide = self.kernel.shape
         planes = x.reshape(-1, 1, *x.shape[-2:])
-        padded = F.pad(planes, ((wide - 1) // 2, wide // 2, (high - 1) // 2, high // 2), mode="reflect")
+        padded = F.pad(
+            planes, ((wide - 1) // 2, wide // 2, (high - 1) // 2, high // 2), mode="reflect"
+        )
         return F.conv2d(padded, self.kernel.flip(0, 1).to(x)[None, None]).reshape(x.shape)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -177,5 +207,8 @@ class Convolution:
         height, width = sides("Convolution", shape)
         high, wide = self.kernel.shape
         if high // 2 >= height or wide // 2 >= width:
-            raise ConfigError(f"Convolution's kernel ({high} x {wide}) must reach less far than the image's sides, got {height} x {width}: crop the kernel")
+            raise ConfigError(
+                f"Convolution's kernel ({high} x {wide}) must reach less far than the image's "
+                f"sides, got {height} x {width}: crop the kernel"
+            )
         return tuple(shape)

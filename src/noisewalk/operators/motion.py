@@ -1,14 +1,18 @@
 r"""Blur by a camera that moves while it exposes.
 
-A pixel u = (x + 1) / 2 shows the light $\ell = g^{-1}(u)$ that fell on it, and light adds up while pixel values do not:
+A pixel u = (x + 1) / 2 shows the light $\ell = g^{-1}(u)$ that fell on it, and light adds up while
+pixel values do not:
 $$y = 2\, g\Big( \frac{1}{K} \sum_{k=1}^{K} S_{p_k}\, g^{-1}\big( \tfrac{x + 1}{2} \big) \Big) - 1$$
-with S_p the shift by p pixels, bilinear between pixels and reflected at the border. The sum is one convolution with the path as its kernel.
+with S_p the shift by p pixels, bilinear between pixels and reflected at the border. The sum is one
+convolution with the path as its kernel.
 
-Response: $g^{-1}(u) = u^{2.2}$ for $u \ge \tau = 1/255$, and its tangent at $\tau$ below, so that g is its inverse everywhere, increasing,
-once continuously differentiable, of slope at most 351 (the power's is infinite at black), and defined for the values outside [-1, 1] that priors make.
+Response: $g^{-1}(u) = u^{2.2}$ for $u \ge \tau = 1/255$, and its tangent at $\tau$ below, so that g
+is its inverse everywhere, increasing, once continuously differentiable, of slope at most 351 (the
+power's is infinite at black), and defined for the values outside [-1, 1] that priors make.
 
-Path: $p(t) = \sum_{m=1}^{4} a_m m^{-2} \cos(\pi m t)$ at the middles of K equal parts of the exposure t in [0, 1], $a_m \sim N(0, I_2)$,
-scaled to its length. Its mean is 0, so that the image stays where it is.
+Path: $p(t) = \sum_{m=1}^{4} a_m m^{-2} \cos(\pi m t)$ at the middles of K equal parts of the
+exposure t in [0, 1], $a_m \sim N(0, I_2)$, scaled to its length. Its mean is 0, so that the image
+stays where it is.
 """
 
 import math
@@ -33,7 +37,8 @@ LONGEST = 1024.0
 class CameraMotionBlur:
     """Blur along a random smooth path, added up in light.
 
-    The path depends on length and seed alone; the same in every channel. A constant image stays as it is.
+    The path depends on length and seed alone; the same in every channel. A constant image stays as
+    it is.
 
     Arguments:
         length: of the path in pixels, above 0 and at most 1024.
@@ -51,17 +56,28 @@ class CameraMotionBlur:
     """The convolution of the light; `blur.kernel` is the path's image, of sum 1."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "length", positive("CameraMotionBlur", "length", self.length, LONGEST, " (pixels)"))
+        object.__setattr__(
+            self,
+            "length",
+            positive("CameraMotionBlur", "length", self.length, LONGEST, " (pixels)"),
+        )
         if not isinstance(self.shape, tuple | list) or len(self.shape) not in (2, 3):
-            raise ConfigError(f"CameraMotionBlur's shape must be (C, H, W) or (H, W), got {self.shape!r}")
-        object.__setattr__(self, "shape", tuple(whole_number("CameraMotionBlur", "shape", side, 1) for side in self.shape))
+            raise ConfigError(
+                f"CameraMotionBlur's shape must be (C, H, W) or (H, W), got {self.shape!r}"
+            )
+        object.__setattr__(
+            self,
+            "shape",
+            tuple(whole_number("CameraMotionBlur", "shape", side, 1) for side in self.shape),
+        )
         object.__setattr__(self, "seed", whole_number("CameraMotionBlur", "seed", self.seed, 0))
         blur = Convolution(_kernel(trajectory(self.length, self.seed)))
         reach = blur.kernel.shape[0] // 2
         if reach >= min(self.shape[-2:]):
             height, width = self.shape[-2:]
             raise ConfigError(
-                f"CameraMotionBlur's path of length {self.length:g} reaches {reach} pixels (seed {self.seed}), which must be below the image's sides, "
+                f"CameraMotionBlur's path of length {self.length:g} reaches {reach} pixels "
+                f"(seed {self.seed}), which must be below the image's sides, "
                 f"got {height} x {width}: use a smaller length"
             )
         object.__setattr__(self, "blur", blur)
@@ -75,7 +91,10 @@ class CameraMotionBlur:
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one y, that of x; ConfigError if it is not the operator's."""
         if tuple(shape) != self.shape:
-            raise ConfigError(f"CameraMotionBlur was made for images of shape {self.shape}, got {tuple(shape)}: make it with this shape")
+            raise ConfigError(
+                f"CameraMotionBlur was made for images of shape {self.shape}, got "
+                f"{tuple(shape)}: make it with this shape"
+            )
         return self.shape
 
 
@@ -98,7 +117,8 @@ def trajectory(length: float, seed: int) -> Tensor:
 
 
 def _kernel(path: Tensor) -> Tensor:
-    """The path's image on a square grid with p = 0 in the middle: each point shared by its four pixels."""
+    """The path's image on a square grid with p = 0 in the middle: each point shared by its four
+    pixels."""
     reach = int(path.abs().max()) + 1
     side = 2 * reach + 1
     low = path.floor()
@@ -106,18 +126,26 @@ def _kernel(path: Tensor) -> Tensor:
     corner = low.to(torch.int64) + reach
     kernel = path.new_zeros(side * side)
     for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        weight = (part[:, 0] if down else 1 - part[:, 0]) * (part[:, 1] if right else 1 - part[:, 1])
-        kernel.index_add_(0, (corner[:, 0] + down) * side + corner[:, 1] + right, weight / len(path))
+        weight = (part[:, 0] if down else 1 - part[:, 0]) * (
+            part[:, 1] if right else 1 - part[:, 1]
+        )
+        kernel.index_add_(
+            0, (corner[:, 0] + down) * side + corner[:, 1] + right, weight / len(path)
+        )
     return kernel.reshape(side, side)
 
 
 def _light(value: Tensor) -> Tensor:
     """g^-1."""
     slope = GAMMA * TOE ** (GAMMA - 1)
-    return torch.where(value >= TOE, value.clamp(min=TOE) ** GAMMA, TOE**GAMMA + slope * (value - TOE))
+    return torch.where(
+        value >= TOE, value.clamp(min=TOE) ** GAMMA, TOE**GAMMA + slope * (value - TOE)
+    )
 
 
 def _response(light: Tensor) -> Tensor:
     """g."""
     foot, slope = TOE**GAMMA, GAMMA * TOE ** (GAMMA - 1)
-    return torch.where(light >= foot, light.clamp(min=foot) ** (1 / GAMMA), TOE + (light - foot) / slope)
+    return torch.where(
+        light >= foot, light.clamp(min=foot) ** (1 / GAMMA), TOE + (light - foot) / slope
+    )

@@ -1,16 +1,21 @@
-r"""Blur by the network of Tran et al. (2021), which learned how real blur deforms sharp images; k says which blur.
+r"""Blur by the network of Tran et al. (2021), which learned how real blur deforms sharp images; k
+says which blur.
 
 With u = (x + 1) / 2 in [0, 1] and features on a quarter of the image's side,
 $$A(x) = 2\, \big( u + R(U(E(u), k)) \big) - 1, \qquad k \sim 1.2\, N(0, I) \text{ of shape } 512 \times 2 \times 2,$$
-E: a convolution and two that halve the side, each with LeakyReLU(0.1), then ten residual blocks x + conv2(relu(conv1 x)). U: a U-Net of five levels, 4 x 4
-convolutions that halve and double the side; k joins the 512 x 2 x 2 bottleneck. R: twenty residual blocks, two convolutions with pixel shuffle, two more.
+E: a convolution and two that halve the side, each with LeakyReLU(0.1), then ten residual blocks x +
+conv2(relu(conv1 x)). U: a U-Net of five levels, 4 x 4 convolutions that halve and double the side;
+k joins the 512 x 2 x 2 bottleneck. R: twenty residual blocks, two convolutions with pixel shuffle,
+two more.
 
-Below the outermost level, U passes on and concatenates LeakyReLU(0.2) of what it receives, not the features themselves: the published code activates in place.
+Below the outermost level, U passes on and concatenates LeakyReLU(0.2) of what it receives, not the
+features themselves: the published code activates in place.
 
-The side is fixed to 256 by k's shape. A(x) may leave [-1, 1]: the public code of DPS clips it there, which costs the gradient; here it is not clipped.
+The side is fixed to 256 by k's shape. A(x) may leave [-1, 1]: the public code of DPS clips it
+there, which costs the gradient; here it is not clipped.
 
-The weights are the user's own file, GOPRO_wVAE.pth: 159 tensors, of which the 14 of `kernel_extractor`, which estimates k from a pair of images, are checked
-and dropped.
+The weights are the user's own file, GOPRO_wVAE.pth: 159 tensors, of which the 14 of
+`kernel_extractor`, which estimates k from a pair of images, are checked and dropped.
 
 Reference: Tran, Tran, Phung and Hoai, Explore Image Deblurring via Encoded Blur Kernel Space, 2021.
 """
@@ -48,15 +53,18 @@ _placed: "WeakKeyDictionary[NeuralBlur, tuple[tuple[torch.device, torch.dtype], 
 class NeuralBlur:
     """Blur by the published network, with one blur code drawn for good.
 
-    A costs about 16 billion multiplications an image. The code is the same for every image and every call.
+    A costs about 16 billion multiplications an image. The code is the same for every image and
+    every call.
 
     Arguments:
-        weights_path: GOPRO_wVAE.pth; read with weights_only, so that none of the code such a file may hold is run.
+        weights_path: GOPRO_wVAE.pth; read with weights_only, so that none of the code such a file
+            may hold is run.
         seed: of the blur code, 0 to 2^56 - 1.
 
     Raises:
         ConfigError: if the seed is outside this range.
-        WeightsError: if the file cannot be read or is not the network's: what is missing, unexpected or of another shape is named.
+        WeightsError: if the file cannot be read or is not the network's: what is missing,
+            unexpected or of another shape is named.
     """
 
     weights_path: str | Path
@@ -71,7 +79,10 @@ class NeuralBlur:
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", whole_number("NeuralBlur", "seed", self.seed, 0))
         if not isinstance(self.weights_path, str | Path):
-            raise ConfigError(f"NeuralBlur's weights_path must be the path of GOPRO_wVAE.pth, got {self.weights_path!r}")
+            raise ConfigError(
+                "NeuralBlur's weights_path must be the path of GOPRO_wVAE.pth, got "
+                f"{self.weights_path!r}"
+            )
         object.__setattr__(self, "code", CODE_STD * rows(self.seed, 1).normal(CODE_SHAPE, MASK)[0])
         object.__setattr__(self, "weights", read_weights(Path(self.weights_path)))
         object.__setattr__(self, "weights_path", str(self.weights_path))
@@ -86,7 +97,10 @@ class NeuralBlur:
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one y, (3, 256, 256); ConfigError if x has another."""
         if tuple(shape) != SHAPE:
-            raise ConfigError(f"NeuralBlur works on images of shape {SHAPE} only, got {tuple(shape)}: take a prior of 256 x 256, or CameraMotionBlur")
+            raise ConfigError(
+                f"NeuralBlur works on images of shape {SHAPE} only, got {tuple(shape)}: take a "
+                "prior of 256 x 256, or CameraMotionBlur"
+            )
         return SHAPE
 
     def _weights_for(self, x: Tensor) -> dict[str, Tensor]:
@@ -121,7 +135,12 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
     blocks("feature_extractor", 6, NUM_ENCODER_BLOCKS)
     convolution(f"{UNUSED}model.1", 2 * WIDTH, WIDTH, 7, bias=False)
     for i in range(5):
-        convolution(f"{UNUSED}model.{4 + 3 * i}", min(WIDTH << i, 1024), min(WIDTH << i + 1, 1024), bias=False)
+        convolution(
+            f"{UNUSED}model.{4 + 3 * i}",
+            min(WIDTH << i, 1024),
+            min(WIDTH << i + 1, 1024),
+            bias=False,
+        )
     for i in range(19, 23):
         convolution(f"{UNUSED}model.{i}.conv_block.1", 1024, 1024, bias=False)
         convolution(f"{UNUSED}model.{i}.conv_block.5", 1024, 1024, bias=False)
@@ -151,15 +170,35 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     state = _load(path)
     expected, found = expected_shapes(), {key: tuple(tensor.shape) for key, tensor in state.items()}
-    problems = [f"missing {key}" for key in expected if key not in found] + [f"unexpected {key}" for key in found if key not in expected]
-    problems += [f"{key} has shape {found[key]}, expected {expected[key]}" for key in expected if found.get(key, expected[key]) != expected[key]]
-    problems += [f"{key} is {state[key].dtype}, expected floating point" for key in expected if key in found and not state[key].is_floating_point()]
+    problems = [f"missing {key}" for key in expected if key not in found] + [
+        f"unexpected {key}" for key in found if key not in expected
+    ]
+    problems += [
+        f"{key} has shape {found[key]}, expected {expected[key]}"
+        for key in expected
+        if found.get(key, expected[key]) != expected[key]
+    ]
+    problems += [
+        f"{key} is {state[key].dtype}, expected floating point"
+        for key in expected
+        if key in found and not state[key].is_floating_point()
+    ]
     if not problems:
-        weights = {key: state[key].detach().to(torch.float32, copy=True).contiguous() for key in expected if not key.startswith(UNUSED)}
-        problems = [f"{key} holds numbers that are not finite" for key, weight in weights.items() if not torch.isfinite(weight).all()]
+        weights = {
+            key: state[key].detach().to(torch.float32, copy=True).contiguous()
+            for key in expected
+            if not key.startswith(UNUSED)
+        }
+        problems = [
+            f"{key} holds numbers that are not finite"
+            for key, weight in weights.items()
+            if not torch.isfinite(weight).all()
+        ]
     if problems:
         more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise WeightsError(f"{path} is not the network GOPRO_wVAE.pth: {'; '.join(problems[:SHOWN])}{more}")
+        raise WeightsError(
+            f"{path} is not the network GOPRO_wVAE.pth: {'; '.join(problems[:SHOWN])}{more}"
+        )
     return weights
 
 
@@ -191,7 +230,9 @@ def _convolve(weights: _Weights, name: str, h: Tensor, stride: int = 1) -> Tenso
 
 def _residual(weights: _Weights, name: str, first: int, count: int, h: Tensor) -> Tensor:
     for i in range(first, first + count):
-        h = h + _convolve(weights, f"{name}.{i}.conv2", F.relu(_convolve(weights, f"{name}.{i}.conv1", h)))
+        h = h + _convolve(
+            weights, f"{name}.{i}.conv2", F.relu(_convolve(weights, f"{name}.{i}.conv1", h))
+        )
     return h
 
 
@@ -222,8 +263,12 @@ def _load(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path} is not a file: give the path of your GOPRO_wVAE.pth")
     state = load_pickled(path)
-    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
-        raise WeightsError(f"{path} holds something other than named tensors: GOPRO_wVAE.pth is a state dict")
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise WeightsError(
+            f"{path} holds something other than named tensors: GOPRO_wVAE.pth is a state dict"
+        )
     return state
 
 

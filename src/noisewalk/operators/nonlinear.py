@@ -10,9 +10,11 @@ from .checks import positive
 
 @dataclass(frozen=True)
 class HDR:
-    r"""Clipped exposure, of which high dynamic range imaging is the inverse: $A(x) = \min(\max(f x, -1), 1)$.
+    r"""Clipped exposure, of which high dynamic range imaging is the inverse:
+    $A(x) = \min(\max(f x, -1), 1)$.
 
-    The gradient is 0 where a pixel is clipped: such a measurement says that the pixel is bright (or dark), not how much.
+    The gradient is 0 where a pixel is clipped: such a measurement says that the pixel is bright (or
+    dark), not how much.
 
     Arguments:
         factor: f > 0; above 1 it clips.

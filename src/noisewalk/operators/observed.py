@@ -1,8 +1,9 @@
 """What an operator does to shapes, and which entries of y it measures.
 
-An operator may have `observed` (bool, broadcastable to *y), when that is known without the image's shape; `observed_for(shape)`,
-the same for x of a given shape; and `output_shape(shape)`, the shape of y, which raises where x does not fit. A plain callable has
-none of the three: everything it returns is observed.
+An operator may have `observed` (bool, broadcastable to *y), when that is known without the image's
+shape; `observed_for(shape)`, the same for x of a given shape; and `output_shape(shape)`, the shape
+of y, which raises where x does not fit. A plain callable has none of the three: everything it
+returns is observed.
 """
 
 from collections.abc import Callable
@@ -29,12 +30,18 @@ def observed_of(operator: Callable[[Tensor], Tensor], shape: tuple[int, ...]) ->
     lookup = getattr(operator, "observed_for", None)
     observed = getattr(operator, "observed", None) if lookup is None else lookup(tuple(shape))
     if observed is not None and not (isinstance(observed, Tensor) and observed.dtype == torch.bool):
-        raise ConfigError(f"an operator's observed must be a bool tensor or None, got {getattr(observed, 'dtype', type(observed).__name__)}")
+        raise ConfigError(
+            "an operator's observed must be a bool tensor or None, got "
+            f"{getattr(observed, 'dtype', type(observed).__name__)}"
+        )
     return observed
 
 
-def output_shape_of(operator: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of one y = A(x); an operator that cannot tell is applied to one image of zeros on the CPU.
+def output_shape_of(
+    operator: Callable[[Tensor], Tensor], shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The shape of one y = A(x); an operator that cannot tell is applied to one image of zeros on
+    the CPU.
 
     Arguments:
         operator: any operator.

@@ -1,13 +1,16 @@
 """Operators from text, as the command line takes them.
 
-One step is NAME, NAME:key=value,key=value or NAME:FILE; steps are joined by "+", the first one is applied first:
+One step is NAME, NAME:key=value,key=value or NAME:FILE; steps are joined by "+", the first one is
+applied first:
 
-    avgpool:factor=4          blur:kernel_size=61,std=3      conv:FILE.npy        hdr:factor=2           identity
-    inpaint:keep=0.2,seed=0   box:top=16,left=16,height=32,width=32               mask:FILE.npy  mask:FILE.png
-    motion:length=9,seed=0    phase:oversample=1       neuralblur:weights=FILE,seed=0                        clouds:share=0.4,length=8,seed=0
+    avgpool:factor=4          blur:kernel_size=61,std=3      conv:FILE.npy        hdr:factor=2
+    identity inpaint:keep=0.2,seed=0   box:top=16,left=16,height=32,width=32
+    mask:FILE.npy  mask:FILE.png motion:length=9,seed=0    phase:oversample=1
+    neuralblur:weights=FILE,seed=0                        clouds:share=0.4,length=8,seed=0
 
-A file name is everything after the first ":" of its step, so it may hold ":", "=", "," and spaces inside (weights=FILE may hold no ","). A "+" starts a
-new step only where a letter follows: "a+1.npy" is one name, "a+b.npy" is not (rename such a file).
+A file name is everything after the first ":" of its step, so it may hold ":", "=", "," and spaces
+inside (weights=FILE may hold no ","). A "+" starts a new step only where a letter follows:
+"a+1.npy" is one name, "a+b.npy" is not (rename such a file).
 """
 
 import difflib
@@ -68,14 +71,16 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
     Arguments:
         text: steps joined by "+", such as "avgpool:factor=4" or "blur:std=2+inpaint:keep=0.2".
         shape: of one x, (C, H, W) or (H, W).
-        held: what `held_by` said of such an operator: masks and kernels in it are not read from their files again.
+        held: what `held_by` said of such an operator: masks and kernels in it are not read from
+            their files again.
 
     Returns:
         The operator; a `Compose` if there are several steps.
 
     Raises:
-        ConfigError: naming the step and what is wrong with it: an unknown name or key, a value that is missing, ill-formed or out of range, a file
-            that cannot be read, an operator that does not fit the images.
+        ConfigError: naming the step and what is wrong with it: an unknown name or key, a value that
+            is missing, ill-formed or out of range, a file that cannot be read, an operator that
+            does not fit the images.
         WeightsError: the weights of neuralblur cannot be used.
     """
     if len(shape) not in (2, 3):
@@ -84,7 +89,11 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
     steps: list[Operator] = []
     for k, part in enumerate(re.split(r"\+(?=\s*[A-Za-z])", text)):
         try:
-            step = _step(part.strip(), shape, {name: (held or {}).get(f"operator_{k}_{name}") for name in ("mask", "kernel")})
+            step = _step(
+                part.strip(),
+                shape,
+                {name: (held or {}).get(f"operator_{k}_{name}") for name in ("mask", "kernel")},
+            )
             shape = output_shape_of(step, shape)
         except (ConfigError, WeightsError) as error:
             raise type(error)(f"operator {part.strip()!r}: {error}") from error
@@ -93,7 +102,8 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
 
 
 def held_by(operator: Operator) -> dict[str, Tensor]:
-    """The masks and kernels that an operator has from files, for a run to keep: the files may go or change.
+    """The masks and kernels that an operator has from files, for a run to keep: the files may go or
+    change.
 
     Arguments:
         operator: from `parse`.
@@ -103,13 +113,19 @@ def held_by(operator: Operator) -> dict[str, Tensor]:
     """
     steps = operator.steps if isinstance(operator, Compose) else (operator,)
     named = {MaskInpainting: "mask", Convolution: "kernel"}
-    return {f"operator_{k}_{named[type(step)]}": getattr(step, named[type(step)]) for k, step in enumerate(steps) if type(step) in named}
+    return {
+        f"operator_{k}_{named[type(step)]}": getattr(step, named[type(step)])
+        for k, step in enumerate(steps)
+        if type(step) in named
+    }
 
 
 def _step(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]) -> Operator:
     name, _, rest = (piece.strip() for piece in text.partition(":"))
     if name not in NAMES:
-        raise ConfigError(f"unknown name {name!r}{_closest(name, NAMES)}; known: {', '.join(NAMES)}")
+        raise ConfigError(
+            f"unknown name {name!r}{_closest(name, NAMES)}; known: {', '.join(NAMES)}"
+        )
     if name in _FILES:
         return _file(name, rest, shape, held)
     values = _values(name, rest)
@@ -126,9 +142,13 @@ def _values(name: str, text: str) -> dict[str, Any]:
     for item in text.split(",") if text else ():
         key, equals, value = (piece.strip() for piece in item.partition("="))
         if not equals:
-            raise ConfigError(f"expected key=value, got {item.strip()!r}; keys of {name}: {', '.join(keys)}")
+            raise ConfigError(
+                f"expected key=value, got {item.strip()!r}; keys of {name}: {', '.join(keys)}"
+            )
         if key not in keys:
-            raise ConfigError(f"unknown key {key!r}{_closest(key, keys)}; keys of {name}: {', '.join(keys)}")
+            raise ConfigError(
+                f"unknown key {key!r}{_closest(key, keys)}; keys of {name}: {', '.join(keys)}"
+            )
         if key in given:
             raise ConfigError(f"{key} is given twice")
         given[key] = _value(key, value, keys[key][0])
@@ -158,7 +178,9 @@ def _closest(word: str, words: Iterable[str]) -> str:
     return f" (did you mean {match[0]!r}?)" if match else ""
 
 
-def _file(name: str, text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]) -> Operator:
+def _file(
+    name: str, text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]
+) -> Operator:
     if not text:
         raise ConfigError(f"a file must be given, as in {name}:FILE.npy")
     if name == "mask":

@@ -1,9 +1,10 @@
-r"""Phase retrieval: only the magnitudes of the Fourier transform are measured, as by a detector in the far field.
+r"""Phase retrieval: only the magnitudes of the Fourier transform are measured, as by a detector in
+the far field.
 
 $$A(x) = |F P x|$$ with P padding the image by zeros on each side and F the orthonormal two-dimensional discrete Fourier transform of each channel.
 
-Images that A cannot tell apart: x and -x, x and itself turned by 180 degrees, and x and itself moved within the zeros around it. A posterior has all
-of them: score an estimate up to the turn.
+Images that A cannot tell apart: x and -x, x and itself turned by 180 degrees, and x and itself
+moved within the zeros around it. A posterior has all of them: score an estimate up to the turn.
 
 The derivative of a magnitude is taken as 0 where the magnitude is 0.
 
@@ -25,7 +26,8 @@ MOST = 64.0
 class PhaseRetrieval:
     r"""Magnitudes of the Fourier transform of the padded image.
 
-    Each side of H pixels grows by int(r H / 8) zeros at both ends: 256 becomes 320 with r = 1 and 384 with r = 2. The zero frequency comes first.
+    Each side of H pixels grows by int(r H / 8) zeros at both ends: 256 becomes 320 with r = 1 and
+    384 with r = 2. The zero frequency comes first.
 
     Arguments:
         oversample: r > 0, at most 64.
@@ -37,7 +39,9 @@ class PhaseRetrieval:
     oversample: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "oversample", positive("PhaseRetrieval", "oversample", self.oversample, MOST))
+        object.__setattr__(
+            self, "oversample", positive("PhaseRetrieval", "oversample", self.oversample, MOST)
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H + 2 p, W + 2 q), nonnegative."""

@@ -1,4 +1,5 @@
-"""The cards of priors: what each is, where it comes from, and what a loader needs to know; in cards.yaml for weights that are not in this package."""
+"""The cards of priors: what each is, where it comes from, and what a loader needs to know; in
+cards.yaml for weights that are not in this package."""
 
 import json
 import math
@@ -17,12 +18,17 @@ def read_cards() -> dict[str, dict[str, Any]]:
     """Read cards.yaml.
 
     Returns:
-        Cards by name: a package prior's ("terrain128"), a checkpoint file's ("cd_bedroom256_lpips.pt") or a Hub repository's
-        ("openai/diffusers-cd_bedroom256_lpips"). A package prior's `archive` holds the arguments of `packages.fetch`.
+        Cards by name: a package prior's ("terrain128"), a checkpoint file's
+            ("cd_bedroom256_lpips.pt") or a Hub repository's
+        ("openai/diffusers-cd_bedroom256_lpips"). A package prior's `archive` holds the arguments of
+        `packages.fetch`.
     """
     import yaml
 
-    return {name: {"name": name, **card} for name, card in yaml.safe_load(CARDS.read_text(encoding="utf-8"))["priors"].items()}
+    return {
+        name: {"name": name, **card}
+        for name, card in yaml.safe_load(CARDS.read_text(encoding="utf-8"))["priors"].items()
+    }
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -46,7 +52,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     check_scaling(card, path)
     check_shape(card, path)
     if not isinstance(card["unshuffle"], int) or card["unshuffle"] < 1:
-        raise WeightsError(f"{path}: unshuffle must be a whole number of at least 1, got {card['unshuffle']!r}")
+        raise WeightsError(
+            f"{path}: unshuffle must be a whole number of at least 1, got {card['unshuffle']!r}"
+        )
     if not isinstance(card["sha256"], str) or len(card["sha256"]) != 64:
         raise WeightsError(f"{path}: sha256 must be 64 hexadecimal digits, got {card['sha256']!r}")
     return card
@@ -86,8 +94,17 @@ def check_scaling(card: Mapping[str, Any], path: Path) -> None:
     levels = [card["sigma_min"], card["sigma_max"], card["sigma_data"]]
     if card["kind"] not in KINDS:
         raise WeightsError(f"{path}: kind is {card['kind']!r}, allowed are {', '.join(KINDS)}")
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf for v in levels) or not levels[0] < levels[1]:
-        raise WeightsError(f"{path}: sigma_min, sigma_max and sigma_data must be positive numbers and sigma_min below sigma_max, got {levels}")
+    if (
+        not all(
+            isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf
+            for v in levels
+        )
+        or not levels[0] < levels[1]
+    ):
+        raise WeightsError(
+            f"{path}: sigma_min, sigma_max and sigma_data must be positive numbers and "
+            f"sigma_min below sigma_max, got {levels}"
+        )
 
 
 def check_shape(card: Mapping[str, Any], path: Path) -> None:
@@ -101,5 +118,11 @@ def check_shape(card: Mapping[str, Any], path: Path) -> None:
         WeightsError: anything but three positive whole numbers.
     """
     shape = card["shape"]
-    if not isinstance(shape, list) or len(shape) != 3 or not all(isinstance(v, int) and v > 0 for v in shape):
-        raise WeightsError(f"{path}: shape must be three positive whole numbers (C, H, W), got {shape!r}")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 3
+        or not all(isinstance(v, int) and v > 0 for v in shape)
+    ):
+        raise WeightsError(
+            f"{path}: shape must be three positive whole numbers (C, H, W), got {shape!r}"
+        )

@@ -2,11 +2,13 @@ r"""The denoiser f(x_t, sigma): a network under EDM's or the consistency model's
 
 $$f(x, \sigma) = c_{out} F(c_{in} x, t') + c_{skip} x, \qquad t' = 250 \ln(\sigma + 10^{-44}), \qquad c_{in} = 1 / \sqrt{\sigma^2 + \sigma_d^2}$$
 
-- EDM: $c_{skip} = \sigma_d^2 / (\sigma^2 + \sigma_d^2)$, $c_{out} = \sigma \sigma_d / \sqrt{\sigma^2 + \sigma_d^2}$.
-- Consistency: the same with $\sigma - \sigma_{min}$ for the explicit $\sigma$ of $c_{skip}$ and $c_{out}$'s numerators, so that $f(x, \sigma_{min}) = x$.
+- EDM: $c_{skip} = \sigma_d^2 / (\sigma^2 + \sigma_d^2)$,
+  $c_{out} = \sigma \sigma_d / \sqrt{\sigma^2 + \sigma_d^2}$.
+- Consistency: the same with $\sigma - \sigma_{min}$ for the explicit $\sigma$ of $c_{skip}$ and
+  $c_{out}$'s numerators, so that $f(x, \sigma_{min}) = x$.
 
-References: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, Table 1;
-Song et al., Consistency Models, 2023, Appendix C.
+References: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022,
+Table 1; Song et al., Consistency Models, 2023, Appendix C.
 """
 
 import copy
@@ -30,10 +32,12 @@ LAYERS = ("resnets", "attentions", "downsamplers", "upsamplers")
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkDenoiser:
-    """f(x_t, sigma) from a `UNet2DModel`-like network; the network's weights never require gradients at sampling time.
+    """f(x_t, sigma) from a `UNet2DModel`-like network; the network's weights never require
+    gradients at sampling time.
 
     Arguments:
-        network: module called as `network(x, t, class_labels).sample`; with `unshuffle` f it sees (B, C f f, H/f, W/f).
+        network: module called as `network(x, t, class_labels).sample`; with `unshuffle` f it sees
+            (B, C f f, H/f, W/f).
         kind: "edm" or "consistency", the scaling.
         shape: (C, H, W) of x.
         sigma_min: smallest noise level.
@@ -41,8 +45,9 @@ class NetworkDenoiser:
         sigma_data: standard deviation of the data in the scaling.
         unshuffle: pixel-unshuffle factor around the network; 1 means none.
         label: class index given to a class-conditional network, else None.
-        checkpoint: keep the input of each of the network's layers alone and run the layer again in the backward pass: the same numbers bit by bit,
-            for less memory and one more forward pass.
+        checkpoint: keep the input of each of the network's layers alone and run the layer again in
+            the backward pass: the same numbers bit by bit, for less memory and one more forward
+            pass.
 
     Raises:
         ConfigError: an unknown kind, or checkpoint for a network without diffusers' blocks.
@@ -60,7 +65,9 @@ class NetworkDenoiser:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ConfigError(f"unknown kind {self.kind!r} of denoiser: choose one of {', '.join(KINDS)}")
+            raise ConfigError(
+                f"unknown kind {self.kind!r} of denoiser: choose one of {', '.join(KINDS)}"
+            )
         _prepare(self.network)
         object.__setattr__(self, "_twin", recomputing(self.network) if self.checkpoint else None)
 
@@ -87,16 +94,22 @@ class NetworkDenoiser:
         dtype = next(self.network.parameters()).dtype
         backward = torch.is_grad_enabled() and unpack_dual(x_t).tangent is None
         network: nn.Module = self._twin if self.checkpoint and backward else self.network  # type: ignore[attr-defined]
-        h = network(h.to(dtype), (250.0 * torch.log(sigma + 1e-44)).to(dtype), class_labels=labels).sample
+        h = network(
+            h.to(dtype), (250.0 * torch.log(sigma + 1e-44)).to(dtype), class_labels=labels
+        ).sample
         if self.unshuffle > 1:
             h = F.pixel_shuffle(h, self.unshuffle)
         return c_out * h.to(x_t.dtype) + c_skip * x_t
 
 
 def _prepare(network: nn.Module) -> None:
-    """Let the network be differentiated forward: torch's rule for group norm wants a contiguous input, once per network."""
+    """Let the network be differentiated forward: torch's rule for group norm wants a contiguous
+    input, once per network."""
     for module in network.modules():
-        if isinstance(module, nn.GroupNorm) and _contiguous not in module._forward_pre_hooks.values():
+        if (
+            isinstance(module, nn.GroupNorm)
+            and _contiguous not in module._forward_pre_hooks.values()
+        ):
             module.register_forward_pre_hook(_contiguous)
 
 
@@ -107,7 +120,8 @@ def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | N
 def recomputing(network: nn.Module) -> nn.Module:
     """A copy of the network that shares its weights and checkpoints each of its layers.
 
-    diffusers' own switch would change the network for everyone who holds it, and leaves out attention and resampling.
+    diffusers' own switch would change the network for everyone who holds it, and leaves out
+    attention and resampling.
 
     Arguments:
         network: made of diffusers' blocks.
@@ -118,10 +132,20 @@ def recomputing(network: nn.Module) -> nn.Module:
     Raises:
         ConfigError: it has no such blocks.
     """
-    twin = copy.deepcopy(network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())})
-    held = [layers for module in twin.modules() for name in LAYERS if isinstance(layers := getattr(module, name, None), nn.ModuleList)]
+    twin = copy.deepcopy(
+        network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    )
+    held = [
+        layers
+        for module in twin.modules()
+        for name in LAYERS
+        if isinstance(layers := getattr(module, name, None), nn.ModuleList)
+    ]
     if not held:
-        raise ConfigError(f"checkpoint needs a network of diffusers' blocks, such as UNet2DModel, got {type(network).__name__}: leave it out")
+        raise ConfigError(
+            "checkpoint needs a network of diffusers' blocks, such as UNet2DModel, got "
+            f"{type(network).__name__}: leave it out"
+        )
     for layers in held:
         for i, layer in enumerate(layers):
             if layer is not None:  # a middle block without attention
@@ -137,4 +161,6 @@ class _Recomputed(nn.Module):
         self.layer = layer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return checkpoint(self.layer, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+        return checkpoint(
+            self.layer, *args, use_reentrant=False, preserve_rng_state=False, **kwargs
+        )

@@ -1,4 +1,5 @@
-"""`UNet2DModel`: the one network class; built from a few numbers or read from a folder in diffusers format."""
+"""`UNet2DModel`: the one network class; built from a few numbers or read from a folder in diffusers
+format."""
 
 import hashlib
 import json
@@ -18,7 +19,13 @@ PICKLED = "diffusion_pytorch_model.bin"
 
 
 def build_unet(
-    size: int, channels: int, widths: tuple[int, ...], num_blocks: int = 1, attention: tuple[int, ...] = (), head_channels: int = 32, unshuffle: int = 1
+    size: int,
+    channels: int,
+    widths: tuple[int, ...],
+    num_blocks: int = 1,
+    attention: tuple[int, ...] = (),
+    head_channels: int = 32,
+    unshuffle: int = 1,
 ) -> nn.Module:
     """A U-Net in the layout of the published consistency models, with random weights.
 
@@ -43,8 +50,12 @@ def build_unet(
         out_channels=channels * unshuffle**2,
         block_out_channels=tuple(widths),
         layers_per_block=num_blocks,
-        down_block_types=tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels),
-        up_block_types=tuple("AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(levels)),
+        down_block_types=tuple(
+            "AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels
+        ),
+        up_block_types=tuple(
+            "AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(levels)
+        ),
         attention_head_dim=head_channels,
         attn_norm_num_groups=32,
         norm_num_groups=32,
@@ -54,34 +65,48 @@ def build_unet(
 
 
 def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:
-    """Read a `UNet2DModel` from config.json and safetensors; without these from a .bin, running none of the code that such a file may hold.
+    """Read a `UNet2DModel` from config.json and safetensors; without these from a .bin, running
+    none of the code that such a file may hold.
 
     Arguments:
         folder: holds config.json and diffusion_pytorch_model.safetensors or .bin.
         sha256: what the weight file must hash to; None skips the check.
 
     Returns:
-        The network in evaluation mode, float32, without gradients; the global generator is left as it was.
+        The network in evaluation mode, float32, without gradients; the global generator is left as
+        it was.
 
     Raises:
-        WeightsError: missing, corrupt or mismatching files, keys or shapes, or a configuration that makes no network.
+        WeightsError: missing, corrupt or mismatching files, keys or shapes, or a configuration that
+            makes no network.
     """
     from diffusers import UNet2DModel
 
-    weights = folder / (PICKLED if (folder / PICKLED).is_file() and not (folder / WEIGHTS).is_file() else WEIGHTS)
+    weights = folder / (
+        PICKLED if (folder / PICKLED).is_file() and not (folder / WEIGHTS).is_file() else WEIGHTS
+    )
     for path in (folder / "config.json", weights):
         if not path.is_file():
-            raise WeightsError(f"{path} is missing: a prior's folder holds unet/config.json and unet/{WEIGHTS}")
-    state = read_state(weights, sha256) if weights.name == PICKLED else _read_safetensors(weights, sha256)
+            raise WeightsError(
+                f"{path} is missing: a prior's folder holds unet/config.json and unet/{WEIGHTS}"
+            )
+    state = (
+        read_state(weights, sha256)
+        if weights.name == PICKLED
+        else _read_safetensors(weights, sha256)
+    )
     try:
         config = json.loads((folder / "config.json").read_text())
     except ValueError as error:
         raise WeightsError(f"cannot read the network in {folder}: {error}") from error
     if not isinstance(config, dict):
-        raise WeightsError(f"{folder / 'config.json'} holds no table of settings but a {type(config).__name__}")
+        raise WeightsError(
+            f"{folder / 'config.json'} holds no table of settings but a {type(config).__name__}"
+        )
     if config.get("add_attention", True) and config.get("attn_norm_num_groups") is None:
         raise WeightsError(
-            f"{folder / 'config.json'}: attn_norm_num_groups is missing; without it the attention norm is dropped and samples are wrong: set it to 32"
+            f"{folder / 'config.json'}: attn_norm_num_groups is missing; without it the "
+            "attention norm is dropped and samples are wrong: set it to 32"
         )
     try:
         with torch.random.fork_rng(devices=[]):
@@ -110,7 +135,9 @@ def write_unet(network: nn.Module, state: dict[str, Tensor], folder: Path) -> st
     folder.mkdir(parents=True, exist_ok=True)
     network.save_config(str(folder))  # type: ignore[operator]
     content = save({k: v.to(torch.float16).contiguous() for k, v in state.items()})
-    write_whole(folder / WEIGHTS, lambda path: path.write_bytes(content))  # not save_file, whose file only its owner may read
+    write_whole(
+        folder / WEIGHTS, lambda path: path.write_bytes(content)
+    )  # not save_file, whose file only its owner may read
     return hashlib.sha256(content).hexdigest()
 
 
@@ -121,7 +148,10 @@ def _read_safetensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
-        raise WeightsError(f"{path} has sha256 {found[:12]}..., the card says {sha256[:12]}...: the file is damaged or was replaced; get it again")
+        raise WeightsError(
+            f"{path} has sha256 {found[:12]}..., the card says {sha256[:12]}...: the file is "
+            "damaged or was replaced; get it again"
+        )
     try:
         return load(content)
     except (ValueError, SafetensorError) as error:
@@ -133,7 +163,11 @@ def _check_keys(network: nn.Module, state: dict[str, Tensor], path: Path) -> Non
     found = {k: tuple(v.shape) for k, v in state.items()}
     problems = [f"missing {k}" for k in sorted(expected.keys() - found.keys())]
     problems += [f"unexpected {k}" for k in sorted(found.keys() - expected.keys())]
-    problems += [f"{k} has shape {found[k]}, expected {expected[k]}" for k in sorted(expected.keys() & found.keys()) if expected[k] != found[k]]
+    problems += [
+        f"{k} has shape {found[k]}, expected {expected[k]}"
+        for k in sorted(expected.keys() & found.keys())
+        if expected[k] != found[k]
+    ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise WeightsError(f"{path} does not fit its config.json: {'; '.join(problems[:5])}{more}")

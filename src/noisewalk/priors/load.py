@@ -17,7 +17,8 @@ from .prior import Prior
 
 BUNDLED = Path(__file__).parent / "bundled"
 SCALING = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}
-"""What every published consistency model and its teacher were trained with; a card without these has them."""
+"""What every published consistency model and its teacher were trained with; a card without these
+has them."""
 HEAD_CHANNELS = 64
 """Channels per attention head of OpenAI's checkpoints."""
 SIZE = re.compile(r"(?:imagenet|bedroom|cat)(64|256)(?!\d)")
@@ -51,7 +52,11 @@ def list_priors() -> dict[str, dict[str, Any]]:
     Returns:
         Cards by name.
     """
-    bundled = {folder.name: read_card(folder) for folder in sorted(BUNDLED.iterdir()) if (folder / "card.json").exists()}
+    bundled = {
+        folder.name: read_card(folder)
+        for folder in sorted(BUNDLED.iterdir())
+        if (folder / "card.json").exists()
+    }
     return {**bundled, **read_cards()}
 
 
@@ -67,12 +72,15 @@ def load_prior(
     """Load a prior; its weights never require gradients.
 
     Arguments:
-        source: a bundled or package prior's name ("fashion32", "terrain128", "faces64"), a Hub repository ("openai/diffusers-cd_bedroom256_lpips"), a
-            folder that `noisewalk train` or diffusers wrote, or a path to an OpenAI .pt checkpoint.
-        label: class, or the conditioning value that the card names (terrain128: difficulty, 1 to 100); one per prior.
+        source: a bundled or package prior's name ("fashion32", "terrain128", "faces64"), a Hub
+            repository ("openai/diffusers-cd_bedroom256_lpips"), a folder that `noisewalk train` or
+            diffusers wrote, or a path to an OpenAI .pt checkpoint.
+        label: class, or the conditioning value that the card names (terrain128: difficulty, 1 to
+            100); one per prior.
         device: where the network lives.
         dtype: of the network's weights and arithmetic.
-        kind: "consistency" or "edm"; only for weights without a card. None: for a .pt file "edm" if its name starts with edm_, else "consistency".
+        kind: "consistency" or "edm"; only for weights without a card. None: for a .pt file "edm" if
+            its name starts with edm_, else "consistency".
         size: image side, only for a .pt file without a card; None takes what its name says.
         head_channels: channels per attention head, only for a .pt file without a card; None: 64.
 
@@ -83,7 +91,9 @@ def load_prior(
         ConfigError: no such prior, or a label, kind or size that does not fit.
         WeightsError: the files are missing, corrupt or not what the card says.
     """
-    request = Request(label, _checked_device(device), _checked_dtype(dtype), kind, size, head_channels)
+    request = Request(
+        label, _checked_device(device), _checked_dtype(dtype), kind, size, head_channels
+    )
     if kind not in (None, *KINDS):
         raise ConfigError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     name, path = str(source), Path(source)
@@ -99,17 +109,33 @@ def load_prior(
     if name.count("/") == 1 and not path.exists() and not name.startswith((".", "/", "~")):
         from .hub import cached_copy, fetch_repository
 
-        return _from_folder(name, cached_copy(name) or fetch_repository(name), request, cards.get(name))
-    offered = ", ".join(n for n, card in list_priors().items() if card.get("format", "package") == "package")
-    raise ConfigError(f"unknown prior {name!r}: choose one of {offered}, or give a folder, a .pt checkpoint or a Hub repository such as owner/name")
+        return _from_folder(
+            name, cached_copy(name) or fetch_repository(name), request, cards.get(name)
+        )
+    offered = ", ".join(
+        n for n, card in list_priors().items() if card.get("format", "package") == "package"
+    )
+    raise ConfigError(
+        f"unknown prior {name!r}: choose one of {offered}, or give a folder, a .pt checkpoint "
+        "or a Hub repository such as owner/name"
+    )
 
 
-def _from_folder(name: str, folder: Path, request: Request, known: Mapping[str, Any] | None = None) -> Prior:
+def _from_folder(
+    name: str, folder: Path, request: Request, known: Mapping[str, Any] | None = None
+) -> Prior:
     from .diffusers import read_unet
 
     own = (folder / "card.json").exists()
-    if not own and known is None and not any((p / "config.json").exists() for p in (folder, folder / "unet")):
-        raise WeightsError(f"{folder} has no card.json and no unet/config.json: give a folder that `noisewalk train` or diffusers wrote")
+    if (
+        not own
+        and known is None
+        and not any((p / "config.json").exists() for p in (folder, folder / "unet"))
+    ):
+        raise WeightsError(
+            f"{folder} has no card.json and no unet/config.json: give a folder that `noisewalk "
+            "train` or diffusers wrote"
+        )
     card = read_card(folder) if own else dict(known or _card_of_pipeline(folder, request))
     unet = folder / "unet" if (folder / "unet").is_dir() else folder
     network = read_unet(unet, card.get("sha256"))
@@ -123,7 +149,10 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
     known = {"CMStochasticIterativeScheduler": "consistency", "EDMEulerScheduler": "edm"}
     kind = known.get(str(scheduler.get("_class_name")), request.kind)
     if kind is None:
-        raise WeightsError(f"{folder} has no card.json and no scheduler that says what the network is: give kind='consistency' or kind='edm'")
+        raise WeightsError(
+            f"{folder} has no card.json and no scheduler that says what the network is: give "
+            "kind='consistency' or kind='edm'"
+        )
     card = {"kind": kind, **{key: scheduler.get(key, value) for key, value in SCALING.items()}}
     check_scaling(card, path)
     return card
@@ -146,13 +175,18 @@ def _from_package(name: str, card: Mapping[str, Any], request: Request) -> Prior
     return _denoising(name, card, network, request, labelled=True)
 
 
-def _from_checkpoint(name: str, path: Path, known: Mapping[str, Any] | None, request: Request) -> Prior:
+def _from_checkpoint(
+    name: str, path: Path, known: Mapping[str, Any] | None, request: Request
+) -> Prior:
     from .openai import infer, read_state, to_unet
 
     if not path.is_file() and known is not None:
         path = packages.cache_folder() / path.name
         if not path.is_file():
-            raise WeightsError(f"{path.name} is not here: download it from {known['source']} and give its path, or put it at {path}")
+            raise WeightsError(
+                f"{path.name} is not here: download it from {known['source']} and give its "
+                f"path, or put it at {path}"
+            )
     if not path.is_file():
         raise WeightsError(f"{path} is missing: give the path of a .pt checkpoint")
     card = dict(known or _side_card(path, request))
@@ -163,17 +197,29 @@ def _from_checkpoint(name: str, path: Path, known: Mapping[str, Any] | None, req
     if size is None:
         raise ConfigError(f"the name {path.name} does not say its image side: give size= (--size)")
     state = read_state(path, card.get("sha256"))
-    architecture = infer(state, size, card.get("head_channels") or request.head_channels or HEAD_CHANNELS, str(path))
+    architecture = infer(
+        state, size, card.get("head_channels") or request.head_channels or HEAD_CHANNELS, str(path)
+    )
     found = (architecture.in_channels, size, size)
-    if architecture.in_channels != architecture.out_channels or tuple(card.get("shape", found)) != found:
-        raise WeightsError(f"{path} maps {architecture.in_channels} to {architecture.out_channels} channels, its card says shape {card.get('shape')}")
+    if (
+        architecture.in_channels != architecture.out_channels
+        or tuple(card.get("shape", found)) != found
+    ):
+        raise WeightsError(
+            f"{path} maps {architecture.in_channels} to {architecture.out_channels} channels, "
+            f"its card says shape {card.get('shape')}"
+        )
     return _denoising(name, {**card, "shape": list(found)}, to_unet(state, architecture), request)
 
 
 def _side_card(path: Path, request: Request) -> dict[str, Any]:
-    """The card NAME.json beside a checkpoint NAME.pt, if there is one; what it leaves out is as the file's name or the caller says."""
+    """The card NAME.json beside a checkpoint NAME.pt, if there is one; what it leaves out is as the
+    file's name or the caller says."""
     side = path.with_suffix(".json")
-    card = {"kind": request.kind or ("edm" if path.name.startswith("edm_") else "consistency"), **SCALING}
+    card = {
+        "kind": request.kind or ("edm" if path.name.startswith("edm_") else "consistency"),
+        **SCALING,
+    }
     if side.exists():
         card |= read_table(side)
         check_scaling(card, side)
@@ -182,17 +228,34 @@ def _side_card(path: Path, request: Request) -> dict[str, Any]:
     return card
 
 
-def _denoising(name: str, card: Mapping[str, Any], network: nn.Module, request: Request, labelled: bool = False) -> Prior:
+def _denoising(
+    name: str, card: Mapping[str, Any], network: nn.Module, request: Request, labelled: bool = False
+) -> Prior:
     """The prior around a network; `labelled`: the label is folded into the weights already."""
     config: Any = network.config
     unshuffle = int(card.get("unshuffle", 1))
-    if not isinstance(config["sample_size"], int) or config["in_channels"] != config["out_channels"]:
-        says = ", ".join(f"{key} {config[key]}" for key in ("sample_size", "in_channels", "out_channels"))
-        raise WeightsError(f"the network of {name} has {says}: a denoiser has one whole number as sample_size and as many channels out as in")
-    shape = (config["in_channels"] // unshuffle**2, config["sample_size"] * unshuffle, config["sample_size"] * unshuffle)
+    if (
+        not isinstance(config["sample_size"], int)
+        or config["in_channels"] != config["out_channels"]
+    ):
+        says = ", ".join(
+            f"{key} {config[key]}" for key in ("sample_size", "in_channels", "out_channels")
+        )
+        raise WeightsError(
+            f"the network of {name} has {says}: a denoiser has one whole number as sample_size "
+            "and as many channels out as in"
+        )
+    shape = (
+        config["in_channels"] // unshuffle**2,
+        config["sample_size"] * unshuffle,
+        config["sample_size"] * unshuffle,
+    )
     card = {**SCALING, "shape": list(shape), **card}
     if tuple(card["shape"]) != shape:
-        raise WeightsError(f"the card of {name} says shape {tuple(card['shape'])}, the network makes {shape}: the card or the weights are of another prior")
+        raise WeightsError(
+            f"the card of {name} says shape {tuple(card['shape'])}, the network makes {shape}: "
+            "the card or the weights are of another prior"
+        )
     _check_request(name, card["kind"], shape[-1], config["attention_head_dim"], request)
     classes = None if labelled else config.get("num_class_embeds")
     if classes and not card.get("label"):
@@ -201,10 +264,16 @@ def _denoising(name: str, card: Mapping[str, Any], network: nn.Module, request: 
     network = nn.Module.to(network, device=request.device, dtype=request.dtype)
     scaling = {k: float(card[k]) for k in SCALING}
     label = int(request.label) if classes and request.label is not None else None
-    return Prior(name, card, NetworkDenoiser(network, card["kind"], shape, **scaling, unshuffle=unshuffle, label=label))  # type: ignore[arg-type]
+    return Prior(
+        name,
+        card,
+        NetworkDenoiser(network, card["kind"], shape, **scaling, unshuffle=unshuffle, label=label),
+    )  # type: ignore[arg-type]
 
 
-def _check_request(name: str, kind: str, size: int, head_channels: int | None, request: Request) -> None:
+def _check_request(
+    name: str, kind: str, size: int, head_channels: int | None, request: Request
+) -> None:
     held = {"kind": kind, "size": size, "head_channels": head_channels}
     for key, value in held.items():
         said = getattr(request, key)
@@ -218,10 +287,15 @@ def _check_label(name: str, card: Mapping[str, Any], label: float | None) -> Non
         if label is not None:
             raise ConfigError(f"{name} takes no label, got {label}: leave it out")
         return
-    allowed = f"a {'whole ' if wanted['whole'] else ''}number from {wanted['lowest']} to {wanted['highest']}"
+    allowed = (
+        f"a {'whole ' if wanted['whole'] else ''}number from {wanted['lowest']} to "
+        f"{wanted['highest']}"
+    )
     if label is None:
         raise ConfigError(f"{name} needs a label ({wanted['name']}): give {allowed}")
-    if not wanted["lowest"] <= label <= wanted["highest"] or (wanted["whole"] and label != int(label)):
+    if not wanted["lowest"] <= label <= wanted["highest"] or (
+        wanted["whole"] and label != int(label)
+    ):
         raise ConfigError(f"{name}'s label ({wanted['name']}) must be {allowed}, got {label}")
 
 
@@ -230,10 +304,14 @@ def _checked_device(device: str | torch.device) -> torch.device:
         torch.zeros(1, device=device).item()
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise ConfigError(
+            f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ConfigError(f"dtype must be a floating-point torch dtype such as torch.float32, got {dtype!r}")
+        raise ConfigError(
+            f"dtype must be a floating-point torch dtype such as torch.float32, got {dtype!r}"
+        )
     return dtype

@@ -1,15 +1,20 @@
-r"""The layout of OpenAI's consistency-model checkpoints: which keys and shapes a network has, and where each goes in `UNet2DModel`.
+r"""The layout of OpenAI's consistency-model checkpoints: which keys and shapes a network has, and
+where each goes in `UNet2DModel`.
 
-With L levels of n residual blocks, width $w_i = m\,c_i$ at level i (m model channels, $c_0 = 1$) and N = L (n + 1), the file holds
+With L levels of n residual blocks, width $w_i = m\,c_i$ at level i (m model channels, $c_0 = 1$)
+and N = L (n + 1), the file holds
 
-- input blocks: 0 is the first convolution; k = 1 .. N - 1 is residual block (k - 1) mod (n + 1) of level (k - 1) div (n + 1), where block n
-  halves the image (the lowest level has none);
+- input blocks: 0 is the first convolution; k = 1 .. N - 1 is residual block (k - 1) mod (n + 1) of
+  level (k - 1) div (n + 1), where block n halves the image (the lowest level has none);
 - a middle of residual block, attention, residual block;
-- output blocks: k = 0 .. N - 1 is residual block k mod (n + 1) of level L - 1 - k div (n + 1), on its input concatenated with the output of
-  input block N - 1 - k; after block n another residual block doubles the image (level 0 has none);
-- attention after every residual block of some levels that does not resize, its qkv rows ordered (three, head, dim).
+- output blocks: k = 0 .. N - 1 is residual block k mod (n + 1) of level L - 1 - k div (n + 1), on
+  its input concatenated with the output of input block N - 1 - k; after block n another residual
+  block doubles the image (level 0 has none);
+- attention after every residual block of some levels that does not resize, its qkv rows ordered
+  (three, head, dim).
 
-References: Song et al., Consistency Models, 2023, Appendix C; Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021, Section 3.
+References: Song et al., Consistency Models, 2023, Appendix C; Dhariwal and Nichol, Diffusion Models
+Beat GANs on Image Synthesis, 2021, Section 3.
 """
 
 from dataclasses import dataclass
@@ -52,13 +57,22 @@ class Architecture:
     def __post_init__(self) -> None:
         levels = len(self.channel_mult)
         if self.channel_mult[:1] != (1,) or not set(self.attention) <= set(range(levels)):
-            raise ConfigError(f"channel_mult must start with 1 and attention hold level indices, got {self.channel_mult} and {self.attention}")
+            raise ConfigError(
+                "channel_mult must start with 1 and attention hold level indices, got "
+                f"{self.channel_mult} and {self.attention}"
+            )
         factor = 2 ** (levels - 1)
         if self.size < factor or self.size % factor:
-            raise ConfigError(f"size must be a multiple of {factor} for a network of {levels} levels, got {self.size}")
+            raise ConfigError(
+                f"size must be a multiple of {factor} for a network of {levels} levels, got "
+                f"{self.size}"
+            )
         attended = sorted({self.widths[i] for i in self.attention} | {self.widths[-1]})
         if self.head_channels < 1 or any(width % self.head_channels for width in attended):
-            raise ConfigError(f"head_channels must divide the attention widths {', '.join(map(str, attended))}, got {self.head_channels}")
+            raise ConfigError(
+                "head_channels must divide the attention widths "
+                f"{', '.join(map(str, attended))}, got {self.head_channels}"
+            )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -67,7 +81,8 @@ class Architecture:
 
 
 class Layer(NamedTuple):
-    """One layer with weights: its key prefix in the file, its prefixes in `UNet2DModel` (three for qkv), its weight's shape."""
+    """One layer with weights: its key prefix in the file, its prefixes in `UNet2DModel` (three for
+    qkv), its weight's shape."""
 
     source: str
     targets: tuple[str, ...]
@@ -98,7 +113,13 @@ def layers(architecture: Architecture) -> list[Layer]:
     for k in range(1, (top + 1) * (n + 1)):
         level, j = divmod(k - 1, n + 1)
         block = f"down_blocks.{level}"
-        found += _resnet(f"input_blocks.{k}.0", f"{block}.resnets.{j}" if j < n else f"{block}.downsamplers.0", width, widths[level], a)
+        found += _resnet(
+            f"input_blocks.{k}.0",
+            f"{block}.resnets.{j}" if j < n else f"{block}.downsamplers.0",
+            width,
+            widths[level],
+            a,
+        )
         if level in a.attention and j < n:
             found += _attention(f"input_blocks.{k}.1", f"{block}.attentions.{j}", widths[level])
         width = widths[level]
@@ -109,13 +130,25 @@ def layers(architecture: Architecture) -> list[Layer]:
     for k in range((top + 1) * (n + 1)):
         up, j = divmod(k, n + 1)
         level, block = top - up, f"up_blocks.{up}"
-        found += _resnet(f"output_blocks.{k}.0", f"{block}.resnets.{j}", width + skips.pop(), widths[level], a)
+        found += _resnet(
+            f"output_blocks.{k}.0", f"{block}.resnets.{j}", width + skips.pop(), widths[level], a
+        )
         width = widths[level]
         if level in a.attention:
             found += _attention(f"output_blocks.{k}.1", f"{block}.attentions.{j}", width)
         if j == n and level > 0:
-            found += _resnet(f"output_blocks.{k}.{2 if level in a.attention else 1}", f"{block}.upsamplers.0", width, width, a)
-    return [*found, Layer("out.0", ("conv_norm_out",), (widths[0],)), Layer("out.2", ("conv_out",), (a.out_channels, widths[0], 3, 3))]
+            found += _resnet(
+                f"output_blocks.{k}.{2 if level in a.attention else 1}",
+                f"{block}.upsamplers.0",
+                width,
+                width,
+                a,
+            )
+    return [
+        *found,
+        Layer("out.0", ("conv_norm_out",), (widths[0],)),
+        Layer("out.2", ("conv_out",), (a.out_channels, widths[0], 3, 3)),
+    ]
 
 
 def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
@@ -142,11 +175,18 @@ def unet_config(architecture: Architecture) -> dict[str, Any]:
         architecture: of the checkpoint.
 
     Returns:
-        The configuration; attn_norm_num_groups is in it because without it the middle's attention norm is dropped.
+        The configuration; attn_norm_num_groups is in it because without it the middle's attention
+        norm is dropped.
     """
     a = architecture
-    down = ["AttnDownBlock2D" if i in a.attention else "ResnetDownsampleBlock2D" for i in range(len(a.channel_mult))]
-    up = ["AttnUpBlock2D" if i in a.attention else "ResnetUpsampleBlock2D" for i in reversed(range(len(a.channel_mult)))]
+    down = [
+        "AttnDownBlock2D" if i in a.attention else "ResnetDownsampleBlock2D"
+        for i in range(len(a.channel_mult))
+    ]
+    up = [
+        "AttnUpBlock2D" if i in a.attention else "ResnetUpsampleBlock2D"
+        for i in reversed(range(len(a.channel_mult)))
+    ]
     return {
         "sample_size": a.size,
         "in_channels": a.in_channels,
@@ -173,18 +213,28 @@ def _resnet(source: str, target: str, n_in: int, n_out: int, a: Architecture) ->
     found = [
         Layer(f"{source}.in_layers.0", (f"{target}.norm1",), (n_in,)),
         Layer(f"{source}.in_layers.2", (f"{target}.conv1",), (n_out, n_in, 3, 3)),
-        Layer(f"{source}.emb_layers.1", (f"{target}.time_emb_proj",), (n_out * (2 if a.scale_shift else 1), 4 * a.model_channels)),
+        Layer(
+            f"{source}.emb_layers.1",
+            (f"{target}.time_emb_proj",),
+            (n_out * (2 if a.scale_shift else 1), 4 * a.model_channels),
+        ),
         Layer(f"{source}.out_layers.0", (f"{target}.norm2",), (n_out,)),
         Layer(f"{source}.out_layers.3", (f"{target}.conv2",), (n_out, n_out, 3, 3)),
     ]
     if n_in != n_out:
-        found.append(Layer(f"{source}.skip_connection", (f"{target}.conv_shortcut",), (n_out, n_in, 1, 1)))
+        found.append(
+            Layer(f"{source}.skip_connection", (f"{target}.conv_shortcut",), (n_out, n_in, 1, 1))
+        )
     return found
 
 
 def _attention(source: str, target: str, width: int) -> list[Layer]:
     return [
         Layer(f"{source}.norm", (f"{target}.group_norm",), (width,)),
-        Layer(f"{source}.qkv", (f"{target}.to_q", f"{target}.to_k", f"{target}.to_v"), (3 * width, width, 1)),
+        Layer(
+            f"{source}.qkv",
+            (f"{target}.to_q", f"{target}.to_k", f"{target}.to_v"),
+            (3 * width, width, 1),
+        ),
         Layer(f"{source}.proj_out", (f"{target}.to_out.0",), (width, width, 1)),
     ]

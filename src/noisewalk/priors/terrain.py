@@ -1,14 +1,21 @@
-r"""terrain128: a consistency model of 128 x 128 terrain heights, read from the ONNX file in the package adaptive-terrain-diffusion (MIT).
+r"""terrain128: a consistency model of 128 x 128 terrain heights, read from the ONNX file in the
+package adaptive-terrain-diffusion (MIT).
 
-The graph's initializers carry OpenAI's key names under `network.`, except where the exporter folded them:
+The graph's initializers carry OpenAI's key names under `network.`, except where the exporter folded
+them:
 
-- GroupNorm became InstanceNormalization, Mul and Add with constants (c, 1, 1): its weight and bias, named here after the convolution that follows.
-- The label embedding is a small network on $c = (\text{difficulty} - 1) / 99$ whose output is added to the time embedding, so for one difficulty
-  it is a constant: $b \leftarrow b + W_2\, \mathrm{SiLU}(W_0 c + b_0) + b_2$ with b the bias of `time_embed.2`.
-- The graph clamps its output to [-1, 1]; Phi is never clamped, so the network agrees with the graph before that last node.
+- GroupNorm became InstanceNormalization, Mul and Add with constants (c, 1, 1): its weight and bias,
+  named here after the convolution that follows.
+- The label embedding is a small network on $c = (\text{difficulty} - 1) / 99$ whose output is added
+  to the time embedding, so for one difficulty it is a constant:
+  $b \leftarrow b + W_2\, \mathrm{SiLU}(W_0 c + b_0) + b_2$ with b the bias of `time_embed.2`.
+- The graph clamps its output to [-1, 1]; Phi is never clamped, so the network agrees with the graph
+  before that last node.
 
-Heights h in metres and pixels x are related by $h = s \sinh\big(\tfrac{x + 1}{2} \operatorname{arcsinh}(R / s)\big)$ with s = 0.1 and R = 22.16864013671875
-(the package's `TerrainGenerator._from_model_space`, `asinh_scale` and `height_range`). Heights count from the lowest point of each terrain.
+Heights h in metres and pixels x are related by $h = s \sinh\big(\tfrac{x + 1}{2}
+\operatorname{arcsinh}(R / s)\big)$ with s = 0.1 and R = 22.16864013671875 (the package's
+`TerrainGenerator._from_model_space`, `asinh_scale` and `height_range`). Heights count from the
+lowest point of each terrain.
 """
 
 import math
@@ -28,7 +35,12 @@ HEIGHT_SCALE = 0.1
 HEIGHT_RANGE = 22.16864013671875
 """R, the height in metres that x = 1 stands for; x = -1 is 0."""
 PREFIX = "network."
-NORMS = {"in_layers.2.weight": "in_layers.0", "out_layers.3.weight": "out_layers.0", "qkv.weight": "norm", "out.2.weight": "out.0"}
+NORMS = {
+    "in_layers.2.weight": "in_layers.0",
+    "out_layers.3.weight": "out_layers.0",
+    "qkv.weight": "norm",
+    "out.2.weight": "out.0",
+}
 """Which GroupNorm comes right before a convolution."""
 LABEL_KEYS = ("label_emb.0.weight", "label_emb.0.bias", "label_emb.2.weight", "label_emb.2.bias")
 
@@ -38,7 +50,8 @@ def read_terrain(path: Path, difficulty: float) -> dict[str, Tensor]:
 
     Arguments:
         path: the ONNX file.
-        difficulty: 1 (flat) to 100 (rough); the model is continuous in it, so fractions are allowed.
+        difficulty: 1 (flat) to 100 (rough); the model is continuous in it, so fractions are
+            allowed.
 
     Returns:
         A state dict with OpenAI's key names and no label embedding, float32.
@@ -49,23 +62,36 @@ def read_terrain(path: Path, difficulty: float) -> dict[str, Tensor]:
         WeightsError: the file cannot be read, or is no such network.
     """
     low, high = DIFFICULTY
-    if isinstance(difficulty, bool) or not isinstance(difficulty, int | float) or not low <= difficulty <= high:
-        raise ConfigError(f"difficulty must be a number from {low:g} to {high:g}, got {difficulty!r}")
+    if (
+        isinstance(difficulty, bool)
+        or not isinstance(difficulty, int | float)
+        or not low <= difficulty <= high
+    ):
+        raise ConfigError(
+            f"difficulty must be a number from {low:g} to {high:g}, got {difficulty!r}"
+        )
     graph = _read_graph(path)
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    state = {name.removeprefix(PREFIX): _tensor(value) for name, value in constants.items() if name.startswith(PREFIX)}
+    state = {
+        name.removeprefix(PREFIX): _tensor(value)
+        for name, value in constants.items()
+        if name.startswith(PREFIX)
+    }
     state |= _group_norms(graph, constants, state, path)
     missing = [key for key in (*LABEL_KEYS, "time_embed.2.bias") if key not in state]
     if missing:
         raise WeightsError(f"{path} is not the terrain network: it lacks {', '.join(missing)}")
     w0, b0, w2, b2 = (state.pop(key) for key in LABEL_KEYS)
     c = torch.tensor([(difficulty - low) / (high - low)], dtype=torch.float32)
-    state["time_embed.2.bias"] = state["time_embed.2.bias"] + linear(silu(linear(c, w0, b0)), w2, b2)
+    state["time_embed.2.bias"] = state["time_embed.2.bias"] + linear(
+        silu(linear(c, w0, b0)), w2, b2
+    )
     return state
 
 
 def to_metres(x: Tensor) -> Tensor:
-    """Heights of pixels, never clipped (the package also clips x to [-1, 1] first and moves each terrain's lowest point to 0).
+    """Heights of pixels, never clipped (the package also clips x to [-1, 1] first and moves each
+    terrain's lowest point to 0).
 
     Arguments:
         x: pixels in [-1, 1], any shape.
@@ -101,8 +127,11 @@ def _read_graph(path: Path) -> Any:
     return graph
 
 
-def _group_norms(graph: Any, constants: dict[str, Any], state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Weight and bias of every GroupNorm, from the constants after each InstanceNormalization, in execution order."""
+def _group_norms(
+    graph: Any, constants: dict[str, Any], state: dict[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Weight and bias of every GroupNorm, from the constants after each InstanceNormalization, in
+    execution order."""
     users = {name: node for node in graph.node for name in node.input}
     norms: dict[str, Tensor] = {}
     waiting: list[Tensor] = []
@@ -110,21 +139,34 @@ def _group_norms(graph: Any, constants: dict[str, Any], state: dict[str, Tensor]
         if node.op_type == "InstanceNormalization":
             scale = users.get(users[node.output[0]].output[0]) if node.output[0] in users else None
             shift = users.get(scale.output[0]) if scale is not None else None
-            found = [name for after in (scale, shift) if after is not None for name in after.input if name in constants]
+            found = [
+                name
+                for after in (scale, shift)
+                if after is not None
+                for name in after.input
+                if name in constants
+            ]
             if waiting or len(found) != 2:
-                raise WeightsError(f"{path} is not the terrain network: {node.name} is not a GroupNorm before a convolution")
+                raise WeightsError(
+                    f"{path} is not the terrain network: {node.name} is not a GroupNorm before "
+                    "a convolution"
+                )
             waiting = [_tensor(constants[name]).flatten() for name in found]
         elif node.op_type == "Conv" and waiting:
             key = node.input[1].removeprefix(PREFIX)
             suffix = next((s for s in NORMS if f".{key}".endswith(f".{s}")), None)
             channels = state[key].shape[1] if key in state and state[key].ndim == 4 else None
             if suffix is None or any(len(value) != channels for value in waiting):
-                raise WeightsError(f"{path} is not the terrain network: the GroupNorm before {key} does not fit it")
+                raise WeightsError(
+                    f"{path} is not the terrain network: the GroupNorm before {key} does not fit it"
+                )
             norm = key.removesuffix(suffix) + NORMS[suffix]
             norms |= {f"{norm}.weight": waiting[0], f"{norm}.bias": waiting[1]}
             waiting = []
     if waiting:
-        raise WeightsError(f"{path} is not the terrain network: no convolution after the last GroupNorm")
+        raise WeightsError(
+            f"{path} is not the terrain network: no convolution after the last GroupNorm"
+        )
     return norms
 
 

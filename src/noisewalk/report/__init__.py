@@ -1,4 +1,5 @@
-"""The run report: one self-contained page and three pictures, of a run's folder or from plain arrays."""
+"""The run report: one self-contained page and three pictures, of a run's folder or from plain
+arrays."""
 
 from .build import build_report
 from .data import ReportData

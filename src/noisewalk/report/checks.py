@@ -1,9 +1,11 @@
 """The key numbers of a run: what each says in plain words, and a mark by a stated threshold.
 
-For a Gaussian likelihood with known sigma_y the truth's misfit m chi2 = sum((y - A(x))^2) / sigma_y^2 over m observed entries follows
-chi-square(m), and so does that of a draw from the exact posterior (y and a draw are then distributed as y and the truth): mean 1 and
-standard deviation sqrt(2 / m) for chi2. The mean over draws spreads less, so the band below is on the safe side. Other likelihoods have another
-standard deviation (`ReportData.chi2_std`) and no p-value, as their chi2 follows another distribution.
+For a Gaussian likelihood with known sigma_y the truth's misfit m chi2 = sum((y - A(x))^2) /
+sigma_y^2 over m observed entries follows chi-square(m), and so does that of a draw from the exact
+posterior (y and a draw are then distributed as y and the truth): mean 1 and standard deviation
+sqrt(2 / m) for chi2. The mean over draws spreads less, so the band below is on the safe side. Other
+likelihoods have another standard deviation (`ReportData.chi2_std`) and no p-value, as their chi2
+follows another distribution.
 """
 
 import math
@@ -14,7 +16,12 @@ import numpy as np
 
 from .data import ReportData
 
-TRUST, TRUTH, COST, OTHER = "Can it be trusted?", "How close to the truth?", "What did it cost?", "Other numbers"
+TRUST, TRUTH, COST, OTHER = (
+    "Can it be trusted?",
+    "How close to the truth?",
+    "What did it cost?",
+    "Other numbers",
+)
 GROUPS = (TRUST, TRUTH, COST, OTHER)
 R_HAT_GOOD, R_HAT_BAD = 1.05, 1.2
 ESS_GOOD, ESS_BAD = 400.0, 50.0
@@ -56,20 +63,40 @@ def checks(data: ReportData) -> list[Check]:
         data: the report's content.
 
     Returns:
-        The known numbers in the order of `GROUPS`, missing ones with the reason, and then every other entry of the summary.
+        The known numbers in the order of `GROUPS`, missing ones with the reason, and then every
+        other entry of the summary.
     """
-    summary: dict[str, Value] = {key: value.item() if isinstance(value, np.generic) else value for key, value in data.summary.items()}
+    summary: dict[str, Value] = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in data.summary.items()
+    }
     images = summary.get("num_images")
     images = images if isinstance(images, int) else 1
     num_observed = int(data.measured.sum()) * images
     gaussian = data.likelihood.split(":")[0] == "gaussian"
-    summary.setdefault("chi2_p_value", _p_value_of(summary.get("chi2"), num_observed) if gaussian else None)
+    summary.setdefault(
+        "chi2_p_value", _p_value_of(summary.get("chi2"), num_observed) if gaussian else None
+    )
     plain = math.sqrt(2.0 / max(num_observed, 1)) if gaussian else None
     std = plain if data.chi2_std is None else data.chi2_std / math.sqrt(images)
-    rows = [(TRUST, *row) for row in _trust(data, num_observed, std)] + [(TRUTH, *row) for row in _truth(data, summary)] + [(COST, *row) for row in _COST]
-    out = [_check(group, key, name, why, judge, summary.get(key)) for group, key, name, why, judge in rows if key in summary or why]
+    rows = (
+        [(TRUST, *row) for row in _trust(data, num_observed, std)]
+        + [(TRUTH, *row) for row in _truth(data, summary)]
+        + [(COST, *row) for row in _COST]
+    )
+    out = [
+        _check(group, key, name, why, judge, summary.get(key))
+        for group, key, name, why, judge in rows
+        if key in summary or why
+    ]
     known = {c.key for c in out}
-    return out + [_check(OTHER, key, _OTHER.get(key, key.replace("_", " ")), "not given", _said(""), summary[key]) for key in summary if key not in known]
+    return out + [
+        _check(
+            OTHER, key, _OTHER.get(key, key.replace("_", " ")), "not given", _said(""), summary[key]
+        )
+        for key in summary
+        if key not in known
+    ]
 
 
 def worst(found: list[Check]) -> str:
@@ -81,17 +108,33 @@ def worst(found: list[Check]) -> str:
     Returns:
         "bad", "warn" or "good"; "" if none carries a mark.
     """
-    return next((mark for mark in ("bad", "warn", "good") if any(c.mark == mark for c in found)), "")
+    return next(
+        (mark for mark in ("bad", "warn", "good") if any(c.mark == mark for c in found)), ""
+    )
 
 
 def _r_hat(value: float) -> Verdict:
-    text = f"Spread between chains against spread within them, at the worst pixel; 1 when they agree. Good up to {R_HAT_GOOD}. "
+    text = (
+        "Spread between chains against spread within them, at the worst pixel; 1 when they agree. "
+        f"Good up to {R_HAT_GOOD}. "
+    )
     if math.isinf(value):
-        return "bad", text + "Each chain is stuck at a place of its own: the draws say nothing of the posterior."
+        return (
+            "bad",
+            text
+            + "Each chain is stuck at a place of its own: the draws say nothing of the posterior.",
+        )
     if value <= R_HAT_GOOD:
         return "good", text + "The chains tell the same story."
     mark = "warn" if value <= R_HAT_BAD else "bad"
-    return mark, text + "The chains have not mixed: means and uncertainties still depend on where they started. Run longer."
+    return (
+        mark,
+        text
+        + (
+            "The chains have not mixed: means and uncertainties still depend on where they "
+            "started. Run longer."
+        ),
+    )
 
 
 def _enough(ess: float) -> str:
@@ -99,32 +142,60 @@ def _enough(ess: float) -> str:
 
 
 def _ess(value: float) -> Verdict:
-    text = f"Effective sample size: independent draws that the chains are worth at the worst pixel. Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}. "
-    return _enough(value), text + (f"The mean map is known to {_digits(100 / math.sqrt(value))}\u00a0% of the uncertainty shown." if value > 0 else "")
+    text = (
+        "Effective sample size: independent draws that the chains are worth at the worst pixel. "
+        f"Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}. "
+    )
+    return _enough(value), text + (
+        (
+            f"The mean map is known to {_digits(100 / math.sqrt(value))}\u00a0% of the uncertainty "
+            "shown."
+        )
+        if value > 0
+        else ""
+    )
 
 
 def _ess_tail(value: float) -> Verdict:
-    text = f"The same for the ends of the intervals, the 5\u00a0% and 95\u00a0% quantiles. Good from {ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}."
+    text = (
+        "The same for the ends of the intervals, the 5\u00a0% and 95\u00a0% quantiles. Good from "
+        f"{ESS_GOOD:.0f}, too few below {ESS_BAD:.0f}."
+    )
     return _enough(value), text
 
 
 def _acceptance_without_step(value: float) -> Verdict:
-    return "", "One over the number of points tried until one is accepted: slice sampling has no step size, and a small share only means more network calls."
+    return (
+        "",
+        "One over the number of points tried until one is accepted: slice sampling has no step "
+        "size, and a small share only means more network calls.",
+    )
 
 
 def _acceptance(value: float) -> Verdict:
     mark = "good" if value >= ACCEPTANCE_GOOD else "warn" if value >= ACCEPTANCE_BAD else "bad"
-    text = "Share of proposals that a Metropolis test accepts; for an unadjusted kernel, how nearly exact its steps are. "
+    text = (
+        "Share of proposals that a Metropolis test accepts; for an unadjusted kernel, how nearly "
+        "exact its steps are. "
+    )
     text += f"Good from {ACCEPTANCE_GOOD}, bad below {ACCEPTANCE_BAD}. "
     return mark, text + ("" if mark == "good" else "The step is too large for this problem.")
 
 
 def _memory(value: float) -> Verdict:
     mark = "good" if value <= MEMORY_GOOD else "warn" if value <= MEMORY_BAD else "bad"
-    text = "How much the particles' places after their moves have to do with where resampling put them: a correlation, at the worst temperature. "
+    text = (
+        "How much the particles' places after their moves have to do with where resampling put "
+        "them: a correlation, at the worst temperature. "
+    )
     text += f"Good up to {MEMORY_GOOD}, bad above {MEMORY_BAD}. "
     return mark, text + (
-        "" if mark == "good" else "Copies stay together, or the posterior is in separate modes, which no move joins. Compare the log evidence of two seeds."
+        ""
+        if mark == "good"
+        else (
+            "Copies stay together, or the posterior is in separate modes, which no move joins. "
+            "Compare the log evidence of two seeds."
+        )
     )
 
 
@@ -134,14 +205,26 @@ def _diverging(value: float) -> Verdict:
 
 def _chi2(num_observed: int, std: float | None) -> Callable[[float], Verdict]:
     def judge(value: float) -> Verdict:
-        text = "Squared residual y − A(x) per entry, in units of the noise; 1 when the draws explain the measurement up to noise. "
+        text = (
+            "Squared residual y − A(x) per entry, in units of the noise; 1 when the draws explain "
+            "the measurement up to noise. "
+        )
         if std is None:
             return "", text + "How far it may be from 1 under this likelihood is not known here."
         if not math.isfinite(std):
             return "", text + "The noise has outliers of any size, so that no band can be given."
         band = 2.0 * std
-        mark = "good" if abs(value - 1.0) <= band else "warn" if abs(value - 1.0) <= 2.0 * band else "bad"
-        text += f"With {num_observed} observed entries, 95\u00a0% of the time an exact posterior lies in {max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f}. "
+        mark = (
+            "good"
+            if abs(value - 1.0) <= band
+            else "warn"
+            if abs(value - 1.0) <= 2.0 * band
+            else "bad"
+        )
+        text += (
+            f"With {num_observed} observed entries, 95\u00a0% of the time an exact posterior lies "
+            f"in {max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f}. "
+        )
         above = "Too large: the draws miss the measurement, or the noise is set too small."
         below = "Too small: the draws follow the noise, or the noise is set too large."
         return mark, text + ("" if mark == "good" else above if value > 1 else below)
@@ -154,7 +237,8 @@ def _p_value(value: float) -> Verdict:
     mark = "good" if tail >= 0.05 else "warn" if tail >= 0.0001 else "bad"
     return (
         mark,
-        "Chance that pure noise leaves a larger residual. Good from 0.025 to 0.975; near 0 the draws miss the measurement, near 1 they follow its noise.",
+        "Chance that pure noise leaves a larger residual. Good from 0.025 to 0.975; near 0 the "
+        "draws miss the measurement, near 1 they follow its noise.",
     )
 
 
@@ -164,7 +248,9 @@ def _p_value_of(chi2: Value, num_observed: int) -> float | None:
 
     from ..diagnostics.predictive import chi2_p_value
 
-    if not isinstance(chi2, int | float) or not (math.isfinite(chi2) and chi2 >= 0 and num_observed > 0):
+    if not isinstance(chi2, int | float) or not (
+        math.isfinite(chi2) and chi2 >= 0 and num_observed > 0
+    ):
         return None
     return float(chi2_p_value(torch.tensor([chi2], dtype=torch.float64), num_observed))
 
@@ -181,7 +267,12 @@ def _trust(data: ReportData, num_observed: int, std: float | None) -> list[Row]:
         ("ess_bulk_min", "ESS, bulk", draws, _ess),
         ("ess_tail_min", "ESS, tail", draws, _ess_tail),
         ("memory", "Memory of the particles", "", _memory),
-        ("acceptance_rate", "Acceptance", "this run has no accept step to report", _acceptance if data.has_step else _acceptance_without_step),
+        (
+            "acceptance_rate",
+            "Acceptance",
+            "this run has no accept step to report",
+            _acceptance if data.has_step else _acceptance_without_step,
+        ),
         ("divergences", "Diverging proposals", "", _diverging),
         ("chi2", "Residual χ²", _VARIANCE, _chi2(num_observed, std)),
         ("chi2_p_value", "χ² p-value", _GAUSSIAN, _p_value),
@@ -218,31 +309,72 @@ _OTHER = {
     "noise_level": "Noise level that the draws tell, pixels in [-1, 1]",
 }
 _METRICS = {
-    "psnr": ("PSNR", "Peak signal-to-noise ratio in decibels: pixelwise closeness, higher is better."),
+    "psnr": (
+        "PSNR",
+        "Peak signal-to-noise ratio in decibels: pixelwise closeness, higher is better.",
+    ),
     "ssim": ("SSIM", "Structural similarity: local structure, 1 is identical."),
-    "lpips": ("LPIPS", "Distance as a network (AlexNet) sees it: lower is better; computed where its weights are (noisewalk priors get lpips-alex)."),
+    "lpips": (
+        "LPIPS",
+        "Distance as a network (AlexNet) sees it: lower is better; computed where its weights "
+        "are (noisewalk priors get lpips-alex).",
+    ),
 }
 _OF = {
     "_mean": (" of the mean", " The mean is the best point estimate in this sense."),
-    "_draws": (" of the draws", " Averaged over single draws, which keep texture and therefore score below their mean."),
+    "_draws": (
+        " of the draws",
+        " Averaged over single draws, which keep texture and therefore score below their mean.",
+    ),
     "": ("", ""),
 }
 _COST: tuple[Row, ...] = (
-    ("nfe", "Network calls", "not counted", _said("All network evaluations, warm start and rejected moves included.")),
-    ("nfe_per_draw", "Network calls per kept draw", "not counted", _said("The price of one more draw.")),
+    (
+        "nfe",
+        "Network calls",
+        "not counted",
+        _said("All network evaluations, warm start and rejected moves included."),
+    ),
+    (
+        "nfe_per_draw",
+        "Network calls per kept draw",
+        "not counted",
+        _said("The price of one more draw."),
+    ),
     ("seconds", "Time", "not measured", _said("Wall-clock time of the run.")),
-    ("jump", "Jump", _SEVERAL, _said("How far consecutive draws move: 1 as far as independent draws, near 0 when the chain crawls.")),
-    ("langevin_time", "Langevin time", "this kernel has no step size", _said("Steps times step size, Nτ. The prior relaxes in a time of about 1.")),
+    (
+        "jump",
+        "Jump",
+        _SEVERAL,
+        _said(
+            "How far consecutive draws move: 1 as far as independent draws, near 0 when the "
+            "chain crawls."
+        ),
+    ),
+    (
+        "langevin_time",
+        "Langevin time",
+        "this kernel has no step size",
+        _said("Steps times step size, Nτ. The prior relaxes in a time of about 1."),
+    ),
 )
 
 
-def _check(group: str, key: str, name: str, why: str, judge: Callable[[float], Verdict], value: Value) -> Check:
+def _check(
+    group: str, key: str, name: str, why: str, judge: Callable[[float], Verdict], value: Value
+) -> Check:
     if value is None:
         return Check(key, group, name, None, why[:1].upper() + why[1:] + ".")
     if isinstance(value, str):
         return Check(key, group, name, value, "")
     if not math.isfinite(value) and not (key == "r_hat_max" and value > 0):
-        return Check(key, group, name, None, f"Not a finite number ({value}): too few draws, or draws that do not vary.")
+        return Check(
+            key,
+            group,
+            name,
+            None,
+            f"Not a finite number ({value}): too few draws, or draws that do not vary.",
+        )
     mark, text = judge(float(value))
     return Check(key, group, name, value, text.strip(), mark)
 

@@ -1,7 +1,8 @@
 """What a report shows: plain arrays and strings, independent of how a run is stored.
 
-Pixels are on the library's scale, [-1, 1]; `value_range` says what -1 and 1 mean to the user, and only labels are converted:
-a pixel p reads low + (p + 1) (high - low) / 2, a standard deviation s reads s (high - low) / 2.
+Pixels are on the library's scale, [-1, 1]; `value_range` says what -1 and 1 mean to the user, and
+only labels are converted: a pixel p reads low + (p + 1) (high - low) / 2, a standard deviation s
+reads s (high - low) / 2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,26 +20,32 @@ class ReportData:
 
     Arguments:
         title: one line that names the problem.
-        measurement: y, any shape; (C, h, w) is shown as an image, (h, w) as a heat map, a vector as a curve. NaN counts as unobserved.
+        measurement: y, any shape; (C, h, w) is shown as an image, (h, w) as a heat map, a vector as
+            a curve. NaN counts as unobserved.
         mean: (C, H, W) mean over the draws.
         std: (C, H, W) standard deviation over the draws.
         samples: (chain, sample, C, H, W) a selection of the draws.
         nll: (chain, draw) trace of -log p(y | x).
-        summary: the run's numbers by name, None where there is none. "chi2" with "num_images" is the mean over so many images; "psnr" is that of the mean
-            where "psnr_draws" is given too.
+        summary: the run's numbers by name, None where there is none. "chi2" with "num_images" is
+            the mean over so many images; "psnr" is that of the mean where "psnr_draws" is given
+            too.
         truth: (C, H, W) clean image; None: not known.
         observed: bool, broadcastable to y, True where measured; None: everywhere.
         residual: (y - A(x)) / noise averaged over the draws, shape of y; None: not shown.
         log_posterior: (chain, draw) trace of log p(z | y) up to a constant; None: not shown.
         acceptance_rate: (chain, draw) in [0, 1]; None: the kernel has none.
-        settings: (group, [(name, value), ...]) pairs in the order of display; a name "command" is shown as the command line.
+        settings: (group, [(name, value), ...]) pairs in the order of display; a name "command" is
+            shown as the command line.
         value_range: (low, high, unit): what the pixels -1 and 1 stand for; the unit may be empty.
-        measurement_unit: None: y is on the pixel scale; else y is on its own scale (counts, Fourier magnitudes) and this is its unit, which may be empty.
+        measurement_unit: None: y is on the pixel scale; else y is on its own scale (counts, Fourier
+            magnitudes) and this is its unit, which may be empty.
         notes: warnings that must be seen first.
         remarks: what must be seen first as well, but is no warning.
-        has_step: whether the kernel has a step size; without one (slice sampling) a low acceptance means nothing.
+        has_step: whether the kernel has a step size; without one (slice sampling) a low acceptance
+            means nothing.
         likelihood: its name and values; "gaussian", alone or before a ":", is one of known sigma_y.
-        chi2_std: standard deviation of "chi2" of one image if the model is right; None: a Gaussian likelihood's, sqrt(2 / m), of others not known; NaN: none.
+        chi2_std: standard deviation of "chi2" of one image if the model is right; None: a Gaussian
+            likelihood's, sqrt(2 / m), of others not known; NaN: none.
 
     Raises:
         ConfigError: shapes that do not fit together.
@@ -71,27 +78,47 @@ class ReportData:
         for name in ("std", "truth"):
             value = getattr(self, name)
             if value is not None and value.shape != self.mean.shape:
-                raise ConfigError(f"the report's {name} has shape {value.shape}; give the mean's, {self.mean.shape}")
+                raise ConfigError(
+                    f"the report's {name} has shape {value.shape}; give the mean's, "
+                    f"{self.mean.shape}"
+                )
         if self.samples.ndim != 5 or self.samples.shape[2:] != self.mean.shape:
-            raise ConfigError(f"the report's samples have shape {self.samples.shape}; give (chain, sample, {', '.join(map(str, self.mean.shape))})")
+            raise ConfigError(
+                f"the report's samples have shape {self.samples.shape}; give (chain, sample, "
+                f"{', '.join(map(str, self.mean.shape))})"
+            )
         for name in ("nll", "log_posterior", "acceptance_rate"):
             value = getattr(self, name)
             if value is not None and (value.ndim != 2 or len(value) != len(self.samples)):
-                raise ConfigError(f"the report's {name} has shape {value.shape}; give (chain, draw) with the samples' {len(self.samples)} chains")
+                raise ConfigError(
+                    f"the report's {name} has shape {value.shape}; give (chain, draw) with the "
+                    f"samples' {len(self.samples)} chains"
+                )
         if self.residual is not None and self.residual.shape != self.measurement.shape:
-            raise ConfigError(f"the report's residual has shape {self.residual.shape}; give the measurement's, {self.measurement.shape}")
+            raise ConfigError(
+                f"the report's residual has shape {self.residual.shape}; give the "
+                f"measurement's, {self.measurement.shape}"
+            )
         if self.observed is not None:
             try:
                 np.broadcast_to(self.observed, self.measurement.shape)
             except ValueError:
-                raise ConfigError(f"the report's observed has shape {self.observed.shape}; give one that broadcasts to {self.measurement.shape}") from None
+                raise ConfigError(
+                    f"the report's observed has shape {self.observed.shape}; give one that "
+                    f"broadcasts to {self.measurement.shape}"
+                ) from None
         low, high, _ = self.value_range
         if not (np.isfinite(low) and np.isfinite(high) and low != high):
-            raise ConfigError(f"the report's value range is {low} to {high}; give two different finite numbers")
+            raise ConfigError(
+                f"the report's value range is {low} to {high}; give two different finite numbers"
+            )
 
     def __repr__(self) -> str:
         chains, shown = self.samples.shape[:2]
-        return f"ReportData({self.title!r}, x={self.mean.shape}, y={self.measurement.shape}, chains={chains}, draws={self.nll.shape[1]}, shown={shown})"
+        return (
+            f"ReportData({self.title!r}, x={self.mean.shape}, y={self.measurement.shape}, "
+            f"chains={chains}, draws={self.nll.shape[1]}, shown={shown})"
+        )
 
     @property
     def unit(self) -> str:

@@ -1,8 +1,10 @@
 """Pixels for the report: arrays in, 8-bit pictures and PNG bytes out.
 
-A picture is a uint8 array, (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA; entries that are not finite or not observed are transparent. A value v between
-the limits low and high becomes rint(255 (v - low) / (high - low)), clipped; nothing else is ever clipped. Pictures keep the array's size (PNG files get an
-integer enlargement, pages leave it to the browser), so that one array entry is one square.
+A picture is a uint8 array, (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA; entries that are not
+finite or not observed are transparent. A value v between the limits low and high becomes rint(255
+(v - low) / (high - low)), clipped; nothing else is ever clipped. Pictures keep the array's size
+(PNG files get an integer enlargement, pages leave it to the browser), so that one array entry is
+one square.
 """
 
 import base64
@@ -29,7 +31,8 @@ def tile(x: np.ndarray) -> np.ndarray:
         x: (C, H, W).
 
     Returns:
-        (H, W) for one channel, (H, W, 3) for three, else the channels side by side in a near-square grid, gaps NaN.
+        (H, W) for one channel, (H, W, 3) for three, else the channels side by side in a near-square
+        grid, gaps NaN.
     """
     channels, height, width = x.shape
     if channels == 1:
@@ -40,10 +43,16 @@ def tile(x: np.ndarray) -> np.ndarray:
     rows = math.ceil(channels / columns)
     grid = np.full((rows * columns, height, width), np.nan)
     grid[:channels] = x
-    return grid.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    return (
+        grid.reshape(rows, columns, height, width)
+        .swapaxes(1, 2)
+        .reshape(rows * height, columns * width)
+    )
 
 
-def picture(values: np.ndarray, low: float = -1.0, high: float = 1.0, valid: np.ndarray | None = None) -> np.ndarray:
+def picture(
+    values: np.ndarray, low: float = -1.0, high: float = 1.0, valid: np.ndarray | None = None
+) -> np.ndarray:
     """Grey or RGB picture of values between two limits.
 
     Arguments:
@@ -58,7 +67,9 @@ def picture(values: np.ndarray, low: float = -1.0, high: float = 1.0, valid: np.
     return _with_alpha(_quantise(values, low, high), values, valid)
 
 
-def coloured(values: np.ndarray, colormap: str, low: float, high: float, valid: np.ndarray | None = None) -> np.ndarray:
+def coloured(
+    values: np.ndarray, colormap: str, low: float, high: float, valid: np.ndarray | None = None
+) -> np.ndarray:
     """Map a scalar field through one of matplotlib's colour tables.
 
     Arguments:
@@ -100,7 +111,8 @@ def root_mean_square(x: np.ndarray) -> np.ndarray:
 
 
 def upper_limit(values: np.ndarray, scale: float = 1.0) -> float:
-    """A limit for a map of non-negative values: their 99.5 % quantile, rounded up to two digits in the user's unit.
+    """A limit for a map of non-negative values: their 99.5 % quantile, rounded up to two digits in
+    the user's unit.
 
     Arguments:
         values: any shape.
@@ -193,7 +205,9 @@ def sheet(images: Sequence[np.ndarray], columns: int, gap: int = 4) -> np.ndarra
     canvas = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)
     for i, image in enumerate(images):
         top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
-        canvas[top : top + height, left : left + width] = np.asarray(Image.fromarray(image).convert("RGBA"))
+        canvas[top : top + height, left : left + width] = np.asarray(
+            Image.fromarray(image).convert("RGBA")
+        )
     return canvas
 
 
@@ -224,7 +238,8 @@ def data_uri(pixels: np.ndarray) -> str:
 
 
 def write_images(data: ReportData | Sequence[ReportData], folder: str | Path) -> None:
-    """Write samples.png (a row per chain, or per image if there are several), mean.png and std.png (with its scale).
+    """Write samples.png (a row per chain, or per image if there are several), mean.png and std.png
+    (with its scale).
 
     Arguments:
         data: one image's report, or several of one shape.
@@ -236,7 +251,11 @@ def write_images(data: ReportData | Sequence[ReportData], folder: str | Path) ->
     several = as_list(data)
     draws, columns = [], 0
     for one in several:
-        flat = one.samples if len(several) == 1 else one.samples.swapaxes(0, 1).reshape(1, -1, *one.mean.shape)
+        flat = (
+            one.samples
+            if len(several) == 1
+            else one.samples.swapaxes(0, 1).reshape(1, -1, *one.mean.shape)
+        )
         columns = flat.shape[1] if flat.shape[1] > 1 else math.ceil(math.sqrt(flat.shape[0]))
         draws += [enlarge(picture(tile(x))) for x in flat.reshape(-1, *one.mean.shape)]
     side_by_side = math.ceil(math.sqrt(len(several)))
@@ -245,10 +264,17 @@ def write_images(data: ReportData | Sequence[ReportData], folder: str | Path) ->
     scale = several[0].scale
     limit = upper_limit(np.stack(maps), scale)
     stds = [enlarge(coloured(m, UNCERTAINTY, 0.0, limit)) for m in maps]
-    std = _labelled(stds[0] if len(stds) == 1 else sheet(stds, side_by_side), limit * scale, several[0].unit, exceeds(np.stack(maps), limit))
+    std = _labelled(
+        stds[0] if len(stds) == 1 else sheet(stds, side_by_side),
+        limit * scale,
+        several[0].unit,
+        exceeds(np.stack(maps), limit),
+    )
     folder = Path(folder)
     folder.joinpath("samples.png").write_bytes(png(sheet(draws, columns)))
-    folder.joinpath("mean.png").write_bytes(png(means[0] if len(means) == 1 else sheet(means, side_by_side)))
+    folder.joinpath("mean.png").write_bytes(
+        png(means[0] if len(means) == 1 else sheet(means, side_by_side))
+    )
     folder.joinpath("std.png").write_bytes(png(std))
 
 
@@ -256,7 +282,9 @@ def _labelled(pixels: np.ndarray, limit: float, unit: str, clipped: bool) -> np.
     """The picture over its colour bar from 0 to limit, in the user's unit, on white."""
     import matplotlib
 
-    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 12)
+    font = ImageFont.truetype(
+        str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 12
+    )
     image = Image.fromarray(pixels).convert("RGBA")
     pad, bar, width = 8, 10, image.width
     canvas = Image.new("RGB", (width + 2 * pad, image.height + 3 * pad + bar + 18), "white")

@@ -1,6 +1,7 @@
 """Curves as inline SVG: traces over draws, one line per chain, and measurements that are vectors.
 
-The SVG holds only lines and stretches to the page; tick labels are HTML beside it, so that they keep their size on a phone and in print.
+The SVG holds only lines and stretches to the page; tick labels are HTML beside it, so that they
+keep their size on a phone and in print.
 """
 
 import math
@@ -14,7 +15,12 @@ MAX_POINTS = 600
 COLOURS = 8
 
 
-def trace(values: np.ndarray, name: str, horizontal: str = "kept draw", limits: tuple[float, float] | None = None) -> str:
+def trace(
+    values: np.ndarray,
+    name: str,
+    horizontal: str = "kept draw",
+    limits: tuple[float, float] | None = None,
+) -> str:
     """Lines over the last axis.
 
     Arguments:
@@ -32,14 +38,25 @@ def trace(values: np.ndarray, name: str, horizontal: str = "kept draw", limits: 
         return f'<p class="missing">– {escape(name)}: no finite value.</p>'
     low, high = limits or _padded(float(finite.min()), float(finite.max()))
     marks = ticks(low, high)
-    labels = "".join(f'<span style="bottom:{100 * (t - low) / (high - low):.2f}%">{_tick(t, marks)}</span>' for t in marks)
+    labels = "".join(
+        f'<span style="bottom:{100 * (t - low) / (high - low):.2f}%">{_tick(t, marks)}</span>'
+        for t in marks
+    )
     grid = "".join(f'<path class="grid" d="M0 {_y(t, low, high)}H1000"/>' for t in marks)
-    paths = "".join(f'<path class="line c{i % COLOURS}" d="{_path(row, low, high)}"/>' for i, row in enumerate(values))
-    what = f"{name}: {lines} lines over {length} values ({horizontal}), from {number(finite.min())} to {number(finite.max())}"
+    paths = "".join(
+        f'<path class="line c{i % COLOURS}" d="{_path(row, low, high)}"/>'
+        for i, row in enumerate(values)
+    )
+    what = (
+        f"{name}: {lines} lines over {length} values ({horizontal}), from {number(finite.min())} "
+        f"to {number(finite.max())}"
+    )
     return (
         f'<div class="plot"><div class="ylabels" aria-hidden="true">{labels}</div>'
-        f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" aria-label="{escape(what)}">{grid}{paths}</svg>'
-        f'<div class="xlabels" aria-hidden="true"><span>1</span><span>{escape(horizontal)}</span><span>{length}</span></div></div>'
+        '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(what)}">{grid}{paths}</svg>'
+        '<div class="xlabels" '
+        f'aria-hidden="true"><span>1</span><span>{escape(horizontal)}</span><span>{length}</span></div></div>'
     )
 
 
@@ -57,7 +74,9 @@ def ticks(low: float, high: float, most: int = 4) -> list[float]:
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= raw * (1 - 1e-9))
-    return [k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    return [
+        k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ]
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -95,12 +114,17 @@ def _y(value: float, low: float, high: float) -> str:
 
 
 def _path(row: np.ndarray, low: float, high: float) -> str:
-    """One line; a long one keeps the smallest and largest value of each stretch, so that no excursion is lost."""
+    """One line; a long one keeps the smallest and largest value of each stretch, so that no
+    excursion is lost."""
     index = np.arange(len(row))
     if len(row) > MAX_POINTS:
         parts = np.array_split(index, MAX_POINTS // 2)
         filled = np.where(np.isfinite(row), row, np.inf), np.where(np.isfinite(row), row, -np.inf)
-        index = np.unique(np.concatenate([[p[0] + filled[0][p].argmin(), p[0] + filled[1][p].argmax()] for p in parts]))
+        index = np.unique(
+            np.concatenate(
+                [[p[0] + filled[0][p].argmin(), p[0] + filled[1][p].argmax()] for p in parts]
+            )
+        )
     last, out, pen = max(len(row) - 1, 1), [], "M"
     for i in index:
         if math.isfinite(row[i]):

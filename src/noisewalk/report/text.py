@@ -27,7 +27,11 @@ def number(value: float | int, digits: int = 4) -> str:
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) < 1e9):
         text = str(int(value))
     else:
-        text = f"{float(value):.0f}" if 10.0**digits <= abs(value) < 1e9 else f"{float(value):.{digits}g}"
+        text = (
+            f"{float(value):.0f}"
+            if 10.0**digits <= abs(value) < 1e9
+            else f"{float(value):.{digits}g}"
+        )
     if "e" in text:
         mantissa, exponent = text.split("e")
         text = f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"

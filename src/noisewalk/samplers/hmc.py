@@ -1,23 +1,32 @@
-r"""Hamiltonian Monte Carlo in noise space with a Gaussian reference N(m, H^-1) (H = I, m = 0 without a preconditioner).
+r"""Hamiltonian Monte Carlo in noise space with a Gaussian reference N(m, H^-1) (H = I, m = 0
+without a preconditioner).
 
-With velocity $v \sim N(0, H^{-1})$, u = z - m and psi as in `preconditioner.py`, one step of size h of
+With velocity $v \sim N(0, H^{-1})$, u = z - m and psi as in `preconditioner.py`, one step of size h
+of
 
-- "gaussian" is half a kick $v \leftarrow v - \tfrac h2 H^{-1} \nabla \psi$, an exact rotation of (u, v) by the angle h, half a kick. The rotation
-  solves the reference's own dynamics and keeps $u^T H u + v^T H v$, so the energy error comes from psi and the kicks alone:
-  a Gaussian posterior is sampled without rejection at any step.
-- "leapfrog" is half a kick $v \leftarrow v - \tfrac h2 H^{-1} (g + z)$, a drift $z \leftarrow z + h v$, half a kick: mass matrix H.
+- "gaussian" is half a kick $v \leftarrow v - \tfrac h2 H^{-1} \nabla \psi$, an exact rotation of
+  (u, v) by the angle h, half a kick. The rotation solves the reference's own dynamics and keeps
+  $u^T H u + v^T H v$, so the energy error comes from psi and the kicks alone: a Gaussian posterior
+  is sampled without rejection at any step.
+- "leapfrog" is half a kick $v \leftarrow v - \tfrac h2 H^{-1} (g + z)$, a drift
+  $z \leftarrow z + h v$, half a kick: mass matrix H.
 
-A kick by q changes the kinetic energy by $-\tfrac h4 \langle q, v + v_+ \rangle$, summed in float64, so no two large energies are subtracted.
-The step is jittered by one factor a transition, drawn independently of the state, which keeps the kernel reversible and breaks resonances.
+A kick by q changes the kinetic energy by $-\tfrac h4 \langle q, v + v_+ \rangle$, summed in
+float64, so no two large energies are subtracted. The step is jittered by one factor a transition,
+drawn independently of the state, which keeps the kernel reversible and breaks resonances.
 
-A velocity may outlive its transition, of L steps of size h: `carry` hands it on, reversed after a rejection, and with the friction gamma
+A velocity may outlive its transition, of L steps of size h: `carry` hands it on, reversed after a
+rejection, and with the friction gamma
 $$v \leftarrow p \, v + \sqrt{1 - p^2} \, \xi, \qquad p = e^{-\gamma h L}, \quad \xi \sim N(0, H^{-1}),$$
-so that short transitions, each of which makes a draw, join into a long trajectory: underdamped Langevin dynamics, exact. (z, v) keeps
-posterior x N(0, H^-1); a chain of z alone is then no longer reversible.
+so that short transitions, each of which makes a draw, join into a long trajectory: underdamped
+Langevin dynamics, exact. (z, v) keeps posterior x N(0, H^-1); a chain of z alone is then no longer
+reversible.
 
-References: Duane, Kennedy, Pendleton and Roweth, Hybrid Monte Carlo, 1987; Beskos, Pinski, Sanz-Serna and Stuart, Hybrid Monte Carlo on
-Hilbert Spaces, 2011, equation 3.3; Neal, MCMC Using Hamiltonian Dynamics, 2011, sections 3.2, 5.3 and 5.4; Horowitz, A generalized
-guided Monte Carlo algorithm, 1991 (the velocity that is kept); Riou-Durand and Vogrinc, Metropolis adjusted Langevin trajectories, 2022 (friction).
+References: Duane, Kennedy, Pendleton and Roweth, Hybrid Monte Carlo, 1987; Beskos, Pinski,
+Sanz-Serna and Stuart, Hybrid Monte Carlo on Hilbert Spaces, 2011, equation 3.3; Neal, MCMC Using
+Hamiltonian Dynamics, 2011, sections 3.2, 5.3 and 5.4; Horowitz, A generalized guided Monte Carlo
+algorithm, 1991 (the velocity that is kept); Riou-Durand and Vogrinc, Metropolis adjusted Langevin
+trajectories, 2022 (friction).
 """
 
 import math
@@ -38,16 +47,20 @@ from .preconditioner import Reference, reference_of
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class HMC:
-    """One Hamiltonian transition of every row; exact; costs `num_leapfrog` evaluations of the target.
+    """One Hamiltonian transition of every row; exact; costs `num_leapfrog` evaluations of the
+    target.
 
     Arguments:
-        step_size: h > 0, one number or one per image (N,); for "gaussian" an angle, so pi / 2 in all is a fresh draw of the reference.
+        step_size: h > 0, one number or one per image (N,); for "gaussian" an angle, so pi / 2 in
+            all is a fresh draw of the reference.
         num_leapfrog: steps a transition.
         integrator: "gaussian" or "leapfrog".
         preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`; None is N(0, I).
-        jitter: the step is multiplied by a uniform number in [1 - jitter, 1 + jitter], one per row and transition.
-        friction: gamma > 0; below infinity the chains of `nw.sample` keep their velocities from one transition to the next. `step` alone is always the
-            reversible transition with a fresh velocity.
+        jitter: the step is multiplied by a uniform number in [1 - jitter, 1 + jitter], one per row
+            and transition.
+        friction: gamma > 0; below infinity the chains of `nw.sample` keep their velocities from one
+            transition to the next. `step` alone is always the reversible transition with a fresh
+            velocity.
 
     Raises:
         ConfigError: a value out of range.
@@ -66,13 +79,20 @@ class HMC:
     def __post_init__(self) -> None:
         check_step_size(self.step_size)
         if self.integrator not in ("gaussian", "leapfrog"):
-            raise ConfigError(f"unknown integrator {self.integrator!r}: choose 'gaussian' or 'leapfrog'")
+            raise ConfigError(
+                f"unknown integrator {self.integrator!r}: choose 'gaussian' or 'leapfrog'"
+            )
         if not isinstance(self.num_leapfrog, int) or self.num_leapfrog < 1:
-            raise ConfigError(f"num_leapfrog must be a whole number of at least 1, got {self.num_leapfrog!r}")
+            raise ConfigError(
+                f"num_leapfrog must be a whole number of at least 1, got {self.num_leapfrog!r}"
+            )
         if not 0.0 <= self.jitter < 1.0:
             raise ConfigError(f"jitter must lie in [0, 1), got {self.jitter}")
         if not self.friction > 0.0:
-            raise ConfigError(f"friction must be positive, infinite for a fresh velocity at every transition, got {self.friction}")
+            raise ConfigError(
+                "friction must be positive, infinite for a fresh velocity at every "
+                f"transition, got {self.friction}"
+            )
 
     @property
     def evaluations(self) -> int:
@@ -92,20 +112,25 @@ class HMC:
         """
         return self.carry(state, target, noise, None)[:2]
 
-    def carry(self, state: State, target: Target, noise: Noise, velocity: Tensor | None) -> tuple[State, Info, Tensor]:
+    def carry(
+        self, state: State, target: Target, noise: Noise, velocity: Tensor | None
+    ) -> tuple[State, Info, Tensor]:
         """One transition of position and velocity.
 
         Arguments:
             state: the target's evaluation at z.
             target: the posterior.
             noise: this step's noise for the rows.
-            velocity: (B, *shape) H^1/2 v as the last transition left it, N(0, I) in the law that is kept; None draws a fresh one.
+            velocity: (B, *shape) H^1/2 v as the last transition left it, N(0, I) in the law that is
+                kept; None draws a fresh one.
 
         Returns:
             The next state, what happened, and the velocity to hand on.
         """
         reference = reference_of(self.preconditioner)
-        factor = 1.0 + self.jitter * (2.0 * noise.uniform((), keyed.JITTER).to(state.z.device) - 1.0)
+        factor = 1.0 + self.jitter * (
+            2.0 * noise.uniform((), keyed.JITTER).to(state.z.device) - 1.0
+        )
         h = per_row(self.step_size, state.z) * factor.view(-1, *[1] * (state.z.ndim - 1))
         w = noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype)
         if velocity is not None:
@@ -127,7 +152,11 @@ class HMC:
 
     def _kick(self, here: State, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         reference = reference_of(self.preconditioner)
-        q = reference.residual_gradient(here) if self.integrator == "gaussian" else here.grad + here.z
+        q = (
+            reference.residual_gradient(here)
+            if self.integrator == "gaussian"
+            else here.grad + here.z
+        )
         after = v - (0.5 * h).to(v.dtype) * reference.power(q, -1.0)
         mean = v.to(torch.float64) + after.to(torch.float64)
         return after, (-0.25 * h * q.to(torch.float64) * mean).flatten(1).sum(1)

@@ -1,25 +1,31 @@
-r"""Langevin dynamics in noise space, $dz = -(z + \nabla L_y(\Phi(z)))\,dt + \sqrt 2\, dW$ (equation 8 of the paper).
+r"""Langevin dynamics in noise space, $dz = -(z + \nabla L_y(\Phi(z)))\,dt + \sqrt 2\, dW$ (equation
+8 of the paper).
 
-Both schemes are one family, $z' = a z - b g + s \xi$ with $g = \nabla_z L_y(\Phi(z))$ and $\xi \sim N(0, I)$:
+Both schemes are one family, $z' = a z - b g + s \xi$ with $g = \nabla_z L_y(\Phi(z))$ and
+$\xi \sim N(0, I)$:
 
 | scheme | a | b | s | |
 |---|---|---|---|---|
 | em | $1 - \tau$ | $\tau$ | $\sqrt{2\tau}$ | Euler-Maruyama, equation 11 |
 | ei | $e^{-\tau}$ | $1 - e^{-\tau}$ | $\sqrt{1 - e^{-2\tau}}$ | exponential integrator, Appendix C |
 
-With a preconditioner the exponential integrator integrates another Gaussian exactly than N(0, I): the Gauss-Newton one, N(m, H^-1) of
-`preconditioner.py`. With u = z - m and q the gradient of psi, $u' = a u - b H^{-1} q + s H^{-1/2} \xi$; a Gaussian posterior is then sampled
-exactly at any step. With `adjust` the proposal is accepted with probability $\min(1, \alpha)$: em becomes MALA, ei becomes pCN-Langevin.
+With a preconditioner the exponential integrator integrates another Gaussian exactly than N(0, I):
+the Gauss-Newton one, N(m, H^-1) of `preconditioner.py`. With u = z - m and q the gradient of psi,
+$u' = a u - b H^{-1} q + s H^{-1/2} \xi$; a Gaussian posterior is then sampled exactly at any step.
+With `adjust` the proposal is accepted with probability $\min(1, \alpha)$: em becomes MALA, ei
+becomes pCN-Langevin.
 $$\log\alpha = L - L' + \tfrac12\Big(1 - \tfrac{1-a^2}{s^2}\Big)\langle z - z', z + z'\rangle
 - \tfrac{b}{s^2}\big(\langle z - a z', g'\rangle - \langle z' - a z, g\rangle\big) - \tfrac{b^2}{2 s^2}\langle g' - g, g' + g\rangle$$
 and with the reference N(m, H^-1)
 $$\log\alpha = \psi - \psi' - \tfrac{b}{s^2}\big(\langle u - a u', q'\rangle - \langle u' - a u, q\rangle\big)
 - \tfrac{b^2}{2 s^2}\langle q' - q, H^{-1}(q' + q)\rangle,$$
-in float64: grouped so that no two large norms are subtracted, which in float32 would cost about 0.02 at a million dimensions.
+in float64: grouped so that no two large norms are subtracted, which in float32 would cost about
+0.02 at a million dimensions.
 
-References: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors, 2024;
-Roberts and Tweedie, Exponential convergence of Langevin distributions and their discrete approximations, 1996 (MALA);
-Cotter et al., MCMC methods for functions, 2013, equation 4.10 (pCN-Langevin with delta = 2 tanh(tau / 2)).
+References: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors,
+2024; Roberts and Tweedie, Exponential convergence of Langevin distributions and their discrete
+approximations, 1996 (MALA); Cotter et al., MCMC methods for functions, 2013, equation 4.10
+(pCN-Langevin with delta = 2 tanh(tau / 2)).
 """
 
 from dataclasses import dataclass
@@ -46,10 +52,12 @@ class Langevin:
         step_size: tau > 0, one number or one per image (N,).
         scheme: "em" or "ei".
         adjust: accept or reject (MALA, pCN-Langevin) instead of always moving.
-        preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`, only with "ei"; None is N(0, I).
+        preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`, only with "ei"; None is N(0,
+            I).
 
     Raises:
-        ConfigError: a step size that is not positive and finite, an unknown scheme, or "em" with a preconditioner.
+        ConfigError: a step size that is not positive and finite, an unknown scheme, or "em" with a
+            preconditioner.
     """
 
     step_size: float | Tensor
@@ -62,9 +70,15 @@ class Langevin:
 
     def __post_init__(self) -> None:
         if self.scheme not in ("em", "ei"):
-            raise ConfigError(f"unknown scheme {self.scheme!r}: choose 'em' (Euler-Maruyama) or 'ei' (exponential integrator)")
+            raise ConfigError(
+                f"unknown scheme {self.scheme!r}: choose 'em' (Euler-Maruyama) or 'ei' "
+                "(exponential integrator)"
+            )
         if self.preconditioner is not None and self.scheme == "em":
-            raise ConfigError("Euler-Maruyama takes no preconditioner: use scheme='ei', the exponential integrator")
+            raise ConfigError(
+                "Euler-Maruyama takes no preconditioner: use scheme='ei', the exponential "
+                "integrator"
+            )
         check_step_size(self.step_size)
 
     def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
@@ -83,7 +97,11 @@ class Langevin:
         xi = noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype)
         dtype = state.z.dtype
         drift = reference.power(reference.residual_gradient(state), -1.0)
-        u = a.to(dtype) * reference.offset(state.z) - b.to(dtype) * drift + s.to(dtype) * reference.power(xi, -0.5)
+        u = (
+            a.to(dtype) * reference.offset(state.z)
+            - b.to(dtype) * drift
+            + s.to(dtype) * reference.power(xi, -0.5)
+        )
         proposal = target(reference.position(u))
         finite = finite_rows(proposal)
         log_alpha = log_acceptance(state, proposal, a, b, s, reference)
@@ -96,7 +114,14 @@ class Langevin:
         return torch.exp(-tau), -torch.expm1(-tau), torch.sqrt(-torch.expm1(-2.0 * tau))
 
 
-def log_acceptance(state: State, proposal: State, a: Tensor, b: Tensor, s: Tensor, reference: Standard | Reference | None = None) -> Tensor:
+def log_acceptance(
+    state: State,
+    proposal: State,
+    a: Tensor,
+    b: Tensor,
+    s: Tensor,
+    reference: Standard | Reference | None = None,
+) -> Tensor:
     """Log Metropolis-Hastings ratio of the move for exp(-L) N(0, I), in the grouped form above.
 
     Arguments:
@@ -130,7 +155,9 @@ def check_step_size(step_size: float | Tensor) -> None:
     """
     tau = torch.as_tensor(step_size, dtype=torch.float64)
     if tau.ndim > 1 or tau.numel() == 0:
-        raise ConfigError(f"step_size must be one number or one per image (N,), got shape {tuple(tau.shape)}")
+        raise ConfigError(
+            f"step_size must be one number or one per image (N,), got shape {tuple(tau.shape)}"
+        )
     if not bool((torch.isfinite(tau) & (tau > 0)).all()):
         raise ConfigError(f"step_size must be positive and finite, got {step_size}")
 
@@ -164,7 +191,9 @@ def finite_rows(state: State) -> Tensor:
     return finite
 
 
-def metropolis(state: State, proposal: State, log_alpha: Tensor, finite: Tensor, noise: Noise | None) -> tuple[State, Info]:
+def metropolis(
+    state: State, proposal: State, log_alpha: Tensor, finite: Tensor, noise: Noise | None
+) -> tuple[State, Info]:
     """Accept every row's proposal with probability min(1, alpha); one that is not finite never.
 
     Arguments:
@@ -178,7 +207,11 @@ def metropolis(state: State, proposal: State, log_alpha: Tensor, finite: Tensor,
         The next state and what happened.
     """
     rate = torch.where(finite, log_alpha.clamp(max=0.0).exp(), 0.0).nan_to_num(0.0)
-    accepted = finite if noise is None else finite & (torch.log(noise.uniform((), keyed.ACCEPT).to(log_alpha.device)) < log_alpha)
+    accepted = (
+        finite
+        if noise is None
+        else finite & (torch.log(noise.uniform((), keyed.ACCEPT).to(log_alpha.device)) < log_alpha)
+    )
     return select(accepted, proposal, state), Info(rate, accepted, ~finite)
 
 

@@ -1,13 +1,15 @@
-r"""Gaussian references of the kernels: N(0, I), and the low-rank Gauss-Newton Gaussian N(m, H^-1) around a warm start.
+r"""Gaussian references of the kernels: N(0, I), and the low-rank Gauss-Newton Gaussian N(m, H^-1)
+around a warm start.
 
 $$H = I + J^T W J \approx I + U \Lambda U^T, \qquad J = \frac{d A(\Phi(z))}{dz}, \qquad m = z_0 - H^{-1} (z_0 + g_0),$$
 W the likelihood's curvature in A(x). With u = z - m the rest of the log posterior is -psi,
 $$\psi(z) = L + \tfrac12 |z|^2 - \tfrac12 u^T H u, \qquad \nabla \psi = g + m - U \Lambda U^T u,$$
 $$\psi - \psi' = L - L' + \langle z - z', m \rangle - \tfrac12 \langle U^T (z - z'), \Lambda U^T (u + u') \rangle .$$
-For N(0, I) all of this is m = 0, Lambda = 0 and psi = L. Powers of H cost O(d r): $H^p v = v + U ((1 + \Lambda)^p - 1) U^T v$.
+For N(0, I) all of this is m = 0, Lambda = 0 and psi = L. Powers of H cost O(d r):
+$H^p v = v + U ((1 + \Lambda)^p - 1) U^T v$.
 
-U and Lambda come from randomized subspace iteration with a Rayleigh-Ritz step (Halko, Martinsson and Tropp, Finding Structure with
-Randomness, 2011, Algorithm 4.4); J is never formed.
+U and Lambda come from randomized subspace iteration with a Rayleigh-Ritz step (Halko, Martinsson
+and Tropp, Finding Structure with Randomness, 2011, Algorithm 4.4); J is never formed.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +27,8 @@ from ..types import State
 FIRST_BLOCK = 16
 """Probe vectors that `gauss_newton` starts with when it chooses the rank."""
 LARGEST_BATCH, LARGEST_NUMEL = 64, 1 << 18
-"""Rows, and rows times values of x, that probe vectors are put together to; a batch of chains may be larger."""
+"""Rows, and rows times values of x, that probe vectors are put together to; a batch of chains may
+be larger."""
 OVERSAMPLING = 8
 """Probe vectors beyond the rank that is asked for."""
 
@@ -66,8 +69,15 @@ class Reference(ABC):
 
     def check_finite(self) -> None:
         """ConfigError where m or Lambda cannot be those of a Gaussian."""
-        if not bool(torch.isfinite(self.eigenvalues).all() and (self.eigenvalues >= 0).all() and torch.isfinite(self.mean).all()):
-            raise ConfigError("a preconditioner's mean must be finite and its eigenvalues finite and not negative: was the warm start finite?")
+        if not bool(
+            torch.isfinite(self.eigenvalues).all()
+            and (self.eigenvalues >= 0).all()
+            and torch.isfinite(self.mean).all()
+        ):
+            raise ConfigError(
+                "a preconditioner's mean must be finite and its eigenvalues finite and not "
+                "negative: was the warm start finite?"
+            )
 
     @abstractmethod
     def project(self, v: Tensor) -> Tensor:
@@ -164,7 +174,12 @@ class Reference(ABC):
         z, z_ = here.z.to(torch.float64), there.z.to(torch.float64)
         linear = ((z - z_) * self._rows(z)).flatten(1).sum(1)
         moved, total = self.project(z - z_), self.project(self.offset(z) + self.offset(z_))
-        return here.nll - there.nll + linear - 0.5 * (moved * self.eigenvalues[:, None].to(torch.float64) * total).sum(-1).flatten()
+        return (
+            here.nll
+            - there.nll
+            + linear
+            - 0.5 * (moved * self.eigenvalues[:, None].to(torch.float64) * total).sum(-1).flatten()
+        )
 
     def _rows(self, like: Tensor) -> Tensor:
         return self.mean.to(like.dtype).repeat_interleave(like.shape[0] // self.mean.shape[0], 0)
@@ -190,9 +205,14 @@ class LowRank(Reference):
 
     def __post_init__(self) -> None:
         shape = tuple(self.mean.shape[1:])
-        if tuple(self.basis.shape) != (*self.eigenvalues.shape, *shape) or len(self.mean) != len(self.eigenvalues):
+        if tuple(self.basis.shape) != (*self.eigenvalues.shape, *shape) or len(self.mean) != len(
+            self.eigenvalues
+        ):
             found = tuple(self.mean.shape), tuple(self.basis.shape), tuple(self.eigenvalues.shape)
-            raise ConfigError(f"a preconditioner has mean (N, *shape), basis (N, r, *shape) and eigenvalues (N, r), got {found}")
+            raise ConfigError(
+                "a preconditioner has mean (N, *shape), basis (N, r, *shape) and eigenvalues "
+                f"(N, r), got {found}"
+            )
         self.check_finite()
 
     @property
@@ -203,7 +223,9 @@ class LowRank(Reference):
     def project(self, v: Tensor) -> Tensor:
         """U^T v."""
         images = self.mean.shape[0]
-        return v.reshape(images, v.shape[0] // images, -1) @ self.basis.to(v.dtype).flatten(2).transpose(1, 2)
+        return v.reshape(images, v.shape[0] // images, -1) @ self.basis.to(v.dtype).flatten(
+            2
+        ).transpose(1, 2)
 
     def power(self, v: Tensor, exponent: float) -> Tensor:
         """H^p v = v + U ((1 + Lambda)^p - 1) U^T v."""
@@ -222,8 +244,14 @@ class Schedule(ABC):
     at: tuple[float, ...] = (0.0, 0.3)
 
     def __post_init__(self) -> None:
-        if not self.at or list(self.at) != sorted(set(self.at)) or not 0.0 <= self.at[0] <= self.at[-1] < 1.0:
-            raise ConfigError(f"at must hold ascending shares of the warm-up in [0, 1), got {self.at}")
+        if (
+            not self.at
+            or list(self.at) != sorted(set(self.at))
+            or not 0.0 <= self.at[0] <= self.at[-1] < 1.0
+        ):
+            raise ConfigError(
+                f"at must hold ascending shares of the warm-up in [0, 1), got {self.at}"
+            )
 
     def due(self, transition: int, num_warmup: int) -> bool:
         """Whether the preconditioner is computed before this transition.
@@ -235,7 +263,9 @@ class Schedule(ABC):
         Returns:
             True at the given shares.
         """
-        return transition in {int(share * num_warmup) for share in self.at} and transition < num_warmup
+        return (
+            transition in {int(share * num_warmup) for share in self.at} and transition < num_warmup
+        )
 
     def calls(self, num_warmup: int, dim: int) -> int:
         """What the refreshes of a warm-up cost; without a rank at most.
@@ -279,7 +309,8 @@ class Schedule(ABC):
 class Refresh(Schedule):
     """When a warm-up computes a `LowRank` preconditioner anew, and how.
 
-    Example: `nw.sample(target, nw.Langevin(0.05, "ei", adjust=True), adapt=nw.DualAveraging(), refresh=nw.Refresh())`.
+    Example: `nw.sample(target, nw.Langevin(0.05, "ei", adjust=True), adapt=nw.DualAveraging(),
+    refresh=nw.Refresh())`.
 
     Arguments:
         at: shares of the warm-up, in [0, 1), ascending; 0 is right after the warm start.
@@ -317,11 +348,14 @@ def reference_of(preconditioner: Reference | None) -> Standard | Reference:
     return STANDARD if preconditioner is None else preconditioner
 
 
-def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0) -> LowRank:
+def gauss_newton(
+    target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0
+) -> LowRank:
     """The Gauss-Newton Gaussian of every image around `state`, averaged over the image's rows.
 
-    Cost in network calls a row: 1 + 4 k for k probe vectors, k = rank + 8; without a rank, 1 + 4 (16 + 32 + ... + k), as k doubles until an eigenvalue
-    falls below tol. Where k would be d or more H is exact, and its term is 2 d.
+    Cost in network calls a row: 1 + 4 k for k probe vectors, k = rank + 8; without a rank, 1 + 4
+    (16 + 32 + ... + k), as k doubles until an eigenvalue falls below tol. Where k would be d or
+    more H is exact, and its term is 2 d.
 
     Arguments:
         target: the posterior.
@@ -341,7 +375,10 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     if not tol > 0:
         raise ConfigError(f"tol must be positive, got {tol}")
     if not target.differentiable:
-        raise ConfigError("gauss_newton needs gradients, but the target is not differentiable: leave the preconditioner out")
+        raise ConfigError(
+            "gauss_newton needs gradients, but the target is not differentiable: leave the "
+            "preconditioner out"
+        )
     images, shape = target.num_images, tuple(state.z.shape[1:])
     chains, dim = state.z.shape[0] // images, state.z[0].numel()
     mean, jvp, vjp = target.linearize(state.z)
@@ -352,7 +389,9 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     def product(vectors: Tensor) -> Tensor:
         parts = []
         for block in vectors.split(at_once, 1):
-            probes = block[:, None].expand(-1, chains, -1, -1).reshape(-1, *shape)  # every row's probes in turn
+            probes = (
+                block[:, None].expand(-1, chains, -1, -1).reshape(-1, *shape)
+            )  # every row's probes in turn
             image = vjp(weight.repeat_interleave(block.shape[1], 0) * jvp(probes))
             parts.append(image.reshape(images, chains, -1, dim).mean(1))
         return torch.cat(parts, 1)
@@ -379,7 +418,9 @@ def gauss_newton(target: Any, state: State, rank: int | None = None, tol: float 
     return replace(around, mean=around.newton(state))
 
 
-def fitted(kernel: Any, target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0) -> LowRank:
+def fitted(
+    kernel: Any, target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0
+) -> LowRank:
     """`gauss_newton` at states that a kernel has left.
 
     Arguments:
@@ -429,12 +470,19 @@ def calls_of(rank: int | None, dim: int) -> int:
 
 def _orthonormal(vectors: Tensor) -> Tensor:
     """(N, k, d) with orthonormal rows spanning the same space."""
-    return torch.linalg.qr(vectors.to(torch.float64).transpose(1, 2))[0].transpose(1, 2).to(vectors.dtype)
+    return (
+        torch.linalg.qr(vectors.to(torch.float64).transpose(1, 2))[0]
+        .transpose(1, 2)
+        .to(vectors.dtype)
+    )
 
 
 def _ritz(basis: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Ritz values (N, k), descending, and vectors (N, k, d) from a basis and its image under the matrix."""
+    """Ritz values (N, k), descending, and vectors (N, k, d) from a basis and its image under the
+    matrix."""
     small = basis.to(torch.float64) @ image.to(torch.float64).transpose(1, 2)
     values, rotation = torch.linalg.eigh(0.5 * (small + small.transpose(1, 2)))
     values, rotation = values.flip(-1).clamp(min=0.0), rotation.flip(-1)
-    return values.to(basis.dtype), (rotation.transpose(1, 2) @ basis.to(torch.float64)).to(basis.dtype)
+    return values.to(basis.dtype), (rotation.transpose(1, 2) @ basis.to(torch.float64)).to(
+        basis.dtype
+    )

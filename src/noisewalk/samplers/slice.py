@@ -1,11 +1,13 @@
 r"""Elliptical slice sampling: exact, no step size, no gradient.
 
-With u = z - m, $\nu \sim N(0, H^{-1})$ and a threshold $\ln \eta = -\psi(z) + \ln U$, the move is to a point
-$u' = u \cos\theta + \nu \sin\theta$ of the ellipse with $-\psi(z') > \ln \eta$: theta starts uniform on the circle, and the bracket shrinks towards
-theta = 0, the old point, until one is found. Without a preconditioner the reference is N(0, I) and psi = L.
+With u = z - m, $\nu \sim N(0, H^{-1})$ and a threshold $\ln \eta = -\psi(z) + \ln U$, the move is
+to a point $u' = u \cos\theta + \nu \sin\theta$ of the ellipse with $-\psi(z') > \ln \eta$: theta
+starts uniform on the circle, and the bracket shrinks towards theta = 0, the old point, until one is
+found. Without a preconditioner the reference is N(0, I) and psi = L.
 
-References: Murray, Adams and MacKay, Elliptical slice sampling, 2010, Figure 2; Nishihara, Murray and Adams, Parallel MCMC with Generalized
-Elliptical Slice Sampling, 2014 (another Gaussian than the prior).
+References: Murray, Adams and MacKay, Elliptical slice sampling, 2010, Figure 2; Nishihara, Murray
+and Adams, Parallel MCMC with Generalized Elliptical Slice Sampling, 2014 (another Gaussian than the
+prior).
 """
 
 import math
@@ -31,7 +33,8 @@ MAX_SHRINKS = 60
 class EllipticalSlice:
     """One elliptical slice transition of every row; each row shrinks its own bracket.
 
-    Costs an evaluation without gradient for every point a row tries, typically 2 to 10; a target without `value` is evaluated whole each time.
+    Costs an evaluation without gradient for every point a row tries, typically 2 to 10; a target
+    without `value` is evaluated whole each time.
 
     Arguments:
         preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`; None is N(0, I).
@@ -52,11 +55,14 @@ class EllipticalSlice:
             noise: this step's noise for the rows.
 
         Returns:
-            The next state and what happened; the acceptance rate is 1 over the number of points tried.
+            The next state and what happened; the acceptance rate is 1 over the number of points
+            tried.
         """
         reference = reference_of(self.preconditioner)
         u = reference.offset(state.z)
-        nu = reference.power(noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype), -0.5)
+        nu = reference.power(
+            noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype), -0.5
+        )
         level = torch.log(noise.uniform((), keyed.ACCEPT)).to(state.nll)
         uniform = noise.uniform((MAX_SHRINKS + 1,), keyed.JITTER).to(state.nll)
         theta = 2.0 * math.pi * uniform[:, 0]
@@ -64,7 +70,14 @@ class EllipticalSlice:
         after, pending = state, torch.ones_like(theta, dtype=torch.bool)
         tries, diverging = torch.zeros_like(theta), torch.zeros_like(pending)
         for k in range(1, MAX_SHRINKS + 1):
-            proposal = _evaluate(target, reference.position(_column(torch.cos(theta), u) * u + _column(torch.sin(theta), u) * nu), pending, after)
+            proposal = _evaluate(
+                target,
+                reference.position(
+                    _column(torch.cos(theta), u) * u + _column(torch.sin(theta), u) * nu
+                ),
+                pending,
+                after,
+            )
             finite = finite_rows(proposal)
             diverging |= pending & ~finite
             tries += pending
@@ -83,7 +96,12 @@ def _evaluate(target: Target, z: Tensor, pending: Tensor, state: State) -> State
     if value is None:
         return target(z)
     rows = pending.nonzero()[:, 0]
-    return State(*(old.index_copy(0, rows, new) for old, new in zip(state, value(z[rows], rows, len(z)), strict=True)))
+    return State(
+        *(
+            old.index_copy(0, rows, new)
+            for old, new in zip(state, value(z[rows], rows, len(z)), strict=True)
+        )
+    )
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

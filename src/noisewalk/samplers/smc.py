@@ -1,19 +1,27 @@
-r"""Tempered sequential Monte Carlo: particles carried from the prior to the posterior, with the evidence on the way.
+r"""Tempered sequential Monte Carlo: particles carried from the prior to the posterior, with the
+evidence on the way.
 
-Between $\pi_0 = N(0, I)$ and the posterior lie $\pi_\beta(z) \propto e^{-\beta L(z)} N(z; 0, I)$. From beta to the largest beta' at which the effective
-sample size of the weights $w_i = e^{-(\beta' - \beta) L_i}$ is still a given share of the particles, they are resampled (systematically) and moved by a
-few steps of a kernel that keeps $\pi_{\beta'}$; each step adapts its size to the particles' acceptance. How few can be left to the particles: they move until
-the correlation between where they are and where resampling put them, mean over projections of x, is at most `FORGOTTEN`. The evidence is
+Between $\pi_0 = N(0, I)$ and the posterior lie $\pi_\beta(z) \propto e^{-\beta L(z)} N(z; 0, I)$.
+From beta to the largest beta' at which the effective sample size of the weights
+$w_i = e^{-(\beta' - \beta) L_i}$ is still a given share of the particles, they are resampled
+(systematically) and moved by a few steps of a kernel that keeps $\pi_{\beta'}$; each step adapts
+its size to the particles' acceptance. How few can be left to the particles: they move until the
+correlation between where they are and where resampling put them, mean over projections of x, is at
+most `FORGOTTEN`. The evidence is
 $$\ln p(y) = \ln \int e^{-L} dN \approx \sum_k \ln \tfrac1P \sum_i w_i^{(k)} .$$
-Its error is read off the family tree: with $n_j$ of the P particles at the end descended from particle j of the start, the relative variance of
-the evidence is about $\sum_j (n_j / P)^2 - 1 / P$, whether the moves mix or not. (Lee and Whiteley's estimator without its factor for
-multinomial resampling, which systematic resampling does not need: with equal weights it copies nothing, and there is no error.)
+Its error is read off the family tree: with $n_j$ of the P particles at the end descended from
+particle j of the start, the relative variance of the evidence is about
+$\sum_j (n_j / P)^2 - 1 / P$, whether the moves mix or not. (Lee and Whiteley's estimator without
+its factor for multinomial resampling, which systematic resampling does not need: with equal weights
+it copies nothing, and there is no error.)
 
-References: Del Moral, Doucet and Jasra, Sequential Monte Carlo samplers, 2006, section 3.3; Jasra, Stephens, Doucet and Tsagaris, Inference for
-Levy-driven stochastic volatility models via adaptive sequential Monte Carlo, 2011 (the ladder); Kitagawa, Monte Carlo filter and smoother for
-non-Gaussian nonlinear state space models, 1996 (systematic resampling); Buchholz, Chopin and Jacob, Adaptive Tuning of Hamiltonian Monte Carlo Within
-Sequential Monte Carlo, 2021, section 3.3 (moves until the particles' correlation with their start is small); Lee and Whiteley, Variance estimation in the
-particle filter, 2018, equation 2.6.
+References: Del Moral, Doucet and Jasra, Sequential Monte Carlo samplers, 2006, section 3.3; Jasra,
+Stephens, Doucet and Tsagaris, Inference for Levy-driven stochastic volatility models via adaptive
+sequential Monte Carlo, 2011 (the ladder); Kitagawa, Monte Carlo filter and smoother for
+non-Gaussian nonlinear state space models, 1996 (systematic resampling); Buchholz, Chopin and Jacob,
+Adaptive Tuning of Hamiltonian Monte Carlo Within Sequential Monte Carlo, 2021, section 3.3 (moves
+until the particles' correlation with their start is small); Lee and Whiteley, Variance estimation
+in the particle filter, 2018, equation 2.6.
 """
 
 import math
@@ -55,9 +63,11 @@ class Ladder:
         num_carried: particles P, at least as many.
         ess_fraction: effective sample size kept from one temperature to the next, over P.
         kernel: moves the particles; its step size, if it has one, is where the adaptation starts.
-        num_moves: transitions at each temperature; a pair: at least so many, at most so many, as the particles need.
+        num_moves: transitions at each temperature; a pair: at least so many, at most so many, as
+            the particles need.
         seed: of all noise.
-        rank: of the Gauss-Newton Gaussian that the kernel is built on anew at each temperature; None: it stays as it is.
+        rank: of the Gauss-Newton Gaussian that the kernel is built on anew at each temperature;
+            None: it stays as it is.
     """
 
     num_particles: int
@@ -135,7 +145,10 @@ class Tempered:
             The same with nll and grad times beta.
         """
         beta = self.beta.repeat_interleave(len(state.nll) // len(self.beta))
-        return state._replace(nll=beta * state.nll, grad=beta.to(state.grad.dtype).view(-1, *[1] * (state.grad.ndim - 1)) * state.grad)
+        return state._replace(
+            nll=beta * state.nll,
+            grad=beta.to(state.grad.dtype).view(-1, *[1] * (state.grad.ndim - 1)) * state.grad,
+        )
 
     def untemper(self, state: State) -> State:
         """The inverse of `temper`.
@@ -155,7 +168,9 @@ class Tempered:
     def curvature(self, mean: Tensor) -> Tensor:
         """The target's times beta."""
         weight = self.target.curvature(mean)
-        return weight * self.beta.to(weight).repeat_interleave(len(weight) // len(self.beta)).view(-1, *[1] * (weight.ndim - 1))
+        return weight * self.beta.to(weight).repeat_interleave(len(weight) // len(self.beta)).view(
+            -1, *[1] * (weight.ndim - 1)
+        )
 
 
 @dataclass
@@ -186,13 +201,20 @@ class _Cloud:
     @classmethod
     def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Cloud":
         def moved(part: Any) -> Any:
-            return {k: moved(v) for k, v in part.items()} if isinstance(part, dict) else part.to(device) if isinstance(part, Tensor) else part
+            return (
+                {k: moved(v) for k, v in part.items()}
+                if isinstance(part, dict)
+                else part.to(device)
+                if isinstance(part, Tensor)
+                else part
+            )
 
         return cls(**{**moved(packed), "state": State(**moved(packed["state"]))})
 
 
 def run_smc(target: Any, plan: Ladder, sink: Any) -> Iterator[tuple[float, int, float]]:
-    """Carry the particles into the sink, from wherever it stands; the draws are committed once, at the end.
+    """Carry the particles into the sink, from wherever it stands; the draws are committed once, at
+    the end.
 
     Arguments:
         target: the posterior.
@@ -217,11 +239,16 @@ def run_smc(target: Any, plan: Ladder, sink: Any) -> Iterator[tuple[float, int, 
         if cloud.moves_left == 0:
             _temper(cloud, plan)
         info = _move(cloud, target, plan, rows)
-        cloud.seconds, cloud.nfe = before[0] + time.monotonic() - started, before[1] + target.nfe - counted
+        cloud.seconds, cloud.nfe = (
+            before[0] + time.monotonic() - started,
+            before[1] + target.nfe - counted,
+        )
         if cloud.moves_left or bool((cloud.beta < 1).any()):
             sink.checkpoint(cloud.pack())
         yield float(cloud.beta.min()), cloud.nfe, float(info.acceptance_rate.mean())
-    state, info = (_spaced(part, plan.num_carried, plan.num_particles) for part in (cloud.state, info))
+    state, info = (
+        _spaced(part, plan.num_carried, plan.num_particles) for part in (cloud.state, info)
+    )
     step = cloud.log_step.exp().repeat_interleave(plan.num_particles)
     sink.append(state, info, cloud.pack(), {"chi2": target.chi2(state.x), "step_size": step})
 
@@ -230,10 +257,21 @@ def _start(target: Any, plan: Ladder, rows: keyed.Noise) -> _Cloud:
     state = target(rows.at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype))
     none = torch.zeros(target.num_images, dtype=torch.float64, device=state.nll.device)
     if not bool(torch.isfinite(state.nll).reshape(target.num_images, -1).any(1).all()):
-        raise DivergedError("no particle of an image has a finite likelihood at z ~ N(0, I): check the operator, the noise level and y")
-    step = torch.as_tensor(getattr(plan.kernel, "step_size", 1.0), dtype=torch.float64, device=none.device).log().expand(target.num_images)
+        raise DivergedError(
+            "no particle of an image has a finite likelihood at z ~ N(0, I): check the "
+            "operator, the noise level and y"
+        )
+    step = (
+        torch.as_tensor(
+            getattr(plan.kernel, "step_size", 1.0), dtype=torch.float64, device=none.device
+        )
+        .log()
+        .expand(target.num_images)
+    )
     family = torch.arange(plan.num_carried, device=none.device).repeat(target.num_images, 1)
-    return _Cloud(state, none, none.clone(), step.clone(), torch.full_like(none, LARGEST_TURN), family)
+    return _Cloud(
+        state, none, none.clone(), step.clone(), torch.full_like(none, LARGEST_TURN), family
+    )
 
 
 def _temper(cloud: _Cloud, plan: Ladder) -> None:
@@ -241,15 +279,28 @@ def _temper(cloud: _Cloud, plan: Ladder) -> None:
     nll = cloud.state.nll.reshape(len(cloud.beta), -1).nan_to_num(nan=1e300, posinf=1e300)
     step = next_step(nll, 1.0 - cloud.beta, plan.ess_fraction)
     log_weights = -step[:, None] * nll
-    cloud.log_evidence = cloud.log_evidence + torch.logsumexp(log_weights, 1) - math.log(nll.shape[1])
+    cloud.log_evidence = (
+        cloud.log_evidence + torch.logsumexp(log_weights, 1) - math.log(nll.shape[1])
+    )
     cloud.beta = torch.where(step >= 1.0 - cloud.beta, 1.0, cloud.beta + step)
-    offset = keyed.rows(plan.seed, len(cloud.beta), device=nll.device).at(cloud.events).uniform((), keyed.FROZEN)
+    offset = (
+        keyed.rows(plan.seed, len(cloud.beta), device=nll.device)
+        .at(cloud.events)
+        .uniform((), keyed.FROZEN)
+    )
     index = systematic(log_weights, offset)
     index = torch.where((step > 0)[:, None], index, torch.arange(nll.shape[1], device=nll.device))
     flat = (index + nll.shape[1] * torch.arange(len(index), device=nll.device)[:, None]).flatten()
-    cloud.state, cloud.family = State(*(part[flat] for part in cloud.state)), cloud.family.gather(1, index)
+    cloud.state, cloud.family = (
+        State(*(part[flat] for part in cloud.state)),
+        cloud.family.gather(1, index),
+    )
     cloud.log_evidence_error = evidence_error(cloud.family)
-    cloud.moves_left, cloud.stages, cloud.events = plan.most_moves, cloud.stages + 1, cloud.events + 1
+    cloud.moves_left, cloud.stages, cloud.events = (
+        plan.most_moves,
+        cloud.stages + 1,
+        cloud.events + 1,
+    )
     cloud.resampled = _probes(cloud.state.x, len(cloud.beta))
 
 
@@ -267,7 +318,10 @@ def next_step(nll: Tensor, left: Tensor, ess_fraction: float) -> Tensor:
 
     def ess(step: Tensor) -> Tensor:
         log_weights = -step[:, None] * nll
-        return torch.exp(2 * torch.logsumexp(log_weights, 1) - torch.logsumexp(2 * log_weights, 1)) / nll.shape[1]
+        return (
+            torch.exp(2 * torch.logsumexp(log_weights, 1) - torch.logsumexp(2 * log_weights, 1))
+            / nll.shape[1]
+        )
 
     low, high = torch.zeros_like(left), left.clone()
     enough = ess(high) >= ess_fraction
@@ -290,7 +344,9 @@ def systematic(log_weights: Tensor, offset: Tensor) -> Tensor:
     """
     count = log_weights.shape[1]
     edges = torch.softmax(log_weights, 1).cumsum(1)
-    points = (torch.arange(count, device=edges.device, dtype=edges.dtype) + offset.to(edges)[:, None]) / count
+    points = (
+        torch.arange(count, device=edges.device, dtype=edges.dtype) + offset.to(edges)[:, None]
+    ) / count
     return torch.searchsorted(edges / edges[:, -1:], points).clamp(max=count - 1)
 
 
@@ -301,7 +357,8 @@ def evidence_error(family: Tensor) -> Tensor:
         family: (N, P) each particle's ancestor among the P of the start.
 
     Returns:
-        (N,) float64; from about 0.5 on it says only that the error is large. It is at most 1: then all have one ancestor.
+        (N,) float64; from about 0.5 on it says only that the error is large. It is at most 1: then
+        all have one ancestor.
     """
     count = family.shape[1]
     descendants = torch.zeros_like(family).scatter_add(1, family, torch.ones_like(family))
@@ -311,7 +368,11 @@ def evidence_error(family: Tensor) -> Tensor:
 def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     tempered, noise = Tempered(target, cloud.beta), rows.at(cloud.events)
     state = tempered.temper(cloud.state)
-    kernel = replace(plan.kernel, step_size=cloud.log_step.exp()) if hasattr(plan.kernel, "step_size") else plan.kernel
+    kernel = (
+        replace(plan.kernel, step_size=cloud.log_step.exp())
+        if hasattr(plan.kernel, "step_size")
+        else plan.kernel
+    )
     first = cloud.moves_left == plan.most_moves
     if plan.rank is not None:
         if first:
@@ -323,7 +384,9 @@ def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
             cloud.basis = informed_basis(state.grad, len(cloud.beta))
         kernel = replace(kernel, turn=cloud.log_turn.exp(), basis=cloud.basis)
         state, info = kernel.turn_rest(state, tempered, noise)
-        cloud.log_turn = (cloud.log_turn + _mean_rate(info, cloud) - TARGET_ACCEPT).clamp(max=LARGEST_TURN)
+        cloud.log_turn = (cloud.log_turn + _mean_rate(info, cloud) - TARGET_ACCEPT).clamp(
+            max=LARGEST_TURN
+        )
         if kernel.rank:
             state, info = kernel.walk(state, tempered, noise)
     else:
@@ -331,13 +394,24 @@ def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
     cloud.state = tempered.untemper(state)
     accepted = _mean_rate(info, cloud)
     cloud.log_step = cloud.log_step + (accepted - TARGET_ACCEPT)
-    if hasattr(plan.kernel, "num_leapfrog"):  # a quarter turn in all is a fresh draw of the reference: no step needs more
-        cloud.log_step = cloud.log_step.clamp(max=math.log(0.5 * math.pi / plan.kernel.num_leapfrog))
-    cloud.events, cloud.moves_left, cloud.rate = cloud.events + 1, cloud.moves_left - 1, float(accepted.mean())
+    if hasattr(
+        plan.kernel, "num_leapfrog"
+    ):  # a quarter turn in all is a fresh draw of the reference: no step needs more
+        cloud.log_step = cloud.log_step.clamp(
+            max=math.log(0.5 * math.pi / plan.kernel.num_leapfrog)
+        )
+    cloud.events, cloud.moves_left, cloud.rate = (
+        cloud.events + 1,
+        cloud.moves_left - 1,
+        float(accepted.mean()),
+    )
     if cloud.resampled is not None and plan.most_moves - cloud.moves_left >= plan.fewest_moves:
         kept = correlation(cloud.resampled, _probes(cloud.state.x, len(cloud.beta)))
         if cloud.moves_left == 0 or not bool((kept > FORGOTTEN).any()):
-            cloud.moves_left, cloud.memory = 0, kept if cloud.memory is None else torch.maximum(cloud.memory, kept)
+            cloud.moves_left, cloud.memory = (
+                0,
+                kept if cloud.memory is None else torch.maximum(cloud.memory, kept),
+            )
     return info
 
 
@@ -353,11 +427,14 @@ def correlation(before: Tensor, after: Tensor) -> Tensor:
         after: the same later.
 
     Returns:
-        (N,) correlation over the particles, mean over the K; 0 for a number that does not vary, NaN if one is not finite.
+        (N,) correlation over the particles, mean over the K; 0 for a number that does not vary, NaN
+        if one is not finite.
     """
     first, second = (part - part.mean(1, keepdim=True) for part in (before, after))
     scale = (first.square().sum(1) * second.square().sum(1)).sqrt()
-    return torch.where(scale > 0, (first * second).sum(1) / scale, torch.where(scale == 0, 0.0, torch.nan)).mean(1)
+    return torch.where(
+        scale > 0, (first * second).sum(1) / scale, torch.where(scale == 0, 0.0, torch.nan)
+    ).mean(1)
 
 
 def _mean_rate(info: Info, cloud: _Cloud) -> Tensor:
@@ -365,7 +442,8 @@ def _mean_rate(info: Info, cloud: _Cloud) -> Tensor:
 
 
 def _spaced(parts: Any, num_carried: int, count: int) -> Any:
-    """Every so many particles: those that come back, equally weighted; those that a Gaussian is fitted to."""
+    """Every so many particles: those that come back, equally weighted; those that a Gaussian is
+    fitted to."""
     keep = torch.arange(count) * num_carried // count
 
     def pick(part: Tensor) -> Tensor:

@@ -1,14 +1,19 @@
-r"""A Gaussian reference whose precision is diagonal in the cosine basis, and the spectrum of the Gauss-Newton curvature that it is made of.
+r"""A Gaussian reference whose precision is diagonal in the cosine basis, and the spectrum of the
+Gauss-Newton curvature that it is made of.
 
 $$H = I + Q \Lambda Q^T, \qquad \Lambda_f = \text{band mean of } (Q^T J^T W J Q)_{ff}, \qquad
 (Q^T J^T W J Q)_{ff} = \mathbb{E}\big[ (Q^T J^T W^{1/2} \xi)_f^2 \big], \quad \xi \sim N(0, I),$$
-Q the orthonormal cosine transform (DCT-II) over every axis of z. Images have far more power at low than at high frequencies, and so has J: on a precise
-measurement H spans orders of magnitude, from coarse colours that are known well to fine detail that is the prior's. Thousands of directions are
-stiff, too many for a low rank, but how stiff they are depends on their frequency. Bands are thirds of an octave of the last two axes' frequency, apart
-for every index of the axes before (for red, green and blue: grey and two differences of colours); the mean over a band makes a few probes enough.
+Q the orthonormal cosine transform (DCT-II) over every axis of z. Images have far more power at low
+than at high frequencies, and so has J: on a precise measurement H spans orders of magnitude, from
+coarse colours that are known well to fine detail that is the prior's. Thousands of directions are
+stiff, too many for a low rank, but how stiff they are depends on their frequency. Bands are thirds
+of an octave of the last two axes' frequency, apart for every index of the axes before (for red,
+green and blue: grey and two differences of colours); the mean over a band makes a few probes
+enough.
 
-Reference: the curvature and m are those of `preconditioner.py`; the diagonal by probes is Bekas, Kokiopoulou and Saad, An estimator for the diagonal of a
-matrix, 2007, with squares of one-sided products, which are never negative.
+Reference: the curvature and m are those of `preconditioner.py`; the diagonal by probes is Bekas,
+Kokiopoulou and Saad, An estimator for the diagonal of a matrix, 2007, with squares of one-sided
+products, which are never negative.
 """
 
 import math
@@ -29,7 +34,8 @@ from .preconditioner import Reference, Schedule, with_gradient
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectral(Reference):
-    """The reference N(m, H^-1) with H = I + Q Lambda Q^T and Q the cosine transform, one per image; rows are image-major.
+    """The reference N(m, H^-1) with H = I + Q Lambda Q^T and Q the cosine transform, one per image;
+    rows are image-major.
 
     Arguments:
         mean: (N, *shape) m.
@@ -45,7 +51,8 @@ class Spectral(Reference):
     def __post_init__(self) -> None:
         if tuple(self.eigenvalues.shape) != (len(self.mean), self.mean[0].numel()):
             raise ConfigError(
-                f"a spectral preconditioner has mean (N, *shape) and eigenvalues (N, d), got {tuple(self.mean.shape)} and {tuple(self.eigenvalues.shape)}"
+                "a spectral preconditioner has mean (N, *shape) and eigenvalues (N, d), got "
+                f"{tuple(self.mean.shape)} and {tuple(self.eigenvalues.shape)}"
             )
         self.check_finite()
 
@@ -58,7 +65,8 @@ class Spectral(Reference):
         return cosine(coefficients.reshape(like.shape), inverse=True)
 
     def power(self, v: Tensor, exponent: float) -> Tensor:
-        """H^p v = Q (1 + Lambda)^p Q^T v, without the difference of large numbers that a basis of a part of the space needs."""
+        """H^p v = Q (1 + Lambda)^p Q^T v, without the difference of large numbers that a basis of a
+        part of the space needs."""
         scale = (1.0 + self.eigenvalues.to(torch.float64)) ** exponent
         return self.spread(self.project(v) * scale[:, None].to(v.dtype), v)
 
@@ -93,14 +101,16 @@ class SpectralRefresh(Schedule):
 
 
 def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> Spectral:
-    """The Gaussian of every image around `state` with the Gauss-Newton curvature's spectrum, averaged over the image's rows.
+    """The Gaussian of every image around `state` with the Gauss-Newton curvature's spectrum,
+    averaged over the image's rows.
 
     Cost in network calls a row: 1 + num_probes. Worth it where z is image-shaped.
 
     Arguments:
         target: the posterior.
         state: an evaluation, usually the warm start's.
-        num_probes: probe vectors a row; the lowest bands have few coefficients, whose mean has a relative error of about (2 / (num_probes rows))^1/2.
+        num_probes: probe vectors a row; the lowest bands have few coefficients, whose mean has a
+            relative error of about (2 / (num_probes rows))^1/2.
         seed: of the probe vectors.
 
     Returns:
@@ -111,7 +121,10 @@ def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> 
     """
     _check(num_probes)
     if not target.differentiable:
-        raise ConfigError("spectral needs gradients, but the target is not differentiable: leave the preconditioner out")
+        raise ConfigError(
+            "spectral needs gradients, but the target is not differentiable: leave the "
+            "preconditioner out"
+        )
     images, shape = target.num_images, tuple(state.z.shape[1:])
     chains = len(state.z) // images
     mean, _, vjp = target.linearize(state.z)
@@ -121,8 +134,12 @@ def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> 
         probe = rows.at(k).normal(tuple(mean.shape[1:]), keyed.PROBE, mean.dtype)
         power += cosine(vjp(root * probe)).square()
     band = bands(shape)
-    average = power.reshape(images, chains, -1).mean(1).to("cpu", torch.float64) / num_probes  # where the order of a sum is always the same
-    by_band = average.new_zeros(images, int(band.max()) + 1).index_add_(1, band, average) / torch.bincount(band)
+    average = (
+        power.reshape(images, chains, -1).mean(1).to("cpu", torch.float64) / num_probes
+    )  # where the order of a sum is always the same
+    by_band = average.new_zeros(images, int(band.max()) + 1).index_add_(
+        1, band, average
+    ) / torch.bincount(band)
     around = Spectral(state.z.new_zeros(images, *shape), by_band[:, band].to(state.z))
     return replace(around, mean=around.newton(state))
 
@@ -153,7 +170,9 @@ def bands(shape: tuple[int, ...]) -> Tensor:
         (d,) whole numbers from 0; every one up to the largest is a band.
     """
     lengths = shape[-2:]
-    grids = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) * (max(lengths) / n) for n in lengths), indexing="ij")
+    grids = torch.meshgrid(
+        *(torch.arange(n, dtype=torch.float64) * (max(lengths) / n) for n in lengths), indexing="ij"
+    )
     radius = torch.stack([grid.square() for grid in grids]).sum(0).sqrt().flatten()
     octave = torch.where(radius > 0, 1.0 + (3.0 * radius.clamp(min=1.0).log2()).round(), 0.0)
     apart = torch.arange(math.prod(shape[:-2]))[:, None] * (octave.max() + 1.0) + octave

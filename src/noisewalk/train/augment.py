@@ -1,8 +1,9 @@
 """Symmetries of the data: each image of a batch is turned by one of them, drawn uniformly.
 
 - "flip": left and right may change places, as in photographs.
-- "dihedral": the eight flips and quarter turns of a square, for what has no up: satellite and microscope images. Three independent swaps (left and
-  right, top and bottom, rows and columns) make every one of the eight equally likely.
+- "dihedral": the eight flips and quarter turns of a square, for what has no up: satellite and
+  microscope images. Three independent swaps (left and right, top and bottom, rows and columns) make
+  every one of the eight equally likely.
 """
 
 import torch

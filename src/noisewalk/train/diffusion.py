@@ -3,7 +3,8 @@ r"""EDM's denoising loss for the teacher.
 $$\mathbb{E}\; \lambda(\sigma) \| D(x + \sigma n, \sigma) - x \|^2, \qquad \ln \sigma \sim N(P_{mean}, P_{std}^2),
 \qquad \lambda = (\sigma^2 + \sigma_d^2) / (\sigma \sigma_d)^2$$
 
-Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, equation 8 and Table 1.
+Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022,
+equation 8 and Table 1.
 """
 
 import math
@@ -42,7 +43,9 @@ class DiffusionLoss:
         check_above("p_mean", self.p_mean, -math.inf)
         check_above("p_std", self.p_std, 0.0)
 
-    def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+    def __call__(
+        self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
+    ) -> Tensor:
         """Loss per image.
 
         Arguments:
@@ -55,7 +58,9 @@ class DiffusionLoss:
             (B,) loss per image, averaged over pixels.
         """
         denoise = replace(self.denoiser, network=network)
-        sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(x), generator=generator)).to(x.device)
+        sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(x), generator=generator)).to(
+            x.device
+        )
         noise = unit_noise(x, generator)
         weight = (sigma**2 + denoise.sigma_data**2) / (sigma * denoise.sigma_data) ** 2
         error = denoise(x + sigma.view(-1, 1, 1, 1) * noise, sigma) - x

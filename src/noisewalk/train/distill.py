@@ -1,16 +1,21 @@
-r"""Losses that turn a teacher $D(x, \sigma)$ into a consistency model $f(x, \sigma)$, initialised at the teacher's weights.
+r"""Losses that turn a teacher $D(x, \sigma)$ into a consistency model $f(x, \sigma)$, initialised
+at the teacher's weights.
 
-Both compare the student at a noise level t with itself, without gradient, at a lower level r on the same trajectory,
+Both compare the student at a noise level t with itself, without gradient, at a lower level r on the
+same trajectory,
 $$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t = x + t n .$$
 
-- "cd", consistency distillation: t and r are neighbours on the teacher's own grid, $x_r$ is the teacher's Heun step from $x_t$, and w = 1. Six
-  network calls' worth a step, but the target has no noise beyond x_t's own.
-- "ct", consistency tuning: $x_r = x + r n$ with the same n, no teacher, and $w = 1 / (t - r)$, which undoes the shrinking of d with the gap. Four
-  calls' worth a step. The gap halves k times over the training, from
-  $1 - r/t = 2^{-(1 + k')} (1 + 8\,\mathrm{sigmoid}(-t))$ at k' = 0 to k' = k; r is at least sigma_min, where $f(x, \sigma_{min}) = x$ is the goal.
+- "cd", consistency distillation: t and r are neighbours on the teacher's own grid, $x_r$ is the
+  teacher's Heun step from $x_t$, and w = 1. Six network calls' worth a step, but the target has no
+  noise beyond x_t's own.
+- "ct", consistency tuning: $x_r = x + r n$ with the same n, no teacher, and $w = 1 / (t - r)$,
+  which undoes the shrinking of d with the gap. Four calls' worth a step. The gap halves k times
+  over the training, from $1 - r/t = 2^{-(1 + k')} (1 + 8\,\mathrm{sigmoid}(-t))$ at k' = 0 to k' =
+  k; r is at least sigma_min, where $f(x, \sigma_{min}) = x$ is the goal.
 
 The distance d is in `distance.py`.
-References: Song et al., Consistency Models, 2023, Algorithm 2; Geng et al., Consistency Models Made Easy, 2024, section 3.
+References: Song et al., Consistency Models, 2023, Algorithm 2; Geng et al., Consistency Models Made
+Easy, 2024, section 3.
 """
 
 import math
@@ -40,7 +45,8 @@ class DistillLoss:
         num_levels: levels of the teacher's grid ("cd").
         p_mean: mean of ln(t) ("ct").
         p_std: standard deviation of ln(t) ("ct").
-        halvings: how often 1 - r/t halves over the training ("ct"); more than 6 make a gap that bfloat16 rounds away.
+        halvings: how often 1 - r/t halves over the training ("ct"); more than 6 make a gap that
+            bfloat16 rounds away.
         huber: c per square root of the number of values in an image.
         distance: d, one of `distance.DISTANCES`.
 
@@ -70,7 +76,9 @@ class DistillLoss:
         if self.recipe == "cd":
             check_kind("teacher", self.teacher, "edm")
 
-    def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+    def __call__(
+        self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
+    ) -> Tensor:
         """Loss per image.
 
         Arguments:
@@ -86,7 +94,12 @@ class DistillLoss:
         t, r = (level.to(x.device) for level in self._levels(len(x), generator, done))
         noise = unit_noise(x, generator)
         x_t = x + column(t) * noise
-        here = f(x_t, t).float()  # before the goal: under autocast older torch would hand it the goal's weights, which have no gradient
+        here = f(
+            x_t,
+            t,
+            # before the goal: under autocast older torch would hand it the goal's weights, which have
+            # no gradient
+        ).float()
         with torch.no_grad():
             x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + column(r) * noise
             goal = torch.where(column(r) > f.sigma_min, f(x_r, r), x_r).float()
@@ -115,7 +128,9 @@ class DistillLoss:
         return x + column(r - t) * 0.5 * (slope + corrected)
 
 
-def lognormal_levels(denoiser: NetworkDenoiser, p_mean: float, p_std: float, count: int, generator: torch.Generator) -> Tensor:
+def lognormal_levels(
+    denoiser: NetworkDenoiser, p_mean: float, p_std: float, count: int, generator: torch.Generator
+) -> Tensor:
     """Noise levels with ln(t) ~ N(p_mean, p_std^2), kept between 2 sigma_min and sigma_max.
 
     Arguments:

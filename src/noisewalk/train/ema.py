@@ -2,9 +2,10 @@ r"""Exponential moving average of weights with a power-law profile.
 
 $$\hat\theta_t = \beta_t \hat\theta_{t-1} + (1 - \beta_t) \theta_t, \qquad \beta_t = (1 - 1/t)^{\gamma + 1}$$
 
-The window is a fixed share of the training so far, so one setting serves every length of training and a resumed run.
-Buffers that are not floating point (counters) are not averaged: the last value is kept.
-Reference: Karras et al., Analyzing and Improving the Training Dynamics of Diffusion Models, 2024, equation 4.
+The window is a fixed share of the training so far, so one setting serves every length of training
+and a resumed run. Buffers that are not floating point (counters) are not averaged: the last value
+is kept. Reference: Karras et al., Analyzing and Improving the Training Dynamics of Diffusion
+Models, 2024, equation 4.
 """
 
 import torch
@@ -38,7 +39,9 @@ class PowerEMA:
         for key, value in module.state_dict().items():
             (floats if value.is_floating_point() else others).append((self.weights[key], value))
         if floats:
-            get_ema_multi_avg_fn(beta)(*map(list, zip(*floats, strict=True)), step)  # one kernel for all: a GPU waits for the launch of each
+            get_ema_multi_avg_fn(beta)(
+                *map(list, zip(*floats, strict=True)), step
+            )  # one kernel for all: a GPU waits for the launch of each
         for kept, value in others:
             kept.copy_(value)
 

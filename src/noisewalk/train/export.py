@@ -1,4 +1,5 @@
-"""A training as a command runs it: progress on the terminal, then a prior's folder with card, weights and a sheet of samples."""
+"""A training as a command runs it: progress on the terminal, then a prior's folder with card,
+weights and a sheet of samples."""
 
 import copy
 import json
@@ -69,11 +70,24 @@ def new_network(size: int, channels: int, config: Mapping[str, Any], seed: int) 
     check_network(size, config["widths"], config["attention"], config["unshuffle"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_unet(size, channels, config["widths"], attention=config["attention"], unshuffle=config["unshuffle"])
+        return build_unet(
+            size,
+            channels,
+            config["widths"],
+            attention=config["attention"],
+            unshuffle=config["unshuffle"],
+        )
 
 
-def run_training(recipe: Recipe, images: Tensor, out: Path, processes: Processes = ALONE, held_out: Tensor | None = None) -> None:
-    """Train with progress and write the prior; every ten minutes a sheet of the averaged weights' samples, and a line of loss.csv.
+def run_training(
+    recipe: Recipe,
+    images: Tensor,
+    out: Path,
+    processes: Processes = ALONE,
+    held_out: Tensor | None = None,
+) -> None:
+    """Train with progress and write the prior; every ten minutes a sheet of the averaged weights'
+    samples, and a line of loss.csv.
 
     Arguments:
         recipe: what to train.
@@ -102,11 +116,17 @@ def run_training(recipe: Recipe, images: Tensor, out: Path, processes: Processes
         weights = ema.weights
     write_prior(recipe, weights, seen, out, processes.count)
     log_loss(recipe, network, seen, held_out, out)
-    print(f"wrote {out}: load it with noisewalk.load_prior({str(out)!r}); look at {out / 'samples.png'}")
+    print(
+        f"wrote {out}: load it with noisewalk.load_prior({str(out)!r}); look at "
+        f"{out / 'samples.png'}"
+    )
 
 
-def log_loss(recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | None, out: Path) -> None:
-    """Add a line to loss.csv, in place of those that are not earlier: images seen, and the mean loss of held-out images under the same noise each time.
+def log_loss(
+    recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | None, out: Path
+) -> None:
+    """Add a line to loss.csv, in place of those that are not earlier: images seen, and the mean
+    loss of held-out images under the same noise each time.
 
     Arguments:
         recipe: with the loss.
@@ -118,19 +138,39 @@ def log_loss(recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | N
     if held_out is None:
         return
     settings, device, values = recipe.settings, next(network.parameters()).device, []
-    chosen = held_out[:: -(-len(held_out) // MOST_HELD_OUT)]  # from all over: a folder may be in the order of its classes
+    chosen = held_out[
+        :: -(-len(held_out) // MOST_HELD_OUT)
+    ]  # from all over: a folder may be in the order of its classes
     for k, part in enumerate(chosen.split(HELD_OUT_BATCH)):
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
-            values.append(recipe.loss(network, to_unit(part.to(device)), torch.Generator().manual_seed(k), 1.0).float().cpu())
-    path, header, value = out / "loss.csv", "images_seen,held_out_loss", float(torch.cat(values).mean())
+        with (
+            torch.no_grad(),
+            torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16),
+        ):
+            values.append(
+                recipe.loss(
+                    network, to_unit(part.to(device)), torch.Generator().manual_seed(k), 1.0
+                )
+                .float()
+                .cpu()
+            )
+    path, header, value = (
+        out / "loss.csv",
+        "images_seen,held_out_loss",
+        float(torch.cat(values).mean()),
+    )
     lines = path.read_text().splitlines()[1:] if path.exists() else []
-    earlier = [line for line in lines if line and int(line.split(",")[0]) < seen]  # a training that went on from a checkpoint comes by here again
+    earlier = [
+        line for line in lines if line and int(line.split(",")[0]) < seen
+    ]  # a training that went on from a checkpoint comes by here again
     text = "\n".join([header, *earlier, f"{seen},{value:.6g}"]) + "\n"
     write_whole(path, lambda partial: partial.write_text(text))
 
 
-def write_prior(recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1) -> None:
-    """Write unet/, card.json and samples.png; the card of the very same weights is left as it is, with what was measured since.
+def write_prior(
+    recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1
+) -> None:
+    """Write unet/, card.json and samples.png; the card of the very same weights is left as it is,
+    with what was measured since.
 
     Arguments:
         recipe: what was trained.
@@ -180,4 +220,9 @@ def write_sheet(denoiser: NetworkDenoiser, weights: dict[str, Tensor], path: Pat
     with torch.no_grad():
         x = phi(keyed.rows(0, 64).normal(trained.shape, keyed.INIT).to(device))
     channels, height, width = trained.shape
-    save_png(x.reshape(8, 8, channels, height, width).permute(2, 0, 3, 1, 4).reshape(channels, 8 * height, 8 * width), path)
+    save_png(
+        x.reshape(8, 8, channels, height, width)
+        .permute(2, 0, 3, 1, 4)
+        .reshape(channels, 8 * height, 8 * width),
+        path,
+    )

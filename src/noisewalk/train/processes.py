@@ -1,7 +1,8 @@
-"""The processes that share one training: this one alone, or those that a launcher such as torchrun started, joined by accelerate.
+"""The processes that share one training: this one alone, or those that a launcher such as torchrun
+started, joined by accelerate.
 
-Data parallel: of each step's batch every process takes its share, and all apply the mean of their gradients, so the weights stay equal everywhere.
-The first process alone writes and prints.
+Data parallel: of each step's batch every process takes its share, and all apply the mean of their
+gradients, so the weights stay equal everywhere. The first process alone writes and prints.
 """
 
 import os
@@ -60,11 +61,17 @@ class Processes:
             ConfigError: the batch cannot be shared evenly.
         """
         if batch_size % self.count:
-            raise ConfigError(f"a batch of {batch_size} images cannot be shared evenly by {self.count} processes: choose a multiple of {self.count}")
+            raise ConfigError(
+                f"a batch of {batch_size} images cannot be shared evenly by {self.count} "
+                f"processes: choose a multiple of {self.count}"
+            )
         return batch_size // self.count
 
-    def prepare(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
-        """Tie network and optimiser to those of the other processes; all start from the first one's weights.
+    def prepare(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[nn.Module, Any]:
+        """Tie network and optimiser to those of the other processes; all start from the first one's
+        weights.
 
         Arguments:
             network: on this process's device.
@@ -97,7 +104,11 @@ class Processes:
         Returns:
             The mean, the same everywhere.
         """
-        return float(value.detach() if self.accelerator is None else self.accelerator.reduce(value.detach(), "mean"))
+        return float(
+            value.detach()
+            if self.accelerator is None
+            else self.accelerator.reduce(value.detach(), "mean")
+        )
 
     @contextmanager
     def first_goes_ahead(self) -> Iterator[None]:
@@ -122,7 +133,8 @@ def join(device: str) -> Iterator[Processes]:
     """Join the processes that a launcher started; without one this process is alone.
 
     Arguments:
-        device: "cpu" or "cuda" (with several processes one GPU each), or one GPU of this process alone, "cuda:1".
+        device: "cpu" or "cuda" (with several processes one GPU each), or one GPU of this process
+            alone, "cuda:1".
 
     Yields:
         The processes.
@@ -140,10 +152,21 @@ def join(device: str) -> Iterator[Processes]:
     except ImportError as error:
         raise MissingExtraError("accelerate (for several processes)", "train") from error
     if device not in ("cpu", "cuda"):
-        raise ConfigError(f"several processes have one device each: give --device cpu or cuda, got {device!r}")
-    if device == "cuda" and torch.cuda.device_count() < (here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))):
-        raise ConfigError(f"{here} processes were started for {torch.cuda.device_count()} GPUs: start one for each GPU, or give --device cpu")
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
+        raise ConfigError(
+            f"several processes have one device each: give --device cpu or cuda, got {device!r}"
+        )
+    if device == "cuda" and torch.cuda.device_count() < (
+        here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    ):
+        raise ConfigError(
+            f"{here} processes were started for {torch.cuda.device_count()} GPUs: start one "
+            "for each GPU, or give --device cpu"
+        )
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+    )
     try:
         yield Processes(torch.device("cpu") if device == "cpu" else accelerator.device, accelerator)
     finally:
@@ -155,4 +178,6 @@ def _usable(device: str) -> torch.device:
         torch.zeros(1, device=device).item()
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise ConfigError(
+            f"device {device!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error

@@ -1,4 +1,5 @@
-"""The progress of a training: a bar with loss, throughput and time left on a terminal, a line a minute in a log."""
+"""The progress of a training: a bar with loss, throughput and time left on a terminal, a line a
+minute in a log."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ LINE_SECONDS = 60.0
 
 
 def show(steps: Iterator[TrainProgress], total: int) -> Iterator[TrainProgress]:
-    """Pass a training's steps through, showing on standard error the mean loss of about the last fifty, images a second and the time left.
+    """Pass a training's steps through, showing on standard error the mean loss of about the last
+    fifty, images a second and the time left.
 
     Arguments:
         steps: from `train`.
@@ -20,16 +22,32 @@ def show(steps: Iterator[TrainProgress], total: int) -> Iterator[TrainProgress]:
         The steps, unchanged.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("[dim]left"), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[dim]left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
     start = last = time.monotonic()
     mean, before = None, 0
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("train", total=total, now="")
         for progress in steps:
-            if mean is None:  # what a resumed training has behind it, and the first step, which is slow, do not count
+            if (
+                mean is None
+                # what a resumed training has behind it, and the first step, which is slow, do not count
+            ):
                 mean, before, start = progress.loss, progress.images, time.monotonic()
             mean = 0.98 * mean + 0.02 * progress.loss
             elapsed = time.monotonic() - start
@@ -39,11 +57,21 @@ def show(steps: Iterator[TrainProgress], total: int) -> Iterator[TrainProgress]:
             done = progress.images >= total
             if not console.is_terminal and (done or time.monotonic() - last >= LINE_SECONDS):
                 last = time.monotonic()
-                left = "" if rate is None or done else f"  left {_span((total - progress.images) / rate)}"
-                console.print(f"{progress.images:,} of {total:,} images  {now}{left}", highlight=False, soft_wrap=True)
+                left = (
+                    ""
+                    if rate is None or done
+                    else f"  left {_span((total - progress.images) / rate)}"
+                )
+                console.print(
+                    f"{progress.images:,} of {total:,} images  {now}{left}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
             yield progress
 
 
 def _span(seconds: float) -> str:
     minutes, hours = round(seconds / 60), round(seconds / 3600)
-    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{hours} h"
+    return (
+        f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{hours} h"
+    )

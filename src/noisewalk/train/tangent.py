@@ -1,14 +1,18 @@
-r"""Continuous-time consistency distillation: the student f(x, t) is to stay the same along the teacher's trajectory, $df / dt = 0$.
+r"""Continuous-time consistency distillation: the student f(x, t) is to stay the same along the
+teacher's trajectory, $df / dt = 0$.
 
-With $x_t = x + t n$, the teacher's slope $dx/dt = (x_t - D(x_t, t)) / t$ and the tangent in units of the network's output,
+With $x_t = x + t n$, the teacher's slope $dx/dt = (x_t - D(x_t, t)) / t$ and the tangent in units
+of the network's output,
 $$g = \frac{t}{c_{out}(t)} \frac{df(x_t, t)}{dt} = \frac{t}{c_{out}(t)} \Big(\partial_x f \cdot \frac{dx}{dt} + \partial_t f\Big),
 \qquad \hat g = \frac{g}{\|g\| / \sqrt{n} + 0.1},$$
 the loss, whose gradient alone means anything, is
 $$\mathbb{E}\; \frac{1}{n} \big\| F_\theta(x_t, t) - \mathrm{sg}[F(x_t, t) - \hat g] \big\|^2, \qquad f = c_{skip} x + c_{out} F .$$
-There is no grid and no second noise level, so no discretization error. Four calls' worth a step: the teacher, forward differentiation (two), the student.
+There is no grid and no second noise level, so no discretization error. Four calls' worth a step:
+the teacher, forward differentiation (two), the student.
 
-Reference: Lu and Song, Simplifying, Stabilizing and Scaling Continuous-Time Consistency Models, 2024, sections 2.2 (the gradient) and 4.1 (normalising the
-tangent; its warm-up and adaptive weight are left out).
+Reference: Lu and Song, Simplifying, Stabilizing and Scaling Continuous-Time Consistency Models,
+2024, sections 2.2 (the gradient) and 4.1 (normalising the tangent; its warm-up and adaptive weight
+are left out).
 """
 
 import math
@@ -56,7 +60,9 @@ class TangentLoss:
         check_above("p_mean", self.p_mean, -math.inf)
         check_above("p_std", self.p_std, 0.0)
 
-    def __call__(self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float) -> Tensor:
+    def __call__(
+        self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
+    ) -> Tensor:
         """Loss per image.
 
         Arguments:
@@ -75,7 +81,12 @@ class TangentLoss:
         with torch.no_grad():
             slope = x_t - self.teacher(x_t, t).float()  # t dx/dt
         # fused attention has no forward-mode derivative on CPU
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH), forward_ad.dual_level():
+        with (
+            torch.no_grad(),
+            torch.autocast(x.device.type, enabled=False),
+            sdpa_kernel(SDPBackend.MATH),
+            forward_ad.dual_level(),
+        ):
             moved = f(forward_ad.make_dual(x_t, slope), forward_ad.make_dual(t, t))
             g = forward_ad.unpack_dual(moved).tangent / c_out
         g = g / (column(g.square().flatten(1).mean(1).sqrt()) + FLOOR)
