@@ -19,11 +19,11 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.diagnostics.chains import mcse_mean, projections, varying
+from noisewalk.gaussians.low_rank import Refresh
+from noisewalk.kernels.hmc import quarter_turn
 from noisewalk.loop import Plan
 from noisewalk.plan import FRICTION, adaptation_of
 from noisewalk.run import sample_stored
-from noisewalk.samplers.hmc import quarter_turn
-from noisewalk.samplers.preconditioner import Refresh
 
 SIGMA_Y = 0.1
 

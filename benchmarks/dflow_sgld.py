@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from noisewalk import noise as keyed
+from noisewalk.kernels.langevin import finite_rows, select
 from noisewalk.noise import Noise
-from noisewalk.samplers.langevin import finite_rows, select
 from noisewalk.types import Info, State, Target
 
 

@@ -41,11 +41,11 @@ from simulated import simulated
 import noisewalk as nw
 from noisewalk.adapt import largest_stable_step
 from noisewalk.diagnostics.chains import projections
+from noisewalk.gaussians.low_rank import Refresh, Schedule
 from noisewalk.loop import Plan, run_loop
 from noisewalk.memory_store import MemoryStore
 from noisewalk.plan import FRICTION, adaptation_of, default_kernel
 from noisewalk.progress import show
-from noisewalk.samplers.preconditioner import Refresh, Schedule
 from noisewalk.types import Info, State
 from noisewalk.warmstart import AdamState
 

@@ -6,7 +6,7 @@ import torch
 import noisewalk as nw
 from noisewalk.adapt import DualAveraging, largest_stable_step
 from noisewalk.errors import ConfigError
-from noisewalk.samplers.preconditioner import LowRank
+from noisewalk.gaussians.low_rank import LowRank
 
 SCALES = torch.tensor([1e-3, 1.0, 50.0], dtype=torch.float64)
 

@@ -7,7 +7,7 @@ import pytest
 import noisewalk as nw
 from noisewalk.cli_options import map_of, rows_at_once, smc_of
 from noisewalk.errors import ConfigError
-from noisewalk.samplers.informed import SplitHMC
+from noisewalk.kernels.split_hmc import SplitHMC
 
 SMOOTH, ROUGH = SimpleNamespace(differentiable=True), SimpleNamespace(differentiable=False)
 

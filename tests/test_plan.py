@@ -5,8 +5,8 @@ import torch
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
+from noisewalk.kernels.hmc import HMC
 from noisewalk.plan import CALLS_PER_DRAW, FRICTION, default_kernel
-from noisewalk.samplers.hmc import HMC
 
 
 class Several:

@@ -13,13 +13,13 @@ _EXPORTS = {
     "load_prior": "priors.load",
     "list_priors": "priors.load",
     "NoisePosterior": "targets",
-    "Langevin": "samplers.langevin",
-    "HMC": "samplers.hmc",
-    "EllipticalSlice": "samplers.slice",
-    "gauss_newton": "samplers.preconditioner",
-    "Refresh": "samplers.preconditioner",
-    "spectral": "samplers.spectral",
-    "SpectralRefresh": "samplers.spectral",
+    "Langevin": "kernels.langevin",
+    "HMC": "kernels.hmc",
+    "EllipticalSlice": "kernels.slice",
+    "gauss_newton": "gaussians.low_rank",
+    "Refresh": "gaussians.low_rank",
+    "spectral": "gaussians.spectral",
+    "SpectralRefresh": "gaussians.spectral",
     "Adam": "warmstart",
     "DualAveraging": "adapt",
     "sample": "run",
@@ -62,13 +62,13 @@ if TYPE_CHECKING:
     )
     from .adapt import DualAveraging
     from .experiments.calibrate import calibrate
+    from .gaussians.low_rank import Refresh, gauss_newton
+    from .gaussians.spectral import SpectralRefresh, spectral
+    from .kernels.hmc import HMC
+    from .kernels.langevin import Langevin
+    from .kernels.slice import EllipticalSlice
     from .priors.load import list_priors, load_prior
     from .run import Run, open_run, sample
-    from .samplers.hmc import HMC
-    from .samplers.langevin import Langevin
-    from .samplers.preconditioner import Refresh, gauss_newton
-    from .samplers.slice import EllipticalSlice
-    from .samplers.spectral import SpectralRefresh, spectral
     from .targets import NoisePosterior
     from .tempering import tempered_smc
     from .warmstart import Adam

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError
-from .samplers.preconditioner import LowRank
+from .gaussians.low_rank import LowRank
 
 
 @dataclass(frozen=True)

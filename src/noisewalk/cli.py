@@ -355,9 +355,9 @@ def _plan(
     rank: int | None = None,
     spectral: bool = False,
 ) -> Plan:
+    from .gaussians.low_rank import Refresh
+    from .gaussians.spectral import SpectralRefresh
     from .plan import leapfrogs, resolve
-    from .samplers.preconditioner import Refresh
-    from .samplers.spectral import SpectralRefresh
 
     target = problem.target()
     usual = kernel is None and step_size is None and num_leapfrog is None
@@ -471,7 +471,7 @@ def _conclude(folder: Path) -> None:
     )
 
 
-from . import cli_bench, cli_calibrate, cli_priors, cli_train  # noqa: E402
+from . import cli_bench, cli_calibrate, cli_priors, cli_train
 
 cli_bench.register(app)
 cli_calibrate.register(app)

@@ -114,12 +114,12 @@ def calibrate(
     it is right."""
     from .errors import ConfigError
     from .experiments.calibrate import calibrate as run
+    from .gaussians.spectral import SpectralRefresh
     from .likelihoods import parse as parse_likelihood
     from .operators import parse
     from .plan import leapfrogs
     from .priors.load import load_prior
     from .report.calibration import write_calibration
-    from .samplers.spectral import SpectralRefresh
     from .warmstart import Adam
 
     if kernel in (None, "smc"):

@@ -139,10 +139,10 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
         ConfigError: an unknown name, or a step size missing or out of place.
     """
     from .errors import ConfigError
+    from .kernels.hmc import HMC
+    from .kernels.langevin import Langevin
+    from .kernels.slice import EllipticalSlice
     from .plan import FRICTION
-    from .samplers.hmc import HMC
-    from .samplers.langevin import Langevin
-    from .samplers.slice import EllipticalSlice
 
     if name in KERNELS:
         scheme, adjust = KERNELS[name]

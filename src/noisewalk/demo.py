@@ -8,13 +8,13 @@ import torch
 
 from .data import held_out_images
 from .errors import ConfigError
+from .gaussians.low_rank import Refresh, Schedule
+from .gaussians.spectral import SpectralRefresh
 from .inputs import ValueRange
 from .likelihoods import Gaussian
 from .loop import Plan
 from .priors.load import load_prior
 from .problem import Problem, simulated
-from .samplers.preconditioner import Refresh, Schedule
-from .samplers.spectral import SpectralRefresh
 
 
 @dataclass(frozen=True)

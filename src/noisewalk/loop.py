@@ -16,9 +16,9 @@ from torch import Tensor
 from . import noise as keyed
 from .adapt import DualAveraging
 from .errors import DivergedError
-from .samplers.langevin import finite_rows
-from .samplers.preconditioner import LowRank, Schedule
-from .samplers.spectral import Spectral
+from .gaussians.low_rank import LowRank, Schedule
+from .gaussians.spectral import Spectral
+from .kernels.langevin import finite_rows
 from .types import Info, State
 from .warmstart import Adam, AdamState
 

@@ -8,11 +8,11 @@ import torch
 
 from .adapt import DualAveraging
 from .errors import ConfigError
+from .gaussians.low_rank import Refresh, Schedule
+from .kernels.hmc import HMC, quarter_turn
+from .kernels.slice import EllipticalSlice
 from .loop import Plan
 from .repr import describe
-from .samplers.hmc import HMC, quarter_turn
-from .samplers.preconditioner import Refresh, Schedule
-from .samplers.slice import EllipticalSlice
 from .types import Kernel
 from .warmstart import Adam
 

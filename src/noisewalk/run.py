@@ -12,10 +12,10 @@ from torch import Tensor
 from . import noise as keyed
 from .adapt import DualAveraging
 from .errors import ConfigError, DivergedError
+from .gaussians.low_rank import Schedule
 from .loop import Plan, run_loop
 from .memory_store import MemoryStore
 from .plan import resolve, spec_of
-from .samplers.preconditioner import Schedule
 from .types import Kernel
 from .warmstart import Adam
 

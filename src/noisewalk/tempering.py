@@ -8,13 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from .errors import ConfigError
+from .kernels.hmc import HMC
+from .kernels.slice import EllipticalSlice
+from .kernels.split_hmc import SplitHMC
 from .loop import Tick
 from .memory_store import MemoryStore
 from .plan import spec_of
 from .run import Run, into_folder
-from .samplers.hmc import HMC
-from .samplers.informed import SplitHMC
-from .samplers.slice import EllipticalSlice
 from .samplers.smc import Ladder, run_smc
 from .types import Kernel
 

@@ -142,7 +142,7 @@ class Kernel(Protocol):
 
     Noise of a step comes from `noise.normal(shape, slot)` and `noise.uniform(slot)` with the slots
     of `noisewalk.noise`, such as PROPOSAL and ACCEPT; a move that is rejected returns the old
-    state, bit by bit. `noisewalk.samplers.langevin` is a short example.
+    state, bit by bit. `noisewalk.kernels.langevin` is a short example.
     """
 
     def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:

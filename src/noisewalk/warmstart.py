@@ -81,7 +81,7 @@ class Adam:
         Returns:
             The next state.
         """
-        from .samplers.langevin import select
+        from .kernels.langevin import select
 
         state, (beta1, beta2) = adam.state, self.betas
         g = state.grad + state.z if self.objective == "posterior" else state.grad

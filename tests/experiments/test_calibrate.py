@@ -11,10 +11,10 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.experiments.calibrate import _simulate
+from noisewalk.gaussians.spectral import Spectral
+from noisewalk.kernels.hmc import quarter_turn
+from noisewalk.kernels.split_hmc import SplitHMC
 from noisewalk.noise import Noise
-from noisewalk.samplers.hmc import quarter_turn
-from noisewalk.samplers.informed import SplitHMC
-from noisewalk.samplers.spectral import Spectral
 from noisewalk.types import Info, State, Target
 
 

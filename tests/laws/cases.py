@@ -10,10 +10,10 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk import noise
+from noisewalk.gaussians.low_rank import LowRank
+from noisewalk.gaussians.spectral import Spectral
+from noisewalk.kernels.split_hmc import SplitHMC
 from noisewalk.repr import readable
-from noisewalk.samplers.informed import SplitHMC
-from noisewalk.samplers.preconditioner import LowRank
-from noisewalk.samplers.spectral import Spectral
 
 
 class Case(NamedTuple):

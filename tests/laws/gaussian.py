@@ -15,7 +15,7 @@ from cases import Linear, draw
 from torch import Tensor
 
 import noisewalk as nw
-from noisewalk.samplers.preconditioner import LowRank
+from noisewalk.gaussians.low_rank import LowRank
 
 SIGMA_Y = 0.3
 TOLERANCE = 5.0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk import noise
-from noisewalk.samplers.langevin import log_acceptance
+from noisewalk.kernels.langevin import log_acceptance
 from noisewalk.types import Info, State
 
 DIM, ROWS = 6, 256

@@ -18,7 +18,7 @@ from gaussian import (
 
 import noisewalk as nw
 from noisewalk import noise
-from noisewalk.samplers.preconditioner import LowRank
+from noisewalk.gaussians.low_rank import LowRank
 
 EIGENVALUES = (1.0, 1.0, 1.5, 2.0, 3.0, 5.0, 9.0, 16.0)
 STIFFNESS = (0.4, 0.8, 1.4)

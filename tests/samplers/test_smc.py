@@ -11,8 +11,8 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
+from noisewalk.kernels.split_hmc import SplitHMC
 from noisewalk.noise import Noise
-from noisewalk.samplers.informed import SplitHMC
 from noisewalk.samplers.smc import (
     FORGOTTEN,
     Tempered,

@@ -28,14 +28,14 @@ from torch import Tensor
 from .. import noise as keyed
 from ..diagnostics.ranks import coverage, holm, sbc, tarp
 from ..errors import ConfigError
+from ..gaussians.low_rank import Refresh, Schedule
+from ..kernels.langevin import select
 from ..loop import Tick, adapted_kernel, run_loop
 from ..memory_store import MemoryStore
 from ..operators import observed_of
 from ..plan import adaptation_of, default_kernel, resolve
 from ..progress import show
 from ..run import sample_in_memory
-from ..samplers.langevin import select
-from ..samplers.preconditioner import Refresh, Schedule
 from ..targets import NoisePosterior
 from ..tempering import resolve_smc, tempered_smc
 from ..types import Kernel, Likelihood, NoiseMap, Operator, State

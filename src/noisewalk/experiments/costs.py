@@ -21,12 +21,12 @@ from torch import Tensor
 
 from .. import noise as keyed
 from ..diagnostics.chains import image_diagnostics
+from ..kernels.langevin import Langevin
 from ..likelihoods import Gaussian
 from ..loop import Tick, run_loop
 from ..memory_store import MemoryStore
 from ..operators import observed_of, parse
 from ..plan import resolve
-from ..samplers.langevin import Langevin
 from ..targets import NoisePosterior
 from ..warmstart import Adam
 from ..whole import write_whole

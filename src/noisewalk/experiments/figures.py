@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..kernels.langevin import Langevin
 from ..likelihoods import Gaussian
 from ..maps import Mixture
 from ..run import sample
-from ..samplers.langevin import Langevin
 from ..targets import NoisePosterior
 from ..warmstart import Adam
 from .grid import Bench, Grid, path_of

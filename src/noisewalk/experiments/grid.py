@@ -24,6 +24,8 @@ from torch import Tensor
 
 from .. import noise as keyed
 from ..errors import ConfigError, DivergedError
+from ..gaussians.low_rank import Refresh
+from ..kernels.langevin import Langevin
 from ..likelihoods import Gaussian
 from ..loop import Tick
 from ..operators import observed_of, parse
@@ -31,8 +33,6 @@ from ..plan import DEFAULT_WARMUP, FRICTION, leapfrogs
 from ..priors.prior import Prior
 from ..repr import describe
 from ..run import sample
-from ..samplers.langevin import Langevin
-from ..samplers.preconditioner import Refresh
 from ..targets import NoisePosterior
 from ..warmstart import Adam
 from ..whole import write_whole

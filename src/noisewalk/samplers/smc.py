@@ -36,9 +36,9 @@ from torch import Tensor
 from .. import noise as keyed
 from ..diagnostics.chains import projections
 from ..errors import DivergedError
+from ..gaussians.low_rank import LowRank, fitted
+from ..kernels.split_hmc import SplitHMC, informed_basis
 from ..types import Info, Product, State
-from .informed import SplitHMC, informed_basis
-from .preconditioner import LowRank, fitted
 
 TARGET_ACCEPT = 0.8
 """Acceptance that the moves' step size is driven to."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.samplers.preconditioner import STANDARD, LowRank, Refresh, calls_of, gauss_newton
+from noisewalk.gaussians.low_rank import STANDARD, LowRank, Refresh, calls_of, gauss_newton
 from noisewalk.types import State
 
 IMAGES, CHAINS, DIM, RANK = 2, 3, 7, 3

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from ..gaussians.low_rank import Reference, reference_of
 from ..noise import Noise
 from ..repr import readable
 from ..types import Info, State, Target
 from .langevin import finite_rows, select
-from .preconditioner import Reference, reference_of
 
 MAX_SHRINKS = 60
 """Points tried before a row stays where it is."""

@@ -12,7 +12,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk.adapt import largest_stable_step
 from noisewalk.errors import ConfigError
-from noisewalk.samplers.spectral import Spectral, SpectralRefresh, bands, cosine, spectral
+from noisewalk.gaussians.spectral import Spectral, SpectralRefresh, bands, cosine, spectral
 from noisewalk.types import State
 
 SHAPE, IMAGES, CHAINS = (2, 3, 4), 2, 3

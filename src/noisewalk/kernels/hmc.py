@@ -37,11 +37,11 @@ from torch import Tensor
 
 from .. import noise as keyed
 from ..errors import ConfigError
+from ..gaussians.low_rank import Reference, reference_of
 from ..noise import Noise
 from ..repr import readable
 from ..types import Info, State, Target
 from .langevin import check_step_size, finite_rows, metropolis, per_row
-from .preconditioner import Reference, reference_of
 
 
 @readable

@@ -9,7 +9,7 @@ import torch
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import ConfigError
-from noisewalk.samplers.informed import SplitHMC, informed_basis
+from noisewalk.kernels.split_hmc import SplitHMC, informed_basis
 
 D = 6
 MATRIX = torch.tensor(

@@ -35,10 +35,10 @@ from torch import Tensor
 
 from .. import noise as keyed
 from ..errors import ConfigError
+from ..gaussians.low_rank import Reference, Standard, reference_of
 from ..noise import Noise
 from ..repr import readable
 from ..types import Info, State, Target
-from .preconditioner import Reference, Standard, reference_of
 
 
 @readable

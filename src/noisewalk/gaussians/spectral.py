@@ -28,7 +28,7 @@ from .. import noise as keyed
 from ..errors import ConfigError
 from ..repr import readable
 from ..types import State
-from .preconditioner import Reference, Schedule, with_gradient
+from .low_rank import Reference, Schedule, with_gradient
 
 
 @readable

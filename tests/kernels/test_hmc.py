@@ -10,7 +10,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import ConfigError
-from noisewalk.samplers.preconditioner import LowRank, reference_of
+from noisewalk.gaussians.low_rank import LowRank, reference_of
 from noisewalk.types import State
 
 DIM, ROWS = 5, 64
