@@ -21,9 +21,9 @@ import noisewalk as nw
 from noisewalk.diagnostics.chains import mcse_mean, projections, varying
 from noisewalk.gaussians.low_rank import Refresh
 from noisewalk.kernels.hmc import quarter_turn
-from noisewalk.loop import Plan
-from noisewalk.plan import FRICTION, adaptation_of
-from noisewalk.run import sample_stored
+from noisewalk.sampling.chains import Plan
+from noisewalk.sampling.defaults import FRICTION, adaptation_of
+from noisewalk.sampling.run import sample_stored
 
 SIGMA_Y = 0.1
 

@@ -22,9 +22,9 @@ from simulated import simulated
 import noisewalk as nw
 from noisewalk.diagnostics.chains import projections, varying
 from noisewalk.gaussians.low_rank import Refresh, calls_of
-from noisewalk.loop import Plan
-from noisewalk.plan import FRICTION, adaptation_of
-from noisewalk.run import sample_stored
+from noisewalk.sampling.chains import Plan
+from noisewalk.sampling.defaults import FRICTION, adaptation_of
+from noisewalk.sampling.run import sample_stored
 
 NUM_PROJECTIONS = 20
 FEWEST = 8

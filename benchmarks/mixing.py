@@ -39,15 +39,15 @@ from dflow_sgld import DFlowSGLD
 from simulated import simulated
 
 import noisewalk as nw
-from noisewalk.adapt import largest_stable_step
+from noisewalk._progress import show
 from noisewalk.diagnostics.chains import projections
 from noisewalk.gaussians.low_rank import Refresh, Schedule
-from noisewalk.loop import Plan, run_loop
 from noisewalk.memory_store import MemoryStore
-from noisewalk.plan import FRICTION, adaptation_of, default_kernel
-from noisewalk.progress import show
+from noisewalk.sampling.adapt import largest_stable_step
+from noisewalk.sampling.chains import Plan, run_loop
+from noisewalk.sampling.defaults import FRICTION, adaptation_of, default_kernel
+from noisewalk.sampling.starts import AdamState
 from noisewalk.types import Info, State
-from noisewalk.warmstart import AdamState
 
 SIGMA_Y = 0.1
 CONVERGED = 1.1

@@ -34,8 +34,8 @@ from plain_unet import PlainMap, PlainUNet
 from torch import Tensor
 
 import noisewalk as nw
+from noisewalk._packages import locate
 from noisewalk.maps.consistency import Consistency
-from noisewalk.packages import locate
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.openai import Architecture, expected_shapes, infer, to_unet

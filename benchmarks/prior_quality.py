@@ -30,10 +30,10 @@ import torch
 from torch import Tensor
 
 import noisewalk as nw
+from noisewalk._packages import fetch
 from noisewalk.metrics import features
 from noisewalk.metrics.backbones import read_backbone
 from noisewalk.metrics.lpips import ARCHIVES
-from noisewalk.packages import fetch
 from noisewalk.priors.prior import Prior
 from noisewalk.train.augment import SYMMETRIES, orbit
 from noisewalk.train.data import load_images, to_unit

@@ -51,8 +51,8 @@ from tiling import divide
 from torch import Tensor
 
 import noisewalk as nw
+from noisewalk._repr import readable
 from noisewalk.priors.terrain import to_metres
-from noisewalk.repr import readable
 
 SIDE = 128
 FACTOR = 8

@@ -15,7 +15,7 @@ from PIL import Image
 import noisewalk as nw
 from noisewalk.cli import _plan
 from noisewalk.data import held_out_images as images
-from noisewalk.plan import FRICTION
+from noisewalk.sampling.defaults import FRICTION
 
 MAIN = "from noisewalk.cli import main; main()"
 

@@ -116,7 +116,7 @@ EVERY = {
 def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(
     bench, tmp_path, monkeypatch, what
 ):
-    from noisewalk import progress
+    from noisewalk import _progress as progress
 
     assert set(EVERY) == set(cli_bench.WHAT)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)

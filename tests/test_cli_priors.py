@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import noisewalk
-from noisewalk import packages
+from noisewalk import _packages as packages
 from noisewalk.cli import main
 from noisewalk.priors import hub
 from noisewalk.priors.load import list_priors

@@ -7,9 +7,9 @@ from noisewalk.cli import main
 from noisewalk.data import FILES, held_out_images
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.langevin import Langevin
-from noisewalk.loop import Plan
 from noisewalk.priors.load import load_prior
 from noisewalk.restore import restore
+from noisewalk.sampling.chains import Plan
 
 BOTH = [(prior, task) for prior, example in demo.EXAMPLES.items() for task in example.tasks]
 

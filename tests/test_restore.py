@@ -10,11 +10,11 @@ import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import StoreError
 from noisewalk.inputs import ValueRange
-from noisewalk.loop import Plan
 from noisewalk.maps import Warp
 from noisewalk.problem import simulated
 from noisewalk.report.build import read_report_data
 from noisewalk.restore import restore
+from noisewalk.sampling.chains import Plan
 from noisewalk.store import open_store
 
 SHAPE = (1, 16, 16)

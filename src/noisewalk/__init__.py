@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "load_prior": "priors.load",
     "list_priors": "priors.load",
-    "NoisePosterior": "targets",
+    "NoisePosterior": "posterior",
     "Langevin": "kernels.langevin",
     "HMC": "kernels.hmc",
     "EllipticalSlice": "kernels.slice",
@@ -20,13 +20,13 @@ _EXPORTS = {
     "Refresh": "gaussians.low_rank",
     "spectral": "gaussians.spectral",
     "SpectralRefresh": "gaussians.spectral",
-    "Adam": "warmstart",
-    "DualAveraging": "adapt",
-    "sample": "run",
-    "tempered_smc": "tempering",
+    "Adam": "sampling.starts",
+    "DualAveraging": "sampling.adapt",
+    "sample": "sampling.run",
+    "tempered_smc": "sampling.tempering",
     "calibrate": "experiments.calibrate",
-    "open_run": "run",
-    "Run": "run",
+    "open_run": "sampling.run",
+    "Run": "sampling.run",
 }
 _MODULES = (
     "maps",
@@ -60,18 +60,18 @@ if TYPE_CHECKING:
         report,
         types,
     )
-    from .adapt import DualAveraging
     from .experiments.calibrate import calibrate
     from .gaussians.low_rank import Refresh, gauss_newton
     from .gaussians.spectral import SpectralRefresh, spectral
     from .kernels.hmc import HMC
     from .kernels.langevin import Langevin
     from .kernels.slice import EllipticalSlice
+    from .posterior import NoisePosterior
     from .priors.load import list_priors, load_prior
-    from .run import Run, open_run, sample
-    from .targets import NoisePosterior
-    from .tempering import tempered_smc
-    from .warmstart import Adam
+    from .sampling.adapt import DualAveraging
+    from .sampling.run import Run, open_run, sample
+    from .sampling.starts import Adam
+    from .sampling.tempering import tempered_smc
 
 
 def __getattr__(name: str) -> Any:

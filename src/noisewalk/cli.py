@@ -24,10 +24,10 @@ from .cli_options import (
 )
 
 if TYPE_CHECKING:
-    from .loop import Plan
     from .problem import Problem
-    from .samplers.smc import Ladder
-    from .warmstart import Adam
+    from .sampling.chains import Plan
+    from .sampling.smc import Ladder
+    from .sampling.starts import Adam
 
 app = typer.Typer(
     add_completion=False,
@@ -247,7 +247,7 @@ def sample(
     from .priors.load import load_prior
     from .problem import from_image, from_measurement
     from .restore import restore
-    from .warmstart import Adam
+    from .sampling.starts import Adam
 
     if kernel == "smc":
         refuse(
@@ -357,7 +357,7 @@ def _plan(
 ) -> Plan:
     from .gaussians.low_rank import Refresh
     from .gaussians.spectral import SpectralRefresh
-    from .plan import leapfrogs, resolve
+    from .sampling.defaults import leapfrogs, resolve
 
     target = problem.target()
     usual = kernel is None and step_size is None and num_leapfrog is None
@@ -461,7 +461,7 @@ def _conclude(folder: Path) -> None:
         and summary["num_chains"] > 1
         and summary["num_draws"] >= MIN_DRAWS
     ):  # JSON has no infinity
-        from .run import open_run
+        from .sampling.run import open_run
 
         stuck = open_run(folder).summary()["r_hat_max"]
         summary["r_hat_max"] = stuck if math.isinf(stuck) else None

@@ -346,12 +346,12 @@ def _make(
     num_exact: int,
     jobs: int | None,
 ) -> None:
+    from ._progress import show
     from .experiments.costs import COUNTS, estimate2, figure2
     from .experiments.figures import draw_sheet, sheets_of
     from .experiments.grid import Grid
     from .experiments.render import write
     from .experiments.tables import TABLES, collect
-    from .progress import show
 
     print(
         f"{what}: {made.prior.name} {made.prior.shape}, {num_images} images x "
@@ -383,10 +383,10 @@ def _make(
 
 
 def _compute(made: Bench, grids: list[Any], jobs: int | None) -> None:
+    from ._progress import show
     from .experiments.grid import pending
     from .experiments.pool import fill_shared, threads_of_each, usual_jobs
     from .experiments.tables import estimate
-    from .progress import show
 
     for grid in grids:
         blocks = pending(made, grid)
@@ -480,7 +480,7 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
 
 
 def _weights(given: Path | None) -> Path | None:
-    from .packages import cache_folder
+    from ._packages import cache_folder
 
     usual = cache_folder() / "GOPRO_wVAE.pth"
     return given if given is not None else usual if usual.is_file() else None
@@ -505,10 +505,10 @@ def _paper_extractors(keys: tuple[str, ...], device: str) -> dict[str, str]:
 
 def _lpips_net(prior: Prior) -> str | None:
     """LPIPS's network where its weights are here and the images large enough."""
+    from ._packages import locate
     from .errors import WeightsError
     from .metrics.backbones import SMALLEST
     from .metrics.lpips import ARCHIVES
-    from .packages import locate
 
     try:
         locate(**ARCHIVES["alex"])

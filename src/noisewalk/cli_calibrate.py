@@ -117,10 +117,10 @@ def calibrate(
     from .gaussians.spectral import SpectralRefresh
     from .likelihoods import parse as parse_likelihood
     from .operators import parse
-    from .plan import leapfrogs
     from .priors.load import load_prior
     from .report.calibration import write_calibration
-    from .warmstart import Adam
+    from .sampling.defaults import leapfrogs
+    from .sampling.starts import Adam
 
     if kernel in (None, "smc"):
         refuse(kernel or "the default kernel", step_size=step_size)

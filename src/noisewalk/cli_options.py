@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .priors.prior import Prior
-    from .samplers.smc import Ladder
+    from .sampling.smc import Ladder
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LIKELIHOOD_HELP = (
@@ -142,7 +142,7 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
     from .kernels.hmc import HMC
     from .kernels.langevin import Langevin
     from .kernels.slice import EllipticalSlice
-    from .plan import FRICTION
+    from .sampling.defaults import FRICTION
 
     if name in KERNELS:
         scheme, adjust = KERNELS[name]
@@ -203,7 +203,7 @@ def smc_of(
             where there is no gradient, does not read.
     """
     from .errors import ConfigError
-    from .tempering import moves_of, resolve_smc
+    from .sampling.tempering import moves_of, resolve_smc
 
     moves: Any = None
     if num_moves is not None:

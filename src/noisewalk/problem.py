@@ -17,7 +17,7 @@ from .inputs import Fit, ValueRange, load_image, load_measurement
 from .likelihoods import Gaussian, Poisson, UnknownGaussian, text_of
 from .likelihoods import parse as parse_likelihood
 from .operators import observed_of, output_shape_of, parse
-from .targets import NoisePosterior
+from .posterior import NoisePosterior
 
 if TYPE_CHECKING:
     from .priors.prior import Prior

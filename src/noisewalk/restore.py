@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from .loop import Plan
 from .operators import held_by
 from .problem import Problem
 from .report.build import build_report
-from .run import Run, sample_stored
-from .samplers.smc import Ladder
-from .tempering import smc_stored
+from .sampling.chains import Plan
+from .sampling.run import Run, sample_stored
+from .sampling.smc import Ladder
+from .sampling.tempering import smc_stored
 
 
 def restore(

@@ -27,9 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._repr import readable
 from .errors import StoreError
 from .lazy_draws import LazyDraws
-from .repr import readable
 from .run_folder import (
     GROUP,
     META,

@@ -10,9 +10,9 @@ from scipy.fft import dctn
 from torch import Tensor
 
 import noisewalk as nw
-from noisewalk.adapt import largest_stable_step
 from noisewalk.errors import ConfigError
 from noisewalk.gaussians.spectral import Spectral, SpectralRefresh, bands, cosine, spectral
+from noisewalk.sampling.adapt import largest_stable_step
 from noisewalk.types import State
 
 SHAPE, IMAGES, CHAINS = (2, 3, 4), 2, 3

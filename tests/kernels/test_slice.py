@@ -7,7 +7,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.samplers import slice as elliptical
-from noisewalk.samplers.smc import Tempered
+from noisewalk.sampling.smc import Tempered
 from noisewalk.types import State
 
 ROWS, DIM = 128, 4

@@ -10,10 +10,10 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk import noise
+from noisewalk._repr import readable
 from noisewalk.gaussians.low_rank import LowRank
 from noisewalk.gaussians.spectral import Spectral
 from noisewalk.kernels.split_hmc import SplitHMC
-from noisewalk.repr import readable
 
 
 class Case(NamedTuple):

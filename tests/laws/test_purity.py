@@ -12,7 +12,7 @@ from cases import KERNELS, LIKELIHOODS, MAPS, OPERATORS, TARGETS, Case, draw, id
 from torch import Tensor
 
 from noisewalk import noise
-from noisewalk.repr import describe
+from noisewalk._repr import describe
 
 ROWS = 4
 COUNTERS = {"nfe"}

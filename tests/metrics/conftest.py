@@ -2,8 +2,8 @@
 
 import pytest
 
+from noisewalk._packages import locate
 from noisewalk.errors import WeightsError
-from noisewalk.packages import locate
 
 
 @pytest.fixture(params=["alex", "vgg"])

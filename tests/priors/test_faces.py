@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from noisewalk import noise
+from noisewalk._packages import locate
 from noisewalk.errors import WeightsError
-from noisewalk.packages import locate
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.faces import DCGAN, read_faces
 

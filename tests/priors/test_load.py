@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 import noisewalk as nw
+from noisewalk._packages import locate
 from noisewalk.errors import ConfigError, NoisewalkError, WeightsError
-from noisewalk.packages import locate
 from noisewalk.priors.diffusers import build_unet, write_unet
 from noisewalk.priors.load import list_priors, load_prior
 

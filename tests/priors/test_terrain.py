@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from noisewalk import noise
+from noisewalk._packages import locate
 from noisewalk.errors import ConfigError, MissingExtraError, WeightsError
-from noisewalk.packages import locate
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.openai import infer, to_unet

@@ -9,11 +9,11 @@ import torch
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.plan import resolve
 from noisewalk.report.build import _conditioning, read_report_data
 from noisewalk.report.checks import checks
 from noisewalk.report.html import _overall
-from noisewalk.run import sample_stored
+from noisewalk.sampling.defaults import resolve
+from noisewalk.sampling.run import sample_stored
 
 TARGET = nw.NoisePosterior(
     nw.maps.Warp((1, 6, 6), 0.5),

@@ -137,7 +137,7 @@ def test_trajectories_are_made_where_the_teacher_is_and_kept_on_the_cpu(
 
     monkeypatch.setattr(NetworkDenoiser, "__call__", watched)
     monkeypatch.setattr(
-        "noisewalk.repr._digest", lambda tensors, text="": "0" * 8
+        "noisewalk._repr._digest", lambda tensors, text="": "0" * 8
     )  # nothing can be read from that device
     monkeypatch.setattr(
         torch, "autocast", lambda device, dtype, enabled: nullcontext()

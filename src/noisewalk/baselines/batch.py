@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from .._repr import readable
 from ..errors import ConfigError
 from ..noise import INIT, Noise, rows
 from ..operators import observed_of
-from ..repr import readable
 from ..types import Denoiser, Operator
 
 Progress: TypeAlias = Callable[[int, int], Any]

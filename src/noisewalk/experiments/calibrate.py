@@ -26,20 +26,20 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._progress import show
 from ..diagnostics.ranks import coverage, holm, sbc, tarp
 from ..errors import ConfigError
 from ..gaussians.low_rank import Refresh, Schedule
 from ..kernels.langevin import select
-from ..loop import Tick, adapted_kernel, run_loop
 from ..memory_store import MemoryStore
 from ..operators import observed_of
-from ..plan import adaptation_of, default_kernel, resolve
-from ..progress import show
-from ..run import sample_in_memory
-from ..targets import NoisePosterior
-from ..tempering import resolve_smc, tempered_smc
+from ..posterior import NoisePosterior
+from ..sampling.chains import Tick, adapted_kernel, run_loop
+from ..sampling.defaults import adaptation_of, default_kernel, resolve
+from ..sampling.run import sample_in_memory
+from ..sampling.starts import Adam
+from ..sampling.tempering import resolve_smc, tempered_smc
 from ..types import Kernel, Likelihood, NoiseMap, Operator, State
-from ..warmstart import Adam
 from .calibration import NUM_PROJECTIONS, Calibration
 
 TRUTH, PLACE = 1 << 31, (1 << 31) + 1

@@ -23,12 +23,12 @@ from .. import noise as keyed
 from ..diagnostics.chains import image_diagnostics
 from ..kernels.langevin import Langevin
 from ..likelihoods import Gaussian
-from ..loop import Tick, run_loop
 from ..memory_store import MemoryStore
 from ..operators import observed_of, parse
-from ..plan import resolve
-from ..targets import NoisePosterior
-from ..warmstart import Adam
+from ..posterior import NoisePosterior
+from ..sampling.chains import Tick, run_loop
+from ..sampling.defaults import resolve
+from ..sampling.starts import Adam
 from ..whole import write_whole
 from .grid import THIN, Bench, draw, expected_nfe
 from .presets import METHODS, Walk, dataset_of, preset

@@ -13,9 +13,9 @@ from ..errors import ConfigError
 from ..kernels.langevin import Langevin
 from ..likelihoods import Gaussian
 from ..maps import Mixture
-from ..run import sample
-from ..targets import NoisePosterior
-from ..warmstart import Adam
+from ..posterior import NoisePosterior
+from ..sampling.run import sample
+from ..sampling.starts import Adam
 from .grid import Bench, Grid, path_of
 from .presets import LINEAR, METHODS, NONLINEAR, dataset_of
 from .tables import GUIDED

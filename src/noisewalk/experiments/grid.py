@@ -23,18 +23,18 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import describe
 from ..errors import ConfigError, DivergedError
 from ..gaussians.low_rank import Refresh
 from ..kernels.langevin import Langevin
 from ..likelihoods import Gaussian
-from ..loop import Tick
 from ..operators import observed_of, parse
-from ..plan import DEFAULT_WARMUP, FRICTION, leapfrogs
+from ..posterior import NoisePosterior
 from ..priors.prior import Prior
-from ..repr import describe
-from ..run import sample
-from ..targets import NoisePosterior
-from ..warmstart import Adam
+from ..sampling.chains import Tick
+from ..sampling.defaults import DEFAULT_WARMUP, FRICTION, leapfrogs
+from ..sampling.run import sample
+from ..sampling.starts import Adam
 from ..whole import write_whole
 from .presets import METHODS, TUNED_FOR, Guided, Method, Preset, Task, Walk, dataset_of, preset
 from .scores import RULES, score, turned

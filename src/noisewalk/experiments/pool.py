@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 
 from ..errors import NoisewalkError
-from ..loop import Tick
+from ..sampling.chains import Tick
 from .grid import Bench, Block, block_nfe, compute, fill
 
 WORTH = 20_000

@@ -33,7 +33,7 @@ from ..metrics import (
     vendi_score,
 )
 from ..metrics.pixel import WINDOW
-from ..targets import NoisePosterior
+from ..posterior import NoisePosterior
 
 NAMES = (
     "psnr",

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 from ..types import State
 
 FIRST_BLOCK = 16

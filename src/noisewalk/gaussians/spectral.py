@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 from ..types import State
 from .low_rank import Reference, Schedule, with_gradient
 

@@ -36,10 +36,10 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import readable
 from ..errors import ConfigError
 from ..gaussians.low_rank import Reference, reference_of
 from ..noise import Noise
-from ..repr import readable
 from ..types import Info, State, Target
 from .langevin import check_step_size, finite_rows, metropolis, per_row
 

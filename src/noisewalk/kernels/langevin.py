@@ -34,10 +34,10 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import readable
 from ..errors import ConfigError
 from ..gaussians.low_rank import Reference, Standard, reference_of
 from ..noise import Noise
-from ..repr import readable
 from ..types import Info, State, Target
 
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import readable
 from ..gaussians.low_rank import Reference, reference_of
 from ..noise import Noise
-from ..repr import readable
 from ..types import Info, State, Target
 from .langevin import finite_rows, select
 

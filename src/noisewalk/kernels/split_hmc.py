@@ -28,9 +28,9 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import readable
 from ..errors import ConfigError
 from ..noise import Noise
-from ..repr import readable
 from ..types import Info, State, Target
 from .hmc import HMC
 from .langevin import check_step_size, finite_rows, metropolis, per_row, select

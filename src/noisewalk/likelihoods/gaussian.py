@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._repr import readable
 from ..errors import ConfigError
 from ..noise import SIMULATE, Noise
-from ..repr import readable
 from .checks import check_rows, difference, hide, mask_of, mean_square, positive, row_sum, spread
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 
 
 @readable

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from .. import noise
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 from ..types import Denoiser
 
 

@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.utils.checkpoint import checkpoint
 
+from .._repr import readable
 from ..errors import ConfigError, MissingExtraError
-from ..repr import readable
 from .generator import BATCH_DEPENDENT
 
 GRADIENTS = ("direct", "checkpoint", "adjoint")

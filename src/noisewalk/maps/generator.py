@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 
 BATCH_DEPENDENT = (
     nn.BatchNorm1d,

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 
 
 @readable

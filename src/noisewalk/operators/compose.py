@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 from .observed import observed_of, output_shape_of
 
 

@@ -27,10 +27,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._repr import readable
 from ..errors import ConfigError
 from ..likelihoods import Gaussian, Laplace, Poisson
 from ..noise import Noise
-from ..repr import readable
 from ..types import Likelihood
 from .checks import floating
 

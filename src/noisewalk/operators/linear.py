@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 from .checks import floating, positive, real_array, sides, whole_number
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._repr import readable
 from ..errors import ConfigError
 from ..noise import MASK, rows
-from ..repr import readable
 from .checks import positive, real_array, sides, whole_number
 
 

@@ -30,9 +30,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._pickled import load_pickled
 from ..errors import ConfigError, WeightsError
 from ..noise import MASK, rows
-from ..pickled import load_pickled
 from .checks import floating, whole_number
 
 SHAPE = (3, 256, 256)

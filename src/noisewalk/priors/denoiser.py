@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.utils.checkpoint import checkpoint
 
+from .._repr import readable
 from ..errors import ConfigError
-from ..repr import readable
 
 KINDS = ("edm", "consistency")
 LAYERS = ("resnets", "attentions", "downsamplers", "upsamplers")

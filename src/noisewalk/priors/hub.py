@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .._packages import cache_folder
 from ..errors import ConfigError, WeightsError
-from ..packages import cache_folder
 from .cards import read_card
 from .diffusers import PICKLED, WEIGHTS, read_unet
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import packages
+from .. import _packages as packages
 from ..errors import ConfigError, WeightsError
 from .cards import check_scaling, check_shape, read_card, read_cards, read_table
 from .denoiser import KINDS, NetworkDenoiser

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._pickled import load_pickled
 from ..errors import WeightsError
-from ..pickled import load_pickled
 from .openai_layout import GROUPS, Architecture, expected_shapes, layers, unet_config
 
 _BLOCK = re.compile(r"(input|output)_blocks\.([0-9]{1,4})\.([0-9])\.(.+)")

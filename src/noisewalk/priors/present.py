@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import packages
+from .. import _packages as packages
 from .diffusers import WEIGHTS
 from .hub import cached_copy
 from .load import BUNDLED

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._packages import locate
 from ..diagnostics.evidence import informative_epsilon, log_kappa
 from ..diagnostics.predictive import chi2_p_value
 from ..errors import WeightsError
@@ -20,8 +21,7 @@ from ..likelihoods import parse as parse_likelihood
 from ..metrics import lpips, psnr, ssim
 from ..metrics.lpips import ARCHIVES
 from ..operators import parse
-from ..packages import locate
-from ..run import Run, open_run
+from ..sampling.run import Run, open_run
 from ..store import open_store
 from .checks import ESS_BAD, ESS_GOOD, MEMORY_BAD, R_HAT_GOOD
 from .data import ReportData

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .._repr import describe
 from ..errors import ConfigError, DivergedError, WeightsError
 from ..priors.denoiser import NetworkDenoiser
-from ..repr import describe
 from .augment import SYMMETRIES, augment
 from .checks import check_above, check_whole
 from .data import to_unit

@@ -29,9 +29,9 @@ from .. import noise
 from ..errors import ConfigError
 from ..likelihoods import Gaussian
 from ..metrics import mean_and_se, psnr
-from ..targets import NoisePosterior
+from ..posterior import NoisePosterior
+from ..sampling.starts import Adam
 from ..types import NoiseMap
-from ..warmstart import Adam
 
 
 class Inversion(NamedTuple):

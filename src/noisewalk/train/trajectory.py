@@ -27,12 +27,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from .._progress import show
+from .._repr import readable
 from ..errors import ConfigError, WeightsError
-from ..loop import Tick
 from ..maps.ode import ProbabilityFlow, karras_sigmas
 from ..priors.denoiser import NetworkDenoiser
-from ..progress import show
-from ..repr import readable
+from ..sampling.chains import Tick
 from .augment import SYMMETRIES, augment
 from .checks import check_kind, check_whole
 from .distance import HUBER, check_distance, distances

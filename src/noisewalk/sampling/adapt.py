@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import ConfigError
-from .gaussians.low_rank import LowRank
+from ..errors import ConfigError
+from ..gaussians.low_rank import LowRank
 
 
 @dataclass(frozen=True)

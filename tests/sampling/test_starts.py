@@ -6,8 +6,8 @@ import torch
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import ConfigError
+from noisewalk.sampling.starts import Adam, AdamState
 from noisewalk.types import State
-from noisewalk.warmstart import Adam, AdamState
 
 
 def draw(*shape, seed=0):

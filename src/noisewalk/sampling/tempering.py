@@ -7,16 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import ConfigError
-from .kernels.hmc import HMC
-from .kernels.slice import EllipticalSlice
-from .kernels.split_hmc import SplitHMC
-from .loop import Tick
-from .memory_store import MemoryStore
-from .plan import spec_of
+from ..errors import ConfigError
+from ..kernels.hmc import HMC
+from ..kernels.slice import EllipticalSlice
+from ..kernels.split_hmc import SplitHMC
+from ..memory_store import MemoryStore
+from ..types import Kernel
+from .chains import Tick
+from .defaults import spec_of
 from .run import Run, into_folder
-from .samplers.smc import Ladder, run_smc
-from .types import Kernel
+from .smc import Ladder, run_smc
 
 LEAST_SPLIT = 32
 """Particles from which on their gradients tell the measurement's directions; fewer would each be
@@ -227,7 +227,7 @@ def moves_of(
 
 
 def _drive(target: Any, plan: Ladder, sink: Any, progress: bool) -> None:
-    from .progress import show
+    from .._progress import show
 
     for _ in show(_ticks(run_smc(target, plan, sink)), progress):
         pass

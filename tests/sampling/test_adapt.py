@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import noisewalk as nw
-from noisewalk.adapt import DualAveraging, largest_stable_step
 from noisewalk.errors import ConfigError
 from noisewalk.gaussians.low_rank import LowRank
+from noisewalk.sampling.adapt import DualAveraging, largest_stable_step
 
 SCALES = torch.tensor([1e-3, 1.0, 50.0], dtype=torch.float64)
 

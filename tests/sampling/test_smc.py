@@ -13,7 +13,7 @@ import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.split_hmc import SplitHMC
 from noisewalk.noise import Noise
-from noisewalk.samplers.smc import (
+from noisewalk.sampling.smc import (
     FORGOTTEN,
     Tempered,
     correlation,
@@ -21,7 +21,7 @@ from noisewalk.samplers.smc import (
     next_step,
     systematic,
 )
-from noisewalk.tempering import resolve_smc
+from noisewalk.sampling.tempering import resolve_smc
 from noisewalk.types import Info, State, Target
 
 

@@ -8,8 +8,8 @@ import torch
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import DivergedError
-from noisewalk.loop import PATIENCE, Plan, run_loop
 from noisewalk.sampler_state import decode, encode
+from noisewalk.sampling.chains import PATIENCE, Plan, run_loop
 
 PLAN = Plan(
     nw.Langevin(0.02, "em", adjust=True), 3, 2, 4, 2, nw.Adam(3, 0.05), nw.DualAveraging(), 5
@@ -59,7 +59,7 @@ def stage(sampler):
 
 @pytest.fixture
 def always(monkeypatch):
-    monkeypatch.setattr("noisewalk.loop.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("noisewalk.sampling.chains.CHECKPOINT_SECONDS", -1.0)
 
 
 def test_ticks_count_through_every_phase():
@@ -131,7 +131,7 @@ def test_every_stage_has_its_checkpoints(always):
 
 
 def test_checkpoints_wait_for_their_time(monkeypatch):
-    monkeypatch.setattr("noisewalk.loop.CHECKPOINT_SECONDS", 1e9)
+    monkeypatch.setattr("noisewalk.sampling.chains.CHECKPOINT_SECONDS", 1e9)
     sink = Recorder()
     drive(target(), PLAN, sink)
     assert sink.checkpoints == []

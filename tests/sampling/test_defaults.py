@@ -6,7 +6,7 @@ import torch
 import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.hmc import HMC
-from noisewalk.plan import CALLS_PER_DRAW, FRICTION, default_kernel
+from noisewalk.sampling.defaults import CALLS_PER_DRAW, FRICTION, default_kernel
 
 
 class Several:

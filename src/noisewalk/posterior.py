@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ._repr import describe
 from .errors import ConfigError
 from .operators import observed_of
-from .repr import describe
 from .types import Likelihood, NoiseMap, Operator, Product, State
 
 STACKED = (

@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
+from .._repr import describe
+from ..errors import ConfigError
+from ..gaussians.low_rank import Refresh, Schedule
+from ..kernels.hmc import HMC, quarter_turn
+from ..kernels.slice import EllipticalSlice
+from ..types import Kernel
 from .adapt import DualAveraging
-from .errors import ConfigError
-from .gaussians.low_rank import Refresh, Schedule
-from .kernels.hmc import HMC, quarter_turn
-from .kernels.slice import EllipticalSlice
-from .loop import Plan
-from .repr import describe
-from .types import Kernel
-from .warmstart import Adam
+from .chains import Plan
+from .starts import Adam
 
 DEFAULT_WARMUP = 120
 """Transitions of the default kernel's warm-up."""

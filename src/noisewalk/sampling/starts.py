@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .errors import ConfigError
-from .types import State, Target
+from ..errors import ConfigError
+from ..types import State, Target
 
 
 class AdamState(NamedTuple):
@@ -81,7 +81,7 @@ class Adam:
         Returns:
             The next state.
         """
-        from .kernels.langevin import select
+        from ..kernels.langevin import select
 
         state, (beta1, beta2) = adam.state, self.betas
         g = state.grad + state.z if self.objective == "posterior" else state.grad

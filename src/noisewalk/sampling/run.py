@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import noise as keyed
+from .. import noise as keyed
+from ..errors import ConfigError, DivergedError
+from ..gaussians.low_rank import Schedule
+from ..memory_store import MemoryStore
+from ..types import Kernel
 from .adapt import DualAveraging
-from .errors import ConfigError, DivergedError
-from .gaussians.low_rank import Schedule
-from .loop import Plan, run_loop
-from .memory_store import MemoryStore
-from .plan import resolve, spec_of
-from .types import Kernel
-from .warmstart import Adam
+from .chains import Plan, run_loop
+from .defaults import resolve, spec_of
+from .starts import Adam
 
 FREE = ("num_draws", "command", "probe")
 """What may change when a stored run goes on; the probe is compared with a tolerance."""
@@ -110,7 +110,7 @@ class Run:
         Returns:
             A dict of plain numbers; NaN where too few draws say nothing.
         """
-        from .diagnostics.chains import image_diagnostics
+        from ..diagnostics.chains import image_diagnostics
 
         num_images, num_chains, num_draws = self.draws.shape[:3]
         per_image = (
@@ -175,7 +175,7 @@ class Run:
         Raises:
             MissingExtraError: arviz-base is not installed.
         """
-        from .errors import MissingExtraError
+        from ..errors import MissingExtraError
 
         try:
             import arviz_base
@@ -402,7 +402,7 @@ def into_folder(
     Raises:
         StoreError: the folder holds something else.
     """
-    from .store import RunStore
+    from ..store import RunStore
 
     spec = {**spec_of(target, plan), "problem": dict(problem or {}), "probe": _probe(target)} | (
         {} if command is None else {"command": command}
@@ -449,8 +449,8 @@ def _probe(target: Any) -> dict[str, float]:
 def _same_model(folder: Path, spec: dict[str, Any]) -> None:
     """StoreError where the run in a folder was made with a map, an operator or a likelihood of the
     same name that says something else."""
-    from .errors import StoreError
-    from .run_folder import normal, read_spec
+    from ..errors import StoreError
+    from ..run_folder import normal, read_spec
 
     stored = (read_spec(folder) or {}) if folder.is_dir() else {}
     if any(stored.get(key) != value for key, value in normal(spec).items() if key not in FREE):
@@ -486,7 +486,7 @@ def open_run(folder: str | Path) -> Run:
     Raises:
         StoreError: no run there, or a corrupt one.
     """
-    from .store import open_store
+    from ..store import open_store
 
     stored = open_store(folder)
     sampler = stored.sampler or {}
@@ -503,7 +503,7 @@ def open_run(folder: str | Path) -> Run:
 
 
 def _drive(target: Any, plan: Plan, sink: Any, progress: bool) -> None:
-    from .progress import show
+    from .._progress import show
 
     for _ in show(run_loop(target, plan, sink), progress):
         pass

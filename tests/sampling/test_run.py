@@ -43,7 +43,7 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("evaluations", [1, 3, 5, 8, 10, 12, 17, 20])
 def test_a_killed_run_resumes_to_the_bitwise_same_draws(tmp_path, evaluations, monkeypatch):
-    monkeypatch.setattr("noisewalk.loop.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("noisewalk.sampling.chains.CHECKPOINT_SECONDS", -1.0)
     whole = nw.sample(target(), KERNEL, **settings())
     victim, calls = target(), 0
     evaluate = victim._evaluate

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from . import noise as keyed
+from .. import noise as keyed
+from ..errors import DivergedError
+from ..gaussians.low_rank import LowRank, Schedule
+from ..gaussians.spectral import Spectral
+from ..kernels.langevin import finite_rows
+from ..types import Info, State
 from .adapt import DualAveraging
-from .errors import DivergedError
-from .gaussians.low_rank import LowRank, Schedule
-from .gaussians.spectral import Spectral
-from .kernels.langevin import finite_rows
-from .types import Info, State
-from .warmstart import Adam, AdamState
+from .starts import Adam, AdamState
 
 CHECKPOINT_SECONDS = 2.0
 """Time between checkpoints before the first draw."""
