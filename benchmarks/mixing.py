@@ -42,11 +42,11 @@ import noisewalk as nw
 from noisewalk._progress import show
 from noisewalk.diagnostics.chains import projections
 from noisewalk.gaussians.low_rank import Refresh, Schedule
-from noisewalk.memory_store import MemoryStore
 from noisewalk.sampling.adapt import largest_stable_step
 from noisewalk.sampling.chains import Plan, run_loop
 from noisewalk.sampling.defaults import FRICTION, adaptation_of, default_kernel
 from noisewalk.sampling.starts import AdamState
+from noisewalk.storage.memory import MemoryStore
 from noisewalk.types import Info, State
 
 SIGMA_Y = 0.1

@@ -393,7 +393,7 @@ def test_the_other_commands_fail_in_one_line_too(command, tmp_path, monkeypatch,
 KILLED = """
 import os, signal, sys
 from noisewalk.cli import main
-from noisewalk.segments import SegmentWriter
+from noisewalk.storage.segments import SegmentWriter
 written, write = 0, SegmentWriter.write
 def dying(*args):
     global written

@@ -15,7 +15,7 @@ from noisewalk.problem import simulated
 from noisewalk.report.build import read_report_data
 from noisewalk.restore import restore
 from noisewalk.sampling.chains import Plan
-from noisewalk.store import open_store
+from noisewalk.storage.store import open_store
 
 SHAPE = (1, 16, 16)
 FILES = {

@@ -8,8 +8,8 @@ import torch
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import DivergedError
-from noisewalk.sampler_state import decode, encode
 from noisewalk.sampling.chains import PATIENCE, Plan, run_loop
+from noisewalk.storage.state import decode, encode
 
 PLAN = Plan(
     nw.Langevin(0.02, "em", adjust=True), 3, 2, 4, 2, nw.Adam(3, 0.05), nw.DualAveraging(), 5

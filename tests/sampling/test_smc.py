@@ -185,7 +185,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(
         pass
 
     def stopped(after: int) -> None:
-        from noisewalk.store import RunStore
+        from noisewalk.storage.store import RunStore
 
         create, appended = RunStore.checkpoint, 0
 

@@ -31,7 +31,6 @@ from ..diagnostics.ranks import coverage, holm, sbc, tarp
 from ..errors import ConfigError
 from ..gaussians.low_rank import Refresh, Schedule
 from ..kernels.langevin import select
-from ..memory_store import MemoryStore
 from ..operators import observed_of
 from ..posterior import NoisePosterior
 from ..sampling.chains import Tick, adapted_kernel, run_loop
@@ -39,6 +38,7 @@ from ..sampling.defaults import adaptation_of, default_kernel, resolve
 from ..sampling.run import sample_in_memory
 from ..sampling.starts import Adam
 from ..sampling.tempering import resolve_smc, tempered_smc
+from ..storage.memory import MemoryStore
 from ..types import Kernel, Likelihood, NoiseMap, Operator, State
 from .calibration import NUM_PROJECTIONS, Calibration
 

@@ -23,13 +23,13 @@ from .. import noise as keyed
 from ..diagnostics.chains import image_diagnostics
 from ..kernels.langevin import Langevin
 from ..likelihoods import Gaussian
-from ..memory_store import MemoryStore
 from ..operators import observed_of, parse
 from ..posterior import NoisePosterior
 from ..sampling.chains import Tick, run_loop
 from ..sampling.defaults import resolve
 from ..sampling.starts import Adam
-from ..whole import write_whole
+from ..storage.atomic import write_whole
+from ..storage.memory import MemoryStore
 from .grid import THIN, Bench, draw, expected_nfe
 from .presets import METHODS, Walk, dataset_of, preset
 from .tables import duration, seconds_a_call

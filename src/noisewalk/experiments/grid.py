@@ -35,7 +35,7 @@ from ..sampling.chains import Tick
 from ..sampling.defaults import DEFAULT_WARMUP, FRICTION, leapfrogs
 from ..sampling.run import sample
 from ..sampling.starts import Adam
-from ..whole import write_whole
+from ..storage.atomic import write_whole
 from .presets import METHODS, TUNED_FOR, Guided, Method, Preset, Task, Walk, dataset_of, preset
 from .scores import RULES, score, turned
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..metrics.pixel import WINDOW, WINDOW_STD
-from ..whole import write_whole
+from ..storage.atomic import write_whole
 from .presets import METHODS
 from .tables import Layout
 

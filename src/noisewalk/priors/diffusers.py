@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from ..whole import write_whole
+from ..storage.atomic import write_whole
 from .openai import read_state
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -22,7 +22,7 @@ from ..metrics import lpips, psnr, ssim
 from ..metrics.lpips import ARCHIVES
 from ..operators import parse
 from ..sampling.run import Run, open_run
-from ..store import open_store
+from ..storage.store import open_store
 from .checks import ESS_BAD, ESS_GOOD, MEMORY_BAD, R_HAT_GOOD
 from .data import ReportData
 from .html import render

@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import noise as keyed
 from ..errors import ConfigError, DivergedError
 from ..gaussians.low_rank import Schedule
-from ..memory_store import MemoryStore
+from ..storage.memory import MemoryStore
 from ..types import Kernel
 from .adapt import DualAveraging
 from .chains import Plan, run_loop
@@ -402,7 +402,7 @@ def into_folder(
     Raises:
         StoreError: the folder holds something else.
     """
-    from ..store import RunStore
+    from ..storage.store import RunStore
 
     spec = {**spec_of(target, plan), "problem": dict(problem or {}), "probe": _probe(target)} | (
         {} if command is None else {"command": command}
@@ -450,7 +450,7 @@ def _same_model(folder: Path, spec: dict[str, Any]) -> None:
     """StoreError where the run in a folder was made with a map, an operator or a likelihood of the
     same name that says something else."""
     from ..errors import StoreError
-    from ..run_folder import normal, read_spec
+    from ..storage.folder import normal, read_spec
 
     stored = (read_spec(folder) or {}) if folder.is_dir() else {}
     if any(stored.get(key) != value for key, value in normal(spec).items() if key not in FREE):
@@ -486,7 +486,7 @@ def open_run(folder: str | Path) -> Run:
     Raises:
         StoreError: no run there, or a corrupt one.
     """
-    from ..store import open_store
+    from ..storage.store import open_store
 
     stored = open_store(folder)
     sampler = stored.sampler or {}

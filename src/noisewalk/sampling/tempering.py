@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..kernels.hmc import HMC
 from ..kernels.slice import EllipticalSlice
 from ..kernels.split_hmc import SplitHMC
-from ..memory_store import MemoryStore
+from ..storage.memory import MemoryStore
 from ..types import Kernel
 from .chains import Tick
 from .defaults import spec_of

@@ -20,7 +20,7 @@ from ..maps.ode import ProbabilityFlow
 from ..priors.cards import read_card
 from ..priors.denoiser import NetworkDenoiser
 from ..priors.diffusers import build_unet, write_unet
-from ..whole import write_whole
+from ..storage.atomic import write_whole
 from .checks import check_network
 from .data import to_unit
 from .loop import Loss, TrainSettings, train

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import StoreError
+from ..errors import StoreError
 from .segments import DRAW, Segmented
 
 Item = int | slice | Tensor | None

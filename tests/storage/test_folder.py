@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.store import RunStore, open_store
+from noisewalk.storage.store import RunStore, open_store
 from noisewalk.types import Info, State
 
 SPEC = {
@@ -182,7 +182,7 @@ def test_what_the_system_refuses_is_one_line(tmp_path, monkeypatch):
     def no(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("noisewalk.run_folder.os.open", no)
+    monkeypatch.setattr("noisewalk.storage.folder.os.open", no)
     with pytest.raises(
         StoreError, match=r"^cannot use .*: Permission denied; give a folder that can be written$"
     ):

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .types import Info, State
+from ..types import Info, State
 
 
 class MemoryStore:

@@ -27,10 +27,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._repr import readable
-from .errors import StoreError
-from .lazy_draws import LazyDraws
-from .run_folder import (
+from .._repr import readable
+from ..errors import StoreError
+from ..types import Info, State
+from .folder import (
     GROUP,
     META,
     OWN_KEYS,
@@ -50,9 +50,9 @@ from .run_folder import (
     state_path,
     take_lock,
 )
-from .sampler_state import decode, encode
+from .lazy import LazyDraws
 from .segments import SegmentWriter, document, dtype_name, to_bytes, write_file
-from .types import Info, State
+from .state import decode, encode
 
 
 @readable

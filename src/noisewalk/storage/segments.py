@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import ConfigError, StoreError
+from ..errors import ConfigError, StoreError
 
 DRAW = 2
 AXES = ("image", "chain", "draw")

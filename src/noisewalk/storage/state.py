@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import ConfigError, StoreError
+from ..errors import ConfigError, StoreError
 from .segments import to_bytes
 
 _KINDS = {

@@ -7,8 +7,8 @@ import torch
 import zarr
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.run_folder import layout_of
-from noisewalk.segments import (
+from noisewalk.storage.folder import layout_of
+from noisewalk.storage.segments import (
     DTYPES,
     Segmented,
     SegmentWriter,

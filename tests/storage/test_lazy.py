@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from noisewalk.errors import StoreError
-from noisewalk.lazy_draws import LazyDraws
-from noisewalk.segments import Segmented, SegmentWriter
+from noisewalk.storage.lazy import LazyDraws
+from noisewalk.storage.segments import Segmented, SegmentWriter
 
 NUM_DRAWS = 8
 WHOLE = torch.arange(2 * 3 * NUM_DRAWS * 4 * 5, dtype=torch.float32).reshape(2, 3, NUM_DRAWS, 4, 5)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.sampler_state import decode, encode
+from noisewalk.storage.state import decode, encode
 
 FLOATS = [
     0.1,

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import __version__
-from .errors import ConfigError, StoreError
+from .. import __version__
+from ..errors import ConfigError, StoreError
 from .segments import DRAW, Segmented, sync_folder, write_file
 
 FORMAT = 1

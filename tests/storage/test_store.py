@@ -13,7 +13,7 @@ import torch
 import xarray
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.store import RunStore, open_store
+from noisewalk.storage.store import RunStore, open_store
 from noisewalk.types import Info, State
 
 IMAGES, CHAINS, X, Z = 2, 3, (3, 4), (5,)
@@ -364,7 +364,7 @@ def test_when_the_disk_is_full_the_draws_so_far_are_safe(tmp_path, monkeypatch, 
 WRITER = """
 import os, random, signal, sys, time
 import torch
-from noisewalk.store import RunStore, open_store
+from noisewalk.storage.store import RunStore, open_store
 from noisewalk.types import Info, State
 
 def session(folder):
