@@ -9,7 +9,7 @@ from PIL import Image
 
 from noisewalk import noise, operators
 from noisewalk.errors import ConfigError
-from noisewalk.inputs import ValueRange
+from noisewalk.files.images import ValueRange
 from noisewalk.likelihoods import Gaussian, Laplace, Poisson, StudentT, UnknownGaussian
 from noisewalk.maps import Warp
 from noisewalk.problem import from_image, from_measurement, simulated

@@ -9,7 +9,7 @@ import torch
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import StoreError
-from noisewalk.inputs import ValueRange
+from noisewalk.files.images import ValueRange
 from noisewalk.maps import Warp
 from noisewalk.problem import simulated
 from noisewalk.report.build import read_report_data

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
         baselines,
         diagnostics,
         errors,
-        inputs,
         likelihoods,
         maps,
         metrics,
@@ -61,6 +60,7 @@ if TYPE_CHECKING:
         types,
     )
     from .experiments.calibrate import calibrate
+    from .files import images as inputs
     from .gaussians.low_rank import Refresh, gauss_newton
     from .gaussians.spectral import SpectralRefresh, spectral
     from .kernels.hmc import HMC

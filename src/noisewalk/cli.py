@@ -243,7 +243,7 @@ def sample(
 ) -> None:
     """Draw posterior samples for one image or measurement into a run folder."""
     from .errors import ConfigError
-    from .inputs import ValueRange
+    from .files.images import ValueRange
     from .priors.load import load_prior
     from .problem import from_image, from_measurement
     from .restore import restore

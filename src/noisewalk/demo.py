@@ -8,9 +8,9 @@ import torch
 
 from .data import held_out_images
 from .errors import ConfigError
+from .files.images import ValueRange
 from .gaussians.low_rank import Refresh, Schedule
 from .gaussians.spectral import SpectralRefresh
-from .inputs import ValueRange
 from .likelihoods import Gaussian
 from .priors.load import load_prior
 from .problem import Problem, simulated

@@ -21,8 +21,8 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import ConfigError, WeightsError
-from ..inputs import load_mask
-from ..readers import read_array
+from ..files.arrays import read_array
+from ..files.images import load_mask
 from .checks import whole_number
 from .compose import Compose
 from .linear import AveragePool, Convolution, GaussianBlur, Identity

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..readers import read_array
+from ..files.arrays import read_array
 from .checks import check_whole
 
 NAMED = 5

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .. import noise as keyed
 from ..errors import WeightsError
-from ..inputs import save_png
+from ..files.images import save_png
 from ..maps.consistency import Consistency
 from ..maps.ode import ProbabilityFlow
 from ..priors.cards import read_card

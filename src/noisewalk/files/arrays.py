@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from .errors import ConfigError, MissingExtraError, NoisewalkError
+from ..errors import ConfigError, MissingExtraError, NoisewalkError
 
 
 @dataclass(frozen=True, eq=False)

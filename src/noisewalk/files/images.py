@@ -25,8 +25,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from .errors import ConfigError
-from .readers import Reading, read_array
+from ..errors import ConfigError
+from .arrays import Reading, read_array
 
 __all__ = [
     "Fit",

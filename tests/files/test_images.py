@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from noisewalk.errors import ConfigError
-from noisewalk.inputs import (
+from noisewalk.files.images import (
     IMAGE_BOUND,
     LUMA,
     MEASUREMENT_BOUND,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from noisewalk.errors import ConfigError, MissingExtraError
-from noisewalk.readers import read_array
+from noisewalk.files.arrays import read_array
 
 tifffile = pytest.importorskip("tifffile")
 fits = pytest.importorskip("astropy.io.fits")
