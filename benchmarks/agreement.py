@@ -18,7 +18,7 @@ from simulated import simulated
 from torch import Tensor
 
 import noisewalk as nw
-from noisewalk.diagnostics.chains import mcse_mean, projections, varying
+from noisewalk.evaluate.diagnostics.chains import mcse_mean, projections, varying
 from noisewalk.gaussians.low_rank import Refresh
 from noisewalk.kernels.hmc import quarter_turn
 from noisewalk.sampling.chains import Plan

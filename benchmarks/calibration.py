@@ -31,8 +31,8 @@ import torch
 from simulated import simulated
 
 import noisewalk as nw
-from noisewalk.diagnostics.chains import image_diagnostics
-from noisewalk.diagnostics.ranks import holm
+from noisewalk.evaluate.diagnostics.chains import image_diagnostics
+from noisewalk.evaluate.diagnostics.ranks import holm
 from noisewalk.noise import Noise
 from noisewalk.report.calibration import LEVEL, write_calibration
 from noisewalk.types import Info, State

@@ -20,7 +20,7 @@ import torch
 from simulated import simulated
 
 import noisewalk as nw
-from noisewalk.diagnostics.chains import projections, varying
+from noisewalk.evaluate.diagnostics.chains import projections, varying
 from noisewalk.gaussians.low_rank import Refresh, calls_of
 from noisewalk.sampling.chains import Plan
 from noisewalk.sampling.defaults import FRICTION, adaptation_of

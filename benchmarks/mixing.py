@@ -40,7 +40,7 @@ from simulated import simulated
 
 import noisewalk as nw
 from noisewalk._progress import show
-from noisewalk.diagnostics.chains import projections
+from noisewalk.evaluate.diagnostics.chains import projections
 from noisewalk.gaussians.low_rank import Refresh, Schedule
 from noisewalk.sampling.adapt import largest_stable_step
 from noisewalk.sampling.chains import Plan, run_loop

@@ -31,9 +31,9 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk._packages import fetch
-from noisewalk.metrics import features
-from noisewalk.metrics.backbones import read_backbone
-from noisewalk.metrics.lpips import ARCHIVES
+from noisewalk.evaluate.metrics import features
+from noisewalk.evaluate.metrics.backbones import read_backbone
+from noisewalk.evaluate.metrics.lpips import ARCHIVES
 from noisewalk.priors.prior import Prior
 from noisewalk.train.augment import SYMMETRIES, orbit
 from noisewalk.train.data import load_images, to_unit
@@ -56,7 +56,7 @@ def _vgg16() -> Any:
 
 
 EXTRACTORS: dict[str, Callable[[Tensor], Tensor]] = {"vgg16": vgg16}
-"""Extractors beside those that `noisewalk.metrics.features` knows by name."""
+"""Extractors beside those that `noisewalk.evaluate.metrics.features` knows by name."""
 
 
 @dataclass
@@ -201,7 +201,7 @@ def parsed() -> argparse.Namespace:
         "--extractors",
         nargs="+",
         default=["efficientnet-lite0"],
-        help=f"of noisewalk.metrics.features, or {', '.join(EXTRACTORS)}",
+        help=f"of noisewalk.evaluate.metrics.features, or {', '.join(EXTRACTORS)}",
     )
     parser.add_argument("--num-samples", type=int, default=10_000)
     parser.add_argument(

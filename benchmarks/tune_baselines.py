@@ -7,7 +7,7 @@ each (for ours the mean over its draws, tau being the paper's or assumed), furth
 best is at an end. The highest mean PSNR wins, of a guided method among the values that lower the
 residual of the measurement to less than 0.8 of that without guidance. The log holds every score;
 each method and task is stored as soon as it is there, and a second call goes on.
-`noisewalk.experiments.presets` takes the chosen values over by hand.
+`noisewalk.evaluate.paper.presets` takes the chosen values over by hand.
 
     python benchmarks/tune_baselines.py --images t10k-images-idx3-ubyte.gz --out
     benchmarks/tune_baselines.json
@@ -22,9 +22,17 @@ from typing import Any
 from torch import Tensor
 
 import noisewalk as nw
-from noisewalk.experiments.grid import Bench, draw
-from noisewalk.experiments.presets import METHODS, SIGMA_Y, SMALL, Guided, Walk, preset, tasks_for
-from noisewalk.experiments.scores import turned
+from noisewalk.evaluate.paper.grid import Bench, draw
+from noisewalk.evaluate.paper.presets import (
+    METHODS,
+    SIGMA_Y,
+    SMALL,
+    Guided,
+    Walk,
+    preset,
+    tasks_for,
+)
+from noisewalk.evaluate.paper.scores import turned
 from noisewalk.operators import observed_of, parse
 from noisewalk.train.data import load_images, to_unit
 

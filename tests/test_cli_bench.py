@@ -12,7 +12,7 @@ from PIL import Image
 from noisewalk import cli_bench
 from noisewalk.cli import main
 from noisewalk.errors import WeightsError
-from noisewalk.metrics import extractors
+from noisewalk.evaluate.metrics import extractors
 from noisewalk.priors import load
 
 SMALL = [

@@ -24,7 +24,7 @@ _EXPORTS = {
     "DualAveraging": "sampling.adapt",
     "sample": "sampling.run",
     "tempered_smc": "sampling.tempering",
-    "calibrate": "experiments.calibrate",
+    "calibrate": "evaluate.calibrate.calibrate",
     "open_run": "sampling.run",
     "Run": "sampling.run",
 }
@@ -46,20 +46,9 @@ _MODULES = (
 __all__ = ["__version__", *_EXPORTS, *_MODULES]
 
 if TYPE_CHECKING:
-    from . import (
-        baselines,
-        diagnostics,
-        errors,
-        likelihoods,
-        maps,
-        metrics,
-        noise,
-        operators,
-        priors,
-        report,
-        types,
-    )
-    from .experiments.calibrate import calibrate
+    from . import errors, likelihoods, maps, noise, operators, priors, report, types
+    from .evaluate import baselines, diagnostics, metrics
+    from .evaluate.calibrate.calibrate import calibrate
     from .files import images as inputs
     from .gaussians.low_rank import Refresh, gauss_newton
     from .gaussians.spectral import SpectralRefresh, spectral

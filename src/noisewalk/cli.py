@@ -441,7 +441,7 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
 def _conclude(folder: Path) -> None:
     import json
 
-    from .diagnostics.chains import MIN_DRAWS
+    from .evaluate.diagnostics.chains import MIN_DRAWS
 
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     keys = (

@@ -12,7 +12,7 @@ from .cli_options import dtype_of, interruptible, refuse
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .experiments.grid import Bench
+    from .evaluate.paper.grid import Bench
     from .priors.prior import Prior
 
 WHAT = (
@@ -194,8 +194,8 @@ def bench(
         )
     if prior is None:
         raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
-    from .experiments.grid import Bench
-    from .experiments.presets import tasks_for
+    from .evaluate.paper.grid import Bench
+    from .evaluate.paper.presets import tasks_for
     from .priors.load import load_prior
 
     rows = _names(methods, "methods")
@@ -252,9 +252,9 @@ def _sizes(
     """Images, samples and images of the exact kernel's rows: 0 in a table where nobody asked for
     them and they would be of one image, so without an error."""
     from .errors import ConfigError
-    from .experiments.costs import COUNTS
-    from .experiments.presets import NUM_IMAGES as PAPER_IMAGES
-    from .experiments.tables import TABLES
+    from .evaluate.paper.costs import COUNTS
+    from .evaluate.paper.presets import NUM_IMAGES as PAPER_IMAGES
+    from .evaluate.paper.tables import TABLES
 
     table = what in TABLES
     count = (
@@ -287,8 +287,8 @@ def _sizes(
 
 def _without_exact(what: str) -> tuple[str, ...]:
     """A table's rows without the exact kernel's, and a word on these."""
-    from .experiments.presets import METHODS
-    from .experiments.tables import TABLES
+    from .evaluate.paper.presets import METHODS
+    from .evaluate.paper.tables import TABLES
 
     rows = TABLES[what].methods
     kept = tuple(name for name in rows if METHODS[name].family != "exact")
@@ -308,8 +308,8 @@ def _sheets(
     from dataclasses import replace
 
     from .errors import ConfigError
-    from .experiments.figures import FIGURES
-    from .experiments.tables import TABLES
+    from .evaluate.paper.figures import FIGURES
+    from .evaluate.paper.tables import TABLES
 
     if what == "figure2":
         return {}
@@ -347,11 +347,11 @@ def _make(
     jobs: int | None,
 ) -> None:
     from ._progress import show
-    from .experiments.costs import COUNTS, estimate2, figure2
-    from .experiments.figures import draw_sheet, sheets_of
-    from .experiments.grid import Grid
-    from .experiments.render import write
-    from .experiments.tables import TABLES, collect
+    from .evaluate.paper.costs import COUNTS, estimate2, figure2
+    from .evaluate.paper.figures import draw_sheet, sheets_of
+    from .evaluate.paper.grid import Grid
+    from .evaluate.paper.render import write
+    from .evaluate.paper.tables import TABLES, collect
 
     print(
         f"{what}: {made.prior.name} {made.prior.shape}, {num_images} images x "
@@ -384,9 +384,9 @@ def _make(
 
 def _compute(made: Bench, grids: list[Any], jobs: int | None) -> None:
     from ._progress import show
-    from .experiments.grid import pending
-    from .experiments.pool import fill_shared, threads_of_each, usual_jobs
-    from .experiments.tables import estimate
+    from .evaluate.paper.grid import pending
+    from .evaluate.paper.pool import fill_shared, threads_of_each, usual_jobs
+    from .evaluate.paper.tables import estimate
 
     for grid in grids:
         blocks = pending(made, grid)
@@ -399,7 +399,7 @@ def _compute(made: Bench, grids: list[Any], jobs: int | None) -> None:
 
 def _names(text: str | None, what: str) -> tuple[str, ...] | None:
     from .errors import ConfigError
-    from .experiments.presets import METHODS, SIGMA_Y
+    from .evaluate.paper.presets import METHODS, SIGMA_Y
 
     if text is None:
         return None
@@ -420,7 +420,7 @@ def _teacher(
     """The diffusion model of the DM rows: asked for, the paper's, named by the card, or bundled
     beside the prior."""
     from .errors import NoisewalkError
-    from .experiments.presets import dataset_of
+    from .evaluate.paper.presets import dataset_of
     from .priors.load import list_priors, load_prior
 
     dataset, beside = dataset_of(prior.name), f"{prior.name}-edm"
@@ -489,7 +489,7 @@ def _weights(given: Path | None) -> Path | None:
 def _paper_extractors(keys: tuple[str, ...], device: str) -> dict[str, str]:
     """The paper's extractor of some columns, or the usual one where it is not here."""
     from .errors import NoisewalkError
-    from .metrics.extractors import load_extractor
+    from .evaluate.metrics.extractors import load_extractor
 
     found = {}
     for key in keys:
@@ -507,8 +507,8 @@ def _lpips_net(prior: Prior) -> str | None:
     """LPIPS's network where its weights are here and the images large enough."""
     from ._packages import locate
     from .errors import WeightsError
-    from .metrics.backbones import SMALLEST
-    from .metrics.lpips import ARCHIVES
+    from .evaluate.metrics.backbones import SMALLEST
+    from .evaluate.metrics.lpips import ARCHIVES
 
     try:
         locate(**ARCHIVES["alex"])
@@ -518,7 +518,7 @@ def _lpips_net(prior: Prior) -> str | None:
 
 
 def _figure1(out: Path, seed: int) -> None:
-    from .experiments.figures import figure1
+    from .evaluate.paper.figures import figure1
 
     print(
         "figure1: a mixture of three Gaussians in two dimensions, NFE about 450, a few seconds",

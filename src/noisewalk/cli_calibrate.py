@@ -113,7 +113,7 @@ def calibrate(
     """Rank the truth of many simulated problems among the sampler's draws; uniform ranks mean that
     it is right."""
     from .errors import ConfigError
-    from .experiments.calibrate import calibrate as run
+    from .evaluate.calibrate.calibrate import calibrate as run
     from .gaussians.spectral import SpectralRefresh
     from .likelihoods import parse as parse_likelihood
     from .operators import parse

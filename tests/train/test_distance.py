@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError, WeightsError
-from noisewalk.metrics import lpips
-from noisewalk.metrics.lpips import perceptual_distance
+from noisewalk.evaluate.metrics import lpips
+from noisewalk.evaluate.metrics.lpips import perceptual_distance
 from noisewalk.train.distance import DISTANCES, check_distance, distances
 
 

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from .._packages import locate
-from ..diagnostics.evidence import informative_epsilon, log_kappa
-from ..diagnostics.predictive import chi2_p_value
 from ..errors import WeightsError
+from ..evaluate.diagnostics.evidence import informative_epsilon, log_kappa
+from ..evaluate.diagnostics.predictive import chi2_p_value
+from ..evaluate.metrics import lpips, psnr, ssim
+from ..evaluate.metrics.lpips import ARCHIVES
 from ..likelihoods import Gaussian, Laplace, StudentT
 from ..likelihoods import parse as parse_likelihood
-from ..metrics import lpips, psnr, ssim
-from ..metrics.lpips import ARCHIVES
 from ..operators import parse
 from ..sampling.run import Run, open_run
 from ..storage.store import open_store

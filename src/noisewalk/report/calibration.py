@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from ..experiments.calibration import Calibration
+from ..evaluate.calibrate.calibration import Calibration
 
 LEVEL = 0.01
 """Holm-adjusted p-values below it reject."""

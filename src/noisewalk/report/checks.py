@@ -246,7 +246,7 @@ def _p_value_of(chi2: Value, num_observed: int) -> float | None:
     """The p-value at the mean of chi2 over the draws."""
     import torch
 
-    from ..diagnostics.predictive import chi2_p_value
+    from ..evaluate.diagnostics.predictive import chi2_p_value
 
     if not isinstance(chi2, int | float) or not (
         math.isfinite(chi2) and chi2 >= 0 and num_observed > 0

@@ -110,7 +110,7 @@ class Run:
         Returns:
             A dict of plain numbers; NaN where too few draws say nothing.
         """
-        from ..diagnostics.chains import image_diagnostics
+        from ..evaluate.diagnostics.chains import image_diagnostics
 
         num_images, num_chains, num_draws = self.draws.shape[:3]
         per_image = (

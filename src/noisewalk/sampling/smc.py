@@ -34,8 +34,8 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
-from ..diagnostics.chains import projections
 from ..errors import DivergedError
+from ..evaluate.diagnostics.chains import projections
 from ..gaussians.low_rank import LowRank, fitted
 from ..kernels.split_hmc import SplitHMC, informed_basis
 from ..types import Info, Product, State

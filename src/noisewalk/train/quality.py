@@ -27,8 +27,8 @@ from torch import Tensor
 
 from .. import noise
 from ..errors import ConfigError
+from ..evaluate.metrics import mean_and_se, psnr
 from ..likelihoods import Gaussian
-from ..metrics import mean_and_se, psnr
 from ..posterior import NoisePosterior
 from ..sampling.starts import Adam
 from ..types import NoiseMap

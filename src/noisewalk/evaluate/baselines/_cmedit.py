@@ -1,0 +1,107 @@
+r"""CMEdit: zero-shot editing with a consistency model, on the K + 1 levels
+$t_0 = \sigma_{max} > \dots > t_K = \sigma_{min}$ of Karras et al.
+
+$$\hat x_0 = \mathrm{clamp}(f(x, t_k), -1, 1), \qquad \hat x_0 \leftarrow \hat x_0 + A^+ (y - A(\hat x_0)), \qquad
+x = \hat x_0 + \sqrt{t_{k+1}^2 - \sigma_{min}^2}\; n$$
+from $x \sim N(0, \sigma_{max}^2 I)$. The update replaces the measured part. A mask: $\hat x_0$
+takes y where observed. Average pooling by p: each p x p patch takes its mean from y, which is to
+replace coefficient 0 in the coordinates of an orthogonal matrix whose first column is constant. The
+noise of y stays in the sample.
+
+Reference: Song et al., Consistency Models, 2023, Algorithm 4.
+"""
+
+import torch
+from torch import Tensor
+
+from ...errors import ConfigError
+from ...maps.ode import karras_sigmas
+from ...noise import PROPOSAL
+from ...operators import (
+    AveragePool,
+    BoxInpainting,
+    CloudInpainting,
+    MaskInpainting,
+    RandomInpainting,
+)
+from ...types import Denoiser, Likelihood, Operator
+from .ancestral import check_rule, estimate
+from .batch import Block, Progress, measured, whole_number
+
+
+def cmedit(
+    denoiser: Denoiser,
+    operator: Operator,
+    y: Tensor,
+    num_samples: int = 1,
+    num_steps: int = 4,
+    seed: int = 0,
+    rule: str = "released",
+    likelihood: Likelihood | None = None,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+    first_image: int = 0,
+) -> Tensor:
+    """Restore by zero-shot editing; num_steps network calls a sample, none differentiated.
+
+    Arguments:
+        denoiser: f(x_t, sigma), meant to be a consistency model.
+        operator: a mask or AveragePool.
+        y: (N, *y) measurements; the samples have its type and device.
+        num_samples: samples per image.
+        num_steps: K, 1 or more; 4 in the paper.
+        seed: of all noise, keyed by image, sample and step.
+        rule: "released" or "text", which are one here.
+        likelihood: not read: y is taken to be free of noise.
+        batch_size: rows per network call; None: all at once.
+        progress: called as progress(step, num_steps), or None.
+        first_image: number of y's first image in the noise's key: images taken in parts draw what
+            they draw at once.
+
+    Returns:
+        (image, sample, *x), of which A is y.
+
+    Raises:
+        ConfigError: another operator, a value out of range, or y does not fit the operator.
+    """
+    if not isinstance(
+        operator, AveragePool | BoxInpainting | CloudInpainting | MaskInpainting | RandomInpainting
+    ):
+        name = getattr(operator, "__name__", type(operator).__name__)
+        raise ConfigError(
+            f"cmedit is N/A for {name}: it replaces what is measured, which it can for masks "
+            "(inpainting) and AveragePool alone"
+        )
+    check_rule(rule)
+    whole_number("num_steps", num_steps, 1)
+    batch = measured(denoiser, operator, y, num_samples, seed, first_image, batch_size, progress)
+    levels = karras_sigmas(num_steps + 1, denoiser.sigma_min, denoiser.sigma_max).tolist()
+
+    def step(x: Tensor, k: int, block: Block) -> Tensor:
+        x0 = replaced(estimate(denoiser, x, levels[k], "released"), operator, block)
+        if k + 1 == num_steps:
+            return x0
+        return x0 + (levels[k + 1] ** 2 - denoiser.sigma_min**2) ** 0.5 * block.noise.normal(
+            batch.shape, PROPOSAL, x.dtype
+        )
+
+    return batch.walk(denoiser.sigma_max, step, num_steps)
+
+
+def replaced(x0: Tensor, operator: Operator, block: Block) -> Tensor:
+    """The estimate with its measured part from y.
+
+    Arguments:
+        x0: (B, *x).
+        operator: a mask or AveragePool.
+        block: the rows' y and what is observed of it.
+
+    Returns:
+        (B, *x).
+    """
+    if isinstance(operator, AveragePool):
+        missing = block.y - operator(x0)
+        return x0 + missing.repeat_interleave(operator.factor, -2).repeat_interleave(
+            operator.factor, -1
+        )
+    return block.y if block.observed is None else torch.where(block.observed, block.y, x0)

@@ -1,0 +1,210 @@
+r"""Calibration from simulated problems: truth drawn from the prior, draws from the sampler under
+test.
+
+- SBC: the rank of the truth among L draws is uniform on 0..L.
+- TARP: for a reference point r, the share of draws closer to r than the truth is uniform; its
+  distribution function is the expected coverage. With r that depends on y it also sees samplers
+  that ignore the measurement.
+- Coverage: the interval between the k-th smallest and the k-th largest of L draws covers a further
+  exact draw with probability (L + 1 - 2 k) / (L + 1), whatever the distribution: no quantile is
+  estimated.
+
+References: Talts, Betancourt, Simpson, Vehtari and Gelman, Validating Bayesian Inference Algorithms
+with Simulation-Based Calibration, 2018; Lemos, Coogan, Hezaveh and Perreault-Levasseur,
+Sampling-Based Accuracy Testing of Posterior Estimators, 2023; Holm, A simple sequentially rejective
+multiple test procedure, 1979.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...errors import ConfigError
+
+
+class Ranks(NamedTuple):
+    """Ranks of the truth and whether they are uniform."""
+
+    ranks: Tensor
+    """(problem, ...) 0 to L, ties broken at random."""
+    num_draws: int
+    """L."""
+    p_values: Tensor
+    """(...) of a chi-square test of uniformity."""
+
+
+class Tarp(NamedTuple):
+    """Expected coverage."""
+
+    credibility: Tensor
+    """(level,) nominal, ascending from 0 to 1."""
+    coverage: Tensor
+    """(level,) share of problems whose truth lies in the credible region of that level."""
+    p_value: float
+    """Of Kolmogorov and Smirnov's test against the diagonal."""
+
+
+class Coverage(NamedTuple):
+    """Coverage of equal-tailed intervals."""
+
+    nominal: Tensor
+    """(level,) of exact draws."""
+    empirical: Tensor
+    """(level, ...) over problems."""
+    standard_error: Tensor
+    """(level, ...)."""
+
+
+def sbc(truth: Tensor, draws: Tensor, seed: int = 0, num_bins: int | None = None) -> Ranks:
+    """Rank of the truth among the draws, for each quantity on its own.
+
+    Arguments:
+        truth: (problem, ...).
+        draws: (problem, draw, ...), independent within a problem (thin them).
+        seed: of the ties' breaking.
+        num_bins: bins of the test, at most L + 1; None: as many as leave 10 problems to a bin, at
+            most 20.
+
+    Returns:
+        Ranks and p-values.
+
+    Raises:
+        ConfigError: shapes that do not fit, or too few problems for two bins.
+    """
+    from ...noise import JITTER, rows
+
+    truth, draws = _checked(truth, draws)
+    problems, count = draws.shape[:2]
+    below, ties = (draws < truth[:, None]).sum(1), (draws == truth[:, None]).sum(1)
+    uniform = rows(seed, problems).uniform(tuple(truth.shape[1:]), JITTER).to(draws.device)
+    ranks = below + (uniform * (ties + 1)).long()
+    bins = min(count + 1, 20, problems // 10) if num_bins is None else num_bins
+    if not 2 <= bins <= count + 1:
+        raise ConfigError(
+            f"sbc needs 2 to {count + 1} bins, got {bins} for {problems} problems: simulate "
+            "more problems"
+        )
+    edges = torch.arange(count + 1, device=ranks.device) * bins // (count + 1)
+    share = torch.bincount(edges, minlength=bins).double() / (count + 1)
+    counts = torch.nn.functional.one_hot(edges[ranks], bins).sum(0).double()
+    chi2 = ((counts - problems * share) ** 2 / (problems * share)).sum(-1)
+    return Ranks(
+        ranks, count, torch.special.gammaincc(torch.full_like(chi2, (bins - 1) / 2), chi2 / 2)
+    )
+
+
+def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: int = 0) -> Tarp:
+    """Expected coverage of the regions around random reference points.
+
+    Arguments:
+        truth: (problem, ...).
+        draws: (problem, draw, ...).
+        references: (problem, ...), independent of the truth given y; None: normal with the truths'
+            own mean and standard deviation.
+        seed: of the references and ties.
+
+    Returns:
+        The curve and its p-value.
+
+    Raises:
+        ConfigError: shapes that do not fit.
+    """
+    from ...noise import JITTER, PROBE, rows
+
+    truth, draws = _checked(truth, draws)
+    noise = rows(seed, len(truth))
+    if references is None:
+        normal = noise.normal(tuple(truth.shape[1:]), PROBE, torch.float64).to(truth.device)
+        references = truth.mean(0) + truth.std(0) * normal
+    if references.shape != truth.shape:
+        raise ConfigError(
+            f"references must have the truths' shape {tuple(truth.shape)}, got "
+            f"{tuple(references.shape)}"
+        )
+    reference = references.to(truth)
+    own = (truth - reference).flatten(1).square().sum(1)
+    others = (draws - reference[:, None]).flatten(2).square().sum(2)
+    count = others.shape[1]
+    below, ties = (others < own[:, None]).sum(1), (others == own[:, None]).sum(1)
+    place = below + noise.uniform((), JITTER).to(truth) * (
+        ties + 1
+    )  # uniform on (0, L + 1) for exact draws
+    share = (place / (count + 1)).sort().values
+    levels = torch.linspace(0, 1, 101, dtype=torch.float64, device=share.device)
+    curve = torch.searchsorted(share, levels, right=True).double() / len(share)
+    return Tarp(levels, curve, _kolmogorov(share))
+
+
+def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
+    """How often equal-tailed intervals hold the truth.
+
+    Arguments:
+        truth: (problem, ...).
+        draws: (problem, draw, ...), L at least 2.
+        num_levels: intervals, spread over the order statistics there are.
+
+    Returns:
+        Nominal and empirical coverage with its standard error over problems.
+
+    Raises:
+        ConfigError: shapes that do not fit, or fewer than two draws.
+    """
+    truth, draws = _checked(truth, draws)
+    count = draws.shape[1]
+    if count < 2:
+        raise ConfigError(f"an interval needs at least two draws, got {count}")
+    ordered = draws.sort(1).values
+    ks = sorted(
+        {max(1, round(float(k))) for k in torch.linspace(1, count // 2, num_levels)}, reverse=True
+    )
+    inside = torch.stack(
+        [((truth >= ordered[:, k - 1]) & (truth <= ordered[:, count - k])).double() for k in ks]
+    )
+    nominal = torch.tensor([(count + 1 - 2 * k) / (count + 1) for k in ks], dtype=torch.float64)
+    return Coverage(nominal, inside.mean(1), inside.std(1) / len(truth) ** 0.5)
+
+
+def holm(p_values: Tensor) -> Tensor:
+    """Holm's adjusted p-values: reject where they are below the level, and no more than one false
+    rejection happens at that level.
+
+    Arguments:
+        p_values: any shape.
+
+    Returns:
+        The same shape, float64.
+    """
+    flat = p_values.to(torch.float64).flatten()
+    order = flat.argsort()
+    steps = torch.arange(len(flat), 0, -1, device=flat.device) * flat[order]
+    adjusted = torch.empty_like(flat)
+    adjusted[order] = steps.cummax(0).values.clamp(max=1.0)
+    return adjusted.reshape(p_values.shape)
+
+
+def _kolmogorov(ordered: Tensor) -> float:
+    """Asymptotic p-value of the Kolmogorov-Smirnov distance of ascending numbers from the uniform
+    law (Stephens' finite-sample form)."""
+    count = len(ordered)
+    steps = torch.arange(count + 1, dtype=torch.float64, device=ordered.device) / count
+    distance = float(torch.maximum(steps[1:] - ordered, ordered - steps[:-1]).max())
+    scaled = (count**0.5 + 0.12 + 0.11 / count**0.5) * distance
+    k = torch.arange(1, 101, dtype=torch.float64)
+    return float((2 * ((-1) ** (k - 1) * torch.exp(-2 * k**2 * scaled**2)).sum()).clamp(0.0, 1.0))
+
+
+def _checked(truth: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    if (
+        draws.ndim < 2
+        or truth.shape != (draws.shape[0], *draws.shape[2:])
+        or len(truth) < 2
+        or draws.shape[1] < 1
+    ):
+        raise ConfigError(
+            "truth must be (problem, ...) and draws (problem, draw, ...) with two problems or "
+            f"more, got {tuple(truth.shape)} and {tuple(draws.shape)}"
+        )
+    if not bool(torch.isfinite(truth).all() and torch.isfinite(draws).all()):
+        raise ConfigError("truth and draws must be finite: look for diverged chains")
+    return truth.to(torch.float64), draws.to(torch.float64)

@@ -1,1 +1,0 @@
-"""Problems built, solved and scored."""

@@ -1,0 +1,208 @@
+"""What holds for every method alike."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from toys import Scale, Smooth, network
+
+from noisewalk import operators
+from noisewalk.errors import ConfigError
+from noisewalk.evaluate import baselines
+from noisewalk.likelihoods import Gaussian
+
+GUIDED = {
+    "dps": partial(baselines.dps, zeta=2.0),
+    "dps, text": partial(baselines.dps, zeta=0.01, rule="text", likelihood=Gaussian(0.1)),
+    "lgd": partial(baselines.lgd, zeta=1.5, num_mc=3),
+    "lgd, text": partial(baselines.lgd, zeta=0.01, num_mc=3, rule="text", likelihood=Gaussian(0.1)),
+    "mpgd": partial(baselines.mpgd, zeta=0.05),
+    "mpgd, text": partial(baselines.mpgd, zeta=0.005, rule="text", likelihood=Gaussian(0.1)),
+}
+METHODS = {
+    **{name: partial(method, num_steps=12) for name, method in GUIDED.items()},
+    "cmedit": baselines.cmedit,
+}
+guided = pytest.mark.parametrize("method", GUIDED.values(), ids=GUIDED)
+every = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+
+MASK = operators.RandomInpainting(0.4, (1, 8, 8), seed=1)
+OPERATORS = {
+    "inpainting": MASK,
+    "average pooling": operators.AveragePool(2),
+    "blur": operators.GaussianBlur(5, 1.0),
+}
+
+
+def measurements(operator: Any, count: int = 2) -> Tensor:
+    return operator(Smooth().images(count, seed=5))
+
+
+@guided
+@pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+def test_without_weight_it_is_unguided_bit_by_bit(method: partial[Tensor], operator: Any) -> None:
+    y = measurements(operator)
+    free = partial(method, **{**method.keywords, "zeta": 0.0})
+    plain = baselines.unguided(
+        Smooth(),
+        2,
+        3,
+        num_steps=6,
+        seed=4,
+        rule=method.keywords.get("rule", "released"),
+        dtype=y.dtype,
+    )
+    assert torch.equal(free(Smooth(), operator, y, num_samples=3, num_steps=6, seed=4), plain)
+
+
+@guided
+@pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+def test_guidance_halves_the_residual(method: partial[Tensor], operator: Any) -> None:
+    y = measurements(operator)
+    plain = baselines.unguided(Smooth(), 2, 4, num_steps=30, dtype=y.dtype)
+    restored = method(Smooth(), operator, y, num_samples=4, num_steps=30)
+    before, after = (
+        (operator(x.flatten(0, 1)).unflatten(0, (2, 4)) - y[:, None]).flatten(2).norm(dim=2)
+        for x in (plain, restored)
+    )
+    assert (after.mean(1) < 0.5 * before.mean(1)).all()
+
+
+@every
+def test_a_row_does_not_know_its_neighbours_or_the_block(method: partial[Tensor]) -> None:
+    y = measurements(MASK, 3)
+    whole = method(Smooth(), MASK, y, num_samples=2, seed=7)
+    close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
+    close(method(Smooth(), MASK, y, num_samples=2, seed=7, batch_size=4), whole)
+    close(method(Smooth(), MASK, y, num_samples=2, seed=7, batch_size=1), whole)
+    close(method(Smooth(), MASK, y[1:2], num_samples=2, seed=7, first_image=1), whole[1:2])
+    close(method(Smooth(), MASK, y, num_samples=1, seed=7), whole[:, :1])
+    others = torch.stack([1e3 * y[0], y[1], -1e3 * y[2]])
+    close(method(Smooth(), MASK, others, num_samples=2, seed=7)[1], whole[1])
+
+
+@every
+@pytest.mark.parametrize("kind", ["edm", "consistency"])
+def test_a_network_of_either_kind_will_do_in_any_blocks(method: partial[Tensor], kind: str) -> None:
+    y = measurements(MASK).float()
+    whole = method(network(kind), MASK, y, num_samples=2)
+    assert whole.dtype == torch.float32
+    assert whole.shape == (2, 2, 1, 8, 8)
+    torch.testing.assert_close(
+        method(network(kind), MASK, y, num_samples=2, batch_size=3), whole, rtol=1e-4, atol=1e-4
+    )
+
+
+@every
+def test_the_seed_is_all_the_randomness(method: partial[Tensor]) -> None:
+    y, state = measurements(MASK), torch.get_rng_state()
+    one, again, other = (method(Smooth(), MASK, y, num_samples=2, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert ((one - other).abs().flatten(2).amax(2) > 1e-3).all()
+    assert ((one[:, 0] - one[:, 1]).abs().flatten(1).amax(1) > 1e-3).all()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@every
+def test_what_is_unobserved_is_not_read(method: partial[Tensor]) -> None:
+    y = measurements(MASK)
+    hidden = torch.where(MASK.observed, y, torch.nan)
+    before = hidden.clone()
+    assert torch.equal(method(Smooth(), MASK, hidden), method(Smooth(), MASK, y))
+    assert torch.equal(hidden.nan_to_num(7.0), before.nan_to_num(7.0))
+
+
+@guided
+def test_a_plain_callable_with_a_mask_is_respected(method: partial[Tensor]) -> None:
+    class Leaky:
+        """Returns what it does not observe."""
+
+        observed = MASK.observed
+
+        def __call__(self, x: Tensor) -> Tensor:
+            return x
+
+    y = measurements(MASK)
+    assert torch.equal(
+        method(Smooth(), Leaky(), torch.where(MASK.observed, y, torch.nan), num_steps=5),
+        method(Smooth(), MASK, y, num_steps=5),
+    )
+
+
+@every
+def test_a_sample_costs_a_call_a_step_and_progress_is_told(method: partial[Tensor]) -> None:
+    counted, told = baselines.CountedDenoiser(Smooth()), []
+    method(
+        counted,
+        MASK,
+        measurements(MASK),
+        num_samples=3,
+        num_steps=5,
+        batch_size=4,
+        progress=lambda *step: told.append(step),
+    )
+    assert counted.nfe == 5 * 2 * 3
+    assert told == [(step, 5) for step in range(1, 6)]
+
+
+@every
+def test_the_callers_gradient_mode_does_not_matter(method: partial[Tensor]) -> None:
+    y = measurements(MASK)
+    with torch.no_grad():
+        inside = method(Smooth(), MASK, y)
+    outside = method(Smooth(), MASK, y)
+    assert torch.equal(inside, outside)
+    assert not outside.requires_grad
+
+
+@every
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"y": torch.zeros(2, 1, 4, 4)}, r"y has shape \(2, 1, 4, 4\).*\(1, 8, 8\)"),
+        ({"y": torch.zeros(0, 1, 8, 8)}, "one image or more"),
+        ({"y": torch.zeros(2, 1, 8, 8, dtype=torch.int64)}, "floating-point"),
+        ({"y": torch.full((2, 1, 8, 8), torch.nan)}, "52 observed entries"),
+        ({"num_samples": 0}, "num_samples"),
+        ({"num_steps": 0}, "num_steps"),
+        ({"seed": -1}, "seed"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"first_image": -1}, "first_image"),
+        ({"rule": "paper"}, "'released'.*'text'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_bad_input_is_refused(method: partial[Tensor], change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        method(Smooth(), MASK, **{"y": measurements(MASK), **change})
+
+
+@pytest.mark.parametrize("method", [baselines.dps, baselines.lgd, baselines.mpgd])
+@pytest.mark.parametrize("zeta", [-1.0, float("nan"), float("inf"), "much"])
+def test_a_weight_is_a_finite_number_of_at_least_zero(method: Any, zeta: Any) -> None:
+    with pytest.raises(ConfigError, match="zeta"):
+        method(Smooth(), MASK, measurements(MASK), zeta=zeta)
+
+
+@pytest.mark.parametrize("method", [baselines.dps, baselines.lgd, baselines.mpgd])
+def test_the_text_needs_the_likelihood(method: Any) -> None:
+    with pytest.raises(ConfigError, match="likelihood="):
+        method(Smooth(), MASK, measurements(MASK), rule="text")
+
+
+def test_an_exact_fit_has_a_finite_gradient() -> None:
+    restored = baselines.dps(
+        Smooth(), lambda x: 0 * x, torch.zeros(1, 1, 8, 8, dtype=torch.float64), num_steps=3
+    )
+    assert torch.equal(restored, baselines.unguided(Smooth(), num_steps=3, dtype=torch.float64))
+
+
+def test_a_prior_is_no_denoiser_and_a_cut_gradient_is_named():
+    from noisewalk.evaluate.baselines import dps
+
+    with pytest.raises(ConfigError, match=r"prior.denoiser.*got object"):
+        dps(object(), torch.sin, torch.zeros(1, 4))
+    with pytest.raises(ConfigError, match="no gradient comes back"):
+        dps(Scale(torch.ones(4)), torch.detach, torch.zeros(1, 4), num_steps=2)

@@ -1,0 +1,246 @@
+"""Law: calibration passes exact kernels, and names what is wrong with the others."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import noisewalk as nw
+from noisewalk.errors import ConfigError
+from noisewalk.evaluate.calibrate.calibrate import _simulate
+from noisewalk.gaussians.spectral import Spectral
+from noisewalk.kernels.hmc import quarter_turn
+from noisewalk.kernels.split_hmc import SplitHMC
+from noisewalk.noise import Noise
+from noisewalk.types import Info, State, Target
+
+
+def bent(x: Tensor) -> Tensor:
+    return x[:, :3] / 2 + torch.tanh(x[:, 1:])
+
+
+PHI, LIKELIHOOD = nw.maps.Warp((4,), 0.8), nw.likelihoods.Gaussian(0.4)
+
+
+@pytest.mark.parametrize(
+    "kernel", [None, nw.Langevin(0.1, adjust=True), nw.EllipticalSlice(), nw.HMC(0.3, 3)], ids=str
+)
+def test_an_exact_kernel_passes(kernel: object) -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=400)  # type: ignore[arg-type]
+    assert found.ranks.shape == (400, len(found.quantities))
+    assert 0.2 < found.acceptance_rate < 1
+    assert float(found.p_values.min()) > 0.001
+
+
+def test_ties_of_rejected_moves_are_broken_independently_of_the_truths_place() -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.Langevin(0.25, adjust=True), num_problems=20_000)
+    assert found.acceptance_rate < 0.2
+    assert float(found.p_values.min()) > 0.001
+
+
+def test_the_cost_of_fitting_a_kernel_is_counted() -> None:
+    kernel, settings = nw.Langevin(0.1, adjust=True), {"num_problems": 30, "num_draws": 5}
+    given, fitted = (
+        nw.calibrate(PHI, bent, LIKELIHOOD, kernel, **settings, adapted=adapted)
+        for adapted in (False, True)
+    )  # type: ignore[arg-type]
+    assert given.nfe == 30 * 5
+    assert fitted.nfe == 30 * (5 + 1 + 60 + 20 + 1)
+
+
+def test_a_kernel_that_keeps_velocities_keeps_them_between_two_places() -> None:
+    def cost(kernel: nw.HMC, **settings: int) -> float:
+        return nw.calibrate(
+            PHI, bent, LIKELIHOOD, kernel, num_problems=30, num_draws=5, **settings
+        ).nfe / (30 * 5 * 3)  # type: ignore[arg-type]
+
+    kept = nw.HMC(0.3, 3, friction=0.5)
+    assert [cost(kept), cost(kept, thin=1), cost(nw.HMC(0.3, 3))] == [2, 1, 1]
+
+
+def test_an_adapted_hmc_is_what_sample_runs() -> None:
+    found = nw.calibrate(
+        PHI, bent, LIKELIHOOD, nw.HMC(0.3, 3), num_problems=30, num_draws=5, adapted=True
+    )
+    assert found.kernel.preconditioner.mean.shape == (30, 4)
+    assert float(found.kernel.step_size.max()) <= quarter_turn(3) * (1 + 1e-6)
+    short = nw.calibrate(
+        PHI,
+        bent,
+        LIKELIHOOD,
+        nw.HMC(0.3, 3),
+        num_problems=30,
+        num_draws=5,
+        adapted=True,
+        test="converged",
+        num_warmup=10,
+    )
+    probes = 2 * (1 + 2 * 4)  # a preconditioner of all four directions, twice
+    assert short.nfe == 30 * (1 + 200 + probes + 15 * 3 + 1 + 200)
+
+
+def test_an_exact_kernel_that_is_not_reversible_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not reversible"):
+        nw.calibrate(PHI, bent, LIKELIHOOD, SplitHMC(0.2, 6), num_problems=20)
+
+
+@dataclass(frozen=True)
+class Careless:
+    """MALA that accepts everything and says it is adjusted."""
+
+    adjust = True
+
+    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
+        return nw.Langevin(0.15).step(state, target, noise)
+
+
+def test_a_biased_kernel_is_found_out() -> None:
+    assert (
+        float(nw.calibrate(PHI, bent, LIKELIHOOD, Careless(), num_problems=1500).p_values.min())
+        < 0.001
+    )
+
+
+def test_draws_from_a_stuck_start_fail_the_converged_test_and_good_ones_pass() -> None:
+    stuck = nw.calibrate(
+        PHI, bent, LIKELIHOOD, nw.Langevin(1e-6), num_problems=300, test="converged"
+    )
+    assert float(stuck.p_values.min()) < 1e-6
+    assert (
+        float(stuck.coverage.empirical.max()) < 0.3
+    )  # near-copies: no interval of theirs holds the truth
+    sound = nw.calibrate(
+        PHI, bent, LIKELIHOOD, num_problems=300, test="converged", num_draws=9, thin=2
+    )
+    assert float(sound.p_values.min()) > 0.001
+    assert sound.quantities[-1] == "TARP of x"
+    assert len(sound.p_values) == len(sound.quantities)
+    error = (
+        sound.coverage.empirical - sound.coverage.nominal[:, None]
+    ) / sound.coverage.standard_error
+    assert float(error.abs().max()) < 4.5
+
+
+def coarse(x: Tensor) -> Tensor:
+    return torch.from_numpy(np.round(2 * x.numpy()) / 2)
+
+
+@pytest.mark.parametrize("test", ["exactness", "converged"])
+def test_an_operator_without_gradients_is_calibrated_by_slice_sampling(test: str) -> None:
+    found = nw.calibrate(
+        PHI, coarse, LIKELIHOOD, num_problems=200, test=test, thin=4, differentiable=False
+    )
+    assert isinstance(found.kernel, nw.EllipticalSlice)
+    assert float(found.p_values.min()) > 0.001
+
+
+@pytest.mark.parametrize("test", ["exactness", "converged"])
+def test_a_kernel_that_needs_gradients_is_refused_where_there_are_none(test: str) -> None:
+    with pytest.raises(ConfigError, match="needs gradients"):
+        nw.calibrate(
+            PHI,
+            coarse,
+            LIKELIHOOD,
+            nw.HMC(0.1, 2),
+            num_problems=30,
+            test=test,
+            differentiable=False,
+        )
+
+
+def test_tempered_smc_passes_the_converged_test() -> None:
+    found = nw.calibrate(
+        PHI, bent, LIKELIHOOD, "smc", num_problems=200, test="converged", num_carried=60
+    )
+    assert found.ranks.shape == (200, len(found.quantities) - 1)
+    assert float(found.p_values.min()) > 0.001
+
+
+def test_a_run_that_knows_nothing_of_the_truth_fits_step_and_preconditioner_to_every_y() -> None:
+    default = nw.calibrate(PHI, bent, LIKELIHOOD, num_problems=30)
+    assert default.kernel.step_size.shape == (30,)
+    assert default.kernel.preconditioner.eigenvalues.shape[0] == 30
+    adapted = nw.calibrate(
+        PHI, bent, LIKELIHOOD, nw.Langevin(1e-3, adjust=True), num_problems=30, adapted=True
+    )
+    assert adapted.kernel.step_size.shape == (30,)
+    assert float(adapted.kernel.step_size.min()) > 2e-3
+
+
+@pytest.mark.parametrize(
+    "kernel", [None, nw.HMC(0.3, 4), nw.EllipticalSlice()], ids=["default", "hmc", "slice"]
+)
+def test_a_spectral_gaussian_is_fitted_where_it_is_asked_for(kernel: Any) -> None:
+    found = nw.calibrate(
+        PHI, bent, LIKELIHOOD, kernel, num_problems=200, refresh=nw.SpectralRefresh(num_probes=4)
+    )
+    assert isinstance(found.kernel.preconditioner, Spectral)
+    assert len(found.kernel.preconditioner.mean) == 200
+    if isinstance(kernel, nw.HMC):
+        assert found.kernel.step_size == 0.3
+    assert float(found.p_values.min()) > 0.001
+
+
+def test_a_run_that_is_ranked_takes_the_refresh_too() -> None:
+    settings: dict[str, Any] = {
+        "num_problems": 20,
+        "test": "converged",
+        "num_draws": 3,
+        "num_warmup": 10,
+    }
+    found = [
+        nw.calibrate(PHI, bent, LIKELIHOOD, refresh=refresh, **settings).nfe
+        for refresh in (None, nw.SpectralRefresh((0.0,), 4))
+    ]
+    assert found[1] - found[0] == 20 * (1 + 4)
+
+
+def test_the_plot_has_a_curve_per_quantity() -> None:
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40)
+    assert [len(axes.lines) for axes in found.plot().axes] == [len(found.quantities)]
+    ranked = nw.calibrate(
+        PHI, bent, LIKELIHOOD, nw.EllipticalSlice(), num_problems=40, test="converged"
+    )
+    assert [len(axes.lines) for axes in ranked.plot().axes] == [
+        len(found.quantities),
+        1 + len(found.quantities),
+    ]
+    assert "smallest p" in repr(found)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"test": "both"},
+        {"num_problems": 5},
+        {"num_draws": 1},
+        {"thin": 0},
+        {"kernel": nw.Langevin(0.1)},
+        {"kernel": "smc"},
+        {"kernel": "em"},
+        {"adapted": True},
+        {"refresh": "spectral"},
+        {"kernel": "smc", "test": "converged", "refresh": nw.SpectralRefresh()},
+        {"kernel": nw.Langevin(0.1, "em", adjust=True), "refresh": nw.SpectralRefresh()},
+    ],
+)
+def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        nw.calibrate(PHI, bent, LIKELIHOOD, **change)  # type: ignore[arg-type]
+
+
+def test_the_whole_run_is_of_the_dtype() -> None:
+    target, truth = _simulate(
+        nw.maps.Warp((3,), 0.5),
+        torch.nn.Identity(),
+        nw.likelihoods.Gaussian(0.5),
+        20,
+        0,
+        None,
+        "cpu",
+        torch.float64,
+    )
+    assert target.y.dtype == truth.z.dtype == truth.x.dtype == torch.float64

@@ -1,0 +1,309 @@
+"""R-hat, ESS, MCSE and jump: equal to arviz-stats, and right where the answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from noisewalk.errors import ConfigError
+from noisewalk.evaluate.diagnostics import (
+    chains,
+    ess_bulk,
+    ess_tail,
+    image_diagnostics,
+    jump,
+    mcse_mean,
+    r_hat,
+)
+
+ESTIMATORS = [r_hat, ess_bulk, ess_tail, mcse_mean]
+
+
+def ar1(num_chains, num_draws, num_pixels, rho, seed=0):
+    """Stationary, unit variance."""
+    rng = np.random.default_rng(seed)
+    e = rng.normal(size=(num_chains, num_draws, num_pixels))
+    x = e.copy()
+    for t in range(1, num_draws):
+        x[:, t] = rho * x[:, t - 1] + math.sqrt(1 - rho**2) * e[:, t]
+    return x
+
+
+def with_rejections(x, seed=1):
+    keep = np.random.default_rng(seed).random(x.shape) < 0.6
+    x = x.copy()
+    for t in range(1, x.shape[1]):
+        x[:, t] = np.where(keep[:, t], x[:, t - 1], x[:, t])
+    return x
+
+
+def arviz(x):
+    array_stats = pytest.importorskip("arviz_stats.base").array_stats
+    pixels = np.moveaxis(x, 2, 0)
+    with np.errstate(all="ignore"):
+        return [
+            array_stats.rhat(pixels, method="rank"),
+            array_stats.ess(pixels, method="bulk"),
+            array_stats.ess(pixels, method="tail", prob=(0.05, 0.95)),
+            array_stats.mcse(pixels, method="mean"),
+        ]
+
+
+FORMS = {
+    "continuous": lambda x: x,
+    "ties": lambda x: np.round(x, 1),
+    "binary": lambda x: (x > 0.5) * 1.0,
+    "rejections": with_rejections,
+    "offset": lambda x: x + 100.0,
+    "a NaN": lambda x: np.where(np.arange(x.size).reshape(x.shape) == 7, np.nan, x),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("num_chains", "num_draws"),
+    [(4, 100), (2, 101), (1, 51), (3, 4), (2, 5), (4, 6), (2, 7), (3, 8), (2, 3), (2, 13)],
+)
+@pytest.mark.parametrize("rho", [-0.6, 0.8])
+def test_equals_arviz(form, num_chains, num_draws, rho):
+    x = FORMS[form](ar1(num_chains, num_draws, 12, rho))
+    for estimator, expected in zip(ESTIMATORS, arviz(x), strict=True):
+        got = estimator(x).numpy()
+        huge = (
+            np.nan_to_num(expected, posinf=np.inf) > 1e10
+        )  # within-chain variance 0: rounding in arviz, infinite here
+        np.testing.assert_allclose(got[~huge], expected[~huge], rtol=1e-10)
+        assert (got[huge] > 1e10).all()
+
+
+def test_equal_draws_and_stuck_chains_follow_arviz():
+    equal = np.full((4, 20, 1), 0.3)
+    stuck = np.broadcast_to(np.array([0.1, 0.1, 0.7, 0.7])[:, None, None], (4, 20, 1))
+    assert r_hat(equal).isnan().all()
+    assert ess_bulk(equal) == ess_tail(equal) == 80
+    assert mcse_mean(equal) == 0
+    assert r_hat(stuck) == math.inf
+    for x in (equal, stuck):
+        _, bulk, tail, _ = arviz(x)
+        torch.testing.assert_close(
+            torch.cat([ess_bulk(x), ess_tail(x)]),
+            torch.from_numpy(np.concatenate([bulk, tail])),
+            rtol=1e-10,
+            atol=0,
+        )
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, jump])
+def test_fewer_than_four_draws_are_nan(estimator):
+    for num_draws in (0, 1, 2, 3):
+        got = estimator(torch.randn(2, num_draws, 3, 2, generator=torch.Generator().manual_seed(0)))
+        assert got.shape == (3, 2)
+        assert got.isnan().all()
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, jump])
+def test_order_of_chains_shape_and_blocks_do_not_matter(estimator, monkeypatch):
+    x = torch.from_numpy(ar1(4, 40, 12, 0.5))
+    expected = estimator(x)
+    torch.testing.assert_close(estimator(x[[2, 0, 3, 1]]), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        estimator(x.reshape(4, 40, 3, 2, 2)), expected.reshape(3, 2, 2), rtol=1e-12, atol=0
+    )
+    torch.testing.assert_close(estimator(x[..., 5]), expected[5], rtol=1e-12, atol=0)
+    monkeypatch.setattr(chains, "_BLOCK", 5 * 160)
+    torch.testing.assert_close(estimator(x), expected, rtol=1e-12, atol=0)
+
+
+def test_bulk_and_tail_ess_see_ranks_only():
+    x = torch.from_numpy(ar1(4, 50, 8, 0.5))
+    for estimator in (ess_bulk, ess_tail):
+        torch.testing.assert_close(estimator(x.exp()), estimator(x), rtol=1e-10, atol=0)
+
+
+def test_r_hat_tells_shifted_and_wider_chains_from_mixed_ones():
+    x = ar1(4, 250, 20, 0.0)
+    assert r_hat(x).max() < 1.03
+    shifted, wider = x.copy(), x.copy()
+    shifted[0] += 3.0
+    wider[0] *= 4.0
+    assert r_hat(shifted).min() > 1.2
+    assert r_hat(wider).min() > 1.05
+
+
+def test_one_chain_has_no_r_hat_but_an_ess():
+    x = ar1(1, 50, 3, 0.0)
+    assert r_hat(x).isnan().all()
+    assert ess_bulk(x).isfinite().all()
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
+def test_mean_of_an_ar1_chain_misses_zero_by_its_mcse(rho):
+    num_pixels = 2000
+    x = ar1(2, 600, num_pixels, rho)
+    score = torch.from_numpy(x.mean((0, 1))) / mcse_mean(x)
+    # The score is normal to O(1 / ESS); the mean of its square has standard error sqrt(2 / pixels).
+    assert abs(float(score.square().mean()) - 1.0) < 5 * math.sqrt(2 / num_pixels) + 0.05
+
+
+def test_ess_of_an_ar1_chain_is_its_closed_form():
+    rho, num_pixels, num_draws = 0.6, 100, 2000
+    x = ar1(2, num_draws, num_pixels, rho)
+    relative = ess_bulk(x) / (2 * num_draws * (1 - rho) / (1 + rho))
+    error = float(relative.std()) / math.sqrt(num_pixels)
+    # Centring at the sample mean biases each autocorrelation by -tau / n: relative bias about (lags
+    # kept) * 2 / n, under 3 %.
+    assert abs(float(relative.mean()) - 1.0) < 5 * error + 0.03
+
+
+@pytest.mark.parametrize("rho", [-0.5, 0.0, 0.7])
+def test_jump_of_an_ar1_chain_is_one_minus_rho(rho):
+    x = ar1(4, 250, 200, rho)
+    values = jump(x)
+    # A ratio of averages over about 1000 (1 - rho) / (1 + rho) independent draws: bias of that
+    # order.
+    assert (
+        abs(float(values.mean()) - (1 - rho))
+        < 5 * float(values.std()) / math.sqrt(200) + (1 + rho) / (1 - rho) / 500
+    )
+
+
+def test_jump_of_stuck_chains_is_zero_and_of_equal_draws_nan():
+    stuck = torch.tensor([0.1, 0.7])[:, None, None].expand(2, 10, 1)
+    assert jump(stuck) == 0
+    assert jump(torch.full((2, 10, 1), 0.1)).isnan().all()
+
+
+def test_jump_takes_a_reference_variance():
+    x = torch.from_numpy(ar1(2, 50, 3, 0.0))
+    pooled = x.flatten(0, 1).var(0)
+    torch.testing.assert_close(jump(x, variance=4 * pooled), jump(x) / 4, rtol=1e-12, atol=0)
+
+
+def test_varying_leaves_out_pixels_that_hardly_move():
+    x = torch.from_numpy(ar1(2, 50, 3, 0.0)) * torch.tensor([1.0, 1e-4, 0.0])
+    assert chains.varying(x).tolist() == [True, False, False]
+    assert chains.varying(x, tol=1e-5).tolist() == [True, True, False]
+    assert not chains.varying(torch.ones(2, 50, 3)).any()
+
+
+def test_projections_are_unit_norm_linear_and_keyed():
+    state = torch.get_rng_state()
+    size, num = 48, 10
+    directions = chains.projections(torch.eye(size).reshape(1, size, 3, 4, 4), num=num)[0].T
+    torch.testing.assert_close(
+        directions.norm(dim=1), torch.ones(num, dtype=torch.float64), rtol=1e-12, atol=0
+    )
+    x = torch.from_numpy(ar1(2, 9, size, 0.0)).reshape(2, 9, 3, 4, 4)
+    got = chains.projections(x, num=num)
+    torch.testing.assert_close(got, x.flatten(2) @ directions.T, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(chains.projections(x, num=4), got[..., :4], rtol=1e-10, atol=1e-12)
+    assert (chains.projections(x, num=num, seed=1) - got).abs().min() > 0
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_projections_repeat_exactly_with_the_draw(monkeypatch):
+    monkeypatch.setattr(chains, "_BLOCK", 700)
+    x = torch.randn(2, 30, 100, generator=torch.Generator().manual_seed(0))
+    x[:, 7:20] = x[:, 7:8]
+    got = chains.projections(x)
+    assert torch.equal(got[:, 7:20], got[:, 7:8].expand(-1, 13, -1))
+    assert (got[:, 21] != got[:, 20]).all()
+
+
+def test_projections_of_independent_draws_are_standard_normal():
+    x = torch.randn(4, 500, 40, generator=torch.Generator().manual_seed(0))
+    variance = chains.projections(x, num=16).flatten(0, 1).var(0)
+    assert (variance - 1).abs().max() < 5 * math.sqrt(2 / 2000)
+
+
+def test_image_diagnostics_of_mixed_chains():
+    x = torch.from_numpy(ar1(4, 200, 64, 0.0)).reshape(4, 200, 1, 8, 8).clone()
+    x[..., 0, :] = -1.0  # a constant border says nothing
+    x[..., 1, :] *= 1e-6
+    got = image_diagnostics(x)
+    assert set(got) == {
+        "r_hat_max",
+        "r_hat_median",
+        "ess_bulk_min",
+        "ess_bulk_median",
+        "ess_tail_min",
+        "jump",
+    }
+    inner = r_hat(x[..., 2:, :])
+    assert inner.max() <= got["r_hat_max"] < 1.05
+    assert got["r_hat_median"] < 1.01
+    assert got["ess_bulk_min"] <= ess_bulk(x[..., 2:, :]).min()
+    assert got["ess_bulk_min"] < got["ess_bulk_median"]
+    assert (
+        got["ess_tail_min"]
+        == torch.cat([ess_tail(x)[chains.varying(x)], ess_tail(chains.projections(x))]).min()
+    )
+    assert abs(got["jump"] - 1) < 5 / math.sqrt(800)
+    assert all(type(v) is float for v in got.values())
+
+
+def test_stuck_chains_are_worth_no_draws():
+    x = (
+        torch.arange(4.0).reshape(4, 1, 1, 1, 1).expand(4, 20, 1, 3, 3)
+        + torch.arange(9.0).reshape(1, 3, 3) * 0.1
+    )
+    got = image_diagnostics(x)
+    assert got["r_hat_max"] == math.inf
+    assert math.isnan(got["ess_bulk_min"])
+    assert math.isnan(got["ess_tail_min"])
+
+
+def test_image_diagnostics_see_one_bad_chain_and_one_bad_pixel():
+    x = torch.from_numpy(ar1(4, 100, 36, 0.0)).reshape(4, 100, 1, 6, 6)
+    bad_pixel = x.clone()
+    bad_pixel[0, ..., 2, 3] += 5.0
+    stuck = x.clone()
+    stuck[:3] = stuck[:3, :1]
+    assert image_diagnostics(bad_pixel)["r_hat_max"] > 1.3
+    assert image_diagnostics(bad_pixel)["r_hat_median"] < 1.05
+    assert image_diagnostics(stuck)["jump"] < 0.5 * image_diagnostics(x)["jump"]
+    assert image_diagnostics(stuck)["r_hat_median"] > 1.05
+
+
+@pytest.mark.parametrize("spoil", ["few", "equal", "nan", "none"])
+def test_image_diagnostics_without_information_are_nan(spoil):
+    x = torch.from_numpy(ar1(2, 20, 9, 0.0)).reshape(2, 20, 1, 3, 3).clone()
+    if spoil == "few":
+        x = x[:, :3]
+    elif spoil == "none":
+        x = x[:, :0]
+    elif spoil == "equal":
+        x[:] = x[0, 0]
+    else:
+        x[1, 5, 0, 1, 1] = math.nan
+    assert all(math.isnan(v) for v in image_diagnostics(x).values())
+
+
+def test_image_diagnostics_of_one_chain_have_no_r_hat():
+    got = image_diagnostics(ar1(1, 40, 9, 0.0))
+    assert math.isnan(got["r_hat_max"])
+    assert got["ess_bulk_min"] > 0
+
+
+def test_inputs_of_any_kind_and_none_changed():
+    x = ar1(2, 20, 3, 0.0).astype(np.float32)
+    x.flags.writeable = False
+    for form in (
+        x,
+        torch.from_numpy(x.copy()),
+        torch.from_numpy(x.copy()).requires_grad_(),
+        x[:, :, ::-1][:, :, ::-1],
+    ):
+        assert torch.equal(r_hat(form), r_hat(x.astype(np.float64)))
+    y = torch.from_numpy(x.copy())
+    image_diagnostics(y)
+    assert torch.equal(y, torch.from_numpy(x.copy()))
+
+
+@pytest.mark.parametrize("shape", [(10,), (0, 10, 3), (2, 10, 0)])
+def test_arrays_without_chain_and_draw_are_refused(shape):
+    with pytest.raises(ConfigError, match="chain, draw"):
+        r_hat(torch.zeros(shape))
+    with pytest.raises(ConfigError, match="real"):
+        r_hat(torch.zeros(2, 10, dtype=torch.complex64))

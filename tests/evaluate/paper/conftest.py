@@ -1,0 +1,62 @@
+"""A grid over two tiny random networks, so that a whole table takes a second."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from noisewalk.evaluate.paper.grid import Bench
+from noisewalk.evaluate.paper.presets import tasks_for
+from noisewalk.noise import PROBE, rows
+from noisewalk.priors.denoiser import NetworkDenoiser
+from noisewalk.priors.prior import Prior
+
+SHAPE = (1, 16, 16)
+
+
+class Tiny(nn.Module):
+    """One convolution of fixed random weights, bounded."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.3 * rows(seed, 1).normal((1, 1, 3, 3), PROBE)[0])
+
+    def forward(self, h: Tensor, t: Tensor, class_labels: Tensor | None = None) -> SimpleNamespace:
+        return SimpleNamespace(sample=torch.tanh(nn.functional.conv2d(h, self.weight, padding=1)))
+
+
+def prior(name: str, kind: str, seed: int) -> Prior:
+    denoiser = NetworkDenoiser(Tiny(seed).requires_grad_(False), kind, SHAPE)
+    return Prior(
+        name, {"kind": kind, "sha256": "0" * 8, "midpoint": 0.5, "shape": list(SHAPE)}, denoiser
+    )
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Callable[..., Bench]:
+    """A bench with few steps of everything; what is given changes it."""
+
+    def make(**changes: Any) -> Bench:
+        pool = rows(7, 10).normal(SHAPE, PROBE).clamp(-1, 1)
+        settings: dict[str, Any] = {
+            "num_samples": 4,
+            "num_steps": 3,
+            "adam_steps": 2,
+            "num_warmup": 4,
+            "extractor": None,
+            "lpips_net": None,
+        }
+        usual = {
+            "prior": prior("tiny", "consistency", 0),
+            "teacher": prior("tiny-edm", "edm", 1),
+            "images": pool,
+            "tasks": tasks_for(SHAPE),
+            "out": tmp_path,
+        }
+        return Bench(**{**usual, **settings, **changes})
+
+    return make
