@@ -21,7 +21,7 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.priors.prior import Prior
-from noisewalk.train.data import load_images, to_unit
+from noisewalk.priors.train.data import load_images, to_unit
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 import noisewalk as nw
-from noisewalk.train.data import load_images, to_unit
+from noisewalk.priors.train.data import load_images, to_unit
 
 CALLS = {"trajectory": 3, "ct": 4, "cd": 6, "scd": 6}
 PER_TRAJECTORY = 17

@@ -31,7 +31,7 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.operators import observed_of
-from noisewalk.train.data import load_images, to_unit
+from noisewalk.priors.train.data import load_images, to_unit
 
 WEIGHTS = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2)
 """Of total variation; 0: none."""

@@ -34,7 +34,7 @@ from noisewalk.evaluate.paper.presets import (
 )
 from noisewalk.evaluate.paper.scores import turned
 from noisewalk.operators import observed_of, parse
-from noisewalk.train.data import load_images, to_unit
+from noisewalk.priors.train.data import load_images, to_unit
 
 GRIDS = {
     "dps": (1.0, 3.0, 10.0, 30.0, 100.0),

@@ -13,7 +13,7 @@ from noisewalk.cli import main
 from noisewalk.errors import WeightsError
 from noisewalk.priors import hub
 from noisewalk.priors.load import load_prior
-from noisewalk.train import export
+from noisewalk.priors.train import export
 
 TINY = {
     "size": 8,

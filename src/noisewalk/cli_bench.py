@@ -446,7 +446,7 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
     import torch
 
     from .errors import ConfigError
-    from .train.data import load_images, to_unit
+    from .priors.train.data import load_images, to_unit
 
     if source is None:
         from .data import FILES, held_out_images

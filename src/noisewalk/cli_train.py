@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .priors.denoiser import NetworkDenoiser
-    from .train.export import Recipe
-    from .train.processes import Processes
+    from .priors.train.export import Recipe
+    from .priors.train.processes import Processes
 
 RECIPES = ("trajectory", "cd", "ct", "scd")
 DATA = typer.Option(help="IDX file, .npz or folder of images.")
@@ -110,10 +110,10 @@ def diffusion(
     from .cli_options import make_folder
     from .errors import ConfigError
     from .priors.denoiser import NetworkDenoiser
-    from .train.diffusion import DiffusionLoss
-    from .train.export import Recipe, new_network
-    from .train.loop import TrainSettings
-    from .train.processes import join
+    from .priors.train.diffusion import DiffusionLoss
+    from .priors.train.export import Recipe, new_network
+    from .priors.train.loop import TrainSettings
+    from .priors.train.processes import join
 
     autocast = _checked(out, {"start": start}, dtype, bfloat16, push_to_hub, private)
     with join(device) as processes:
@@ -208,14 +208,14 @@ def distill(
     from .cli_options import make_folder
     from .errors import ConfigError
     from .priors.load import load_prior
-    from .train.checks import check_whole
-    from .train.distance import HUBER, check_distance
-    from .train.distill import DistillLoss
-    from .train.export import Recipe
-    from .train.loop import TrainSettings
-    from .train.processes import join
-    from .train.tangent import TangentLoss
-    from .train.trajectory import TrajectoryLoss, levels_of, teacher_trajectories
+    from .priors.train.checks import check_whole
+    from .priors.train.distance import HUBER, check_distance
+    from .priors.train.distill import DistillLoss
+    from .priors.train.export import Recipe
+    from .priors.train.loop import TrainSettings
+    from .priors.train.processes import join
+    from .priors.train.tangent import TangentLoss
+    from .priors.train.trajectory import TrajectoryLoss, levels_of, teacher_trajectories
 
     if recipe not in RECIPES:
         raise ConfigError(f"unknown --recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
@@ -376,8 +376,8 @@ def _images(
     data: Path, shape: tuple[int, ...], held_out: Path | None, processes: Processes
 ) -> tuple[Tensor, Tensor | None]:
     """The training images, checked, and the held-out ones; what is found is printed."""
-    from .train.data import image_names, load_images
-    from .train.vetting import vet
+    from .priors.train.data import image_names, load_images
+    from .priors.train.vetting import vet
 
     images = load_images(data, shape[-1], shape[0])
     others = None if held_out is None else load_images(held_out, shape[-1], shape[0])
@@ -403,7 +403,7 @@ def _run(
     """Print the settings, train, write the prior and push it."""
     from .errors import NoisewalkError
     from .priors.hub import push_prior
-    from .train.export import run_training
+    from .priors.train.export import run_training
 
     settings, network, loss = recipe.settings, recipe.denoiser.network, recipe.loss
     if processes.first:

@@ -13,9 +13,9 @@ import torch
 
 import noisewalk as nw
 from noisewalk.priors.denoiser import NetworkDenoiser
-from noisewalk.train.diffusion import DiffusionLoss
-from noisewalk.train.export import Recipe, new_network, write_prior
-from noisewalk.train.loop import TrainSettings
+from noisewalk.priors.train.diffusion import DiffusionLoss
+from noisewalk.priors.train.export import Recipe, new_network, write_prior
+from noisewalk.priors.train.loop import TrainSettings
 
 Load = Callable[[str], ModuleType]
 SIDE = 8

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from noisewalk.experiments import grid as module
 
 from noisewalk.errors import ConfigError, DivergedError
 from noisewalk.evaluate.paper.grid import (
@@ -19,7 +20,6 @@ from noisewalk.evaluate.paper.grid import (
     read_cell,
 )
 from noisewalk.evaluate.paper.presets import METHODS
-from noisewalk.experiments import grid as module
 
 GRID = Grid(
     ("sr", "hdr"), ("dps-dm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei", "ours1-exact"), 10, 2

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from noisewalk.experiments import pool
 
 from noisewalk.errors import NoisewalkError
 from noisewalk.evaluate.paper.grid import Grid, pending, read_cell
 from noisewalk.evaluate.paper.pool import fill_shared, threads_of_each, usual_jobs
 from noisewalk.evaluate.paper.presets import METHODS
-from noisewalk.experiments import pool
 
 GRID = Grid(("sr",), ("dps-dm", "lgd-cm", "ours1-em"), 2, 1)
 

@@ -6,12 +6,12 @@ import re
 
 import pytest
 import torch
+from noisewalk.experiments import tables
 
 from noisewalk.evaluate.paper.grid import Grid, fill, pending
 from noisewalk.evaluate.paper.presets import METHODS
 from noisewalk.evaluate.paper.render import latex, markdown, marks, write
 from noisewalk.evaluate.paper.tables import TABLES, collect, duration, estimate
-from noisewalk.experiments import tables
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 import noisewalk as nw
 from noisewalk.data import held_out_images
 from noisewalk.evaluate.paper.presets import LINEAR, METHODS, SMALL, Guided, preset, tasks_for
-from noisewalk.train.data import to_unit
+from noisewalk.priors.train.data import to_unit
 
 GUIDED = [name for name in SMALL if not name.startswith("ours")]
 

@@ -1,0 +1,165 @@
+"""Nearest training neighbours and latent inversion: against the definition, on maps whose answer is
+known, and on a tiny random network."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from noisewalk.errors import ConfigError
+from noisewalk.maps.consistency import Consistency
+from noisewalk.priors.denoiser import NetworkDenoiser
+from noisewalk.priors.train.export import new_network
+from noisewalk.priors.train.quality import (
+    Inversion,
+    compare_nearest,
+    invert,
+    nearest,
+    summarise_inversion,
+)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("part", "batch_size"), [(50, 256), (7, 3), (1, 1)])
+def test_the_nearest_row_is_the_one_of_all_distances(part: int, batch_size: int) -> None:
+    x, pool = normal(11, 6), normal(50, 6, seed=1)
+    distance, index = nearest(x, pool.split(part), batch_size)
+    expected = torch.linalg.vector_norm(x[:, None].double() - pool[None].double(), dim=-1)
+    assert torch.equal(index, expected.argmin(1))
+    torch.testing.assert_close(distance, expected.amin(1))
+
+
+def test_a_copy_is_at_distance_zero_however_long_the_rows_are() -> None:
+    pool = (
+        normal(40, 3000) + 10.0
+    )  # a difference of large squares would leave rounding errors of about one
+    x = pool[[3, 31]].clone()
+    x[1, 0] += 0.01
+    distance, index = nearest(x, pool.split(16))
+    assert index.tolist() == [3, 31]
+    assert float(distance[0]) == 0.0
+    assert float(distance[1]) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("x", "pool"),
+    [(normal(3, 4), [normal(5, 6)]), (normal(3, 4), []), (normal(3, 2, 2), [normal(5, 4)])],
+)
+def test_a_pool_that_does_not_fit_is_told(x: Tensor, pool: list[Tensor]) -> None:
+    with pytest.raises(ConfigError, match="nearest needs"):
+        nearest(x, pool)
+
+
+def test_the_comparison_tells_copies_from_new_samples() -> None:
+    held_out = 1.0 + torch.arange(1000) / 1000
+    alike = compare_nearest(held_out + 0.0005, held_out)
+    assert alike["share_below"] <= 0.01
+    assert alike["mean"] == pytest.approx(alike["held_out_mean"] + 0.0005)
+    assert alike["held_out_se"] == pytest.approx(float(held_out.double().std()) / math.sqrt(1000))
+    assert alike["held_out_q01"] == pytest.approx(float(held_out.double().quantile(0.01)))
+    assert alike["median"] == pytest.approx(1.4995, abs=1e-3)
+    half = torch.cat([torch.zeros(500), held_out[500:]])
+    assert compare_nearest(half, held_out)["share_below"] == 0.5
+
+
+class Scaled:
+    """x = gain z + 0.1, pixel by pixel."""
+
+    shape = data_shape = (1, 2, 2)
+    nfe = 1
+    gain = torch.tensor([0.5, 1.0, 2.0, 0.25]).view(1, 2, 2)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.gain * z + 0.1
+
+
+def test_the_likelihoods_fit_of_an_invertible_map_is_exact() -> None:
+    phi, images = Scaled(), 0.3 * normal(5, 1, 2, 2).clamp(-1, 1)
+    found = invert(phi, images, num_steps=2000, lr=0.02, batch_size=2)
+    torch.testing.assert_close(found.z, (images - 0.1) / phi.gain, atol=2e-3, rtol=0)
+    assert float(found.psnr.min()) > 50
+    torch.testing.assert_close(found.size, found.z.double().square().mean((1, 2, 3)))
+
+
+@pytest.mark.parametrize("weight", [0.04, 0.5])
+def test_the_weight_shrinks_z_as_ridge_regression_does(weight: float) -> None:
+    phi, images = Scaled(), 0.3 * normal(3, 1, 2, 2).clamp(-1, 1)
+    found = invert(phi, images, num_steps=2000, lr=0.02, prior_weight=weight)
+    expected = (
+        phi.gain * (images - 0.1) / (phi.gain**2 + weight)
+    )  # where gain (gain z + shift - x) + w z = 0
+    torch.testing.assert_close(found.z, expected, atol=2e-3, rtol=0)
+    assert float(found.size.mean()) < float(
+        invert(phi, images, num_steps=2000, lr=0.02).size.mean()
+    )
+
+
+@pytest.fixture(scope="module")
+def student() -> NetworkDenoiser:
+    network = (
+        new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 1}, 0)
+        .eval()
+        .requires_grad_(False)
+    )
+    return NetworkDenoiser(network, "consistency", (1, 8, 8))
+
+
+@pytest.mark.parametrize("midpoints", [(), (1.0,)], ids=["one step", "two steps"])
+def test_what_a_network_makes_is_found_again_better_than_what_it_cannot_make(
+    student: NetworkDenoiser, midpoints: tuple[float, ...]
+) -> None:
+    phi = Consistency(replace(student, sigma_max=2.0), midpoints)
+    with torch.no_grad():
+        own = phi(normal(3, 1, 8, 8))
+    calls: list[int] = []
+
+    class Counted(Consistency):
+        def __call__(self, z: Tensor) -> Tensor:
+            calls.append(len(z))
+            return super().__call__(z)
+
+    before, after = (invert(phi, own, steps, lr=0.05) for steps in (0, 60))
+    assert float((after.psnr - before.psnr).min()) > 3
+    found = invert(Counted(phi.denoiser, midpoints), own, 4, batch_size=2)
+    assert calls.count(2) + calls.count(1) == len(calls)
+    assert sum(calls) == 3 * 6  # the start, four steps, and the fit, three images each
+    with torch.no_grad():
+        error = (
+            (((phi(found.z) + 1) / 2).clamp(0, 1) - ((own + 1) / 2).clamp(0, 1))
+            .double()
+            .square()
+            .mean((1, 2, 3))
+        )
+    torch.testing.assert_close(found.psnr, -10 * torch.log10(error), atol=1e-3, rtol=0)
+
+
+def test_the_start_is_one_noise_per_image_whatever_the_batch(student: NetworkDenoiser) -> None:
+    phi, images = Consistency(student), torch.zeros(3, 1, 8, 8)
+    whole, parts = (invert(phi, images, 0, batch_size=b).z for b in (3, 2))
+    assert torch.equal(whole, parts)
+    assert not torch.equal(whole[0], whole[1])
+    assert not torch.equal(whole, invert(phi, images, 0, seed=1).z)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"prior_weight": -0.1}, {"prior_weight": math.nan}, {"num_steps": -1}, {"lr": 0.0}],
+    ids=str,
+)
+def test_values_that_are_not_allowed_are_refused(
+    student: NetworkDenoiser, bad: dict[str, float]
+) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        invert(Consistency(student), torch.zeros(1, 1, 8, 8), **{"num_steps": 1, **bad})
+
+
+def test_the_summary_is_the_means_and_their_errors() -> None:
+    found = Inversion(torch.zeros(2, 1), torch.tensor([20.0, 24.0]), torch.tensor([0.9, 1.1]))
+    assert summarise_inversion(found) == pytest.approx(
+        {"psnr": 22.0, "psnr_se": 2.0, "z_squared_per_dim": 1.0, "z_squared_per_dim_se": 0.1}
+    )
