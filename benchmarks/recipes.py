@@ -29,7 +29,7 @@ from noisewalk.priors.train.data import load_images, to_unit
 
 CALLS = {"trajectory": 3, "ct": 4, "cd": 6, "scd": 6}
 PER_TRAJECTORY = 17
-ENTRY = "import sys; from noisewalk.cli import main; sys.argv[0] = 'noisewalk'; main()"
+ENTRY = "import sys; from noisewalk.cli.main import main; sys.argv[0] = 'noisewalk'; main()"
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk.operators.masks import smooth_field
 
-SCALE = nw.inputs.ValueRange(0.0, BRIGHTEST)
+SCALE = nw.files.ValueRange(0.0, BRIGHTEST)
 """Reflectances that -1 and 1, and the bytes 0 and 255, stand for."""
 
 

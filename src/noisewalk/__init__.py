@@ -4,52 +4,16 @@ The package is lazy: a name is imported when it is first used, and `noisewalk --
 torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._lazy import lazy
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
-    "load_prior": "priors.load",
-    "list_priors": "priors.load",
-    "NoisePosterior": "posterior",
-    "Langevin": "kernels.langevin",
-    "HMC": "kernels.hmc",
-    "EllipticalSlice": "kernels.slice",
-    "gauss_newton": "gaussians.low_rank",
-    "Refresh": "gaussians.low_rank",
-    "spectral": "gaussians.spectral",
-    "SpectralRefresh": "gaussians.spectral",
-    "Adam": "sampling.starts",
-    "DualAveraging": "sampling.adapt",
-    "sample": "sampling.run",
-    "tempered_smc": "sampling.tempering",
-    "calibrate": "evaluate.calibrate.calibrate",
-    "open_run": "sampling.run",
-    "Run": "sampling.run",
-}
-_MODULES = (
-    "maps",
-    "operators",
-    "likelihoods",
-    "baselines",
-    "metrics",
-    "diagnostics",
-    "noise",
-    "errors",
-    "types",
-    "priors",
-    "inputs",
-    "report",
-)
-
-__all__ = ["__version__", *_EXPORTS, *_MODULES]
-
 if TYPE_CHECKING:
-    from . import errors, likelihoods, maps, noise, operators, priors, report, types
+    from . import errors, files, likelihoods, maps, noise, operators, priors, report, types
     from .evaluate import baselines, diagnostics, metrics
     from .evaluate.calibrate.calibrate import calibrate
-    from .files import images as inputs
     from .gaussians.low_rank import Refresh, gauss_newton
     from .gaussians.spectral import SpectralRefresh, spectral
     from .kernels.hmc import HMC
@@ -62,14 +26,37 @@ if TYPE_CHECKING:
     from .sampling.starts import Adam
     from .sampling.tempering import tempered_smc
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "load_prior": "priors.load",
+        "list_priors": "priors.load",
+        "NoisePosterior": "posterior",
+        "Langevin": "kernels.langevin",
+        "HMC": "kernels.hmc",
+        "EllipticalSlice": "kernels.slice",
+        "gauss_newton": "gaussians.low_rank",
+        "Refresh": "gaussians.low_rank",
+        "spectral": "gaussians.spectral",
+        "SpectralRefresh": "gaussians.spectral",
+        "Adam": "sampling.starts",
+        "DualAveraging": "sampling.adapt",
+        "sample": "sampling.run",
+        "tempered_smc": "sampling.tempering",
+        "calibrate": "evaluate.calibrate.calibrate",
+        "open_run": "sampling.run",
+        "Run": "sampling.run",
+        "baselines": ".evaluate.baselines",
+        "diagnostics": ".evaluate.diagnostics",
+        "errors": ".errors",
+        "files": ".files",
+        "likelihoods": ".likelihoods",
+        "maps": ".maps",
+        "metrics": ".evaluate.metrics",
+        "noise": ".noise",
+        "operators": ".operators",
+        "priors": ".priors",
+        "report": ".report",
+        "types": ".types",
+    },
+)

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from .sampling.chains import Tick
+from .types import Tick
 
 LINE_SECONDS = 60.0
 """Time between two lines of a log."""

@@ -47,6 +47,16 @@ class Info(NamedTuple):
     """(B,) bool: the proposal was not finite."""
 
 
+class Tick(NamedTuple):
+    """Progress after one optimiser step or transition."""
+
+    phase: str
+    done: int
+    total: int
+    nfe: int
+    acceptance_rate: float
+
+
 @runtime_checkable
 class NoiseMap(Protocol):
     """Phi: noise z -> data x, deterministic; noise drawn inside it is frozen in the object."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk import noise
-from noisewalk.samplers import slice as elliptical
+from noisewalk.kernels import slice as elliptical
 from noisewalk.sampling.smc import Tempered
 from noisewalk.types import State
 

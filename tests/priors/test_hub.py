@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import noisewalk as nw
-from noisewalk.cli import main
+from noisewalk.cli.main import main
 from noisewalk.errors import ConfigError, NoisewalkError, WeightsError
 from noisewalk.priors.diffusers import build_unet, write_unet
 from noisewalk.priors.hub import cached_copy, fetch_repository, push_prior

@@ -1,1 +1,1 @@
-"""evaluate."""
+"""Judging samples: metrics, diagnostics, baselines, calibration and the paper's evaluation."""

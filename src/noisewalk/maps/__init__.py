@@ -1,18 +1,8 @@
 """Deterministic maps Phi from noise z to data x = Phi(z)."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_EXPORTS = {
-    "Affine": "analytic",
-    "Warp": "analytic",
-    "Consistency": "consistency",
-    "Flow": "flow",
-    "Generator": "generator",
-    "Mixture": "mixture",
-    "ProbabilityFlow": "ode",
-}
-__all__ = list(_EXPORTS)
+from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .analytic import Affine, Warp
@@ -22,8 +12,15 @@ if TYPE_CHECKING:
     from .mixture import Mixture
     from .ode import ProbabilityFlow
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "Affine": "analytic",
+        "Warp": "analytic",
+        "Consistency": "consistency",
+        "Flow": "flow",
+        "Generator": "generator",
+        "Mixture": "mixture",
+        "ProbabilityFlow": "ode",
+    },
+)

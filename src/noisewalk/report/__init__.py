@@ -1,9 +1,22 @@
 """The run report: one self-contained page and three pictures, of a run's folder or from plain
 arrays."""
 
-from .build import build_report
-from .data import ReportData
-from .html import render
-from .images import write_images
+from typing import TYPE_CHECKING
 
-__all__ = ["ReportData", "build_report", "render", "write_images"]
+from .._lazy import lazy
+
+if TYPE_CHECKING:
+    from .build import build_report
+    from .data import ReportData
+    from .html import render
+    from .images import write_images
+
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "ReportData": "data",
+        "build_report": "build",
+        "render": "html",
+        "write_images": "images",
+    },
+)

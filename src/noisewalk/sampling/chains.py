@@ -8,7 +8,7 @@ of step 0, so the loop's state is its tensors and counters alone.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from ..errors import DivergedError
 from ..gaussians.low_rank import LowRank, Schedule
 from ..gaussians.spectral import Spectral
 from ..kernels.langevin import finite_rows
-from ..types import Info, State
+from ..types import Info, State, Tick
 from .adapt import DualAveraging
 from .starts import Adam, AdamState
 
@@ -43,16 +43,6 @@ class Plan:
     adapt: DualAveraging | None
     seed: int
     refresh: Schedule | None = None
-
-
-class Tick(NamedTuple):
-    """Progress after one optimiser step or transition."""
-
-    phase: str
-    done: int
-    total: int
-    nfe: int
-    acceptance_rate: float
 
 
 class Sink(Protocol):

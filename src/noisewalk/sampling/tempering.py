@@ -12,8 +12,7 @@ from ..kernels.hmc import HMC
 from ..kernels.slice import EllipticalSlice
 from ..kernels.split_hmc import SplitHMC
 from ..storage.memory import MemoryStore
-from ..types import Kernel
-from .chains import Tick
+from ..types import Kernel, Tick
 from .defaults import spec_of
 from .run import Run, into_folder
 from .smc import Ladder, run_smc

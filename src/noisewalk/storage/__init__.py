@@ -1,1 +1,1 @@
-"""storage."""
+"""Runs on disk and in memory: draws are written as they come and survive a kill."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "claims.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "claims.py"
 
 
 def cells(*values: float | None) -> dict[str, object]:

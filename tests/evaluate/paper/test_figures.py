@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from noisewalk.experiments import costs
 from PIL import Image
 
 from noisewalk.errors import ConfigError
+from noisewalk.evaluate.paper import costs
 from noisewalk.evaluate.paper.costs import estimate2, figure2
 from noisewalk.evaluate.paper.figures import FIGURES, boxes, draw_sheet, figure1, sheets_of
 from noisewalk.evaluate.paper.grid import Grid, fill, pending

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from noisewalk.experiments import grid as module
 
 from noisewalk.errors import ConfigError, DivergedError
+from noisewalk.evaluate.paper import grid as module
 from noisewalk.evaluate.paper.grid import (
     Grid,
     block_nfe,

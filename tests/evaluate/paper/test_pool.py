@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from noisewalk.experiments import pool
 
 from noisewalk.errors import NoisewalkError
+from noisewalk.evaluate.paper import pool
 from noisewalk.evaluate.paper.grid import Grid, pending, read_cell
 from noisewalk.evaluate.paper.pool import fill_shared, threads_of_each, usual_jobs
 from noisewalk.evaluate.paper.presets import METHODS
@@ -86,7 +86,7 @@ def test_a_killed_process_is_said(make_bench):
 def test_the_processes_end_with_the_one_that_started_them(tmp_path):
     code = """
 import multiprocessing, time
-from noisewalk.experiments import pool
+from noisewalk.evaluate.paper import pool
 if __name__ == "__main__":
     from concurrent.futures import ProcessPoolExecutor
     held = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), pool._begin, (pool.pickle.dumps(None), 1))

@@ -157,7 +157,7 @@ def test_small_priors_have_every_row_at_one_share_of_the_papers_budget():
 
 def test_tuned_values_are_those_of_the_log():
     trials = json.loads(
-        (Path(__file__).parents[2] / "benchmarks" / "tune_baselines.json").read_text()
+        (Path(__file__).parents[3] / "benchmarks" / "tune_baselines.json").read_text()
     )["trials"]
     assert set(trials) == set(SMALL)
     for method, tasks in trials.items():

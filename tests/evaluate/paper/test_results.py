@@ -11,7 +11,7 @@ from noisewalk.evaluate.metrics import mean_and_se
 from noisewalk.evaluate.paper.render import markdown
 from noisewalk.evaluate.paper.tables import TABLES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STORED = sorted((ROOT / "docs" / "results").glob("table*.json"))
 spec = importlib.util.spec_from_file_location("claims", ROOT / "benchmarks" / "claims.py")
 claims = importlib.util.module_from_spec(spec)

@@ -100,7 +100,7 @@ def test_one_value_that_is_not_finite_leaves_no_number():
 
 
 def test_diversity_of_equal_samples_is_none(monkeypatch):
-    from noisewalk.experiments import scores
+    from noisewalk.evaluate.paper import scores
 
     monkeypatch.setattr(scores, "features", lambda x, extractor: x.flatten(1)[:, :8])
     bench = SimpleNamespace(**{**vars(NOTHING), "extractor": "pixels", "diversity": True})

@@ -6,8 +6,8 @@ import re
 
 import pytest
 import torch
-from noisewalk.experiments import tables
 
+from noisewalk.evaluate.paper import tables
 from noisewalk.evaluate.paper.grid import Grid, fill, pending
 from noisewalk.evaluate.paper.presets import METHODS
 from noisewalk.evaluate.paper.render import latex, markdown, marks, write

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import noisewalk as nw
-from noisewalk.data import held_out_images
+from noisewalk.cli.demo.images import held_out_images
 from noisewalk.evaluate.paper.presets import LINEAR, METHODS, SMALL, Guided, preset, tasks_for
 from noisewalk.priors.train.data import to_unit
 

@@ -19,7 +19,7 @@ from noisewalk.priors.train.diffusion import DiffusionLoss
 from noisewalk.priors.train.export import Recipe, new_network, write_prior
 from noisewalk.priors.train.loop import TrainSettings
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "prior_quality.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "prior_quality.py"
 SIZES = {
     "num-samples": 24,
     "tune": 20,

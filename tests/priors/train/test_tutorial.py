@@ -15,7 +15,7 @@ from PIL import Image
 
 from noisewalk.priors.load import load_prior
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SMALLER = {
     "--num-images": "4",
     "--num-trajectories": "2",
@@ -95,7 +95,10 @@ def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-    for name, module in {"noisewalk": "noisewalk.cli", "torchrun": "torch.distributed.run"}.items():
+    for name, module in {
+        "noisewalk": "noisewalk.cli.main",
+        "torchrun": "torch.distributed.run",
+    }.items():
         (programs / name).write_text(f"#!{sys.executable}\nfrom {module} import main\nmain()\n")
     for program in programs.iterdir():
         program.chmod(0o755)

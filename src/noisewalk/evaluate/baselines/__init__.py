@@ -6,8 +6,9 @@ files start with an underscore: a file named like its function would hide the fu
 imported.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..._lazy import lazy
 
 if TYPE_CHECKING:
     from ._cmedit import cmedit
@@ -17,23 +18,14 @@ if TYPE_CHECKING:
     from .ancestral import unguided
     from .counting import CountedDenoiser
 
-_MODULES = {
-    "CountedDenoiser": "counting",
-    "cmedit": "_cmedit",
-    "dps": "_dps",
-    "lgd": "_lgd",
-    "mpgd": "_mpgd",
-    "unguided": "ancestral",
-}
-
-__all__ = ["CountedDenoiser", "cmedit", "dps", "lgd", "mpgd", "unguided"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "CountedDenoiser": "counting",
+        "cmedit": "_cmedit",
+        "dps": "_dps",
+        "lgd": "_lgd",
+        "mpgd": "_mpgd",
+        "unguided": "ancestral",
+    },
+)

@@ -1,1 +1,1 @@
-"""evaluate/calibrate."""
+"""Is a sampler right? Ranks of truths among its draws."""

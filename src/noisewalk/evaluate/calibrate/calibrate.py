@@ -32,13 +32,13 @@ from ...gaussians.low_rank import Refresh, Schedule
 from ...kernels.langevin import select
 from ...operators import observed_of
 from ...posterior import NoisePosterior
-from ...sampling.chains import Tick, adapted_kernel, run_loop
+from ...sampling.chains import adapted_kernel, run_loop
 from ...sampling.defaults import adaptation_of, default_kernel, resolve
 from ...sampling.run import sample_in_memory
 from ...sampling.starts import Adam
 from ...sampling.tempering import resolve_smc, tempered_smc
 from ...storage.memory import MemoryStore
-from ...types import Kernel, Likelihood, NoiseMap, Operator, State
+from ...types import Kernel, Likelihood, NoiseMap, Operator, State, Tick
 from ..diagnostics.ranks import coverage, holm, sbc, tarp
 from .calibration import NUM_PROJECTIONS, Calibration
 

@@ -1,1 +1,1 @@
-"""evaluate/paper."""
+"""The paper's evaluation: presets, the grid of runs, tables and figures."""

@@ -24,11 +24,12 @@ from ...kernels.langevin import Langevin
 from ...likelihoods import Gaussian
 from ...operators import observed_of, parse
 from ...posterior import NoisePosterior
-from ...sampling.chains import Tick, run_loop
+from ...sampling.chains import run_loop
 from ...sampling.defaults import resolve
 from ...sampling.starts import Adam
 from ...storage.atomic import write_whole
 from ...storage.memory import MemoryStore
+from ...types import Tick
 from ..diagnostics.chains import image_diagnostics
 from .grid import THIN, Bench, draw, expected_nfe
 from .presets import METHODS, Walk, dataset_of, preset

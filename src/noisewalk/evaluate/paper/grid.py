@@ -31,11 +31,11 @@ from ...likelihoods import Gaussian
 from ...operators import observed_of, parse
 from ...posterior import NoisePosterior
 from ...priors.prior import Prior
-from ...sampling.chains import Tick
 from ...sampling.defaults import DEFAULT_WARMUP, FRICTION, leapfrogs
 from ...sampling.run import sample
 from ...sampling.starts import Adam
 from ...storage.atomic import write_whole
+from ...types import Tick
 from .presets import METHODS, TUNED_FOR, Guided, Method, Preset, Task, Walk, dataset_of, preset
 from .scores import RULES, score, turned
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 
 from ...errors import NoisewalkError
-from ...sampling.chains import Tick
+from ...types import Tick
 from .grid import Bench, Block, block_nfe, compute, fill
 
 WORTH = 20_000

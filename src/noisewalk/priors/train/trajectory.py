@@ -31,7 +31,7 @@ from ..._progress import show
 from ..._repr import readable
 from ...errors import ConfigError, WeightsError
 from ...maps.ode import ProbabilityFlow, karras_sigmas
-from ...sampling.chains import Tick
+from ...types import Tick
 from ..denoiser import NetworkDenoiser
 from .augment import SYMMETRIES, augment
 from .checks import check_kind, check_whole

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from noisewalk import noise, operators
+from noisewalk.cli.problem import from_image, from_measurement, simulated
 from noisewalk.errors import ConfigError
 from noisewalk.files.images import ValueRange
 from noisewalk.likelihoods import Gaussian, Laplace, Poisson, StudentT, UnknownGaussian
 from noisewalk.maps import Warp
-from noisewalk.problem import from_image, from_measurement, simulated
 
 SHAPE = (1, 16, 16)
 PRIOR, PHI = SimpleNamespace(name="toy", shape=SHAPE), Warp(SHAPE)

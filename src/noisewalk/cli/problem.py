@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from . import noise as keyed
-from .errors import ConfigError
-from .files.images import Fit, ValueRange, load_image, load_measurement
-from .likelihoods import Gaussian, Poisson, UnknownGaussian, text_of
-from .likelihoods import parse as parse_likelihood
-from .operators import observed_of, output_shape_of, parse
-from .posterior import NoisePosterior
+from .. import noise as keyed
+from ..errors import ConfigError
+from ..files.images import Fit, ValueRange, load_image, load_measurement
+from ..likelihoods import Gaussian, Poisson, UnknownGaussian, text_of
+from ..likelihoods import parse as parse_likelihood
+from ..operators import observed_of, output_shape_of, parse
+from ..posterior import NoisePosterior
 
 if TYPE_CHECKING:
-    from .priors.prior import Prior
-    from .types import Likelihood, NoiseMap
+    from ..priors.prior import Prior
+    from ..types import Likelihood, NoiseMap
 
 UNSCALED = ValueRange(-1.0, 1.0)
 """Leaves counts and floats as they are."""

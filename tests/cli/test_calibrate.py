@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from noisewalk.cli import main
+from noisewalk.cli.main import main
 
 
 def run(*args: object) -> subprocess.CompletedProcess[str]:
-    code = "from noisewalk.cli import main; main()"
+    code = "from noisewalk.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=200
     )

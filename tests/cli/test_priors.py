@@ -10,7 +10,7 @@ import pytest
 
 import noisewalk
 from noisewalk import _packages as packages
-from noisewalk.cli import main
+from noisewalk.cli.main import main
 from noisewalk.priors import hub
 from noisewalk.priors.load import list_priors
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .data import held_out_images
-from .errors import ConfigError
-from .files.images import ValueRange
-from .gaussians.low_rank import Refresh, Schedule
-from .gaussians.spectral import SpectralRefresh
-from .likelihoods import Gaussian
-from .priors.load import load_prior
-from .problem import Problem, simulated
-from .sampling.chains import Plan
+from ...errors import ConfigError
+from ...files.images import ValueRange
+from ...gaussians.low_rank import Refresh, Schedule
+from ...gaussians.spectral import SpectralRefresh
+from ...likelihoods import Gaussian
+from ...priors.load import load_prior
+from ...sampling.chains import Plan
+from ..problem import Problem, simulated
+from .images import held_out_images
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def demo_plan(problem: Problem, seed: int = 0) -> Plan:
     Returns:
         The plan.
     """
-    from .sampling.defaults import resolve
-    from .sampling.starts import Adam
+    from ...sampling.defaults import resolve
+    from ...sampling.starts import Adam
 
     example = example_of(problem.prior_name)
     return resolve(
@@ -177,8 +177,8 @@ def combined_report(folders: list[Path], path: Path) -> None:
         folders: of the runs.
         path: of the page.
     """
-    from .report import render
-    from .report.build import read_report_data
+    from ...report import render
+    from ...report.build import read_report_data
 
     path.write_text(
         render([entry for folder in folders for entry in read_report_data(folder)[0]]),

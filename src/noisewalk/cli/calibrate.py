@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_options import (
+from .options import (
     LIKELIHOOD_HELP,
     dtype_of,
     interruptible,
@@ -112,15 +112,15 @@ def calibrate(
 ) -> None:
     """Rank the truth of many simulated problems among the sampler's draws; uniform ranks mean that
     it is right."""
-    from .errors import ConfigError
-    from .evaluate.calibrate.calibrate import calibrate as run
-    from .gaussians.spectral import SpectralRefresh
-    from .likelihoods import parse as parse_likelihood
-    from .operators import parse
-    from .priors.load import load_prior
-    from .report.calibration import write_calibration
-    from .sampling.defaults import leapfrogs
-    from .sampling.starts import Adam
+    from ..errors import ConfigError
+    from ..evaluate.calibrate.calibrate import calibrate as run
+    from ..gaussians.spectral import SpectralRefresh
+    from ..likelihoods import parse as parse_likelihood
+    from ..operators import parse
+    from ..priors.load import load_prior
+    from ..report.calibration import write_calibration
+    from ..sampling.defaults import leapfrogs
+    from ..sampling.starts import Adam
 
     if kernel in (None, "smc"):
         refuse(kernel or "the default kernel", step_size=step_size)

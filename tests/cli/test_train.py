@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from noisewalk.cli import main
+from noisewalk.cli.main import main
 from noisewalk.errors import WeightsError
 from noisewalk.priors import hub
 from noisewalk.priors.load import load_prior
@@ -356,7 +356,7 @@ def test_two_processes_train_one_prior(data, tmp_path):
     if find_spec("accelerate") is None:
         pytest.skip("accelerate is not installed")
     program = tmp_path / "noisewalk"
-    program.write_text(f"#!{sys.executable}\nfrom noisewalk.cli import main\nmain()\n")
+    program.write_text(f"#!{sys.executable}\nfrom noisewalk.cli.main import main\nmain()\n")
     program.chmod(0o755)
     given = {**TINY, "data": data, "out": tmp_path / "prior"}
     words = [

@@ -2,7 +2,7 @@ import pytest
 
 from noisewalk import _progress as progress
 from noisewalk._progress import show
-from noisewalk.sampling.chains import Tick
+from noisewalk.types import Tick
 
 TICKS = [
     Tick("warm start", 1, 4, 40, float("nan")),

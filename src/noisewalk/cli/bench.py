@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_options import dtype_of, interruptible, refuse
+from .options import dtype_of, interruptible, refuse
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .evaluate.paper.grid import Bench
-    from .priors.prior import Prior
+    from ..evaluate.paper.grid import Bench
+    from ..priors.prior import Prior
 
 WHAT = (
     "table1",
@@ -146,7 +146,7 @@ def bench(
     dtype: Annotated[str, typer.Option(help="Of the network.")] = "float32",
 ) -> None:
     """Make one of the paper's tables or figures; a second call goes on where the first stopped."""
-    from .errors import ConfigError
+    from ..errors import ConfigError
 
     if what not in WHAT:
         raise ConfigError(f"unknown {what!r}: choose one of {', '.join(WHAT)}")
@@ -194,9 +194,9 @@ def bench(
         )
     if prior is None:
         raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
-    from .evaluate.paper.grid import Bench
-    from .evaluate.paper.presets import tasks_for
-    from .priors.load import load_prior
+    from ..evaluate.paper.grid import Bench
+    from ..evaluate.paper.presets import tasks_for
+    from ..priors.load import load_prior
 
     rows = _names(methods, "methods")
     count, samples, exact = _sizes(what, num_images, num_samples, num_exact, paper, rows)
@@ -251,10 +251,10 @@ def _sizes(
 ) -> tuple[int, int, int]:
     """Images, samples and images of the exact kernel's rows: 0 in a table where nobody asked for
     them and they would be of one image, so without an error."""
-    from .errors import ConfigError
-    from .evaluate.paper.costs import COUNTS
-    from .evaluate.paper.presets import NUM_IMAGES as PAPER_IMAGES
-    from .evaluate.paper.tables import TABLES
+    from ..errors import ConfigError
+    from ..evaluate.paper.costs import COUNTS
+    from ..evaluate.paper.presets import NUM_IMAGES as PAPER_IMAGES
+    from ..evaluate.paper.tables import TABLES
 
     table = what in TABLES
     count = (
@@ -287,8 +287,8 @@ def _sizes(
 
 def _without_exact(what: str) -> tuple[str, ...]:
     """A table's rows without the exact kernel's, and a word on these."""
-    from .evaluate.paper.presets import METHODS
-    from .evaluate.paper.tables import TABLES
+    from ..evaluate.paper.presets import METHODS
+    from ..evaluate.paper.tables import TABLES
 
     rows = TABLES[what].methods
     kept = tuple(name for name in rows if METHODS[name].family != "exact")
@@ -307,9 +307,9 @@ def _sheets(
     """What is made, by name, each with the tasks and methods that were chosen of its own."""
     from dataclasses import replace
 
-    from .errors import ConfigError
-    from .evaluate.paper.figures import FIGURES
-    from .evaluate.paper.tables import TABLES
+    from ..errors import ConfigError
+    from ..evaluate.paper.figures import FIGURES
+    from ..evaluate.paper.tables import TABLES
 
     if what == "figure2":
         return {}
@@ -346,12 +346,12 @@ def _make(
     num_exact: int,
     jobs: int | None,
 ) -> None:
-    from ._progress import show
-    from .evaluate.paper.costs import COUNTS, estimate2, figure2
-    from .evaluate.paper.figures import draw_sheet, sheets_of
-    from .evaluate.paper.grid import Grid
-    from .evaluate.paper.render import write
-    from .evaluate.paper.tables import TABLES, collect
+    from .._progress import show
+    from ..evaluate.paper.costs import COUNTS, estimate2, figure2
+    from ..evaluate.paper.figures import draw_sheet, sheets_of
+    from ..evaluate.paper.grid import Grid
+    from ..evaluate.paper.render import write
+    from ..evaluate.paper.tables import TABLES, collect
 
     print(
         f"{what}: {made.prior.name} {made.prior.shape}, {num_images} images x "
@@ -383,10 +383,10 @@ def _make(
 
 
 def _compute(made: Bench, grids: list[Any], jobs: int | None) -> None:
-    from ._progress import show
-    from .evaluate.paper.grid import pending
-    from .evaluate.paper.pool import fill_shared, threads_of_each, usual_jobs
-    from .evaluate.paper.tables import estimate
+    from .._progress import show
+    from ..evaluate.paper.grid import pending
+    from ..evaluate.paper.pool import fill_shared, threads_of_each, usual_jobs
+    from ..evaluate.paper.tables import estimate
 
     for grid in grids:
         blocks = pending(made, grid)
@@ -398,8 +398,8 @@ def _compute(made: Bench, grids: list[Any], jobs: int | None) -> None:
 
 
 def _names(text: str | None, what: str) -> tuple[str, ...] | None:
-    from .errors import ConfigError
-    from .evaluate.paper.presets import METHODS, SIGMA_Y
+    from ..errors import ConfigError
+    from ..evaluate.paper.presets import METHODS, SIGMA_Y
 
     if text is None:
         return None
@@ -419,9 +419,9 @@ def _teacher(
 ) -> Prior | None:
     """The diffusion model of the DM rows: asked for, the paper's, named by the card, or bundled
     beside the prior."""
-    from .errors import NoisewalkError
-    from .evaluate.paper.presets import dataset_of
-    from .priors.load import list_priors, load_prior
+    from ..errors import NoisewalkError
+    from ..evaluate.paper.presets import dataset_of
+    from ..priors.load import list_priors, load_prior
 
     dataset, beside = dataset_of(prior.name), f"{prior.name}-edm"
     published = f"edm_{dataset}_ema.pt" if paper and dataset != "small" else None
@@ -445,11 +445,11 @@ def _teacher(
 def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tensor:
     import torch
 
-    from .errors import ConfigError
-    from .priors.train.data import load_images, to_unit
+    from ..errors import ConfigError
+    from ..priors.train.data import load_images, to_unit
 
     if source is None:
-        from .data import FILES, held_out_images
+        from .demo.images import FILES, held_out_images
 
         x = (
             to_unit(torch.from_numpy(held_out_images(prior=prior.name)).movedim(-1, 1))
@@ -464,7 +464,7 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
                 "images or an .npz file"
             )
     elif source.is_dir():
-        from .files.images import load_image
+        from ..files.images import load_image
 
         files = sorted(
             p
@@ -480,7 +480,7 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
 
 
 def _weights(given: Path | None) -> Path | None:
-    from ._packages import cache_folder
+    from .._packages import cache_folder
 
     usual = cache_folder() / "GOPRO_wVAE.pth"
     return given if given is not None else usual if usual.is_file() else None
@@ -488,8 +488,8 @@ def _weights(given: Path | None) -> Path | None:
 
 def _paper_extractors(keys: tuple[str, ...], device: str) -> dict[str, str]:
     """The paper's extractor of some columns, or the usual one where it is not here."""
-    from .errors import NoisewalkError
-    from .evaluate.metrics.extractors import load_extractor
+    from ..errors import NoisewalkError
+    from ..evaluate.metrics.extractors import load_extractor
 
     found = {}
     for key in keys:
@@ -505,10 +505,10 @@ def _paper_extractors(keys: tuple[str, ...], device: str) -> dict[str, str]:
 
 def _lpips_net(prior: Prior) -> str | None:
     """LPIPS's network where its weights are here and the images large enough."""
-    from ._packages import locate
-    from .errors import WeightsError
-    from .evaluate.metrics.backbones import SMALLEST
-    from .evaluate.metrics.lpips import ARCHIVES
+    from .._packages import locate
+    from ..errors import WeightsError
+    from ..evaluate.metrics.backbones import SMALLEST
+    from ..evaluate.metrics.lpips import ARCHIVES
 
     try:
         locate(**ARCHIVES["alex"])
@@ -518,7 +518,7 @@ def _lpips_net(prior: Prior) -> str | None:
 
 
 def _figure1(out: Path, seed: int) -> None:
-    from .evaluate.paper.figures import figure1
+    from ..evaluate.paper.figures import figure1
 
     print(
         "figure1: a mixture of three Gaussians in two dimensions, NFE about 450, a few seconds",

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 import noisewalk as nw
-from noisewalk.cli_options import map_of, rows_at_once, smc_of
+from noisewalk.cli.options import map_of, rows_at_once, smc_of
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.split_hmc import SplitHMC
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from .operators import held_by
+from ..operators import held_by
+from ..report.build import build_report
+from ..sampling.chains import Plan
+from ..sampling.run import Run, sample_stored
+from ..sampling.smc import Ladder
+from ..sampling.tempering import smc_stored
 from .problem import Problem
-from .report.build import build_report
-from .sampling.chains import Plan
-from .sampling.run import Run, sample_stored
-from .sampling.smc import Ladder
-from .sampling.tempering import smc_stored
 
 
 def restore(

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from noisewalk import demo, operators
-from noisewalk.cli import main
-from noisewalk.data import FILES, held_out_images
+from noisewalk import operators
+from noisewalk.cli.demo import demo
+from noisewalk.cli.demo.images import FILES, held_out_images
+from noisewalk.cli.main import main
+from noisewalk.cli.restore import restore
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.langevin import Langevin
 from noisewalk.priors.load import load_prior
-from noisewalk.restore import restore
 from noisewalk.sampling.chains import Plan
 
 BOTH = [(prior, task) for prior, example in demo.EXAMPLES.items() for task in example.tasks]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisewalk import cli_bench
-from noisewalk.cli import main
+from noisewalk.cli import bench as cli_bench
+from noisewalk.cli.main import main
 from noisewalk.errors import WeightsError
 from noisewalk.evaluate.metrics import extractors
 from noisewalk.priors import load
@@ -346,7 +346,7 @@ def test_the_papers_priors_without_weights_are_one_line(bench, monkeypatch, tmp_
 
 
 def test_an_interruption_is_status_130_and_says_how_to_go_on(bench, monkeypatch):
-    from noisewalk.experiments import grid
+    from noisewalk.evaluate.paper import grid
 
     def stop(*args):
         raise KeyboardInterrupt

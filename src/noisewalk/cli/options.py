@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .priors.prior import Prior
-    from .sampling.smc import Ladder
+    from ..priors.prior import Prior
+    from ..sampling.smc import Ladder
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LIKELIHOOD_HELP = (
@@ -34,7 +34,7 @@ def dtype_of(name: str) -> Any:
     """
     import torch
 
-    from .errors import ConfigError
+    from ..errors import ConfigError
 
     if name not in DTYPES:
         raise ConfigError(f"unknown --dtype {name!r}: choose one of {', '.join(DTYPES)}")
@@ -52,7 +52,7 @@ def make_folder(out: Path) -> None:
     """
     import os
 
-    from .errors import ConfigError
+    from ..errors import ConfigError
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def refuse(what: str, **given: Any) -> None:
     Raises:
         ConfigError: one is given.
     """
-    from .errors import ConfigError
+    from ..errors import ConfigError
 
     for name, value in given.items():
         if value is not None:
@@ -112,7 +112,7 @@ def map_of(network: Prior, num_steps: int) -> Any:
     Raises:
         ConfigError: a number of steps for a diffusion model.
     """
-    from .errors import ConfigError
+    from ..errors import ConfigError
 
     if getattr(network.denoiser, "kind", None) != "edm":
         return network.map(num_steps)
@@ -138,11 +138,11 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
     Raises:
         ConfigError: an unknown name, or a step size missing or out of place.
     """
-    from .errors import ConfigError
-    from .kernels.hmc import HMC
-    from .kernels.langevin import Langevin
-    from .kernels.slice import EllipticalSlice
-    from .sampling.defaults import FRICTION
+    from ..errors import ConfigError
+    from ..kernels.hmc import HMC
+    from ..kernels.langevin import Langevin
+    from ..kernels.slice import EllipticalSlice
+    from ..sampling.defaults import FRICTION
 
     if name in KERNELS:
         scheme, adjust = KERNELS[name]
@@ -202,8 +202,8 @@ def smc_of(
         ConfigError: a value out of range, or one that slice sampling, which moves the particles
             where there is no gradient, does not read.
     """
-    from .errors import ConfigError
-    from .sampling.tempering import moves_of, resolve_smc
+    from ..errors import ConfigError
+    from ..sampling.tempering import moves_of, resolve_smc
 
     moves: Any = None
     if num_moves is not None:

@@ -8,12 +8,12 @@ import torch
 
 import noisewalk as nw
 from noisewalk import noise
+from noisewalk.cli.problem import simulated
+from noisewalk.cli.restore import restore
 from noisewalk.errors import StoreError
 from noisewalk.files.images import ValueRange
 from noisewalk.maps import Warp
-from noisewalk.problem import simulated
 from noisewalk.report.build import read_report_data
-from noisewalk.restore import restore
 from noisewalk.sampling.chains import Plan
 from noisewalk.storage.store import open_store
 

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 import noisewalk as nw
-from noisewalk.cli import _plan
-from noisewalk.data import held_out_images as images
+from noisewalk.cli.demo.images import held_out_images as images
+from noisewalk.cli.main import _plan
 from noisewalk.sampling.defaults import FRICTION
 
-MAIN = "from noisewalk.cli import main; main()"
+MAIN = "from noisewalk.cli.main import main; main()"
 
 
 def run(*args, cwd=None):

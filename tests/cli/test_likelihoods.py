@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import noisewalk as nw
-from noisewalk.cli import main
-from noisewalk.data import held_out_images
+from noisewalk.cli.demo.images import held_out_images
+from noisewalk.cli.main import main
 from noisewalk.priors import load
 
 READ_ONCE = functools.cache(load.load_prior)

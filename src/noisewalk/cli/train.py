@@ -12,9 +12,9 @@ import typer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .priors.denoiser import NetworkDenoiser
-    from .priors.train.export import Recipe
-    from .priors.train.processes import Processes
+    from ..priors.denoiser import NetworkDenoiser
+    from ..priors.train.export import Recipe
+    from ..priors.train.processes import Processes
 
 RECIPES = ("trajectory", "cd", "ct", "scd")
 DATA = typer.Option(help="IDX file, .npz or folder of images.")
@@ -107,13 +107,13 @@ def diffusion(
     bfloat16: Annotated[bool, BFLOAT16] = False,
 ) -> None:
     """Train an EDM teacher."""
-    from .cli_options import make_folder
-    from .errors import ConfigError
-    from .priors.denoiser import NetworkDenoiser
-    from .priors.train.diffusion import DiffusionLoss
-    from .priors.train.export import Recipe, new_network
-    from .priors.train.loop import TrainSettings
-    from .priors.train.processes import join
+    from ..errors import ConfigError
+    from ..priors.denoiser import NetworkDenoiser
+    from ..priors.train.diffusion import DiffusionLoss
+    from ..priors.train.export import Recipe, new_network
+    from ..priors.train.loop import TrainSettings
+    from ..priors.train.processes import join
+    from .options import make_folder
 
     autocast = _checked(out, {"start": start}, dtype, bfloat16, push_to_hub, private)
     with join(device) as processes:
@@ -205,17 +205,17 @@ def distill(
     """Distil a teacher into a consistency model."""
     from dataclasses import replace
 
-    from .cli_options import make_folder
-    from .errors import ConfigError
-    from .priors.load import load_prior
-    from .priors.train.checks import check_whole
-    from .priors.train.distance import HUBER, check_distance
-    from .priors.train.distill import DistillLoss
-    from .priors.train.export import Recipe
-    from .priors.train.loop import TrainSettings
-    from .priors.train.processes import join
-    from .priors.train.tangent import TangentLoss
-    from .priors.train.trajectory import TrajectoryLoss, levels_of, teacher_trajectories
+    from ..errors import ConfigError
+    from ..priors.load import load_prior
+    from ..priors.train.checks import check_whole
+    from ..priors.train.distance import HUBER, check_distance
+    from ..priors.train.distill import DistillLoss
+    from ..priors.train.export import Recipe
+    from ..priors.train.loop import TrainSettings
+    from ..priors.train.processes import join
+    from ..priors.train.tangent import TangentLoss
+    from ..priors.train.trajectory import TrajectoryLoss, levels_of, teacher_trajectories
+    from .options import make_folder
 
     if recipe not in RECIPES:
         raise ConfigError(f"unknown --recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
@@ -310,8 +310,8 @@ def _checked(
 ) -> bool:
     """Check the options that both trainings share; whether the network is to run under bfloat16
     autocast."""
-    from .cli_options import DTYPES
-    from .errors import ConfigError
+    from ..errors import ConfigError
+    from .options import DTYPES
 
     if dtype not in ("float32", "bfloat16"):
         why = "" if dtype not in DTYPES else f": {dtype} is for sampling alone"
@@ -342,8 +342,8 @@ def _logged_in() -> bool:
 
 def _trainable(source: str, kind: str) -> NetworkDenoiser:
     """A prior's denoiser with a network that may be trained."""
-    from .errors import ConfigError
-    from .priors.load import load_prior
+    from ..errors import ConfigError
+    from ..priors.load import load_prior
 
     denoiser = load_prior(source).denoiser
     if denoiser is None or denoiser.kind != kind:
@@ -356,14 +356,14 @@ def _trainable(source: str, kind: str) -> NetworkDenoiser:
 
 
 def _hash_of(denoiser: NetworkDenoiser, start: str | None) -> str | None:
-    from ._repr import describe
+    from .._repr import describe
 
     return None if start is None else describe(denoiser.network)
 
 
 def _facts(data: Path, images: Tensor) -> dict[str, Any]:
     """What the card says of the data: its name, how many images, and their hash."""
-    from ._repr import describe
+    from .._repr import describe
 
     return {
         "data": data.name,
@@ -376,8 +376,8 @@ def _images(
     data: Path, shape: tuple[int, ...], held_out: Path | None, processes: Processes
 ) -> tuple[Tensor, Tensor | None]:
     """The training images, checked, and the held-out ones; what is found is printed."""
-    from .priors.train.data import image_names, load_images
-    from .priors.train.vetting import vet
+    from ..priors.train.data import image_names, load_images
+    from ..priors.train.vetting import vet
 
     images = load_images(data, shape[-1], shape[0])
     others = None if held_out is None else load_images(held_out, shape[-1], shape[0])
@@ -401,9 +401,9 @@ def _run(
     private: bool,
 ) -> None:
     """Print the settings, train, write the prior and push it."""
-    from .errors import NoisewalkError
-    from .priors.hub import push_prior
-    from .priors.train.export import run_training
+    from ..errors import NoisewalkError
+    from ..priors.hub import push_prior
+    from ..priors.train.export import run_training
 
     settings, network, loss = recipe.settings, recipe.denoiser.network, recipe.loss
     if processes.first:
@@ -441,7 +441,7 @@ def _run(
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    from .errors import ConfigError
+    from ..errors import ConfigError
 
     try:
         return tuple(int(part) for part in text.split(",") if part)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError
+from ....errors import ConfigError
 
 GREY, COLOUR = "fashion_mnist_test.npz", "landsat_test.npz"
 FILES = {

@@ -1,0 +1,1 @@
+"""`noisewalk demo`: a real held-out image restored with its uncertainty."""
