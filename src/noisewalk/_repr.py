@@ -1,8 +1,11 @@
-"""Readable representations: an object prints as the call that makes it, a tensor as its shape and a
-hash of its content."""
+"""What an object says of itself: as text, the call that makes it; as facts, its name and its fields.
+
+A tensor stands as its shape and a hash of its content, in both.
+"""
 
 import hashlib
-from dataclasses import fields
+import math
+from dataclasses import fields, is_dataclass
 from types import CodeType, MethodType
 from typing import Any, TypeVar
 
@@ -37,6 +40,29 @@ def describe(value: Any) -> str:
     ):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}{_held(value)}"
     return repr(value)
+
+
+def facts_of(value: Any) -> Any:
+    """What a value is, ready for JSON: a dataclass becomes its name with its fields, a number, a
+    word or a list stays what it is, anything else is described by `describe`."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [facts_of(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): facts_of(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = {f.name: facts_of(getattr(value, f.name)) for f in fields(value) if f.repr}
+        return {"name": name_of(type(value)), **shown}
+    return describe(value)
+
+
+def name_of(cls: type) -> str:
+    """The name of a class in facts: plain for ours, with its module for anybody else's."""
+    ours = cls.__module__.split(".")[0] == "noisewalk"
+    return cls.__qualname__ if ours else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def readable(cls: type[T]) -> type[T]:
