@@ -276,8 +276,8 @@ def test_the_nll_is_summed_in_float64_whatever_the_network_computes_in():
             {"observed": torch.tensor([[True] * 3, [False] * 3])},
             "nothing is observed in at least one image",
         ),
-        ({"microbatch": 0}, "microbatch must be a positive number"),
-        ({"microbatch": -2}, "microbatch must be a positive number"),
+        ({"microbatch": 0}, "microbatch must be a whole number of at least 1"),
+        ({"microbatch": -2}, "microbatch must be a whole number of at least 1"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_border(change, says):
@@ -343,3 +343,24 @@ def test_its_text_changes_with_everything_that_changes_the_posterior():
         texts.append(repr(nw.NoisePosterior(**pieces)))
     assert same == texts[0]
     assert len(set(texts)) == len(texts)
+
+
+def test_a_measurement_is_simulated_in_one_call() -> None:
+    operator, likelihood = nw.operators.BoxInpainting(1, 1, 2, 2), nw.likelihoods.Gaussian(0.1)
+    x = torch.linspace(-1, 1, 32).reshape(2, 1, 4, 4)
+    y = nw.simulate(operator, likelihood, x, seed=3)
+    observed = nw.operators.observed_of(operator, (1, 4, 4)).expand(y.shape)
+    assert (y[~observed] == 0).all()
+    assert 0.03 < float((y - x)[observed].std()) < 0.2
+    assert torch.equal(y, nw.simulate(operator, likelihood, x, seed=3))
+    assert not torch.equal(y, nw.simulate(operator, likelihood, x, seed=4))
+    phi = nw.maps.Generator(torch.nn.Identity(), (1, 4, 4), (1, 4, 4))
+    target = nw.NoisePosterior(phi, operator, likelihood, y)
+    assert torch.equal(target.simulate(x, seed=3), y)
+    gaps = torch.zeros(1, 4, 4, dtype=torch.bool)
+    gaps[0, 0] = True
+    some = nw.NoisePosterior(phi, operator, likelihood, y, observed=gaps).simulate(x, seed=3)
+    assert torch.equal(some[:, :, 0], y[:, :, 0])
+    assert (some[:, :, 1:] == 0).all()
+    with pytest.raises(ConfigError, match="x must hold 2 images, got 1"):
+        target.simulate(x[:1])

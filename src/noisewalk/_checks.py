@@ -21,7 +21,7 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     return found
 
 
-def seed(value: Any, name: str = "seed") -> int:
+def seed_of(value: Any, name: str = "seed") -> int:
     """The value as an int from 0 to 2^56 - 1."""
     return whole(name, value, 0, LARGEST_SEED)
 
@@ -58,6 +58,8 @@ def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
 
 def _integer(value: Any) -> int | None:
     if isinstance(value, bool) or str(getattr(value, "dtype", "")).removeprefix("torch.") == "bool":
+        return None
+    if getattr(value, "ndim", 0):
         return None
     try:
         return index(value)  # numpy integers and 0-d integer tensors have __index__

@@ -4,11 +4,14 @@ as one object: map + operator + likelihood + measurement (equation 7 of the pape
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ._repr import describe
+from . import noise as keyed
+from ._checks import whole
+from ._repr import describe, facts_of
 from .errors import ConfigError
 from .operators import observed_of
 from .types import Likelihood, NoiseMap, Operator, Product, State
@@ -52,49 +55,21 @@ class NoisePosterior:
         microbatch: int | None = None,
         differentiable: bool = True,
     ) -> None:
-        if microbatch is not None and (not isinstance(microbatch, int) or microbatch < 1):
-            raise ConfigError(
-                f"microbatch must be a positive number of rows or None, got {microbatch}"
-            )
-        if not hasattr(phi, "shape") or not callable(phi):
-            raise ConfigError(
-                "phi must be a map with a shape, such as prior.map() or "
-                f"nw.maps.Generator(network, shape, data_shape), got {type(phi).__name__}"
-            )
-        if not callable(operator):
-            raise ConfigError(
-                "operator must be a function of x, such as nw.operators.AveragePool(4), got "
-                f"{type(operator).__name__}"
-            )
-        if not hasattr(likelihood, "nll"):
-            raise ConfigError(
-                f"likelihood must be such as nw.likelihoods.Gaussian(0.1), got {likelihood!r}"
-            )
+        _check_parts(phi, operator, likelihood, y)
         self.phi, self.operator, self.likelihood = phi, operator, likelihood
-        self.microbatch, self.differentiable = microbatch, differentiable
+        self.microbatch = None if microbatch is None else whole("microbatch", microbatch)
+        self.differentiable = differentiable
         self.nfe = 0
-        if not isinstance(y, Tensor) or not y.is_floating_point() or (y.ndim > 0 and len(y) == 0):
-            found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-            stacked = f": {STACKED}" if isinstance(y, Tensor) and y.is_complex() else ""
-            raise ConfigError(
-                "y must be a floating-point tensor (images, *y) with one image or more, got "
-                f"{found}{stacked}"
-            )
-        data_shape, y_shape = self._shapes(y)
+        self.data_shape, y_shape = self._shapes(y)
         if y.ndim == 0 or tuple(y.shape[1:]) != y_shape:
-            hint = (
-                "give y[None]"
-                if tuple(y.shape) == y_shape
-                else f"y must be (images, {', '.join(map(str, y_shape))})"
-            )
+            allowed = f"y must be (images, {', '.join(map(str, y_shape))})"
             raise ConfigError(
-                f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {y_shape}: {hint}"
+                f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {y_shape}: "
+                f"{'give y[None]' if tuple(y.shape) == y_shape else allowed}"
             )
-        self.data_shape = data_shape
-        self.observed = _combine(observed_of(operator, data_shape), observed, y)
+        self.observed = _combine(observed_of(operator, self.data_shape), observed, y)
         self.y = y if self.observed is None else torch.where(self.observed, y, torch.zeros_like(y))
-        bad = int((~torch.isfinite(self.y)).sum())
-        if bad:
+        if bad := int((~torch.isfinite(self.y)).sum()):
             raise ConfigError(
                 f"y has {bad} entries that are not finite: mark them as missing with "
                 "`observed` (False where missing)"
@@ -102,11 +77,9 @@ class NoisePosterior:
         if hasattr(likelihood, "check_measurement"):
             likelihood.check_measurement(self.y, self.observed)
         with torch.no_grad():  # what does not fit is said here, not after a warm start
-            likelihood.nll(
-                torch.zeros_like(self.y[:1]),
-                self.y[:1],
-                None if self.observed is None else self.observed[:1],
-            )
+            some = self.y[:1]
+            gaps = None if self.observed is None else self.observed[:1]
+            likelihood.nll(torch.zeros_like(some), some, gaps)
 
     @property
     def num_images(self) -> int:
@@ -133,14 +106,7 @@ class NoisePosterior:
         return f"NoisePosterior({', '.join(f'{k}={v}' for k, v in parts.items())})"
 
     def __call__(self, z: Tensor) -> State:
-        """Evaluate.
-
-        Arguments:
-            z: (N * chains, *phi.shape), image-major.
-
-        Returns:
-            The state at z: z, x, nll and the gradient of nll in z, all detached.
-        """
+        """The state at z, (N * chains, *phi.shape) image-major, detached."""
         states = [self._evaluate(z[rows], image) for rows, image in self._blocks(z)]
         return (
             states[0]
@@ -149,17 +115,8 @@ class NoisePosterior:
         )
 
     def value(self, z: Tensor, rows: Tensor, num_rows: int) -> State:
-        """Evaluate a few rows of a batch without a gradient: what a kernel that needs none asks
-        for, row by row.
-
-        Arguments:
-            z: (b, *phi.shape).
-            rows: (b,) their places in the batch.
-            num_rows: B, rows of the whole batch.
-
-        Returns:
-            The states of these rows, `grad` 0.
-        """
+        """The states of a few rows of a batch, without a gradient: z is (b, *phi.shape), `rows` are
+        their places among the batch's `num_rows`."""
         image = rows // (num_rows // self.num_images)
         parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
         states = [self._evaluate(some, where, gradient=False) for some, where in parts]
@@ -192,33 +149,52 @@ class NoisePosterior:
         return mean, jvp, vjp
 
     def curvature(self, mean: Tensor) -> Tensor:
-        """The likelihood's Gauss-Newton weight W at A(x), 0 where unobserved.
-
-        Arguments:
-            mean: (B, *y) A(x), image-major.
-
-        Returns:
-            (B, *y).
-        """
+        """(B, *y) the likelihood's Gauss-Newton weight W at A(x), 0 where unobserved."""
         image = torch.arange(len(mean), device=mean.device) // (len(mean) // self.num_images)
         y, observed = self._rows(image)
         return self.likelihood.curvature(mean, y, observed)
 
     def chi2(self, x: Tensor) -> Tensor:
-        """Chi-square of the residual per observed entry, sum((y - A(x))^2 / variance) / m.
-
-        Arguments:
-            x: (B, *data), image-major.
-
-        Returns:
-            (B,) float64; NaN for a likelihood that does not define it.
-        """
+        """(B,) float64 chi-square per observed entry, sum((y - A(x))^2 / variance) / m; NaN for a
+        likelihood that does not define it."""
         chi2 = getattr(self.likelihood, "residual_chi2", None)
         if chi2 is None:
             return torch.full((x.shape[0],), torch.nan, dtype=torch.float64, device=x.device)
         image = torch.arange(x.shape[0], device=x.device) // (x.shape[0] // self.num_images)
         with torch.no_grad():
             return chi2(self.operator(x), *self._rows(image))
+
+    def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
+        """Measurements of given images, as this posterior's operator and likelihood make them.
+
+        Arguments:
+            x: (N, *data) clean images.
+            seed: of the measurement noise.
+
+        Returns:
+            (N, *y); 0 where unobserved.
+        """
+        if len(x) != self.num_images:
+            raise ConfigError(f"x must hold {self.num_images} images, got {len(x)}")
+        return _simulated(self.operator, self.likelihood, x, seed, self.observed)
+
+    def facts(self) -> dict[str, Any]:
+        """What the posterior is made of, ready for JSON: part of a run's specification."""
+        parts = {
+            "map": self.phi,
+            "operator": self.operator,
+            "likelihood": self.likelihood,
+            "y": self.y,
+            "observed": self.observed,
+        }
+        facts = {name: facts_of(part) for name, part in parts.items()}
+        named = {k: {"name": v} if isinstance(v, str) else v for k, v in facts.items()}
+        return {
+            **named,
+            "microbatch": self.microbatch,
+            "dtype": str(self.y.dtype),
+            "device": str(self.y.device),
+        }
 
     def _shapes(self, y: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
         like = torch.zeros(
@@ -294,6 +270,59 @@ class NoisePosterior:
     def _vjp(self, z: Tensor, w: Tensor) -> Tensor:
         leaf = z.detach().requires_grad_()
         return torch.autograd.grad(self._forward(leaf), leaf, w)[0]
+
+
+def simulate(operator: Operator, likelihood: Likelihood, x: Tensor, seed: int = 0) -> Tensor:
+    """A measurement of every image: y ~ p(y | A(x)).
+
+    Arguments:
+        operator: A.
+        likelihood: p(y | A(x)).
+        x: (N, *data) clean images.
+        seed: of the measurement noise.
+
+    Returns:
+        (N, *y); 0 where the operator observes nothing.
+
+    Example:
+        >>> import torch, noisewalk as nw
+        >>> x = torch.zeros(2, 1, 8, 8)
+        >>> nw.simulate(nw.operators.AveragePool(4), nw.likelihoods.Gaussian(0.1), x).shape
+        torch.Size([2, 1, 2, 2])
+    """
+    return _simulated(operator, likelihood, x, seed, observed_of(operator, tuple(x.shape[1:])))
+
+
+def _simulated(
+    operator: Operator, likelihood: Likelihood, x: Tensor, seed: int, observed: Tensor | None
+) -> Tensor:
+    with torch.no_grad():
+        return likelihood.sample(operator(x), keyed.rows(seed, len(x), device=x.device), observed)
+
+
+def _check_parts(phi: Any, operator: Any, likelihood: Any, y: Any) -> None:
+    """ConfigError unless each is an object of its kind."""
+    if not hasattr(phi, "shape") or not callable(phi):
+        raise ConfigError(
+            "phi must be a map with a shape, such as prior.map() or "
+            f"nw.maps.Generator(network, shape, data_shape), got {type(phi).__name__}"
+        )
+    if not callable(operator):
+        raise ConfigError(
+            "operator must be a function of x, such as nw.operators.AveragePool(4), got "
+            f"{type(operator).__name__}"
+        )
+    if not hasattr(likelihood, "nll"):
+        raise ConfigError(
+            f"likelihood must be such as nw.likelihoods.Gaussian(0.1), got {likelihood!r}"
+        )
+    if not isinstance(y, Tensor) or not y.is_floating_point() or (y.ndim > 0 and len(y) == 0):
+        found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        stacked = f": {STACKED}" if isinstance(y, Tensor) and y.is_complex() else ""
+        raise ConfigError(
+            "y must be a floating-point tensor (images, *y) with one image or more, got "
+            f"{found}{stacked}"
+        )
 
 
 def _combine(own: Tensor | None, given: Tensor | None, y: Tensor) -> Tensor | None:

@@ -7,8 +7,13 @@ on that scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from ._repr import facts_of, name_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +107,7 @@ class Denoiser(Protocol):
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """p(y | A(x)): density, curvature and simulation in one object, so that they cannot disagree."""
+    """p(y | A(x)): density, curvature and simulation in one object: they cannot disagree."""
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """(B,) float64 -log p(y | mean), mean = A(x), over the observed entries."""
@@ -134,39 +139,175 @@ class Target(Protocol):
         ...
 
 
-@runtime_checkable
-class Kernel(Protocol):
-    """A Markov transition; a frozen dataclass, whose text is part of a stored run.
+class Kernel(ABC):
+    """A Markov transition on the posterior. A subclass is a frozen dataclass and defines `step`.
 
-    Optional attributes, with what is taken where they are left out:
+    Everything that the sampling loop, tempered SMC, calibration and reports need to know is
+    declared here; nobody looks for more. A kernel of your own:
 
-    - `needs_gradient` (True): whether it reads `State.grad`.
-    - `adjust` (no claim): True where an accept step makes it keep the posterior exactly, False
-      where it does not; `nw.calibrate`'s test of exactness and `nw.tempered_smc` need True.
-      `reversible` (True) is False for a move that is not its own reverse.
-    - `step_size`: one number or (N,); where there is one,
-      `nw.sample(..., adapt=nw.DualAveraging())` adapts it by `dataclasses.replace`.
-    - `preconditioner` (None): a `LowRank` or `Spectral` that `refresh=nw.Refresh()` or
-      `nw.SpectralRefresh()` sets.
-    - `evaluations` (1): of the target a transition, for estimates of cost.
+    ```python
+    @dataclass(frozen=True)
+    class RandomWalk(nw.Kernel):
+        step_size: float = 0.1
+        exact = True
+        needs_gradient = False
 
-    Noise of a step comes from `noise.normal(shape, slot)` and `noise.uniform(slot)` with the slots
-    of `noisewalk.noise`, such as PROPOSAL and ACCEPT; a move that is rejected returns the old
-    state, bit by bit. `noisewalk.kernels.langevin` is a short example.
+        def step(self, state, target, noise, carry=None):
+            xi = noise.normal(tuple(state.z.shape[1:]), nw.noise.PROPOSAL, state.z.dtype)
+            new = target(state.z + self.step_per_row(state.z) * xi)
+            energy = lambda s: s.nll + 0.5 * s.z.double().square().flatten(1).sum(1)
+            log_alpha = energy(state) - energy(new)
+            accepted = noise.uniform((), nw.noise.ACCEPT).log() < log_alpha
+            info = nw.types.Info(log_alpha.exp().clamp(max=1), accepted, ~log_alpha.isfinite())
+            keep = lambda a, b: torch.where(accepted.view(-1, *[1] * (a.ndim - 1)), a, b)
+            return nw.types.State(*map(keep, new, state)), info, None
+    ```
+
+    The noise of a step is keyed: a pure function of seed, image, chain, step and slot.
+    `noise.normal(shape, slot, dtype)` gives (B, *shape) standard normal numbers and
+    `noise.uniform(shape, slot)` (B, *shape) numbers in (0, 1). Slots are the constants of
+    `noisewalk.noise`, such as `PROPOSAL` and `ACCEPT`; one slot read twice gives the same numbers.
     """
 
-    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
-        """One transition of every row."""
+    needs_gradient: bool = True
+    """Whether `step` reads `State.grad`."""
+    exact: bool = False
+    """Whether the posterior is its stationary law, as an accept step makes it."""
+    reversible: bool = True
+    """Whether each transition is its own reverse in law."""
+    evaluations: int = 1
+    """Of the target a transition, for estimates of cost."""
+    step_size: Any = None
+    """One number or (N,), as a field; None: there is none to adapt."""
+    preconditioner: Any = None
+    """A Gaussian reference, as a field; None: N(0, I)."""
+    takes_preconditioner: bool = False
+    """Whether `dataclasses.replace` may set `preconditioner`."""
+    fits_preconditioner: bool = False
+    """Whether a warm-up fits one where nobody says otherwise."""
+    carries: bool = False
+    """Whether it hands something on. A transition that is not reversible only for that reason is
+    so from a fresh carry to the place where the carry is dropped."""
+    target_accept: float = 0.574
+    """Acceptance that the warm-up's adaptation of the step aims at."""
+    largest_step: float = math.inf
+    """Step that the adaptation never exceeds."""
+    quarter_turn: float = math.inf
+    """Step at which a transition turns N(0, I) by pi / 2, a fresh draw of it."""
+
+    @abstractmethod
+    def step(
+        self, state: State, target: Target, noise: Noise, carry: Tensor | None = None
+    ) -> tuple[State, Info, Tensor | None]:
+        """One transition of every row.
+
+        Arguments:
+            state: the target's evaluation at z, B rows.
+            target: the posterior; `target(z)` evaluates (B, *shape).
+            noise: this step's keyed noise for the rows.
+            carry: what the last transition handed on; None at the first.
+
+        Returns:
+            The next state (a rejected row keeps the old one, bit by bit), what happened, and what
+            to hand on (None: nothing).
+        """
+
+    def step_per_row(self, z: Tensor) -> Tensor:
+        """The step of every row, (B, 1, ...) in the type of z, also where each image has its
+        own."""
+        import torch
+
+        step = torch.as_tensor(self.step_size, dtype=z.dtype, device=z.device).reshape(-1)
+        return step.repeat_interleave(len(z) // len(step)).view(-1, *[1] * (z.ndim - 1))
+
+    def move(
+        self, state: State, target: Target, noise: Noise, tuning: dict[str, Tensor], first: bool
+    ) -> tuple[State, Info, dict[str, Tensor]]:
+        """One move of tempered SMC's particles: `step`, and whatever the kernel tunes by them.
+
+        Arguments:
+            state: the tempered target's evaluation at the particles.
+            target: the tempered posterior.
+            noise: this move's keyed noise.
+            tuning: what the last move returned; empty before the first.
+            first: whether the temperature has just changed.
+
+        Returns:
+            The next state, what happened, and the tuning to go on with.
+        """
+        after, info, _ = self.step(state, target, noise)
+        return after, info, tuning
+
+    def facts(self) -> dict[str, Any]:
+        """Name, fields and claims, ready for JSON: what spec.json, reports and citations read."""
+        claims = ("exact", "reversible", "needs_gradient", "evaluations", "step_size")
+        own = facts_of(self) if is_dataclass(self) else {"name": name_of(type(self))}
+        return {**{name: facts_of(getattr(self, name)) for name in claims}, **own}
+
+
+class Estimate(NamedTuple):
+    """What a plan will cost, before it runs."""
+
+    calls: int
+    """Network calls."""
+    memory: int
+    """Bytes of the states that it holds at once, without the network's own."""
+    disk: int
+    """Bytes of the draws that it stores."""
+
+
+class Plan(Protocol):
+    """Chains or tempered SMC, every choice made; `sampling.execute` runs it."""
+
+    @property
+    def num_draws(self) -> int:
+        """Draws to keep of each row."""
         ...
+
+    @property
+    def num_rows(self) -> int:
+        """Length of the run's chain axis: chains, or particles that come back."""
+        ...
+
+    @property
+    def thin(self) -> int:
+        """Transitions per kept draw."""
+        ...
+
+    def estimate(self, target: Target) -> Estimate:
+        """Calls, memory and disk."""
+        ...
+
+    def run(self, target: Target, sink: RunStore) -> Iterator[Tick]:
+        """Sample into the sink, from wherever it stands."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Every choice, ready for JSON."""
+        ...
+
+
+SamplerState: TypeAlias = dict[str, Any]
+"""What a plan needs to go on bitwise: tensors, numbers, words, and dicts and lists of them."""
 
 
 class RunStore(Protocol):
-    """Where draws go while sampling."""
+    """Where draws go while sampling: a folder, or memory."""
 
-    def append(self, state: State, info: Info, sampler: dict[str, Any]) -> None:
-        """Commit one draw and the sampler's state, atomically."""
+    def append(
+        self, state: State, info: Info, sampler: SamplerState, extras: dict[str, Tensor]
+    ) -> None:
+        """Commit one draw and the sampler's state, atomically; `extras` are (B,) by name."""
         ...
 
-    def cursor(self) -> tuple[int, dict[str, Any] | None]:
+    def checkpoint(self, sampler: SamplerState) -> None:
+        """Commit the sampler's state alone."""
+        ...
+
+    def cursor(self) -> tuple[int, SamplerState | None]:
         """Draws committed, and the sampler's state to go on from."""
+        ...
+
+    def mark_complete(self) -> None:
+        """Commit that all draws are there."""
         ...

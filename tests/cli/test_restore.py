@@ -14,7 +14,7 @@ from noisewalk.errors import StoreError
 from noisewalk.files.images import ValueRange
 from noisewalk.maps import Warp
 from noisewalk.report.build import read_report_data
-from noisewalk.sampling.chains import Plan
+from noisewalk.sampling.chains import Chains
 from noisewalk.storage.store import open_store
 
 SHAPE = (1, 16, 16)
@@ -43,7 +43,7 @@ def problem(count=1):
 
 
 def plan(num_draws=4, seed=0):
-    return Plan(nw.Langevin(1e-3, adjust=True), num_draws, 2, 0, 1, nw.Adam(3), None, seed)
+    return Chains(nw.Langevin(1e-3, adjust=True), num_draws, 2, 0, 1, nw.Adam(3), None, seed)
 
 
 @pytest.fixture(scope="module")

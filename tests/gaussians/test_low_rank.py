@@ -7,7 +7,9 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.gaussians.low_rank import STANDARD, LowRank, Refresh, calls_of, gauss_newton
+from noisewalk.gaussians.low_rank import LowRank, calls_of, gauss_newton
+from noisewalk.gaussians.refresh import Refresh
+from noisewalk.gaussians.standard import STANDARD
 from noisewalk.types import State
 
 IMAGES, CHAINS, DIM, RANK = 2, 3, 7, 3

@@ -10,7 +10,8 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import ConfigError
-from noisewalk.gaussians.low_rank import LowRank, reference_of
+from noisewalk.gaussians.low_rank import LowRank
+from noisewalk.gaussians.reference import reference_of
 from noisewalk.types import State
 
 DIM, ROWS = 5, 64
@@ -110,7 +111,7 @@ def test_without_a_likelihood_a_quarter_turn_is_a_fresh_draw_of_the_prior() -> N
             return State(z, z, torch.zeros(len(z), dtype=torch.float64), torch.zeros_like(z))
 
     rows, z = noise.rows(9, 1, ROWS).at(1), normal(ROWS, DIM, seed=9)
-    after, info = nw.HMC(math.pi / 2, 1, jitter=0.0).step(Flat()(z), Flat(), rows)
+    after, info, _ = nw.HMC(math.pi / 2, 1, jitter=0.0).step(Flat()(z), Flat(), rows)
     assert (info.acceptance_rate > 1 - 1e-12).all()
     torch.testing.assert_close(
         after.z, rows.normal((DIM,), noise.PROPOSAL, torch.float64), rtol=1e-12, atol=1e-12
@@ -157,7 +158,14 @@ def test_short_transitions_that_keep_their_velocity_mix_like_a_long_one() -> Non
     sizes = []
     for friction in (math.inf, 0.5):
         run = nw.sample(
-            target, nw.HMC(0.02, 4, friction=friction), 1000, 4, warm_start=None, progress=False
+            target,
+            nw.HMC(0.02, 4, friction=friction),
+            1000,
+            4,
+            num_warmup=0,
+            warm_start=None,
+            adapt=None,
+            progress=False,
         )
         sizes.append(float(nw.diagnostics.ess_bulk(run.z[0])[3:].min()))
     assert sizes[1] > 4 * sizes[0]

@@ -7,7 +7,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.kernels import slice as elliptical
-from noisewalk.sampling.smc import Tempered
+from noisewalk.sampling.tempered import Tempered
 from noisewalk.types import State
 
 ROWS, DIM = 128, 4
@@ -26,7 +26,7 @@ def start() -> Tensor:
 
 def test_the_next_point_is_on_the_ellipse_and_above_the_level() -> None:
     state, rows = Steps()(start()), noise.rows(1, 1, ROWS).at(3)
-    after, info = nw.EllipticalSlice().step(state, Steps(), rows)
+    after, info, _ = nw.EllipticalSlice().step(state, Steps(), rows)
     assert info.accepted.all()
     nu = rows.normal((DIM,), noise.PROPOSAL, torch.float64)
     level = -state.nll + torch.log(rows.uniform((), noise.ACCEPT))
@@ -50,7 +50,7 @@ def test_a_row_that_finds_nothing_keeps_its_point() -> None:
             )
 
     state = Steps()(start())
-    after, info = nw.EllipticalSlice().step(state, Wall(), noise.rows(1, 1, ROWS))
+    after, info, _ = nw.EllipticalSlice().step(state, Wall(), noise.rows(1, 1, ROWS))
     assert not info.accepted.any()
     assert torch.equal(after.z, state.z)
     assert (info.acceptance_rate == 0).all()
@@ -101,8 +101,8 @@ def test_it_pays_for_the_points_its_rows_try_and_gets_what_the_whole_batch_would
     rows = noise.rows(1, 2, 16)
     state = some(rows.at(0).normal((3,), noise.INIT, torch.float64))
     before = some.nfe
-    one, info = nw.EllipticalSlice().step(state, some, rows.at(1))
-    other, _ = nw.EllipticalSlice().step(state, Whole(whole), rows.at(1))  # type: ignore[arg-type]
+    one, info, _ = nw.EllipticalSlice().step(state, some, rows.at(1))
+    other, _, _ = nw.EllipticalSlice().step(state, Whole(whole), rows.at(1))  # type: ignore[arg-type]
     assert torch.equal(one.z, other.z)
     assert torch.equal(one.nll, other.nll)
     assert some.nfe - before == int((1 / info.acceptance_rate).round().sum()) < whole.nfe

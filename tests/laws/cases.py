@@ -249,6 +249,7 @@ KERNELS = [
         (4,),
     ),
     Case("hmc", lambda dtype: nw.HMC(0.2, 3), (4,)),
+    Case("hmc, velocity kept", lambda dtype: nw.HMC(0.2, 3, friction=0.5), (4,)),
     Case("preconditioned hmc", lambda dtype: nw.HMC(0.3, 3, preconditioner=low_rank(dtype)), (4,)),
     Case(
         "spectral pcnl",

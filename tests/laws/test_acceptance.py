@@ -108,7 +108,7 @@ def test_the_proposal_is_the_papers_and_the_reported_acceptance_is_the_naive_rat
         Recorder(Arbitrary()),
     )
     rows = noise.rows(22, 1, ROWS).at(7)
-    after, info = nw.Langevin(step_size, scheme=scheme, adjust=adjust).step(state, target, rows)
+    after, info, _ = nw.Langevin(step_size, scheme=scheme, adjust=adjust).step(state, target, rows)
     proposal = Arbitrary()(
         a * state.z - b * state.grad + s * rows.normal((DIM,), noise.PROPOSAL, torch.float64)
     )
@@ -139,7 +139,7 @@ def test_the_ratio_keeps_its_digits_in_float32_at_a_hundred_thousand_dimensions(
     step_size, shape = 0.004, (3, 192, 192)
     a, b, s = coefficients(scheme, step_size)
     state, target = Shell()(5 / 6 + draw(shape, 2, seed=23) / math.sqrt(6)), Recorder(Shell())
-    _, info = nw.Langevin(step_size, scheme=scheme, adjust=True).step(
+    _, info, _ = nw.Langevin(step_size, scheme=scheme, adjust=True).step(
         state, target, noise.rows(24, 1, 2)
     )
     expected = naive(state, target.last, a, b, s)
@@ -165,7 +165,7 @@ def test_a_proposal_that_is_not_finite_is_flagged_and_never_accepted(
     )
     state, flagged = target(-draw((DIM,), ROWS, seed=26).abs()), 0
     for step in range(20):
-        old, (state, info) = state, kernel.step(state, target, rows.at(step))
+        old, (state, info, _) = state, kernel.step(state, target, rows.at(step))
         bad = target.last.z[:, 0] > 0.3
         flagged += int(bad.sum())
         assert torch.equal(info.diverging, bad)
@@ -188,7 +188,7 @@ def test_a_proposal_of_zero_likelihood_is_never_accepted(adjust: bool) -> None:
     )
     state, infos = target(-draw((DIM,), ROWS, seed=28).abs()), list[Info]()
     for step in range(20):
-        state, info = kernel.step(state, target, rows.at(step))
+        state, info, _ = kernel.step(state, target, rows.at(step))
         assert torch.isfinite(state.nll).all()
         infos.append(info)
     assert any((info.acceptance_rate == 0).any() for info in infos)
@@ -199,14 +199,14 @@ def test_a_step_size_per_image_is_that_of_each_image(scheme: str) -> None:
     sizes, chains = torch.tensor([0.02, 0.5], dtype=torch.float64), 3
     both, rows = posterior(torch.float64), noise.rows(29, 2, chains)
     z = draw((4,), 2 * chains, seed=31, dtype=torch.float64)
-    after, info = nw.Langevin(sizes, scheme=scheme, adjust=True).step(both(z), both, rows)
+    after, info, _ = nw.Langevin(sizes, scheme=scheme, adjust=True).step(both(z), both, rows)
     for image in range(2):
         part, target = (
             slice(image * chains, (image + 1) * chains),
             posterior(torch.float64, (image,)),
         )
         own = noise.Noise(29, rows.image[part], rows.chain[part])
-        alone, alone_info = nw.Langevin(float(sizes[image]), scheme=scheme, adjust=True).step(
+        alone, alone_info, _ = nw.Langevin(float(sizes[image]), scheme=scheme, adjust=True).step(
             target(z[part]), target, own
         )
         torch.testing.assert_close(after.z[part], alone.z, rtol=1e-12, atol=1e-12)

@@ -107,8 +107,8 @@ def test_a_row_of_a_kernel_is_alone(
     )  # type: ignore[call-arg]
     own = noise.Noise(84, rows.image[place : place + 1], rows.chain[place : place + 1], 3)
     row = draw(case.shape, seed=80, dtype=dtype)
-    state, info = kernel.step(both(batch(row, place, neighbours)), both, rows)
-    lone_state, lone_info = kernel.step(alone(row), alone, own)
+    state, info, _ = kernel.step(both(batch(row, place, neighbours)), both, rows)
+    lone_state, lone_info, _ = kernel.step(alone(row), alone, own)
     for inside, outside in zip((*state, *info), (*lone_state, *lone_info), strict=True):
         same(inside[place : place + 1], outside, dtype)
 
@@ -123,7 +123,7 @@ def test_rejected_neighbours_do_not_hold_a_row_back() -> None:
             for part in target(z)
         )
     )
-    state, info = nw.Langevin(0.01).step(broken, target, rows)
+    state, info, _ = nw.Langevin(0.01).step(broken, target, rows)
     assert info.accepted.tolist() == [True, False, False, False]
     assert info.diverging.tolist() == [False, True, True, True]
     assert torch.isfinite(state.z[0]).all()

@@ -22,7 +22,7 @@ def measured_bias(scheme: str, step_size: float) -> float:
     for step in range(
         40
     ):  # the start is forgotten at (1 - stiffness)^2 a step: below 1e-6 at stiffness 0.2
-        state, _ = kernel.step(state, case.target, rows.at(step))
+        state, _, _ = kernel.step(state, case.target, rows.at(step))
     return float((case.whiten(state.z) ** 2).mean()) - 1
 
 

@@ -29,7 +29,7 @@ class Flat:
 def evolve(kernel: nw.Langevin, z: Tensor, num_steps: int) -> tuple[State, list[Info]]:
     rows, state, infos = noise.rows(3, 1, len(z)), Flat()(z), []
     for step in range(num_steps):
-        state, info = kernel.step(state, Flat(), rows.at(step))
+        state, info, _ = kernel.step(state, Flat(), rows.at(step))
         infos.append(info)
     return state, infos
 

@@ -1,6 +1,7 @@
 """Law: each kernel keeps its own stationary law on a linear-Gaussian target: the posterior if
 adjusted, the closed-form biased one if not."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from gaussian import (
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.gaussians.low_rank import LowRank
+from noisewalk.sampling.defaults import default_kernel
 
 EIGENVALUES = (1.0, 1.0, 1.5, 2.0, 3.0, 5.0, 9.0, 16.0)
 STIFFNESS = (0.4, 0.8, 1.4)
@@ -31,7 +33,7 @@ def evolve(
     """Final positions and the mean acceptance rate."""
     rows, state, rate = noise.rows(seed, 1, len(z)), case.target(z), 0.0
     for step in range(num_steps):
-        state, info = kernel.step(state, case.target, rows.at(step))
+        state, info, _ = kernel.step(state, case.target, rows.at(step))
         rate += float(info.acceptance_rate.mean()) / num_steps
     return state.z, rate
 
@@ -164,7 +166,7 @@ def carried(case: Problem, kernel: nw.HMC, num_steps: int) -> tuple[torch.Tensor
         0.0,
     )
     for step in range(num_steps):
-        state, info, velocity = kernel.carry(state, case.target, rows.at(step), velocity)
+        state, info, velocity = kernel.step(state, case.target, rows.at(step), velocity)
         rate += float(info.acceptance_rate.mean()) / num_steps
     return torch.cat([case.whiten(state.z), velocity], 1), rate
 
@@ -173,6 +175,9 @@ KEPT = {
     "leapfrog": lambda case: nw.HMC(0.45, 2, "leapfrog", friction=0.1),
     "rank 1": lambda case: nw.HMC(
         0.6, 2, preconditioner=reference(case, 1, exact=False), friction=0.1
+    ),
+    "default": lambda case: replace(
+        default_kernel(case.target), step_size=0.3, preconditioner=reference(case, 1, exact=False)
     ),
     "wrong everywhere": lambda case: nw.HMC(0.35, 2, preconditioner=wrong(case), friction=0.1),
 }
@@ -187,8 +192,8 @@ def test_position_and_kept_velocity_keep_their_joint_law(name: str) -> None:
 
 def test_a_velocity_that_is_not_reversed_after_a_rejection_keeps_another_law() -> None:
     class Forgetful(nw.HMC):
-        def carry(self, *args):
-            state, info, velocity = super().carry(*args)
+        def step(self, *args):
+            state, info, velocity = super().step(*args)
             return state, info, torch.where(info.accepted[:, None], velocity, -velocity)
 
     joint, _ = carried(

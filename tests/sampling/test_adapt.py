@@ -5,8 +5,8 @@ import torch
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.gaussians.low_rank import LowRank
-from noisewalk.sampling.adapt import DualAveraging, largest_stable_step
+from noisewalk.gaussians.low_rank import LowRank, largest_stable_step
+from noisewalk.sampling.adapt import DualAveraging
 
 SCALES = torch.tensor([1e-3, 1.0, 50.0], dtype=torch.float64)
 
@@ -209,7 +209,7 @@ def test_at_the_largest_stable_step_the_stiffest_variance_is_too_large_by_what_i
     state = target(torch.zeros(2 * chains, 4, dtype=torch.float64))
     kernel = nw.Langevin(largest_stable_step(nw.gauss_newton(target, state, rank=2), fraction))
     for k in range(1, 60):  # (1 - 2 f)^2 a step in the stiffest direction: 0.6^118 at f = 0.8
-        state, _ = kernel.step(state, target, rows.at(k))
+        state, _, _ = kernel.step(state, target, rows.at(k))
     variance = state.z.reshape(2, chains, 4)[:, :, 0].square().mean(1) * (1.0 + CURVATURES[:, 0])
     torch.testing.assert_close(
         variance,
@@ -226,7 +226,7 @@ def test_the_limit_of_stability_is_where_it_is_said_to_be(over, bounded):
     limit = 2.0 * largest_stable_step(nw.gauss_newton(target, state, rank=2))
     kernel, rows = nw.Langevin(over * limit), nw.noise.rows(0, 2)
     for k in range(1, 200):
-        state, _ = kernel.step(state, target, rows.at(k))
+        state, _, _ = kernel.step(state, target, rows.at(k))
     scaled = state.z[:, 0].square() * (
         1.0 + CURVATURES[:, 0]
     )  # stationary: 1 / (1 - 0.9) = 10 times a chi-square; else 1.2^398 = 1e31

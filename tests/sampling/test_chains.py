@@ -8,10 +8,10 @@ import torch
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import DivergedError
-from noisewalk.sampling.chains import PATIENCE, Plan, run_loop
+from noisewalk.sampling.chains import PATIENCE, Chains
 from noisewalk.storage.state import decode, encode
 
-PLAN = Plan(
+PLAN = Chains(
     nw.Langevin(0.02, "em", adjust=True), 3, 2, 4, 2, nw.Adam(3, 0.05), nw.DualAveraging(), 5
 )
 
@@ -44,7 +44,7 @@ class Recorder:
 
 
 def drive(posterior, plan, sink):
-    return list(run_loop(posterior, plan, sink))
+    return list(plan.run(posterior, sink))
 
 
 def stage(sampler):
@@ -84,7 +84,7 @@ def test_the_draws_are_the_kernel_run_by_hand_with_the_keyed_noise_of_each_step(
         adam = plan.warm_start.step(adam, posterior, k)
     state, states, infos = adam.state, [], []
     for transition in range(1 + 6):
-        state, info = plan.kernel.step(state, posterior, rows.at(1 + transition))
+        state, info, _ = plan.kernel.step(state, posterior, rows.at(1 + transition))
         states.append(state)
         infos.append(info)
     assert len(sink.draws) == 3
@@ -112,7 +112,7 @@ def test_a_divergence_between_two_draws_is_not_lost():
 
 
 def test_without_a_warm_start_the_chain_starts_at_the_initial_noise():
-    plan = Plan(nw.Langevin(1e-12, "em"), 1, 2, 0, 1, None, None, 3)  # a step that hardly moves
+    plan = Chains(nw.Langevin(1e-12, "em"), 1, 2, 0, 1, None, None, 3)  # a step that hardly moves
     sink = Recorder()
     drive(target(), plan, sink)
     expected = noise.rows(3, 2, 2).normal((6,), noise.INIT, torch.float64)
@@ -175,12 +175,12 @@ def test_a_velocity_is_kept_from_transition_to_transition():
         noise.rows(7, 2, 2),
         Recorder(),
     )
-    drive(posterior, Plan(kernel, 3, 2, 0, 1, None, None, 7), sink)
+    drive(posterior, Chains(kernel, 3, 2, 0, 1, None, None, 7), sink)
     state, velocity = posterior(rows.at(0).normal((6,), noise.INIT, torch.float64)), None
     for k in range(3):
-        state, _, velocity = kernel.carry(state, posterior, rows.at(1 + k), velocity)
+        state, _, velocity = kernel.step(state, posterior, rows.at(1 + k), velocity)
         assert torch.equal(sink.draws[k][0].z, state.z)
-        assert torch.equal(sink.draws[k][2]["velocity"], velocity)
+        assert torch.equal(sink.draws[k][2]["carry"], velocity)
 
 
 def test_a_finished_run_costs_nothing_more():
@@ -254,7 +254,7 @@ class Broken:
         )
 
 
-FOREVER = Plan(nw.Langevin(1e-3, "em"), 3 * PATIENCE, 2, 0, 1, None, None, 0)
+FOREVER = Chains(nw.Langevin(1e-3, "em"), 3 * PATIENCE, 2, 0, 1, None, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_one_living_chain_keeps_the_run_going():
 
 def test_patience_is_not_renewed_by_a_resume():
     first, begins = Recorder(), 2 + 5
-    ticks = run_loop(Broken([True] * 4, begins), FOREVER, first)
+    ticks = FOREVER.run(Broken([True] * 4, begins), first)
     for _ in range(5 + 60):
         next(ticks)
     second = Recorder(first.draws[-1][2])

@@ -177,7 +177,7 @@ def test_it_goes_on_from_any_step():
         ({"lr": float("nan")}, "lr"),
         ({"betas": (0.9, 1.0)}, "betas"),
         ({"betas": (-0.1, 0.9)}, "betas"),
-        ({"objective": "evidence"}, "'likelihood'.*'posterior'"),
+        ({"objective": "evidence"}, "choose one of likelihood, posterior"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(change, says):

@@ -114,13 +114,14 @@ def calibrate(
     it is right."""
     from ..errors import ConfigError
     from ..evaluate.calibrate.calibrate import calibrate as run
-    from ..gaussians.spectral import SpectralRefresh
+    from ..gaussians.refresh import SpectralRefresh
     from ..likelihoods import parse as parse_likelihood
     from ..operators import parse
     from ..priors.load import load_prior
     from ..report.calibration import write_calibration
     from ..sampling.defaults import leapfrogs
     from ..sampling.starts import Adam
+    from ..types import Kernel
 
     if kernel in (None, "smc"):
         refuse(kernel or "the default kernel", step_size=step_size)
@@ -150,9 +151,8 @@ def calibrate(
         if kernel is None or kernel == "smc"
         else kernel_of(kernel, step_size, leapfrogs(phi.nfe) if steps is None else steps)
     )
-    adapted = (
-        step_size is None and hasattr(chosen, "step_size") and getattr(chosen, "adjust", False)
-    )
+    given = isinstance(chosen, Kernel)
+    adapted = step_size is None and given and chosen.exact and chosen.step_size is not None
     make_folder(out)
     with interruptible("a calibration keeps nothing before its end"):
         found = run(

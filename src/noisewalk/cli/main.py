@@ -24,8 +24,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..sampling.chains import Plan
-    from ..sampling.smc import Ladder
+    from ..sampling.chains import Chains as Plan
+    from ..sampling.smc import TemperedSMC as Ladder
     from ..sampling.starts import Adam
     from .problem import Problem
 
@@ -355,8 +355,7 @@ def _plan(
     rank: int | None = None,
     spectral: bool = False,
 ) -> Plan:
-    from ..gaussians.low_rank import Refresh
-    from ..gaussians.spectral import SpectralRefresh
+    from ..gaussians.refresh import Refresh, SpectralRefresh
     from ..sampling.defaults import leapfrogs, resolve
 
     target = problem.target()
@@ -366,20 +365,28 @@ def _plan(
         if usual
         else kernel_of(kernel or "hmc", step_size, _or(num_leapfrog, leapfrogs(target.phi.nfe)))
     )
-    each = (
-        thin
-        if thin is not None
-        else 10
-        if getattr(chosen, "evaluations", 8) == 1 and step_size is None
-        else 1
-    )
-    adapted = hasattr(chosen, "step_size") and (
-        step_size is None or kernel in (None, "hmc")
-    )  # a given step leaves hmc its preconditioner
-    refresh = SpectralRefresh() if spectral else "auto" if rank is None else Refresh(rank=rank)
-    common = (num_draws, chains, "auto" if num_warmup is None else num_warmup, each, start)
+    as_given = step_size is not None
+    quick = chosen is not None and chosen.evaluations == 1 and not as_given
+    each = thin if thin is not None else 10 if quick else 1
+    refresh: Any = "auto"
+    if spectral or rank is not None:
+        refresh = SpectralRefresh() if spectral else Refresh(rank=rank)
+    elif as_given:
+        refresh = None
+    warmup: Any = "auto" if num_warmup is None else num_warmup
+    if as_given and num_warmup is None and refresh is None:
+        warmup = 0
     return resolve(
-        target, chosen, *common, "auto" if step_size is None else None, seed, adapted, refresh
+        target,
+        chosen,
+        num_draws,
+        chains,
+        warmup,
+        each,
+        start,
+        None if as_given else "auto",
+        seed,
+        refresh,
     )
 
 
@@ -419,7 +426,7 @@ def _announce(problem: Problem, plan: Plan, folder: Path) -> None:
     rows = plan.num_chains * len(problem.y)
     steps = plan.warm_start.num_steps if plan.warm_start else 0
     low, high = problem.value_range.low, problem.value_range.high
-    each = getattr(plan.kernel, "evaluations", 1)
+    each = plan.kernel.evaluations
     curvature = (
         plan.refresh.calls(plan.num_warmup, math.prod(problem.phi.shape)) if plan.refresh else 0
     )

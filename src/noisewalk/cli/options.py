@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..priors.prior import Prior
-    from ..sampling.smc import Ladder
+    from ..sampling.smc import TemperedSMC as Ladder
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LIKELIHOOD_HELP = (
@@ -203,7 +203,7 @@ def smc_of(
             where there is no gradient, does not read.
     """
     from ..errors import ConfigError
-    from ..sampling.tempering import moves_of, resolve_smc
+    from ..sampling.defaults import moves_of, resolve_smc
 
     moves: Any = None
     if num_moves is not None:
@@ -220,5 +220,5 @@ def smc_of(
             step_size=step_size,
             num_leapfrog=num_leapfrog,
         )
-    kernel = moves_of(target, num_particles, rank, step_size, num_leapfrog)
+    kernel = moves_of(target, num_particles, rank, step_size=step_size, num_leapfrog=num_leapfrog)
     return resolve_smc(target, num_particles, kernel=kernel, num_moves=moves, seed=seed, rank=rank)

@@ -4,16 +4,15 @@ from pathlib import Path
 
 from ..operators import held_by
 from ..report.build import build_report
-from ..sampling.chains import Plan
-from ..sampling.run import Run, sample_stored
-from ..sampling.smc import Ladder
-from ..sampling.tempering import smc_stored
+from ..sampling.execute import draw
+from ..sampling.run import Run
+from ..types import Plan
 from .problem import Problem
 
 
 def restore(
     problem: Problem,
-    plan: Plan | Ladder,
+    plan: Plan,
     out: Path,
     command: str,
     resume: bool = False,
@@ -24,7 +23,7 @@ def restore(
 
     Arguments:
         problem: what to solve.
-        plan: how; from `plan.resolve` or `tempering.resolve_smc`.
+        plan: how; from `sampling.defaults`.
         out: the run's folder.
         command: what reproduces the run, for the report.
         resume: go on with an existing run.
@@ -44,10 +43,6 @@ def restore(
     }
     if problem.truth is not None:
         arrays["truth"] = problem.truth
-    facts = problem.facts()
-    if isinstance(plan, Ladder):
-        run = smc_stored(target, plan, out, progress, facts, arrays, resume, command)
-    else:
-        run = sample_stored(target, plan, out, progress, facts, arrays, resume, command)
+    run = draw(plan, target, out, progress, problem.facts(), arrays, command, resume)
     build_report(out)
     return run

@@ -1,18 +1,16 @@
-r"""Gaussian references of the kernels: N(0, I), and the low-rank Gauss-Newton Gaussian N(m, H^-1)
-around a warm start.
+r"""The low-rank Gauss-Newton reference N(m, H^-1) around a warm start.
 
-$$H = I + J^T W J \approx I + U \Lambda U^T, \qquad J = \frac{d A(\Phi(z))}{dz}, \qquad m = z_0 - H^{-1} (z_0 + g_0),$$
-W the likelihood's curvature in A(x). With u = z - m the rest of the log posterior is -psi,
-$$\psi(z) = L + \tfrac12 |z|^2 - \tfrac12 u^T H u, \qquad \nabla \psi = g + m - U \Lambda U^T u,$$
-$$\psi - \psi' = L - L' + \langle z - z', m \rangle - \tfrac12 \langle U^T (z - z'), \Lambda U^T (u + u') \rangle .$$
-For N(0, I) all of this is m = 0, Lambda = 0 and psi = L. Powers of H cost O(d r):
-$H^p v = v + U ((1 + \Lambda)^p - 1) U^T v$.
+$$H = I + J^T W J \approx I + U \Lambda U^T, \qquad J = \frac{d A(\Phi(z))}{dz},$$
+W the likelihood's curvature in A(x). Powers of H cost O(d r),
+$H^p v = v + U ((1 + \Lambda)^p - 1) U^T v$. U and Lambda come from randomized subspace iteration
+with a Rayleigh-Ritz step; J is never formed.
 
-U and Lambda come from randomized subspace iteration with a Rayleigh-Ritz step (Halko, Martinsson
-and Tropp, Finding Structure with Randomness, 2011, Algorithm 4.4); J is never formed.
+References: Halko, Martinsson and Tropp, Finding Structure with Randomness, 2011, Algorithm 4.4;
+Roberts and Tweedie, Exponential convergence of Langevin distributions and their discrete
+approximations, 1996 (stability of the unadjusted scheme).
 """
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,9 +18,11 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._checks import real, whole
 from .._repr import readable
 from ..errors import ConfigError
 from ..types import State
+from .reference import Reference
 
 FIRST_BLOCK = 16
 """Probe vectors that `gauss_newton` starts with when it chooses the rank."""
@@ -31,158 +31,6 @@ LARGEST_BATCH, LARGEST_NUMEL = 64, 1 << 18
 be larger."""
 OVERSAMPLING = 8
 """Probe vectors beyond the rank that is asked for."""
-
-
-@dataclass(frozen=True)
-class Standard:
-    """The reference N(0, I)."""
-
-    def offset(self, z: Tensor) -> Tensor:
-        """u = z."""
-        return z
-
-    def position(self, u: Tensor) -> Tensor:
-        """z = u."""
-        return u
-
-    def power(self, v: Tensor, exponent: float) -> Tensor:
-        """H^p v = v."""
-        return v
-
-    def residual_gradient(self, state: State) -> Tensor:
-        """Gradient of psi, g."""
-        return state.grad
-
-    def drop(self, here: State, there: State) -> Tensor:
-        """psi - psi' = L - L', (B,) float64."""
-        return here.nll - there.nll
-
-
-class Reference(ABC):
-    """A reference N(m, H^-1) with H = I + U Lambda U^T, one per image; rows are image-major.
-
-    A subclass has the fields mean (N, *shape) and eigenvalues (N, r), Lambda, and says what U is.
-    """
-
-    mean: Tensor
-    eigenvalues: Tensor
-
-    def check_finite(self) -> None:
-        """ConfigError where m or Lambda cannot be those of a Gaussian."""
-        if not bool(
-            torch.isfinite(self.eigenvalues).all()
-            and (self.eigenvalues >= 0).all()
-            and torch.isfinite(self.mean).all()
-        ):
-            raise ConfigError(
-                "a preconditioner's mean must be finite and its eigenvalues finite and not "
-                "negative: was the warm start finite?"
-            )
-
-    @abstractmethod
-    def project(self, v: Tensor) -> Tensor:
-        """U^T v.
-
-        Arguments:
-            v: (B, *shape).
-
-        Returns:
-            (N, B / N, r).
-        """
-
-    @abstractmethod
-    def spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
-        """U c.
-
-        Arguments:
-            coefficients: (N, B / N, r) c.
-            like: (B, *shape), for the shape and type.
-
-        Returns:
-            (B, *shape).
-        """
-
-    def offset(self, z: Tensor) -> Tensor:
-        """u = z - m.
-
-        Arguments:
-            z: (B, *shape).
-
-        Returns:
-            (B, *shape).
-        """
-        return z - self._rows(z)
-
-    def position(self, u: Tensor) -> Tensor:
-        """z = m + u.
-
-        Arguments:
-            u: (B, *shape).
-
-        Returns:
-            (B, *shape).
-        """
-        return u + self._rows(u)
-
-    @abstractmethod
-    def power(self, v: Tensor, exponent: float) -> Tensor:
-        """H^p v.
-
-        Arguments:
-            v: (B, *shape).
-            exponent: p, any real number.
-
-        Returns:
-            (B, *shape).
-        """
-
-    def newton(self, state: State) -> Tensor:
-        """m, the Newton step from where H was computed, averaged over an image's rows.
-
-        Arguments:
-            state: an evaluation.
-
-        Returns:
-            (N, *shape).
-        """
-        steps = state.z - self.power(state.z + state.grad, -1.0)
-        return steps.unflatten(0, (len(self.mean), -1)).mean(1)
-
-    def residual_gradient(self, state: State) -> Tensor:
-        """Gradient of psi.
-
-        Arguments:
-            state: an evaluation.
-
-        Returns:
-            (B, *shape).
-        """
-        z = state.z
-        stiff = self.spread(self.project(self.offset(z)) * self.eigenvalues[:, None].to(z.dtype), z)
-        return state.grad + self._rows(z) - stiff
-
-    def drop(self, here: State, there: State) -> Tensor:
-        """psi(here) - psi(there), grouped so that no two large numbers are subtracted.
-
-        Arguments:
-            here: an evaluation.
-            there: another of the same rows.
-
-        Returns:
-            (B,) float64.
-        """
-        z, z_ = here.z.to(torch.float64), there.z.to(torch.float64)
-        linear = ((z - z_) * self._rows(z)).flatten(1).sum(1)
-        moved, total = self.project(z - z_), self.project(self.offset(z) + self.offset(z_))
-        return (
-            here.nll
-            - there.nll
-            + linear
-            - 0.5 * (moved * self.eigenvalues[:, None].to(torch.float64) * total).sum(-1).flatten()
-        )
-
-    def _rows(self, like: Tensor) -> Tensor:
-        return self.mean.to(like.dtype).repeat_interleave(like.shape[0] // self.mean.shape[0], 0)
 
 
 @readable
@@ -222,10 +70,8 @@ class LowRank(Reference):
 
     def project(self, v: Tensor) -> Tensor:
         """U^T v."""
-        images = self.mean.shape[0]
-        return v.reshape(images, v.shape[0] // images, -1) @ self.basis.to(v.dtype).flatten(
-            2
-        ).transpose(1, 2)
+        rows = v.reshape(len(self.mean), len(v) // len(self.mean), -1)
+        return rows @ self.basis.to(v.dtype).flatten(2).transpose(1, 2)
 
     def power(self, v: Tensor, exponent: float) -> Tensor:
         """H^p v = v + U ((1 + Lambda)^p - 1) U^T v."""
@@ -235,117 +81,6 @@ class LowRank(Reference):
     def spread(self, coefficients: Tensor, like: Tensor) -> Tensor:
         """U c."""
         return (coefficients @ self.basis.to(like.dtype).flatten(2)).reshape(like.shape)
-
-
-@dataclass(frozen=True)
-class Schedule(ABC):
-    """When a warm-up computes the preconditioner anew; a subclass says how."""
-
-    at: tuple[float, ...] = (0.0, 0.3)
-
-    def __post_init__(self) -> None:
-        if (
-            not self.at
-            or list(self.at) != sorted(set(self.at))
-            or not 0.0 <= self.at[0] <= self.at[-1] < 1.0
-        ):
-            raise ConfigError(
-                f"at must hold ascending shares of the warm-up in [0, 1), got {self.at}"
-            )
-
-    def due(self, transition: int, num_warmup: int) -> bool:
-        """Whether the preconditioner is computed before this transition.
-
-        Arguments:
-            transition: its number, from 0.
-            num_warmup: transitions of the warm-up.
-
-        Returns:
-            True at the given shares.
-        """
-        return (
-            transition in {int(share * num_warmup) for share in self.at} and transition < num_warmup
-        )
-
-    def calls(self, num_warmup: int, dim: int) -> int:
-        """What the refreshes of a warm-up cost; without a rank at most.
-
-        Arguments:
-            num_warmup: transitions of the warm-up.
-            dim: d, numbers in one z.
-
-        Returns:
-            Network calls a row (times `phi.nfe`).
-        """
-        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * self.calls_each(dim)
-
-    @abstractmethod
-    def calls_each(self, dim: int) -> int:
-        """What one refresh costs.
-
-        Arguments:
-            dim: d, numbers in one z.
-
-        Returns:
-            Network calls a row (times `phi.nfe`).
-        """
-
-    @abstractmethod
-    def fit(self, kernel: Any, target: Any, state: State, seed: int) -> Reference:
-        """The preconditioner at the present states.
-
-        Arguments:
-            kernel: the transition whose states they are.
-            target: the posterior.
-            state: rows of every image.
-            seed: of the probe vectors.
-
-        Returns:
-            It.
-        """
-
-
-@dataclass(frozen=True)
-class Refresh(Schedule):
-    """When a warm-up computes a `LowRank` preconditioner anew, and how.
-
-    Example: `nw.sample(target, nw.Langevin(0.05, "ei", adjust=True), adapt=nw.DualAveraging(),
-    refresh=nw.Refresh())`.
-
-    Arguments:
-        at: shares of the warm-up, in [0, 1), ascending; 0 is right after the warm start.
-        rank: largest number of eigenvalues kept; None keeps all above `tol`.
-        tol: as in `gauss_newton`.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-
-    rank: int | None = 40
-    tol: float = 0.1
-
-    def calls_each(self, dim: int) -> int:
-        """That of `gauss_newton`."""
-        return calls_of(self.rank, dim)
-
-    def fit(self, kernel: Any, target: Any, state: State, seed: int) -> LowRank:
-        """By `gauss_newton`."""
-        return fitted(kernel, target, state, self.rank, self.tol, seed)
-
-
-STANDARD = Standard()
-
-
-def reference_of(preconditioner: Reference | None) -> Standard | Reference:
-    """The Gaussian that a kernel is built on.
-
-    Arguments:
-        preconditioner: from `gauss_newton` or `spectral`, or None.
-
-    Returns:
-        It, or N(0, I).
-    """
-    return STANDARD if preconditioner is None else preconditioner
 
 
 def gauss_newton(
@@ -369,103 +104,114 @@ def gauss_newton(
 
     Raises:
         ConfigError: a rank below 1, a tol that is not positive, or a target without gradients.
+
+    Example:
+        >>> import torch, noisewalk as nw
+        >>> phi = nw.maps.Affine(torch.diag(torch.tensor([3.0, 1.0])), torch.zeros(2))
+        >>> target = nw.NoisePosterior(
+        ...     phi, lambda x: x, nw.likelihoods.Gaussian(1.0), torch.zeros(1, 2)
+        ... )
+        >>> nw.gauss_newton(target, target(torch.zeros(1, 2))).eigenvalues.round()
+        tensor([[9., 1.]])
     """
-    if rank is not None and rank < 1:
-        raise ConfigError(f"rank must be at least 1 or None, got {rank}")
-    if not tol > 0:
-        raise ConfigError(f"tol must be positive, got {tol}")
+    rank = None if rank is None else whole("rank", rank)
+    real("tol", tol, above=0.0)
     if not target.differentiable:
         raise ConfigError(
             "gauss_newton needs gradients, but the target is not differentiable: leave the "
             "preconditioner out"
         )
+    values, basis = _leading(_curvature(target, state), state.z, target.num_images, rank, tol, seed)
+    around = LowRank(state.z.new_zeros(len(values), *state.z.shape[1:]), basis, values)
+    return replace(around, mean=around.newton(state))
+
+
+def _curvature(target: Any, state: State) -> Callable[[Tensor], Tensor]:
+    """v -> J^T W J v of every image, (N, k, d), averaged over the image's rows."""
     images, shape = target.num_images, tuple(state.z.shape[1:])
     chains, dim = state.z.shape[0] // images, state.z[0].numel()
     mean, jvp, vjp = target.linearize(state.z)
     weight = target.curvature(mean)
-
     at_once = max(1, min(LARGEST_BATCH, LARGEST_NUMEL // state.x[0].numel()) // len(state.z))
 
     def product(vectors: Tensor) -> Tensor:
         parts = []
         for block in vectors.split(at_once, 1):
-            probes = (
-                block[:, None].expand(-1, chains, -1, -1).reshape(-1, *shape)
-            )  # every row's probes in turn
+            # the probes of every row in turn
+            probes = block[:, None].expand(-1, chains, -1, -1).reshape(-1, *shape)
             image = vjp(weight.repeat_interleave(block.shape[1], 0) * jvp(probes))
             parts.append(image.reshape(images, chains, -1, dim).mean(1))
         return torch.cat(parts, 1)
 
+    return product
+
+
+def _leading(
+    product: Callable[[Tensor], Tensor],
+    like: Tensor,
+    images: int,
+    rank: int | None,
+    tol: float,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """The eigenvalues above tol, (N, r), and their vectors, (N, r, *shape), by subspace
+    iteration."""
+    shape, dim = like.shape[1:], like[0].numel()
     size = min(dim, FIRST_BLOCK if rank is None else rank + OVERSAMPLING)
-    probes = keyed.rows(seed, images, device=state.z.device)
-    basis = probes.normal((size, dim), keyed.PROBE, state.z.dtype)
+    probes = keyed.rows(seed, images, device=like.device)
+    basis = probes.normal((size, dim), keyed.PROBE, like.dtype)
     while True:
         basis = _orthonormal(basis)
         if size < dim:  # a basis of the whole space needs no iteration
             basis = _orthonormal(product(basis))
-        values, vectors = _ritz(basis, product(basis))
-        basis = vectors
+        values, basis = _ritz(basis, product(basis))
         if rank is not None or size == dim or bool((values[:, -1] < tol).all()):
             break
         size = min(dim, 2 * size)
-        fresh = probes.at(size).normal((size - basis.shape[1], dim), keyed.PROBE, state.z.dtype)
+        fresh = probes.at(size).normal((size - basis.shape[1], dim), keyed.PROBE, like.dtype)
         basis = torch.cat([basis, fresh], 1)
     values = torch.where(values > tol, values, 0.0)
     kept = int((values > 0).sum(1).max())
     kept = kept if rank is None else min(kept, rank)
-    values, basis = values[:, :kept], basis[:, :kept].reshape(images, kept, *shape)
-    around = LowRank(state.z.new_zeros(images, *shape), basis, values)
-    return replace(around, mean=around.newton(state))
-
-
-def fitted(
-    kernel: Any, target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0
-) -> LowRank:
-    """`gauss_newton` at states that a kernel has left.
-
-    Arguments:
-        kernel: the transition whose states they are.
-        target: the posterior.
-        state: rows of every image.
-        rank: as in `gauss_newton`.
-        tol: as in `gauss_newton`.
-        seed: as in `gauss_newton`.
-
-    Returns:
-        The preconditioner.
-    """
-    return gauss_newton(target, with_gradient(kernel, target, state), rank, tol, seed)
-
-
-def with_gradient(kernel: Any, target: Any, state: State) -> State:
-    """States that a kernel has left with their gradient: one that needs none leaves 0 in its place.
-
-    Arguments:
-        kernel: the transition whose states they are.
-        target: the posterior.
-        state: rows of every image.
-
-    Returns:
-        The same states, evaluated anew where they must be.
-    """
-    return state if getattr(kernel, "needs_gradient", True) else target(state.z)
+    return values[:, :kept], basis[:, :kept].reshape(images, kept, *shape)
 
 
 def calls_of(rank: int | None, dim: int) -> int:
-    """What `gauss_newton` costs.
-
-    Arguments:
-        rank: largest number of eigenvalues kept; None: as many as there can be.
-        dim: d, numbers in one z.
-
-    Returns:
-        Network calls a row (times `phi.nfe`).
-    """
+    """Network calls a row of `gauss_newton`, times `phi.nfe`; without a rank, the most."""
     size = min(dim, FIRST_BLOCK if rank is None else rank + OVERSAMPLING)
     sizes = [size]
     while rank is None and sizes[-1] < dim:
         sizes.append(min(dim, 2 * sizes[-1]))
     return 1 + sum((4 if size < dim else 2) * size for size in sizes)
+
+
+def largest_stable_step(preconditioner: LowRank, fraction: float = 0.5) -> Tensor:
+    r"""A step for Euler-Maruyama without adjustment, from the top curvature eigenvalue:
+    $\tau = 2 f / (1 + \lambda_{max})$.
+
+    On a Gaussian posterior with this H the scheme is stable below f = 1, and the variance of its
+    stiffest direction comes out 1 / (1 - f) times too large: twice at one half, all other
+    directions less. A heuristic: elsewhere than where H was taken, the curvature may be larger.
+
+    Arguments:
+        preconditioner: H = I + U Lambda U^T from `gauss_newton`; a rank of 1 is enough.
+        fraction: f in (0, 1).
+
+    Returns:
+        (N,) float64, one step per image.
+
+    Raises:
+        ConfigError: fraction outside (0, 1), or a preconditioner of another kind.
+    """
+    if not isinstance(preconditioner, LowRank):  # a band's mean may be far below the largest
+        raise ConfigError(
+            "the largest curvature is read from a low-rank Gaussian, got "
+            f"{type(preconditioner).__name__}: give nw.gauss_newton(..., rank=1)"
+        )
+    real("fraction", fraction, above=0.0, below=1.0)
+    # the pad: a rank of 0 means a curvature of 0
+    top = torch.nn.functional.pad(preconditioner.eigenvalues.to(torch.float64), (0, 1)).amax(1)
+    return 2.0 * fraction / (1.0 + top)
 
 
 def _orthonormal(vectors: Tensor) -> Tensor:

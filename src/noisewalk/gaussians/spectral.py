@@ -11,7 +11,7 @@ of an octave of the last two axes' frequency, apart for every index of the axes 
 green and blue: grey and two differences of colours); the mean over a band makes a few probes
 enough.
 
-Reference: the curvature and m are those of `preconditioner.py`; the diagonal by probes is Bekas,
+Reference: the curvature and m are those of `reference.py`; the diagonal by probes is Bekas,
 Kokiopoulou and Saad, An estimator for the diagonal of a matrix, 2007, with squares of one-sided
 products, which are never negative.
 """
@@ -25,10 +25,11 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._checks import whole
 from .._repr import readable
 from ..errors import ConfigError
 from ..types import State
-from .low_rank import Reference, Schedule, with_gradient
+from .reference import Reference
 
 
 @readable
@@ -71,35 +72,6 @@ class Spectral(Reference):
         return self.spread(self.project(v) * scale[:, None].to(v.dtype), v)
 
 
-@dataclass(frozen=True)
-class SpectralRefresh(Schedule):
-    """When a warm-up computes a `Spectral` preconditioner anew, and from how many probe vectors.
-
-    Example: `nw.sample(target, refresh=nw.SpectralRefresh())`.
-
-    Arguments:
-        at: shares of the warm-up, in [0, 1), ascending; 0 is right after the warm start.
-        num_probes: a row.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-
-    num_probes: int = 16
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check(self.num_probes)
-
-    def calls_each(self, dim: int) -> int:
-        """That of `spectral`, whatever dim."""
-        return 1 + self.num_probes
-
-    def fit(self, kernel: Any, target: Any, state: State, seed: int) -> Spectral:
-        """By `spectral`."""
-        return spectral(target, with_gradient(kernel, target, state), self.num_probes, seed)
-
-
 def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> Spectral:
     """The Gaussian of every image around `state` with the Gauss-Newton curvature's spectrum,
     averaged over the image's rows.
@@ -118,8 +90,17 @@ def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> 
 
     Raises:
         ConfigError: fewer than one probe vector, or a target without gradients.
+
+    Example:
+        >>> import torch, noisewalk as nw
+        >>> phi = nw.maps.Affine(3.0 * torch.eye(4), torch.zeros(4))
+        >>> target = nw.NoisePosterior(
+        ...     phi, lambda x: x, nw.likelihoods.Gaussian(1.0), torch.zeros(1, 4)
+        ... )
+        >>> nw.spectral(target, target(torch.zeros(1, 4))).eigenvalues.shape
+        torch.Size([1, 4])
     """
-    _check(num_probes)
+    whole("num_probes", num_probes)
     if not target.differentiable:
         raise ConfigError(
             "spectral needs gradients, but the target is not differentiable: leave the "
@@ -145,15 +126,7 @@ def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> 
 
 
 def cosine(v: Tensor, inverse: bool = False) -> Tensor:
-    """Orthonormal cosine transform over every axis but the first.
-
-    Arguments:
-        v: (B, *shape).
-        inverse: from coefficients back.
-
-    Returns:
-        (B, *shape).
-    """
+    """Orthonormal cosine transform of (B, *shape) over every axis but the first, or its inverse."""
     for axis in range(1, v.ndim):
         matrix = _matrix(v.shape[axis], v.device, v.dtype)
         v = torch.tensordot(v, matrix, ([axis], [0 if inverse else 1])).movedim(-1, axis)
@@ -161,14 +134,7 @@ def cosine(v: Tensor, inverse: bool = False) -> Tensor:
 
 
 def bands(shape: tuple[int, ...]) -> Tensor:
-    """The band of every coefficient.
-
-    Arguments:
-        shape: of one z.
-
-    Returns:
-        (d,) whole numbers from 0; every one up to the largest is a band.
-    """
+    """(d,) the band of every coefficient of a z, numbered from 0 without a gap."""
     lengths = shape[-2:]
     grids = torch.meshgrid(
         *(torch.arange(n, dtype=torch.float64) * (max(lengths) / n) for n in lengths), indexing="ij"
@@ -186,8 +152,3 @@ def _matrix(n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     matrix = torch.cos(math.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2.0 / n)
     matrix[0] /= math.sqrt(2.0)
     return matrix.to(device, dtype)
-
-
-def _check(num_probes: int) -> None:
-    if not isinstance(num_probes, int) or num_probes < 1:
-        raise ConfigError(f"num_probes must be a whole number of at least 1, got {num_probes!r}")

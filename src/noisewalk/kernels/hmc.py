@@ -1,7 +1,7 @@
 r"""Hamiltonian Monte Carlo in noise space with a Gaussian reference N(m, H^-1) (H = I, m = 0
 without a preconditioner).
 
-With velocity $v \sim N(0, H^{-1})$, u = z - m and psi as in `preconditioner.py`, one step of size h
+With velocity $v \sim N(0, H^{-1})$, u = z - m and psi as in `gaussians/`, one step of size h
 of
 
 - "gaussian" is half a kick $v \leftarrow v - \tfrac h2 H^{-1} \nabla \psi$, an exact rotation of
@@ -15,9 +15,10 @@ A kick by q changes the kinetic energy by $-\tfrac h4 \langle q, v + v_+ \rangle
 float64, so no two large energies are subtracted. The step is jittered by one factor a transition,
 drawn independently of the state, which keeps the kernel reversible and breaks resonances.
 
-A velocity may outlive its transition, of L steps of size h: `carry` hands it on, reversed after a
+A velocity may outlive its transition, of L steps of size h: it is handed on, reversed after a
 rejection, and with the friction gamma
-$$v \leftarrow p \, v + \sqrt{1 - p^2} \, \xi, \qquad p = e^{-\gamma h L}, \quad \xi \sim N(0, H^{-1}),$$
+$$v \leftarrow p \, v + \sqrt{1 - p^2} \, \xi, \qquad
+p = e^{-\gamma h L}, \quad \xi \sim N(0, H^{-1}),$$
 so that short transitions, each of which makes a draw, join into a long trajectory: underdamped
 Langevin dynamics, exact. (z, v) keeps posterior x N(0, H^-1); a chain of z alone is then no longer
 reversible.
@@ -36,17 +37,18 @@ import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._checks import one_of, real, whole
 from .._repr import readable
 from ..errors import ConfigError
-from ..gaussians.low_rank import Reference, reference_of
+from ..gaussians.reference import Reference, reference_of
 from ..noise import Noise
-from ..types import Info, State, Target
-from .langevin import check_step_size, finite_rows, metropolis, per_row
+from ..types import Info, Kernel, State, Target
+from .metropolis import check_step_size, column, finite_rows, metropolis, per_row
 
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
-class HMC:
+class HMC(Kernel):
     """One Hamiltonian transition of every row; exact; costs `num_leapfrog` evaluations of the
     target.
 
@@ -59,11 +61,16 @@ class HMC:
         jitter: the step is multiplied by a uniform number in [1 - jitter, 1 + jitter], one per row
             and transition.
         friction: gamma > 0; below infinity the chains of `nw.sample` keep their velocities from one
-            transition to the next. `step` alone is always the reversible transition with a fresh
-            velocity.
+            transition to the next. Without a carry, `step` is the reversible
+            transition with a fresh velocity.
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.HMC(0.1, 8).reversible, nw.HMC(0.1, 8, friction=0.5).reversible
+        (True, False)
     """
 
     step_size: float | Tensor
@@ -73,69 +80,73 @@ class HMC:
     jitter: float = 0.2
     friction: float = math.inf
 
-    needs_gradient = True
-    adjust = True
+    exact = True
+    takes_preconditioner = True
+    fits_preconditioner = True
 
     def __post_init__(self) -> None:
         check_step_size(self.step_size)
-        if self.integrator not in ("gaussian", "leapfrog"):
-            raise ConfigError(
-                f"unknown integrator {self.integrator!r}: choose 'gaussian' or 'leapfrog'"
-            )
-        if not isinstance(self.num_leapfrog, int) or self.num_leapfrog < 1:
-            raise ConfigError(
-                f"num_leapfrog must be a whole number of at least 1, got {self.num_leapfrog!r}"
-            )
-        if not 0.0 <= self.jitter < 1.0:
-            raise ConfigError(f"jitter must lie in [0, 1), got {self.jitter}")
+        one_of("integrator", self.integrator, ("gaussian", "leapfrog"))
+        object.__setattr__(self, "num_leapfrog", whole("num_leapfrog", self.num_leapfrog))
+        real("jitter", self.jitter, least=0.0, below=1.0)
         if not self.friction > 0.0:
             raise ConfigError(
-                "friction must be positive, infinite for a fresh velocity at every "
-                f"transition, got {self.friction}"
+                f"friction must be positive, got {self.friction}; it is infinite for a fresh "
+                "velocity at every transition"
             )
 
     @property
-    def evaluations(self) -> int:
+    def evaluations(self) -> int:  # type: ignore[override]
         """Evaluations of the target a transition."""
         return self.num_leapfrog
 
-    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
-        """One transition.
+    @property
+    def carries(self) -> bool:  # type: ignore[override]
+        """Whether the velocity outlives its transition."""
+        return math.isfinite(self.friction)
 
-        Arguments:
-            state: the target's evaluation at z.
-            target: the posterior.
-            noise: this step's noise for the rows.
+    @property
+    def reversible(self) -> bool:  # type: ignore[override]
+        """False where the velocity is kept: a chain of z alone is then not reversible."""
+        return not self.carries
 
-        Returns:
-            The next state (a rejected or non-finite row keeps the old one) and what happened.
-        """
-        return self.carry(state, target, noise, None)[:2]
+    @property
+    def target_accept(self) -> float:  # type: ignore[override]
+        """0.8, or 0.9 where a rejection turns back a kept velocity."""
+        return 0.9 if self.carries else 0.8
 
-    def carry(
-        self, state: State, target: Target, noise: Noise, velocity: Tensor | None
-    ) -> tuple[State, Info, Tensor]:
+    @property
+    def quarter_turn(self) -> float:  # type: ignore[override]
+        """The step at which a transition turns the reference by pi / 2."""
+        return 0.5 * math.pi / self.num_leapfrog
+
+    @property
+    def largest_step(self) -> float:  # type: ignore[override]
+        """A quarter turn is a fresh draw of the reference: no step of "gaussian" needs more."""
+        return self.quarter_turn if self.integrator == "gaussian" else math.inf
+
+    def step(
+        self, state: State, target: Target, noise: Noise, carry: Tensor | None = None
+    ) -> tuple[State, Info, Tensor | None]:
         """One transition of position and velocity.
 
         Arguments:
             state: the target's evaluation at z.
             target: the posterior.
             noise: this step's noise for the rows.
-            velocity: (B, *shape) H^1/2 v as the last transition left it, N(0, I) in the law that is
-                kept; None draws a fresh one.
+            carry: (B, *shape) H^1/2 v as the last transition left it, N(0, I) in the law that is
+                kept; None draws a fresh velocity.
 
         Returns:
-            The next state, what happened, and the velocity to hand on.
+            The next state (a rejected or non-finite row keeps the old one), what happened, and the
+            velocity to hand on (None with an infinite friction).
         """
         reference = reference_of(self.preconditioner)
         factor = 1.0 + self.jitter * (
             2.0 * noise.uniform((), keyed.JITTER).to(state.z.device) - 1.0
         )
-        h = per_row(self.step_size, state.z) * factor.view(-1, *[1] * (state.z.ndim - 1))
-        w = noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype)
-        if velocity is not None:
-            kept = torch.exp(-self.friction * self.num_leapfrog * per_row(self.step_size, state.z))
-            w = kept.to(w.dtype) * velocity + torch.sqrt(1.0 - kept**2).to(w.dtype) * w
+        h = per_row(self.step_size, state.z) * column(factor, state.z)
+        w = self._refreshed(carry, noise, state.z)
         v = reference.power(w, -0.5)
         here, work = state, torch.zeros_like(state.nll)
         for _ in range(self.num_leapfrog):
@@ -147,8 +158,18 @@ class HMC:
             work = work + done
         finite = finite_rows(here) & torch.isfinite(work)
         after, info = metropolis(state, here, self._drop(state, here) - work, finite, noise)
-        accepted = info.accepted.view(-1, *[1] * (w.ndim - 1))
-        return after, info, torch.where(accepted, reference.power(v, 0.5), -w)
+        if not self.carries:
+            return after, info, None
+        kept = torch.where(column(info.accepted, w), reference.power(v, 0.5), -w)
+        return after, info, kept
+
+    def _refreshed(self, velocity: Tensor | None, noise: Noise, z: Tensor) -> Tensor:
+        """p v + sqrt(1 - p^2) xi with p = exp(-gamma h L); xi alone without a velocity."""
+        xi = noise.normal(tuple(z.shape[1:]), keyed.PROPOSAL, z.dtype)
+        if velocity is None:
+            return xi
+        p = torch.exp(-self.friction * self.num_leapfrog * per_row(self.step_size, z))
+        return p.to(z.dtype) * velocity + torch.sqrt(1.0 - p**2).to(z.dtype) * xi
 
     def _kick(self, here: State, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         reference = reference_of(self.preconditioner)
@@ -173,15 +194,3 @@ class HMC:
             return reference_of(self.preconditioner).drop(here, there)
         z, z_ = here.z.to(torch.float64), there.z.to(torch.float64)
         return here.nll - there.nll + 0.5 * ((z - z_) * (z + z_)).flatten(1).sum(1)
-
-
-def quarter_turn(num_leapfrog: int) -> float:
-    """The step at which a transition of "gaussian" turns the reference by a quarter, pi / 2.
-
-    Arguments:
-        num_leapfrog: steps a transition.
-
-    Returns:
-        The angle of one step.
-    """
-    return 0.5 * math.pi / num_leapfrog

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from .. import noise as keyed
 from .._repr import readable
-from ..gaussians.low_rank import Reference, reference_of
+from ..gaussians.reference import Reference, reference_of
 from ..noise import Noise
-from ..types import Info, State, Target
-from .langevin import finite_rows, select
+from ..types import Info, Kernel, State, Target
+from .metropolis import column, finite_rows, select
 
 MAX_SHRINKS = 60
 """Points tried before a row stays where it is."""
@@ -30,7 +30,7 @@ MAX_SHRINKS = 60
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
-class EllipticalSlice:
+class EllipticalSlice(Kernel):
     """One elliptical slice transition of every row; each row shrinks its own bracket.
 
     Costs an evaluation without gradient for every point a row tries, typically 2 to 10; a target
@@ -38,26 +38,24 @@ class EllipticalSlice:
 
     Arguments:
         preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`; None is N(0, I).
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.EllipticalSlice().needs_gradient
+        False
     """
 
     preconditioner: Reference | None = None
 
     needs_gradient = False
-    adjust = True
+    exact = True
     evaluations = 4
+    takes_preconditioner = True
 
-    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
-        """One transition.
-
-        Arguments:
-            state: the target's evaluation at z.
-            target: the posterior; its gradient is not used.
-            noise: this step's noise for the rows.
-
-        Returns:
-            The next state and what happened; the acceptance rate is 1 over the number of points
-            tried.
-        """
+    def step(
+        self, state: State, target: Target, noise: Noise, carry: Tensor | None = None
+    ) -> tuple[State, Info, None]:
+        """One transition; the acceptance rate is 1 over the number of points tried."""
         reference = reference_of(self.preconditioner)
         u = reference.offset(state.z)
         nu = reference.power(
@@ -73,7 +71,8 @@ class EllipticalSlice:
             proposal = _evaluate(
                 target,
                 reference.position(
-                    _column(torch.cos(theta), u) * u + _column(torch.sin(theta), u) * nu
+                    column(torch.cos(theta).to(u.dtype), u) * u
+                    + column(torch.sin(theta).to(u.dtype), u) * nu
                 ),
                 pending,
                 after,
@@ -87,7 +86,8 @@ class EllipticalSlice:
                 break
             low, high = torch.where(theta < 0, theta, low), torch.where(theta < 0, high, theta)
             theta = low + (high - low) * uniform[:, k]
-        return after, Info(torch.where(pending, 0.0, 1.0 / tries), ~pending, diverging & pending)
+        rate = torch.where(pending, 0.0, 1.0 / tries)
+        return after, Info(rate, ~pending, diverging & pending), None
 
 
 def _evaluate(target: Target, z: Tensor, pending: Tensor, state: State) -> State:
@@ -102,7 +102,3 @@ def _evaluate(target: Target, z: Tensor, pending: Tensor, state: State) -> State
             for old, new in zip(state, value(z[rows], rows, len(z)), strict=True)
         )
     )
-
-
-def _column(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

@@ -12,8 +12,8 @@ turn,
 
 Each block keeps the posterior, whatever U is, as long as U does not depend on the row that is
 moved: a poor basis then costs acceptance, never exactness. Tempered SMC takes U from the particles
-themselves, which is harmless where each is one of many. A step that resampling's copies need to
-come apart in all other directions is not tied to the stiffest one.
+themselves, which is harmless where each is one of many. Resampling makes copies, and the fresh
+noise of the first block parts them at once: its angle is not tied to the stiffest direction.
 
 References: Cotter, Roberts, Stuart and White, MCMC Methods for Functions, 2013, equation 4.8 (first
 block); Cui, Law and Marzouk, Dimension-independent likelihood-informed MCMC, 2016, sections 3.2 and
@@ -21,19 +21,20 @@ block); Cui, Law and Marzouk, Dimension-independent likelihood-informed MCMC, 20
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._checks import real, whole
 from .._repr import readable
 from ..errors import ConfigError
 from ..noise import Noise
-from ..types import Info, State, Target
+from ..types import Info, Kernel, State, Target
 from .hmc import HMC
-from .langevin import check_step_size, finite_rows, metropolis, per_row, select
+from .metropolis import check_step_size, finite_rows, metropolis, per_row, select
 
 LEFT = 0.02
 """Directions are kept until the others' part of the mean squared gradient is at most this; it is
@@ -42,11 +43,15 @@ MAX_RANK = 64
 """Directions kept at most."""
 TURN_STREAM = 1 << 30
 """Offset of the step counter that keys the first block's noise apart from the second's."""
+MOVE_ACCEPT = 0.8
+"""Acceptance that tempered SMC drives the angle and the step to."""
+LARGEST_TURN = math.log(0.5 * math.pi)
+"""Log of the angle that draws a direction afresh."""
 
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
-class SplitHMC:
+class SplitHMC(Kernel):
     """One transition of both blocks; exact; costs `num_leapfrog` + 1 evaluations of the target.
 
     Arguments:
@@ -58,6 +63,11 @@ class SplitHMC:
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.SplitHMC(0.2, num_leapfrog=6).evaluations
+        7
     """
 
     step_size: float | Tensor = 0.2
@@ -65,58 +75,58 @@ class SplitHMC:
     turn: float | Tensor = 0.5 * math.pi
     basis: Tensor | None = None
 
-    needs_gradient = True
-    adjust = True
-    reversible = False
-    """Each block's move is, one after the other are not."""
+    exact = True
+    reversible = False  # each block's move is, one after the other are not
 
     def __post_init__(self) -> None:
-        check_step_size(self.step_size)
-        check_step_size(self.turn)
+        check_step_size(self.turn, "turn")
         if float(torch.as_tensor(self.turn, dtype=torch.float64).max()) > 0.5 * math.pi + 1e-9:
-            raise ConfigError(f"turn is an angle of at most pi / 2, a fresh draw; got {self.turn}")
+            raise ConfigError(f"turn must be an angle of at most pi / 2, got {self.turn}")
         HMC(self.step_size, self.num_leapfrog)
 
     @property
-    def evaluations(self) -> int:
+    def evaluations(self) -> int:  # type: ignore[override]
         """Evaluations of the target a transition."""
         return self.num_leapfrog + 1
+
+    @property
+    def quarter_turn(self) -> float:  # type: ignore[override]
+        """That of its HMC."""
+        return HMC(0.1, self.num_leapfrog).quarter_turn
 
     @property
     def rank(self) -> int:
         """r."""
         return 0 if self.basis is None else self.basis.shape[1]
 
-    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
-        """One transition.
-
-        Arguments:
-            state: the target's evaluation at z.
-            target: the posterior.
-            noise: this step's noise for the rows.
-
-        Returns:
-            The next state and what the second block's acceptance was (the first's, without a
-            basis).
-        """
+    def step(
+        self, state: State, target: Target, noise: Noise, carry: Tensor | None = None
+    ) -> tuple[State, Info, None]:
+        """One transition; the acceptance is the second block's (the first's, without a basis)."""
         state, info = self.turn_rest(state, target, noise)
-        return self.walk(state, target, noise) if self.rank else (state, info)
+        return *(self.walk(state, target, noise) if self.rank else (state, info)), None
+
+    def move(
+        self, state: State, target: Target, noise: Noise, tuning: dict[str, Tensor], first: bool
+    ) -> tuple[State, Info, dict[str, Tensor]]:
+        """A transition whose basis comes from the particles and whose angle from its acceptance."""
+        num_images = target.num_images  # type: ignore[attr-defined]
+        basis = informed_basis(state.grad, num_images) if first else tuning["basis"]
+        largest = torch.full((num_images,), LARGEST_TURN, dtype=torch.float64, device=basis.device)
+        log_turn = tuning.get("log_turn", largest)
+        split = replace(self, turn=log_turn.exp(), basis=basis)
+        state, info = split.turn_rest(state, target, noise)
+        rate = info.acceptance_rate.to(torch.float64).reshape(num_images, -1).mean(1)
+        log_turn = (log_turn + rate - MOVE_ACCEPT).clamp(max=LARGEST_TURN)
+        if split.rank:
+            state, info = split.walk(state, target, noise)
+        return state, info, {"log_turn": log_turn, "basis": basis}
 
     def turn_rest(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
-        """The first block.
-
-        Arguments:
-            state: the target's evaluation at z.
-            target: the posterior.
-            noise: this step's noise for the rows.
-
-        Returns:
-            The next state and what happened.
-        """
+        """The first block: fresh noise outside the basis."""
         apart = noise.at(noise.step + TURN_STREAM)
-        fresh = self._outside(
-            apart.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype).to(state.z.device)
-        )
+        xi = apart.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype)
+        fresh = self._outside(xi.to(state.z.device))
         rest, theta = self._outside(state.z), per_row(self.turn, state.z)
         there = target(
             state.z
@@ -126,20 +136,10 @@ class SplitHMC:
         return metropolis(state, there, state.nll - there.nll, finite_rows(there), apart)
 
     def walk(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
-        """The second block.
-
-        Arguments:
-            state: the target's evaluation at z.
-            target: the posterior.
-            noise: this step's noise for the rows.
-
-        Returns:
-            The next state and what happened.
-        """
+        """The second block: HMC inside the basis."""
         within = _Within(self, target, self._outside(state.z))
-        _, info = HMC(self.step_size, self.num_leapfrog).step(
-            self._inside(state), cast(Target, within), noise
-        )
+        hmc = HMC(self.step_size, self.num_leapfrog)
+        _, info, _ = hmc.step(self._inside(state), cast(Target, within), noise)
         return select(info.accepted, within.last, state), info
 
     def _inside(self, state: State) -> State:
@@ -173,23 +173,11 @@ def informed_basis(
     """Directions in which the likelihood varies: leading eigenvectors of the mean outer product of
     its gradients, per image.
 
-    Arguments:
-        grad: (B, *shape) gradients of the (tempered) likelihood at draws near the target; rows that
-            are not finite are left out.
-        num_images: N.
-        left: how much of the mean squared gradient may stay outside.
-        max_rank: directions at most.
-
-    Returns:
-        (N, r, *shape) orthonormal over r, or 0 where an image needs fewer; r may be 0.
-
-    Raises:
-        ConfigError: a value out of range.
+    grad is (B, *shape), of draws near the target; rows that are not finite are left out. The result
+    is (N, r, *shape), orthonormal over r; r may be 0.
     """
-    if not left > 0 or max_rank < 1:
-        raise ConfigError(
-            f"left must be positive and max_rank at least 1, got {left} and {max_rank}"
-        )
+    real("left", left, above=0.0)
+    whole("max_rank", max_rank)
     shape = grad.shape[1:]
     rows = grad.reshape(num_images, -1, shape.numel()).to(torch.float64)
     rows = torch.where(rows.isfinite().all(2, keepdim=True), rows, 0.0) / math.sqrt(rows.shape[1])

@@ -1,40 +1,43 @@
-"""The sampling loop: warm start, warm-up with adaptation, draws; a generator that can stop and go
-on bitwise anywhere.
+"""The plan of Markov chains: warm start, warm-up with adaptation, draws.
 
-Transition t (counted over warm-up and draws) uses the keyed noise of step 1 + t, the initial z that
-of step 0, so the loop's state is its tensors and counters alone.
+Transition t, counted over warm-up and draws, uses the keyed noise of step 1 + t, and the initial z
+that of step 0. The state of a run is therefore its tensors and counters alone, and it stops and
+goes on bitwise anywhere.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import facts_of
 from ..errors import DivergedError
-from ..gaussians.low_rank import LowRank, Schedule
-from ..gaussians.spectral import Spectral
-from ..kernels.langevin import finite_rows
-from ..types import Info, State, Tick
+from ..gaussians.refresh import Schedule, unpack
+from ..kernels.metropolis import finite_rows
+from ..types import Estimate, Info, Kernel, RunStore, State, Tick
 from .adapt import DualAveraging
+from .contract import checked
+from .cost import Meter, bytes_of
 from .starts import Adam, AdamState
 
 CHECKPOINT_SECONDS = 2.0
 """Time between checkpoints before the first draw."""
 PATIENCE = 100
-"""Transitions in a row in which every chain may diverge before the loop gives up."""
+"""Transitions in a row in which every chain may diverge before the run gives up."""
 MOST_NAMED = 8
 """Chains named in an error."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the loop does: every choice made, nothing left on "auto"."""
+class Chains:
+    """What the chains do, every choice made: nothing is left on "auto"."""
 
-    kernel: Any
+    kernel: Kernel
     num_draws: int
     num_chains: int
     num_warmup: int
@@ -44,36 +47,56 @@ class Plan:
     seed: int
     refresh: Schedule | None = None
 
+    @property
+    def num_rows(self) -> int:
+        """Chains an image."""
+        return self.num_chains
 
-class Sink(Protocol):
-    """Where the loop puts draws and its own state: a store on disk or in memory."""
+    @property
+    def num_starts(self) -> int:
+        """Steps of the warm start."""
+        return self.warm_start.num_steps if self.warm_start else 0
 
-    def append(
-        self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, Tensor]
-    ) -> None:
-        """Commit one draw with the loop's state."""
-        ...
+    @property
+    def num_transitions(self) -> int:
+        """Of a chain, warm-up included."""
+        return self.num_warmup + self.num_draws * self.thin
 
-    def checkpoint(self, sampler: dict[str, Any]) -> None:
-        """Commit the loop's state alone."""
-        ...
+    def estimate(self, target: Any) -> Estimate:
+        """Calls, memory and disk; a refresh without a rank and slice sampling may cost less."""
+        rows, dim = target.num_images * self.num_chains, math.prod(target.shape)
+        fits = self.refresh.calls(self.num_warmup, dim) if self.refresh else 0
+        each = 1 + self.num_starts + fits + self.kernel.evaluations * self.num_transitions
+        return Estimate(rows * target.phi.nfe * each, *bytes_of(target, rows, self.num_draws))
 
-    def cursor(self) -> tuple[int, dict[str, Any] | None]:
-        """Draws committed and the loop's last state."""
-        ...
+    def run(self, target: Any, sink: RunStore) -> Iterator[Tick]:
+        """Sample into the sink, from wherever it stands; DivergedError where chains start at
+        values that are not finite, or have all diverged."""
+        return _Session(self, target, sink).ticks()
+
+    def facts(self) -> dict[str, Any]:
+        """Every choice but the number of draws, which may grow."""
+        choices = {key: facts_of(value) for key, value in vars(self).items() if key != "num_draws"}
+        return {"name": "Chains", **choices, "kernel": self.kernel.facts()}
+
+
+def adapted_kernel(packed: dict[str, Any], plan: Chains, device: torch.device) -> Kernel:
+    """The kernel as the warm-up has left it, from the state that a sink keeps: with its steps (N,)
+    and its preconditioner."""
+    return _Position.unpack(packed, device).kernel(plan)
 
 
 @dataclass
 class _Position:
-    """The loop's own state."""
+    """All that is needed to go on bitwise."""
 
     state: State
     m: Tensor | None = None
     v: Tensor | None = None
     adaptation: Tensor | None = None
     adapted: int = 0
-    preconditioner: dict[str, Tensor] | None = None
-    velocity: Tensor | None = None
+    preconditioner: dict[str, Any] | None = None
+    carry: Tensor | None = None
     adam_steps: int = 0
     transitions: int = 0
     dead_for: int = 0
@@ -81,96 +104,150 @@ class _Position:
     seconds: float = 0.0
 
     def pack(self) -> dict[str, Any]:
-        fields = {k: v for k, v in vars(self).items() if k != "state"}
-        return {**fields, "state": dict(self.state._asdict())}
+        return {**vars(self), "state": self.state._asdict()}
 
     @classmethod
     def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Position":
-        tensors = {k: v.to(device) for k, v in packed["state"].items()}
-        moved: dict[str, Any] = {
-            k: v.to(device) if isinstance(v, Tensor) else v for k, v in packed.items()
+        parts = moved(packed, device)
+        return cls(**{**parts, "state": State(**parts["state"])})
+
+    def kernel(self, plan: Chains) -> Kernel:
+        """The plan's kernel with what the warm-up has changed so far."""
+        changes: dict[str, Any] = {}
+        if self.preconditioner is not None:
+            changes["preconditioner"] = unpack(self.preconditioner)
+        if plan.adapt is not None and self.adaptation is not None:
+            done = self.transitions >= plan.num_warmup
+            step = plan.adapt.final if done else plan.adapt.current
+            changes["step_size"] = step(self.adaptation)
+        return replace(plan.kernel, **changes) if changes else plan.kernel  # type: ignore[type-var]
+
+
+def moved(part: Any, device: torch.device) -> Any:
+    """Nested dicts with their tensors on a device."""
+    if isinstance(part, dict):
+        return {key: moved(value, device) for key, value in part.items()}
+    return part.to(device) if isinstance(part, Tensor) else part
+
+
+class _Session:
+    """One process's part of a run."""
+
+    def __init__(self, plan: Chains, target: Any, sink: RunStore) -> None:
+        self.plan, self.target, self.sink = plan, target, sink
+        self.meter = Meter(target)
+        self.rows = keyed.rows(plan.seed, target.num_images, plan.num_chains, target.y.device)
+        _, packed = sink.cursor()
+        device = target.y.device
+        self.here = self._start() if packed is None else _Position.unpack(packed, device)
+        self.before = (self.here.nfe, self.here.seconds)
+        self.saved = time.monotonic()
+        self.fresh = True
+
+    def ticks(self) -> Iterator[Tick]:
+        """Go on until all draws are there."""
+        here, plan = self.here, self.plan
+        if plan.warm_start is not None:
+            for _ in self._warm_start(plan.warm_start):
+                self._checkpoint()
+                yield self._tick("warm start", float("nan"))
+        while here.transitions < plan.num_warmup:
+            info = self._transition()
+            self._checkpoint()
+            yield self._tick("warm-up", float(info.acceptance_rate.mean()))
+        block: list[Info] = []  # since the last draw, from which an interrupted run goes on
+        while here.transitions < plan.num_transitions:
+            block.append(self._transition())
+            tick = self._tick("draws", float(block[-1].acceptance_rate.mean()))
+            if len(block) == plan.thin:
+                self.sink.append(here.state, _joined(block), here.pack(), self._extras())
+                block.clear()
+            yield tick
+
+    def _tick(self, phase: str, rate: float) -> Tick:
+        self._account()
+        done = self.here.adam_steps + self.here.transitions
+        total = self.plan.num_starts + self.plan.num_transitions
+        return Tick(phase, done, total, self.here.nfe, rate)
+
+    def _account(self) -> None:
+        self.here.nfe, self.here.seconds = self.meter.spent(*self.before)
+
+    def _checkpoint(self) -> None:
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self._account()
+            self.sink.checkpoint(self.here.pack())
+            self.saved = time.monotonic()
+
+    def _start(self) -> _Position:
+        target = self.target
+        z = self.rows.at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype)
+        state = target(z)
+        if lost := (~finite_rows(state)).nonzero().flatten().tolist():
+            chains = self.plan.num_chains
+            where = [f"image {k // chains} chain {k % chains}" for k in lost[:MOST_NAMED]]
+            named = ", ".join(where + ["..."] * (len(lost) > MOST_NAMED))
+            raise DivergedError(
+                f"the target or its gradient is not finite at the initial z of {len(lost)} of "
+                f"{len(z)} chains ({named}): check the operator, sigma_y and y for values that are "
+                "not finite or far out of range, or start from another seed"
+            )
+        return _Position(state)
+
+    def _warm_start(self, adam: Adam) -> Iterator[None]:
+        here = self.here
+        if here.m is None or here.v is None:
+            _, here.m, here.v = adam.start(here.state)
+        while here.adam_steps < adam.num_steps:
+            here.adam_steps += 1
+            at = AdamState(here.state, here.m, here.v)
+            here.state, here.m, here.v = adam.step(at, self.target, here.adam_steps)
+            yield
+        here.m = here.v = None  # every draw is stored with the state: keep it small
+
+    def _transition(self) -> Info:
+        here, plan, num_images = self.here, self.plan, self.target.num_images
+        warming = here.transitions < plan.num_warmup
+        self._refresh()
+        if plan.adapt is not None and here.adaptation is None and warming:
+            here.adaptation = plan.adapt.start(plan.kernel.step_size, num_images)
+        kernel, noise = here.kernel(plan), self.rows.at(1 + here.transitions)
+        out = kernel.step(here.state, self.target, noise, here.carry)
+        here.state, info, here.carry = checked(kernel, out, here.state) if self.fresh else out
+        self.fresh = False
+        here.transitions += 1
+        if plan.adapt is not None and here.adaptation is not None and warming:
+            here.adapted += 1
+            here.adaptation = plan.adapt.update(here.adaptation, info.acceptance_rate, here.adapted)
+        here.dead_for = here.dead_for + 1 if bool(info.diverging.all()) else 0
+        if here.dead_for >= PATIENCE:
+            raise DivergedError(
+                f"every chain has diverged in each of the last {PATIENCE} transitions, up to "
+                f"number {here.transitions} (all {len(info.diverging)} rows); the draws before "
+                "that are kept (in the run's folder, or in memory as this error's `run`): use a "
+                "smaller step size or adjust=True"
+            )
+        return info
+
+    def _refresh(self) -> None:
+        """Fit the preconditioner anew if it is time; the step then adapts to it."""
+        here, plan = self.here, self.plan
+        if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):
+            return
+        step = here.kernel(plan).step_size
+        fitted = plan.refresh.fit(plan.kernel, self.target, here.state, plan.seed)
+        here.preconditioner = fitted.pack()
+        if plan.adapt is not None and step is not None:
+            here.adaptation, here.adapted = plan.adapt.start(step, self.target.num_images), 0
+
+    def _extras(self) -> dict[str, Tensor]:
+        step_size = self.here.kernel(self.plan).step_size
+        step = torch.as_tensor(torch.nan if step_size is None else step_size, dtype=torch.float64)
+        step, count = step.reshape(-1), len(self.here.state.z)
+        return {
+            "chi2": self.target.chi2(self.here.state.x),
+            "step_size": step.repeat_interleave(count // len(step)),
         }
-        if packed["preconditioner"] is not None:
-            moved["preconditioner"] = {k: v.to(device) for k, v in packed["preconditioner"].items()}
-        return cls(**{**moved, "state": State(**tensors)})
-
-
-def run_loop(target: Any, plan: Plan, sink: Sink) -> Iterator[Tick]:
-    """Sample into the sink, from wherever it stands.
-
-    Arguments:
-        target: the posterior.
-        plan: what to do.
-        sink: store of draws and state.
-
-    Yields:
-        Progress.
-
-    Raises:
-        DivergedError: a chain starts where the target is not finite, or every chain has diverged.
-    """
-    started, counted = time.monotonic(), target.nfe
-    rows = keyed.rows(plan.seed, target.num_images, plan.num_chains, target.y.device)
-    _, packed = sink.cursor()
-    here = _start(target, rows) if packed is None else _Position.unpack(packed, target.y.device)
-    before = (here.seconds, here.nfe if packed is not None else 0)
-    saved = time.monotonic()
-    total = (
-        (plan.warm_start.num_steps if plan.warm_start else 0)
-        + plan.num_warmup
-        + plan.num_draws * plan.thin
-    )
-
-    def account() -> None:
-        here.seconds = before[0] + time.monotonic() - started
-        here.nfe = before[1] + target.nfe - counted
-
-    def tick(phase: str, rate: float) -> Tick:
-        account()
-        return Tick(phase, here.adam_steps + here.transitions, total, here.nfe, rate)
-
-    def checkpoint() -> None:
-        nonlocal saved
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            account()
-            sink.checkpoint(here.pack())
-            saved = time.monotonic()
-
-    if plan.warm_start is not None:
-        for _ in _warm_start(here, target, plan.warm_start):
-            checkpoint()
-            yield tick("warm start", float("nan"))
-    while here.transitions < plan.num_warmup:
-        info = _transition(here, target, plan, rows)
-        checkpoint()
-        yield tick("warm-up", float(info.acceptance_rate.mean()))
-    block: list[
-        Info
-    ] = []  # the transitions since the last draw: a run that goes on does so from a draw
-    while here.transitions < plan.num_warmup + plan.num_draws * plan.thin:
-        block.append(_transition(here, target, plan, rows))
-        account()
-        rate = float(block[-1].acceptance_rate.mean())
-        if len(block) == plan.thin:
-            sink.append(here.state, _joined(block), here.pack(), _extras(here, target, plan))
-            block.clear()
-        yield tick("draws", rate)
-
-
-def _start(target: Any, rows: keyed.Noise) -> _Position:
-    z = rows.at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype)
-    state = target(z)
-    if lost := (~finite_rows(state)).nonzero().flatten().tolist():
-        chains = len(z) // target.num_images
-        where = ", ".join(f"image {k // chains} chain {k % chains}" for k in lost[:MOST_NAMED]) + (
-            ", ..." if len(lost) > MOST_NAMED else ""
-        )
-        raise DivergedError(
-            f"the target or its gradient is not finite at the initial z of {len(lost)} of "
-            f"{len(z)} chains ({where}): check the operator, sigma_y and y "
-            "for values that are not finite or far out of range, or start from another seed"
-        )
-    return _Position(state)
 
 
 def _joined(block: list[Info]) -> Info:
@@ -178,88 +255,3 @@ def _joined(block: list[Info]) -> Info:
     or diverged."""
     rates, accepted, diverging = (torch.stack(values) for values in zip(*block, strict=True))
     return Info(rates.mean(0), accepted.any(0), diverging.any(0))
-
-
-def _warm_start(here: _Position, target: Any, adam: Adam) -> Iterator[None]:
-    if here.m is None or here.v is None:
-        _, here.m, here.v = adam.start(here.state)
-    while here.adam_steps < adam.num_steps:
-        here.adam_steps += 1
-        here.state, here.m, here.v = adam.step(
-            AdamState(here.state, here.m, here.v), target, here.adam_steps
-        )
-        yield
-    here.m = here.v = None  # no longer needed: every draw is stored with the loop's state
-
-
-def _kernel(here: _Position, plan: Plan) -> Any:
-    changes: dict[str, Any] = {}
-    if here.preconditioner is not None:
-        changes["preconditioner"] = (LowRank if "basis" in here.preconditioner else Spectral)(
-            **here.preconditioner
-        )
-    if plan.adapt is not None and here.adaptation is not None:
-        step = plan.adapt.final if here.transitions >= plan.num_warmup else plan.adapt.current
-        changes["step_size"] = step(here.adaptation)
-    return replace(plan.kernel, **changes) if changes else plan.kernel
-
-
-def adapted_kernel(packed: dict[str, Any], plan: Plan, device: torch.device) -> Any:
-    """The kernel as the warm-up has left it.
-
-    Arguments:
-        packed: the loop's state after its warm-up, as a sink keeps it.
-        plan: what the loop did.
-        device: of the tensors.
-
-    Returns:
-        The plan's kernel with its step sizes (N,) and its preconditioner.
-    """
-    return _kernel(_Position.unpack(packed, device), plan)
-
-
-def _refresh(here: _Position, target: Any, plan: Plan) -> None:
-    """Compute the preconditioner at the present states and let the step size adapt to it from where
-    it is."""
-    if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):
-        return
-    step = getattr(_kernel(here, plan), "step_size", None)
-    here.preconditioner = dict(vars(plan.refresh.fit(plan.kernel, target, here.state, plan.seed)))
-    if plan.adapt is not None and step is not None:
-        here.adaptation, here.adapted = plan.adapt.start(step, target.num_images), 0
-
-
-def _transition(here: _Position, target: Any, plan: Plan, rows: keyed.Noise) -> Info:
-    warming = here.transitions < plan.num_warmup
-    _refresh(here, target, plan)
-    if plan.adapt is not None and here.adaptation is None and warming:
-        here.adaptation = plan.adapt.start(plan.kernel.step_size, target.num_images)
-    kernel, noise = _kernel(here, plan), rows.at(1 + here.transitions)
-    if hasattr(kernel, "carry"):
-        here.state, info, here.velocity = kernel.carry(here.state, target, noise, here.velocity)
-    else:
-        here.state, info = kernel.step(here.state, target, noise)
-    here.transitions += 1
-    if plan.adapt is not None and here.adaptation is not None and warming:
-        here.adapted += 1
-        here.adaptation = plan.adapt.update(here.adaptation, info.acceptance_rate, here.adapted)
-    here.dead_for = here.dead_for + 1 if bool(info.diverging.all()) else 0
-    if here.dead_for >= PATIENCE:
-        raise DivergedError(
-            f"every chain has diverged in each of the last {PATIENCE} transitions, up to "
-            f"number {here.transitions} (all {len(info.diverging)} rows); "
-            "the draws before that are kept (in the run's folder, or in memory as this error's "
-            "`run`): use a smaller step size or adjust=True"
-        )
-    return info
-
-
-def _extras(here: _Position, target: Any, plan: Plan) -> dict[str, Tensor]:
-    count = here.state.z.shape[0]
-    step = torch.as_tensor(
-        getattr(_kernel(here, plan), "step_size", torch.nan), dtype=torch.float64
-    ).reshape(-1)
-    return {
-        "chi2": target.chi2(here.state.x),
-        "step_size": step.repeat_interleave(count // step.shape[0]),
-    }

@@ -1,193 +1,179 @@
-"""From the arguments of `sample` to a plan with nothing left on "auto", and the run's
-specification."""
+"""What "auto" means: from the arguments of `sample` and `tempered_smc` to a plan."""
 
-import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from .._repr import describe
+from .._checks import real, seed_of, whole
 from ..errors import ConfigError
-from ..gaussians.low_rank import Refresh, Schedule
-from ..kernels.hmc import HMC, quarter_turn
+from ..gaussians.refresh import Refresh, Schedule
+from ..kernels.hmc import HMC
 from ..kernels.slice import EllipticalSlice
+from ..kernels.split_hmc import SplitHMC
 from ..types import Kernel
 from .adapt import DualAveraging
-from .chains import Plan
+from .chains import Chains
+from .contract import check_kernel
+from .smc import TemperedSMC
 from .starts import Adam
 
-DEFAULT_WARMUP = 120
-"""Transitions of the default kernel's warm-up."""
-
-
+NUM_WARMUP = 120
+"""Transitions of a warm-up."""
 FRICTION = 0.5
 """Of the default kernel: velocities last for about 2 radians of the reference's rotation, or until
 a rejection."""
-
-
 CALLS_PER_DRAW = 10
 """Network calls of a transition of the default kernel at most, for maps of one or two calls."""
+LEAST_SPLIT = 32
+"""Particles from which on their gradients tell the measurement's directions; fewer would each be
+moved by directions that are their own: a bias."""
 
 
 def leapfrogs(nfe: int) -> int:
-    """Leapfrog steps of the default kernel.
-
-    Arguments:
-        nfe: network calls of the map.
-
-    Returns:
-        8, or 5 where the map takes two calls; 8 again for maps of more, where a transition cannot
-        be both cheap and long.
-    """
+    """Leapfrog steps of the default kernel: 8, or 5 where the map takes two calls; 8 again for maps
+    of more, where a transition cannot be both cheap and long."""
     return CALLS_PER_DRAW // 2 if nfe == 2 else 8
 
 
 def default_kernel(target: Any) -> Kernel:
-    """What `sample` uses without a kernel, its step and its preconditioner meant to be adapted.
-
-    Arguments:
-        target: the posterior.
-
-    Returns:
-        HMC around the Gauss-Newton Gaussian, its velocities kept from transition to transition;
-        elliptical slice sampling where there are no gradients.
-    """
-    if not getattr(target, "differentiable", True):
+    """HMC that keeps its velocities; elliptical slice sampling where there are no gradients."""
+    if not target.differentiable:
         return EllipticalSlice()
-    return HMC(0.1, leapfrogs(getattr(getattr(target, "phi", None), "nfe", 1)), friction=FRICTION)
+    return HMC(0.1, leapfrogs(target.phi.nfe), friction=FRICTION)
 
 
-def adaptation_of(kernel: Kernel) -> tuple[DualAveraging | None, Refresh | None]:
-    """What an adapted run does with a kernel during its warm-up.
-
-    Arguments:
-        kernel: a transition.
-
-    Returns:
-        The adaptation of its step and the refresh of its preconditioner, each None where the kernel
-        has neither.
-    """
-    if isinstance(kernel, HMC):
-        target = (
-            0.9 if math.isfinite(kernel.friction) else 0.8
-        )  # a rejection turns back a kept velocity
-        return DualAveraging(
-            target,
-            largest=quarter_turn(kernel.num_leapfrog)
-            if kernel.integrator == "gaussian"
-            else math.inf,
-        ), Refresh()
-    return DualAveraging() if hasattr(kernel, "step_size") else None, None
+def adaptation_of(kernel: Kernel) -> DualAveraging | None:
+    """How a warm-up adapts the kernel's step; None where it has none."""
+    if kernel.step_size is None:
+        return None
+    return DualAveraging(kernel.target_accept, largest=kernel.largest_step)
 
 
 def resolve(
     target: Any,
-    kernel: Kernel | None,
-    num_draws: int,
-    num_chains: int,
-    num_warmup: int | str,
-    thin: int,
-    warm_start: Adam | str | None,
-    adapt: DualAveraging | str | None,
-    seed: int,
-    adapted: bool = False,
+    kernel: Kernel | None = None,
+    num_draws: int = 100,
+    num_chains: int = 4,
+    num_warmup: int | str = "auto",
+    thin: int = 1,
+    warm_start: Adam | str | None = "auto",
+    adapt: DualAveraging | str | None = "auto",
+    seed: int = 0,
     refresh: Schedule | str | None = "auto",
-) -> Plan:
-    """Check the arguments of `sample` and settle what is on "auto".
+) -> Chains:
+    """The plan of chains.
 
-    Arguments:
-        target: the posterior.
-        kernel: a transition or None.
-        num_draws: draws kept per chain.
-        num_chains: chains per image.
-        num_warmup: transitions discarded first, or "auto".
-        thin: transitions per kept draw.
-        warm_start: Adam's settings, "auto" or None.
-        adapt: adaptation, "auto" or None.
-        seed: of all noise.
-        adapted: give a kernel the adaptation, the preconditioner and the warm-up that the default
-            one gets on "auto".
-        refresh: when the warm-up computes the preconditioner; "auto": for the default kernel, or an
-            adapted HMC.
-
-    Returns:
-        The plan.
-
-    Raises:
-        ConfigError: a value out of range.
+    The default kernel and a given exact one are warmed up, and their step is adapted; an unadjusted
+    one runs as given. The default kernel and a given HMC also have their preconditioner fitted,
+    unless it comes with one or its step is not adapted. Explicit arguments win.
     """
-    for name, value, least in (
-        ("num_draws", num_draws, 1),
-        ("num_chains", num_chains, 1),
-        ("thin", thin, 1),
-    ):
-        if not isinstance(value, int) or value < least:
-            raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}")
-    if not isinstance(seed, int) or not 0 <= seed < 1 << 56:
-        raise ConfigError(f"seed must be a whole number from 0 to 2^56 - 1, got {seed!r}")
-    for name, given, kind in (("warm_start", warm_start, Adam), ("adapt", adapt, DualAveraging)):
-        if given is not None and given != "auto" and not isinstance(given, kind):
-            raise ConfigError(
-                f"{name} must be nw.{kind.__name__}(...), 'auto' or None, got {given!r}"
-            )
-    if kernel is not None and (isinstance(kernel, type) or not hasattr(kernel, "step")):
+    chosen = default_kernel(target) if kernel is None else check_kernel(kernel)
+    _check_fit(chosen, target)
+    given_warmup = None if num_warmup == "auto" else whole("num_warmup", num_warmup, 0)
+    tuned = chosen.exact and (kernel is None or given_warmup != 0)
+    adaptation = _adaptation(adapt, chosen, tuned)
+    renewed = _refresh(refresh, chosen, target, tuned and adaptation is not None)
+    long = tuned or renewed is not None or adaptation is not None
+    warmup = (NUM_WARMUP if long else 0) if given_warmup is None else given_warmup
+    if warmup == 0 and (adaptation is not None or renewed is not None):
+        what = "adapt" if adaptation is not None else "refresh"
         raise ConfigError(
-            "kernel must be an object with a step method, such as nw.HMC(0.1, 8), or None, "
-            f"got {kernel!r}"
+            f"{what} needs a warm-up: set num_warmup to a hundred transitions or more"
         )
-    if num_warmup != "auto" and (not isinstance(num_warmup, int) or num_warmup < 0):
+    return Chains(
+        chosen,
+        whole("num_draws", num_draws),
+        whole("num_chains", num_chains),
+        warmup,
+        whole("thin", thin),
+        _start(warm_start, target),
+        adaptation,
+        seed_of(seed),
+        renewed,
+    )
+
+
+def resolve_smc(
+    target: Any,
+    num_particles: int,
+    num_carried: int | None = None,
+    ess_fraction: float | None = None,
+    kernel: Kernel | None = None,
+    num_moves: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    rank: int | None = None,
+) -> TemperedSMC:
+    """The plan of tempered SMC."""
+    particles = whole("num_particles", num_particles, 2)
+    carried = particles if num_carried is None else whole("num_carried", num_carried, particles)
+    share = real("ess_fraction", 0.5 if ess_fraction is None else ess_fraction, above=0, below=1)
+    rank = None if rank is None else whole("rank", rank)
+    chosen = moves_of(target, carried, rank) if kernel is None else check_kernel(kernel)
+    if not chosen.exact:
         raise ConfigError(
-            f"num_warmup must be 'auto' or an integer of at least 0, got {num_warmup!r}"
+            f"tempered SMC needs an exact kernel, got {chosen}: set adjust=True, or use HMC or "
+            "EllipticalSlice"
         )
-    if (
-        kernel is not None
-        and getattr(kernel, "needs_gradient", True)
-        and not getattr(target, "differentiable", True)
-    ):
+    _check_fit(chosen, target)
+    if rank is not None and not (chosen.takes_preconditioner and target.differentiable):
         raise ConfigError(
-            f"{type(kernel).__name__} needs gradients, but the target is not differentiable"
+            "rank is for a kernel with a preconditioner on a target with gradients, such as "
+            f"nw.HMC(0.1, 8), and the kernel is {chosen}"
         )
-    step = torch.as_tensor(getattr(kernel, "step_size", 1.0))
+    return TemperedSMC(particles, carried, share, chosen, _moves(num_moves), seed_of(seed), rank)
+
+
+def moves_of(target: Any, num_carried: int, rank: int | None = None, **changes: Any) -> Kernel:
+    """The kernel that moves the particles where none is given, with fields that are not None
+    replaced; elliptical slice sampling reads none of them."""
+    if not target.differentiable:
+        return EllipticalSlice()
+    usual = HMC(0.2, 6) if rank is None else HMC(0.1, 8)
+    split = rank is None and num_carried >= LEAST_SPLIT
+    chosen = SplitHMC(usual.step_size, usual.num_leapfrog) if split else usual
+    return replace(chosen, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _check_fit(kernel: Kernel, target: Any) -> None:
+    """ConfigError where the kernel asks for what the target does not have."""
+    if kernel.needs_gradient and not target.differentiable:
+        raise ConfigError(
+            f"{type(kernel).__name__} needs gradients, but the target is not differentiable: use "
+            "EllipticalSlice"
+        )
+    step = torch.as_tensor(1.0 if kernel.step_size is None else kernel.step_size)
     if step.numel() not in (1, target.num_images):
         raise ConfigError(
             f"step_size must be one number or one per image ({target.num_images}), got "
             f"{step.numel()} numbers"
         )
-    given = getattr(kernel, "preconditioner", None)
+    given = kernel.preconditioner
     if given is not None and len(given.mean) not in (1, target.num_images):
         raise ConfigError(
             f"the preconditioner is of {len(given.mean)} images, the target has "
             f"{target.num_images}: compute it from this target"
         )
-    chosen = default_kernel(target) if kernel is None else kernel
-    usual, usual_refresh = adaptation_of(chosen) if kernel is None or adapted else (None, None)
-    adaptation: DualAveraging | None = usual if adapt == "auto" else adapt  # type: ignore[assignment]
-    if adaptation is not None and not hasattr(chosen, "step_size"):
-        raise ConfigError(f"{chosen} has no step size to adapt: leave adapt out")
-    renewed = usual_refresh if refresh == "auto" else _checked(refresh, target, chosen)
-    long = kernel is None or adapted or renewed is not None
-    warmup = (DEFAULT_WARMUP if long else 0) if num_warmup == "auto" else int(num_warmup)
-    if adaptation is not None and warmup == 0:
-        raise ConfigError(
-            "adapt needs a warm-up to adapt in: set num_warmup to a hundred transitions or more"
-        )
-    differentiable = getattr(target, "differentiable", True)
-    if isinstance(warm_start, Adam) and warm_start.num_steps and not differentiable:
-        raise ConfigError(
-            "Adam needs gradients, but the target is not differentiable: set warm_start=None"
-        )
-    start: Adam | None = (
-        (Adam() if differentiable else None) if warm_start == "auto" else warm_start
-    )  # type: ignore[assignment]
-    if refresh != "auto" and renewed is not None and warmup == 0:
-        raise ConfigError(
-            "refresh needs a warm-up: set num_warmup to a hundred transitions or more"
-        )
-    return Plan(chosen, num_draws, num_chains, warmup, thin, start, adaptation, seed, renewed)
 
 
-def _checked(refresh: Any, target: Any, kernel: Any) -> Schedule | None:
-    """The refresh; ConfigError where the kernel or the target cannot have one."""
+def _adaptation(
+    adapt: DualAveraging | str | None, kernel: Kernel, tuned: bool
+) -> DualAveraging | None:
+    if isinstance(adapt, str) and adapt == "auto":
+        return adaptation_of(kernel) if tuned else None
+    if adapt is not None and not isinstance(adapt, DualAveraging):
+        raise ConfigError(f"adapt must be nw.DualAveraging(...), 'auto' or None, got {adapt!r}")
+    if adapt is not None and kernel.step_size is None:
+        raise ConfigError(f"{kernel} has no step size to adapt: leave adapt out")
+    return adapt
+
+
+def _refresh(
+    refresh: Schedule | str | None, kernel: Kernel, target: Any, tuned: bool
+) -> Schedule | None:
+    if isinstance(refresh, str) and refresh == "auto":
+        fits = tuned and kernel.fits_preconditioner and kernel.preconditioner is None
+        return Refresh() if fits else None
     if refresh is None:
         return None
     if not isinstance(refresh, Schedule):
@@ -195,12 +181,12 @@ def _checked(refresh: Any, target: Any, kernel: Any) -> Schedule | None:
             "refresh must be nw.Refresh(...), nw.SpectralRefresh(...), 'auto' or None, got "
             f"{refresh!r}"
         )
-    if not hasattr(kernel, "preconditioner") or getattr(kernel, "scheme", "ei") == "em":
+    if not kernel.takes_preconditioner:
         raise ConfigError(
             f"{kernel} takes no preconditioner to refresh: use HMC, EllipticalSlice or "
             "Langevin(..., scheme='ei')"
         )
-    if not getattr(target, "differentiable", True):
+    if not target.differentiable:
         raise ConfigError(
             "refresh computes a Gauss-Newton Gaussian from gradients, but the target is not "
             "differentiable: leave it out"
@@ -208,21 +194,25 @@ def _checked(refresh: Any, target: Any, kernel: Any) -> Schedule | None:
     return refresh
 
 
-def spec_of(target: Any, plan: Any) -> dict[str, Any]:
-    """What a run is, as text and numbers: two runs of one specification have equal draws.
+def _start(warm_start: Adam | str | None, target: Any) -> Adam | None:
+    if isinstance(warm_start, str) and warm_start == "auto":
+        return Adam() if target.differentiable else None
+    if warm_start is not None and not isinstance(warm_start, Adam):
+        raise ConfigError(f"warm_start must be nw.Adam(...), 'auto' or None, got {warm_start!r}")
+    if warm_start is not None and warm_start.num_steps and not target.differentiable:
+        raise ConfigError(
+            "Adam needs gradients, but the target is not differentiable: set warm_start=None"
+        )
+    return warm_start
 
-    Arguments:
-        target: the posterior.
-        plan: what the loop does.
 
-    Returns:
-        JSON-ready dict.
-    """
-    return {
-        "target": repr(target),
-        "microbatch": target.microbatch,
-        "dtype": str(target.y.dtype),
-        "device": str(target.y.device),
-        "num_threads": torch.get_num_threads(),
-        **{k: v if isinstance(v, int) else describe(v) for k, v in vars(plan).items()},
-    }
+def _moves(num_moves: Any) -> int | tuple[int, int]:
+    """Transitions at a temperature: a number, or the least and the most."""
+    if num_moves is None:
+        return 4
+    if not isinstance(num_moves, list | tuple):
+        return whole("num_moves", num_moves)
+    if len(num_moves) != 2:
+        raise ConfigError(f"num_moves must be a number or a pair (least, most), got {num_moves!r}")
+    least = whole("num_moves' least", num_moves[0])
+    return least, whole("num_moves' most", num_moves[1], least)

@@ -5,9 +5,9 @@ Between $\pi_0 = N(0, I)$ and the posterior lie $\pi_\beta(z) \propto e^{-\beta 
 From beta to the largest beta' at which the effective sample size of the weights
 $w_i = e^{-(\beta' - \beta) L_i}$ is still a given share of the particles, they are resampled
 (systematically) and moved by a few steps of a kernel that keeps $\pi_{\beta'}$; each step adapts
-its size to the particles' acceptance. How few can be left to the particles: they move until the
-correlation between where they are and where resampling put them, mean over projections of x, is at
-most `FORGOTTEN`. The evidence is
+its size to the particles' acceptance. The number of moves can be left to the particles: they move
+until their places correlate with those right after the resampling by at most `FORGOTTEN`, averaged
+over projections of x. The evidence is
 $$\ln p(y) = \ln \int e^{-L} dN \approx \sum_k \ln \tfrac1P \sum_i w_i^{(k)} .$$
 Its error is read off the family tree: with $n_j$ of the P particles at the end descended from
 particle j of the start, the relative variance of the evidence is about
@@ -25,152 +25,89 @@ in the particle filter, 2018, equation 2.6.
 """
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import noise as keyed
+from .._repr import facts_of
 from ..errors import DivergedError
 from ..evaluate.diagnostics.chains import projections
-from ..gaussians.low_rank import LowRank, fitted
-from ..kernels.split_hmc import SplitHMC, informed_basis
-from ..types import Info, Product, State
+from ..gaussians.low_rank import calls_of, gauss_newton
+from ..gaussians.refresh import unpack, with_gradient
+from ..kernels.split_hmc import MOVE_ACCEPT
+from ..types import Estimate, Info, Kernel, RunStore, State, Tick
+from .chains import moved
+from .cost import Meter, bytes_of
+from .resampling import correlation, evidence_error, next_step, systematic
+from .tempered import Tempered
 
-TARGET_ACCEPT = 0.8
-"""Acceptance that the moves' step size is driven to."""
-LARGEST_TURN = math.log(0.5 * math.pi)
-"""Log of the angle that draws a direction afresh."""
-BISECTIONS = 60
-"""Halvings of the search for the next beta."""
 FORGOTTEN = 0.2
 """Correlation with their start below which the particles need no more moves."""
 NUM_PROJECTIONS = 16
 """Projections of x that it is averaged over."""
 FIT_PARTICLES = 4
 """Particles of an image that the Gauss-Newton matrix is averaged over."""
+LIKELY_STAGES = 10
+"""Temperatures that an estimate of the cost assumes: how many there will be is not known before."""
 
 
 @dataclass(frozen=True)
-class Ladder:
+class TemperedSMC:
     """What tempered SMC does, every choice made.
 
-    Arguments:
-        num_particles: draws that come back, per image.
-        num_carried: particles P, at least as many.
-        ess_fraction: effective sample size kept from one temperature to the next, over P.
-        kernel: moves the particles; its step size, if it has one, is where the adaptation starts.
-        num_moves: transitions at each temperature; a pair: at least so many, at most so many, as
-            the particles need.
-        seed: of all noise.
-        rank: of the Gauss-Newton Gaussian that the kernel is built on anew at each temperature;
-            None: it stays as it is.
+    `num_particles` draws come back of `num_carried` particles an image; a temperature keeps the
+    share `ess_fraction` of them as effective sample size; `num_moves` is the number of transitions
+    at each temperature, or the least and the most; `rank` is that of the Gauss-Newton Gaussian that
+    the kernel is built on anew at each temperature (None: it stays as it is).
     """
 
     num_particles: int
     num_carried: int
     ess_fraction: float
-    kernel: Any
+    kernel: Kernel
     num_moves: int | tuple[int, int]
     seed: int
     rank: int | None = None
 
-    @property
-    def fewest_moves(self) -> int:
-        """Transitions at a temperature at least."""
-        return self.num_moves if isinstance(self.num_moves, int) else self.num_moves[0]
+    thin = 1
+    num_draws = 1
 
     @property
-    def most_moves(self) -> int:
-        """Transitions at a temperature at most."""
-        return self.num_moves if isinstance(self.num_moves, int) else self.num_moves[1]
-
-
-@dataclass(frozen=True, eq=False)
-class Tempered:
-    """The target with its likelihood to the power beta.
-
-    Arguments:
-        target: the posterior.
-        beta: (N,) one power per image.
-    """
-
-    target: Any
-    beta: Tensor
+    def num_rows(self) -> int:
+        """Particles that come back."""
+        return self.num_particles
 
     @property
-    def num_images(self) -> int:
-        """N."""
-        return self.target.num_images
-
-    @property
-    def differentiable(self) -> bool:
-        """As the target."""
-        return self.target.differentiable
-
-    def __call__(self, z: Tensor) -> State:
-        """The target's evaluation, nll and grad times beta.
-
-        Arguments:
-            z: (B, *shape).
-
-        Returns:
-            The state.
-        """
-        return self.temper(self.target(z))
-
-    @property
-    def value(self) -> Callable[[Tensor, Tensor, int], State] | None:
-        """`NoisePosterior.value` with nll times beta; None where the target has none."""
-        whole = getattr(self.target, "value", None)
-        if whole is None:
-            return None
-
-        def tempered(z: Tensor, rows: Tensor, num_rows: int) -> State:
-            state: State = whole(z, rows, num_rows)
-            return state._replace(nll=self.beta[rows // (num_rows // len(self.beta))] * state.nll)
-
-        return tempered
-
-    def temper(self, state: State) -> State:
-        """Scale an evaluation of the target.
-
-        Arguments:
-            state: with the whole nll.
-
-        Returns:
-            The same with nll and grad times beta.
-        """
-        beta = self.beta.repeat_interleave(len(state.nll) // len(self.beta))
-        return state._replace(
-            nll=beta * state.nll,
-            grad=beta.to(state.grad.dtype).view(-1, *[1] * (state.grad.ndim - 1)) * state.grad,
+    def moves(self) -> tuple[int, int]:
+        """The least and the most transitions at a temperature."""
+        return (
+            (self.num_moves, self.num_moves) if isinstance(self.num_moves, int) else self.num_moves
         )
 
-    def untemper(self, state: State) -> State:
-        """The inverse of `temper`.
+    def estimate(self, target: Any) -> Estimate:
+        """Calls for `LIKELY_STAGES` temperatures of the fewest moves, memory and disk."""
+        rows = target.num_images * self.num_carried
+        each = self.moves[0] * self.kernel.evaluations
+        fits = 0 if self.rank is None else calls_of(self.rank, math.prod(target.shape))
+        calls = rows * (1 + LIKELY_STAGES * each)
+        calls += LIKELY_STAGES * fits * target.num_images * min(FIT_PARTICLES, self.num_carried)
+        memory, _ = bytes_of(target, rows, 1)
+        _, disk = bytes_of(target, target.num_images * self.num_particles, 1)
+        return Estimate(calls * target.phi.nfe, memory, disk)
 
-        Arguments:
-            state: with nll and grad times beta.
+    def run(self, target: Any, sink: RunStore) -> Iterator[Tick]:
+        """Carry the particles into the sink, from wherever it stands; the draws are committed once,
+        at the end. DivergedError where no particle of an image has a finite likelihood."""
+        return _Session(self, target, sink).ticks()
 
-        Returns:
-            The target's own evaluation.
-        """
-        return Tempered(self.target, 1.0 / self.beta).temper(state)
-
-    def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
-        """As the target's."""
-        return self.target.linearize(z)
-
-    def curvature(self, mean: Tensor) -> Tensor:
-        """The target's times beta."""
-        weight = self.target.curvature(mean)
-        return weight * self.beta.to(weight).repeat_interleave(len(weight) // len(self.beta)).view(
-            -1, *[1] * (weight.ndim - 1)
-        )
+    def facts(self) -> dict[str, Any]:
+        """Every choice, ready for JSON."""
+        choices = {key: facts_of(value) for key, value in vars(self).items()}
+        return {"name": "TemperedSMC", **choices, "kernel": self.kernel.facts()}
 
 
 @dataclass
@@ -181,13 +118,12 @@ class _Cloud:
     beta: Tensor
     log_evidence: Tensor
     log_step: Tensor
-    log_turn: Tensor
     family: Tensor
+    tuning: dict[str, Tensor] = field(default_factory=dict)
     log_evidence_error: Tensor | None = None
-    basis: Tensor | None = None
     resampled: Tensor | None = None
     memory: Tensor | None = None
-    reference: dict[str, Tensor] | None = None
+    reference: dict[str, Any] | None = None
     moves_left: int = 0
     events: int = 1
     stages: int = 0
@@ -196,249 +132,131 @@ class _Cloud:
     seconds: float = 0.0
 
     def pack(self) -> dict[str, Any]:
-        return {**vars(self), "state": dict(self.state._asdict())}
+        return {**vars(self), "state": self.state._asdict()}
 
     @classmethod
     def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Cloud":
-        def moved(part: Any) -> Any:
-            return (
-                {k: moved(v) for k, v in part.items()}
-                if isinstance(part, dict)
-                else part.to(device)
-                if isinstance(part, Tensor)
-                else part
+        parts = moved(packed, device)
+        return cls(**{**parts, "state": State(**parts["state"])})
+
+    @property
+    def moving(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self.moves_left or (self.beta < 1).any())
+
+
+class _Session:
+    """One process's part of a run."""
+
+    def __init__(self, plan: TemperedSMC, target: Any, sink: RunStore) -> None:
+        self.plan, self.target, self.sink = plan, target, sink
+        self.meter = Meter(target)
+        self.rows = keyed.rows(plan.seed, target.num_images, plan.num_carried, target.y.device)
+        self.committed, self.packed = sink.cursor()
+
+    def ticks(self) -> Iterator[Tick]:
+        """Go on until the particles are at the posterior, and commit them."""
+        plan, target = self.plan, self.target
+        if self.committed:
+            return
+        here = self.packed
+        cloud = self.cloud = self._start() if here is None else _Cloud.unpack(here, target.y.device)
+        before = (cloud.nfe, cloud.seconds)
+        while cloud.moving:
+            if cloud.moves_left == 0:
+                self._temper()
+            info = self._move()
+            cloud.nfe, cloud.seconds = self.meter.spent(*before)
+            if cloud.moving:
+                self.sink.checkpoint(cloud.pack())
+            beta, rate = float(cloud.beta.min()), float(info.acceptance_rate.mean())
+            yield Tick(f"beta {beta:.2g}", int(1000 * beta), 1000, cloud.nfe, rate)
+        state, last = (
+            _spaced(p, plan.num_carried, plan.num_particles) for p in (cloud.state, info)
+        )
+        step = cloud.log_step.exp().repeat_interleave(plan.num_particles)
+        extras = {"chi2": target.chi2(state.x), "step_size": step}
+        self.sink.append(state, last, cloud.pack(), extras)
+
+    def _start(self) -> _Cloud:
+        target, plan = self.target, self.plan
+        state = target(self.rows.at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype))
+        device, images = state.nll.device, target.num_images
+        none = torch.zeros(images, dtype=torch.float64, device=device)
+        if not bool(torch.isfinite(state.nll).reshape(images, -1).any(1).all()):
+            raise DivergedError(
+                "no particle of an image has a finite likelihood at z ~ N(0, I): check the "
+                "operator, the noise level and y"
             )
+        first = 1.0 if plan.kernel.step_size is None else plan.kernel.step_size
+        step = torch.as_tensor(first, dtype=torch.float64, device=device).log().expand(images)
+        family = torch.arange(plan.num_carried, device=device).repeat(images, 1)
+        return _Cloud(state, none, none.clone(), step.clone(), family)
 
-        return cls(**{**moved(packed), "state": State(**moved(packed["state"]))})
-
-
-def run_smc(target: Any, plan: Ladder, sink: Any) -> Iterator[tuple[float, int, float]]:
-    """Carry the particles into the sink, from wherever it stands; the draws are committed once, at
-    the end.
-
-    Arguments:
-        target: the posterior.
-        plan: what to do.
-        sink: store of draws and state, with (image, particle) rows.
-
-    Yields:
-        Smallest beta, network calls and acceptance after each move.
-
-    Raises:
-        DivergedError: no particle of an image has a finite likelihood.
-    """
-    started, counted, device = time.monotonic(), target.nfe, target.y.device
-    rows = keyed.rows(plan.seed, target.num_images, plan.num_carried, device)
-    committed, packed = sink.cursor()
-    if committed:
-        return
-    cloud = _start(target, plan, rows) if packed is None else _Cloud.unpack(packed, device)
-    before = (cloud.seconds, cloud.nfe)
-    info: Any = None
-    while cloud.moves_left or bool((cloud.beta < 1).any()):
-        if cloud.moves_left == 0:
-            _temper(cloud, plan)
-        info = _move(cloud, target, plan, rows)
-        cloud.seconds, cloud.nfe = (
-            before[0] + time.monotonic() - started,
-            before[1] + target.nfe - counted,
-        )
-        if cloud.moves_left or bool((cloud.beta < 1).any()):
-            sink.checkpoint(cloud.pack())
-        yield float(cloud.beta.min()), cloud.nfe, float(info.acceptance_rate.mean())
-    state, info = (
-        _spaced(part, plan.num_carried, plan.num_particles) for part in (cloud.state, info)
-    )
-    step = cloud.log_step.exp().repeat_interleave(plan.num_particles)
-    sink.append(state, info, cloud.pack(), {"chi2": target.chi2(state.x), "step_size": step})
-
-
-def _start(target: Any, plan: Ladder, rows: keyed.Noise) -> _Cloud:
-    state = target(rows.at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype))
-    none = torch.zeros(target.num_images, dtype=torch.float64, device=state.nll.device)
-    if not bool(torch.isfinite(state.nll).reshape(target.num_images, -1).any(1).all()):
-        raise DivergedError(
-            "no particle of an image has a finite likelihood at z ~ N(0, I): check the "
-            "operator, the noise level and y"
-        )
-    step = (
-        torch.as_tensor(
-            getattr(plan.kernel, "step_size", 1.0), dtype=torch.float64, device=none.device
-        )
-        .log()
-        .expand(target.num_images)
-    )
-    family = torch.arange(plan.num_carried, device=none.device).repeat(target.num_images, 1)
-    return _Cloud(
-        state, none, none.clone(), step.clone(), torch.full_like(none, LARGEST_TURN), family
-    )
-
-
-def _temper(cloud: _Cloud, plan: Ladder) -> None:
-    """The next temperature: reweight, add to the evidence, resample."""
-    nll = cloud.state.nll.reshape(len(cloud.beta), -1).nan_to_num(nan=1e300, posinf=1e300)
-    step = next_step(nll, 1.0 - cloud.beta, plan.ess_fraction)
-    log_weights = -step[:, None] * nll
-    cloud.log_evidence = (
-        cloud.log_evidence + torch.logsumexp(log_weights, 1) - math.log(nll.shape[1])
-    )
-    cloud.beta = torch.where(step >= 1.0 - cloud.beta, 1.0, cloud.beta + step)
-    offset = (
-        keyed.rows(plan.seed, len(cloud.beta), device=nll.device)
-        .at(cloud.events)
-        .uniform((), keyed.FROZEN)
-    )
-    index = systematic(log_weights, offset)
-    index = torch.where((step > 0)[:, None], index, torch.arange(nll.shape[1], device=nll.device))
-    flat = (index + nll.shape[1] * torch.arange(len(index), device=nll.device)[:, None]).flatten()
-    cloud.state, cloud.family = (
-        State(*(part[flat] for part in cloud.state)),
-        cloud.family.gather(1, index),
-    )
-    cloud.log_evidence_error = evidence_error(cloud.family)
-    cloud.moves_left, cloud.stages, cloud.events = (
-        plan.most_moves,
-        cloud.stages + 1,
-        cloud.events + 1,
-    )
-    cloud.resampled = _probes(cloud.state.x, len(cloud.beta))
-
-
-def next_step(nll: Tensor, left: Tensor, ess_fraction: float) -> Tensor:
-    """The largest increase of beta that keeps the effective sample size.
-
-    Arguments:
-        nll: (N, P) float64.
-        left: (N,) 1 - beta.
-        ess_fraction: share of P.
-
-    Returns:
-        (N,) increase, at most `left`.
-    """
-
-    def ess(step: Tensor) -> Tensor:
+    def _temper(self) -> None:
+        """The next temperature: reweight, add to the evidence, resample."""
+        cloud, plan = self.cloud, self.plan
+        nll = cloud.state.nll.reshape(len(cloud.beta), -1).nan_to_num(nan=1e300, posinf=1e300)
+        step = next_step(nll, 1.0 - cloud.beta, plan.ess_fraction)
         log_weights = -step[:, None] * nll
-        return (
-            torch.exp(2 * torch.logsumexp(log_weights, 1) - torch.logsumexp(2 * log_weights, 1))
-            / nll.shape[1]
-        )
+        gained = torch.logsumexp(log_weights, 1) - math.log(nll.shape[1])
+        cloud.log_evidence = cloud.log_evidence + gained
+        cloud.beta = torch.where(step >= 1.0 - cloud.beta, 1.0, cloud.beta + step)
+        offsets = keyed.rows(plan.seed, len(cloud.beta), device=nll.device).at(cloud.events)
+        index = systematic(log_weights, offsets.uniform((), keyed.FROZEN))
+        stay = torch.arange(nll.shape[1], device=nll.device)
+        index = torch.where((step > 0)[:, None], index, stay)
+        images = torch.arange(len(index), device=nll.device)
+        flat = (index + nll.shape[1] * images[:, None]).flatten()
+        cloud.state = State(*(part[flat] for part in cloud.state))
+        cloud.family = cloud.family.gather(1, index)
+        cloud.log_evidence_error = evidence_error(cloud.family)
+        cloud.moves_left, cloud.stages = plan.moves[1], cloud.stages + 1
+        cloud.events += 1
+        cloud.resampled = _probes(cloud.state.x, len(cloud.beta))
 
-    low, high = torch.zeros_like(left), left.clone()
-    enough = ess(high) >= ess_fraction
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        good = ess(middle) >= ess_fraction
-        low, high = torch.where(good, middle, low), torch.where(good, high, middle)
-    return torch.where(enough, left, torch.where(low > 0, low, high))
+    def _move(self) -> Info:
+        cloud, plan = self.cloud, self.plan
+        tempered, noise = Tempered(self.target, cloud.beta), self.rows.at(cloud.events)
+        state = tempered.temper(cloud.state)
+        first = cloud.moves_left == plan.moves[1]
+        kernel = self._kernel(tempered, state, first)
+        state, info, cloud.tuning = kernel.move(state, tempered, noise, cloud.tuning, first)
+        cloud.state = tempered.untemper(state)
+        rate = info.acceptance_rate.to(torch.float64).reshape(len(cloud.beta), -1).mean(1)
+        most = math.log(plan.kernel.quarter_turn)
+        cloud.log_step = (cloud.log_step + (rate - MOVE_ACCEPT)).clamp(max=most)
+        cloud.events, cloud.moves_left = cloud.events + 1, cloud.moves_left - 1
+        cloud.rate = float(rate.mean())
+        self._forget()
+        return info
 
+    def _kernel(self, tempered: Tempered, state: State, first: bool) -> Kernel:
+        """The kernel with the step, and with a rank the Gaussian, of this temperature."""
+        cloud, plan, changes = self.cloud, self.plan, {}
+        if plan.kernel.step_size is not None:
+            changes["step_size"] = cloud.log_step.exp()
+        if plan.rank is not None:
+            if first:
+                count = min(FIT_PARTICLES, plan.num_carried)
+                some = with_gradient(plan.kernel, tempered, _spaced(state, plan.num_carried, count))
+                cloud.reference = gauss_newton(tempered, some, plan.rank).pack()
+            changes["preconditioner"] = unpack(cloud.reference or {})
+        return replace(plan.kernel, **changes) if changes else plan.kernel  # type: ignore[type-var]
 
-def systematic(log_weights: Tensor, offset: Tensor) -> Tensor:
-    """Systematic resampling: particle i comes back floor(P w_i) or one time more.
-
-    Arguments:
-        log_weights: (N, P), not normalised.
-        offset: (N,) uniform in (0, 1).
-
-    Returns:
-        (N, P) indices, ascending.
-    """
-    count = log_weights.shape[1]
-    edges = torch.softmax(log_weights, 1).cumsum(1)
-    points = (
-        torch.arange(count, device=edges.device, dtype=edges.dtype) + offset.to(edges)[:, None]
-    ) / count
-    return torch.searchsorted(edges / edges[:, -1:], points).clamp(max=count - 1)
-
-
-def evidence_error(family: Tensor) -> Tensor:
-    """Standard error of the log evidence from who descends from whom.
-
-    Arguments:
-        family: (N, P) each particle's ancestor among the P of the start.
-
-    Returns:
-        (N,) float64; from about 0.5 on it says only that the error is large. It is at most 1: then
-        all have one ancestor.
-    """
-    count = family.shape[1]
-    descendants = torch.zeros_like(family).scatter_add(1, family, torch.ones_like(family))
-    return ((descendants.square().sum(1) - count).double() / count**2).sqrt()
-
-
-def _move(cloud: _Cloud, target: Any, plan: Ladder, rows: keyed.Noise) -> Info:
-    tempered, noise = Tempered(target, cloud.beta), rows.at(cloud.events)
-    state = tempered.temper(cloud.state)
-    kernel = (
-        replace(plan.kernel, step_size=cloud.log_step.exp())
-        if hasattr(plan.kernel, "step_size")
-        else plan.kernel
-    )
-    first = cloud.moves_left == plan.most_moves
-    if plan.rank is not None:
-        if first:
-            some = _spaced(state, plan.num_carried, min(FIT_PARTICLES, plan.num_carried))
-            cloud.reference = dict(vars(fitted(plan.kernel, tempered, some, plan.rank)))
-        kernel = replace(kernel, preconditioner=LowRank(**(cloud.reference or {})))
-    if isinstance(kernel, SplitHMC):
-        if first:
-            cloud.basis = informed_basis(state.grad, len(cloud.beta))
-        kernel = replace(kernel, turn=cloud.log_turn.exp(), basis=cloud.basis)
-        state, info = kernel.turn_rest(state, tempered, noise)
-        cloud.log_turn = (cloud.log_turn + _mean_rate(info, cloud) - TARGET_ACCEPT).clamp(
-            max=LARGEST_TURN
-        )
-        if kernel.rank:
-            state, info = kernel.walk(state, tempered, noise)
-    else:
-        state, info = kernel.step(state, tempered, noise)
-    cloud.state = tempered.untemper(state)
-    accepted = _mean_rate(info, cloud)
-    cloud.log_step = cloud.log_step + (accepted - TARGET_ACCEPT)
-    if hasattr(
-        plan.kernel, "num_leapfrog"
-    ):  # a quarter turn in all is a fresh draw of the reference: no step needs more
-        cloud.log_step = cloud.log_step.clamp(
-            max=math.log(0.5 * math.pi / plan.kernel.num_leapfrog)
-        )
-    cloud.events, cloud.moves_left, cloud.rate = (
-        cloud.events + 1,
-        cloud.moves_left - 1,
-        float(accepted.mean()),
-    )
-    if cloud.resampled is not None and plan.most_moves - cloud.moves_left >= plan.fewest_moves:
+    def _forget(self) -> None:
+        """End the temperature's moves once the particles have forgotten, and keep the memory."""
+        cloud, (fewest, most) = self.cloud, self.plan.moves
+        if cloud.resampled is None or most - cloud.moves_left < fewest:
+            return
         kept = correlation(cloud.resampled, _probes(cloud.state.x, len(cloud.beta)))
         if cloud.moves_left == 0 or not bool((kept > FORGOTTEN).any()):
-            cloud.moves_left, cloud.memory = (
-                0,
-                kept if cloud.memory is None else torch.maximum(cloud.memory, kept),
-            )
-    return info
+            cloud.moves_left = 0
+            cloud.memory = kept if cloud.memory is None else torch.maximum(cloud.memory, kept)
 
 
 def _probes(x: Tensor, num_images: int) -> Tensor:
     return projections(x.reshape(num_images, -1, *x.shape[1:]), NUM_PROJECTIONS)
-
-
-def correlation(before: Tensor, after: Tensor) -> Tensor:
-    """How much the particles remember.
-
-    Arguments:
-        before: (N, P, K) K numbers of every particle.
-        after: the same later.
-
-    Returns:
-        (N,) correlation over the particles, mean over the K; 0 for a number that does not vary, NaN
-        if one is not finite.
-    """
-    first, second = (part - part.mean(1, keepdim=True) for part in (before, after))
-    scale = (first.square().sum(1) * second.square().sum(1)).sqrt()
-    return torch.where(
-        scale > 0, (first * second).sum(1) / scale, torch.where(scale == 0, 0.0, torch.nan)
-    ).mean(1)
-
-
-def _mean_rate(info: Info, cloud: _Cloud) -> Tensor:
-    return info.acceptance_rate.to(torch.float64).reshape(len(cloud.beta), -1).mean(1)
 
 
 def _spaced(parts: Any, num_carried: int, count: int) -> Any:

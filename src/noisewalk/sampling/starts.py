@@ -13,7 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._checks import one_of, real, whole
 from ..errors import ConfigError
+from ..kernels.metropolis import select
 from ..types import State, Target
 
 
@@ -39,6 +41,11 @@ class Adam:
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.Adam(num_steps=100, lr=0.02).num_steps
+        100
     """
 
     num_steps: int = 200
@@ -47,42 +54,18 @@ class Adam:
     objective: str = "likelihood"
 
     def __post_init__(self) -> None:
-        if self.num_steps < 0:
-            raise ConfigError(f"Adam's num_steps must be 0 or more, got {self.num_steps}")
-        if not 0 < self.lr < float("inf"):
-            raise ConfigError(f"Adam's lr must be positive and finite, got {self.lr}")
+        object.__setattr__(self, "num_steps", whole("Adam's num_steps", self.num_steps, 0))
+        real("Adam's lr", self.lr, above=0.0)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"Adam's betas must lie in [0, 1), got {self.betas}")
-        if self.objective not in ("likelihood", "posterior"):
-            raise ConfigError(
-                f"unknown objective {self.objective!r}: choose 'likelihood' (the paper's) or "
-                "'posterior'"
-            )
+        one_of("objective", self.objective, ("likelihood", "posterior"))
 
     def start(self, state: State) -> AdamState:
-        """The optimiser's state before its first step.
-
-        Arguments:
-            state: the target's evaluation at the initial z.
-
-        Returns:
-            The state with zero moments.
-        """
+        """The optimiser before its first step, at the target's evaluation of the initial z."""
         return AdamState(state, torch.zeros_like(state.z), torch.zeros_like(state.z))
 
     def step(self, adam: AdamState, target: Target, k: int) -> AdamState:
-        """One step; a row whose new evaluation is not finite stays where it is.
-
-        Arguments:
-            adam: the optimiser's state.
-            target: the posterior.
-            k: the step's number, from 1.
-
-        Returns:
-            The next state.
-        """
-        from ..kernels.langevin import select
-
+        """The k-th step, counted from 1; a row that it would leave not finite stays where it is."""
         state, (beta1, beta2) = adam.state, self.betas
         g = state.grad + state.z if self.objective == "posterior" else state.grad
         m = beta1 * adam.m + (1.0 - beta1) * g

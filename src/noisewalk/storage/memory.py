@@ -32,6 +32,15 @@ class MemoryStore:
         """Draws kept, and the loop's state."""
         return len(self._draws), self.sampler
 
+    @property
+    def num_draws(self) -> int:
+        """Draws kept."""
+        return len(self._draws)
+
+    def mark_complete(self) -> None:
+        """Nothing to commit."""
+
+    @property
     def arrays(self) -> dict[str, Tensor]:
         """(image, chain, draw, ...) by name."""
         return {k: torch.stack([d[k] for d in self._draws], 2) for k in self._draws[0]}

@@ -10,7 +10,7 @@ from noisewalk.cli.restore import restore
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.langevin import Langevin
 from noisewalk.priors.load import load_prior
-from noisewalk.sampling.chains import Plan
+from noisewalk.sampling.chains import Chains
 
 BOTH = [(prior, task) for prior, example in demo.EXAMPLES.items() for task in example.tasks]
 
@@ -84,7 +84,7 @@ def test_without_a_choice_the_first_two_tasks_are_restored():
 
 
 def test_one_page_shows_every_run(problems, tmp_path):
-    plan = Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, 0)
+    plan = Chains(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, 0)
     for (prior, task), problem in problems.items():
         restore(problem, plan, tmp_path / prior / task, "noisewalk demo", resume=True)
     demo.combined_report(
@@ -99,7 +99,7 @@ def test_the_command_restores_both_priors_into_one_folder(tmp_path, monkeypatch,
     monkeypatch.setattr(
         demo,
         "demo_plan",
-        lambda problem, seed: Plan(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, seed),
+        lambda problem, seed: Chains(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, seed),
     )
     for prior, tasks in {
         "satellite64": ["--task", "deblurring", "--task", "box"],

@@ -8,11 +8,10 @@ import torch
 
 from ...errors import ConfigError
 from ...files.images import ValueRange
-from ...gaussians.low_rank import Refresh, Schedule
-from ...gaussians.spectral import SpectralRefresh
+from ...gaussians.refresh import Refresh, Schedule, SpectralRefresh
 from ...likelihoods import Gaussian
 from ...priors.load import load_prior
-from ...sampling.chains import Plan
+from ...sampling.chains import Chains as Plan
 from ..problem import Problem, simulated
 from .images import held_out_images
 

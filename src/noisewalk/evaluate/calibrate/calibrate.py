@@ -28,15 +28,14 @@ from torch import Tensor
 from ... import noise as keyed
 from ..._progress import show
 from ...errors import ConfigError
-from ...gaussians.low_rank import Refresh, Schedule
-from ...kernels.langevin import select
+from ...gaussians.refresh import Refresh, Schedule
+from ...kernels.metropolis import select
 from ...operators import observed_of
 from ...posterior import NoisePosterior
-from ...sampling.chains import adapted_kernel, run_loop
-from ...sampling.defaults import adaptation_of, default_kernel, resolve
-from ...sampling.run import sample_in_memory
+from ...sampling.chains import adapted_kernel
+from ...sampling.defaults import adaptation_of, default_kernel, resolve, resolve_smc
+from ...sampling.execute import draw, execute
 from ...sampling.starts import Adam
-from ...sampling.tempering import resolve_smc, tempered_smc
 from ...storage.memory import MemoryStore
 from ...types import Kernel, Likelihood, NoiseMap, Operator, State, Tick
 from ..diagnostics.ranks import coverage, holm, sbc, tarp
@@ -123,7 +122,7 @@ def calibrate(
         thin = (
             2
             if test == "exactness"
-            and (kernel is None or math.isfinite(getattr(kernel, "friction", math.inf)))
+            and (kernel is None or (isinstance(kernel, Kernel) and kernel.carries))
             else 1
         )
     for name, value, least in (
@@ -138,24 +137,28 @@ def calibrate(
             "kernel must be a transition, None, or 'smc' with test='converged'; got "
             f"{kernel!r} with test={test!r}"
         )
-    if test == "exactness" and kernel is not None and not getattr(kernel, "adjust", False):
+    if test == "exactness" and isinstance(kernel, Kernel) and not kernel.exact:
         raise ConfigError(
             f"exactness is a property of reversible kernels, and {kernel} is unadjusted: set "
             "adjust=True, or test='converged'"
         )
-    if test == "exactness" and not getattr(kernel, "reversible", True):
+    if (
+        test == "exactness"
+        and isinstance(kernel, Kernel)
+        and not (kernel.reversible or kernel.carries)
+    ):
         raise ConfigError(
             f"the exactness test runs a chain backward, and {kernel} is exact but not "
             "reversible: choose test='converged'"
         )
-    if adapted and (
-        kernel is None or not hasattr(kernel, "step_size") or not getattr(kernel, "adjust", False)
+    if adapted and not (
+        isinstance(kernel, Kernel) and kernel.exact and kernel.step_size is not None
     ):
         raise ConfigError(
             "adapted=True is for a given exact kernel with a step size (the default kernel is "
             f"always adapted), got {kernel!r}"
         )
-    if not differentiable and getattr(kernel, "needs_gradient", kernel not in (None, "smc")):
+    if not differentiable and isinstance(kernel, Kernel) and kernel.needs_gradient:
         raise ConfigError(
             f"{type(kernel).__name__} needs gradients, and the problem has none: use "
             "EllipticalSlice, 'smc', or None"
@@ -221,9 +224,11 @@ def _fitted(
     """The kernel with the step and the preconditioner that a run of its own finds for every y, as
     far as either is asked for."""
     chosen = default_kernel(target) if kernel is None else kernel
-    adapt, usual = adaptation_of(chosen) if kernel is None or adapted else (None, None)
+    tuned = kernel is None or adapted
+    adapt = adaptation_of(chosen) if tuned else None
     if refresh == "auto":
-        refresh = usual and Refresh((0.0,), PILOT["rank"])
+        fits = tuned and chosen.fits_preconditioner
+        refresh = Refresh((0.0,), PILOT["rank"]) if fits else None
     if adapt is None and refresh is None:
         return chosen
     plan = resolve(
@@ -234,14 +239,12 @@ def _fitted(
         PILOT["num_warmup"],
         1,
         Adam(PILOT["adam_steps"], 0.03),
-        "auto",
+        adapt,
         seed,
-        adapted,
         refresh,
     )
     memory = MemoryStore(target.num_images, 1)
-    for _ in show(run_loop(target, plan, memory), progress):
-        pass
+    execute(plan, target, memory, progress)
     return adapted_kernel(memory.sampler or {}, plan, target.y.device)
 
 
@@ -270,12 +273,9 @@ def _exactness(
             )  # this row's backward part is complete: go forward from the truth
             # fresh at every place: from place to place the chain is reversible, whatever is carried
             # between
-            velocity = None
+            carry = None
             for step in range(k * thin, (k + 1) * thin):
-                if hasattr(kernel, "carry"):
-                    state, info, velocity = kernel.carry(state, target, rows.at(1 + step), velocity)
-                else:
-                    state, info = kernel.step(state, target, rows.at(1 + step))
+                state, info, carry = kernel.step(state, target, rows.at(1 + step), carry)
                 rates.append(float(info.acceptance_rate.double().mean()))
                 yield Tick("ranks", step + 1, num_draws * thin, target.nfe - before, rates[-1])
             chain.append(_quantities(state, seed))
@@ -310,13 +310,16 @@ def _converged(
     progress: bool,
 ) -> Calibration:
     if isinstance(kernel, str):
-        run = tempered_smc(target, num_draws, num_carried, seed=seed, progress=progress)
         used: Any = resolve_smc(target, num_draws, num_carried, seed=seed)
+        run = draw(used, target, progress=progress)
         parts = [
             {name: run.arrays[name][:, k, 0] for name in ("z", "x", "nll")}
             for k in range(num_draws)
         ]
     else:
+        as_given = kernel is not None and not adapted
+        if as_given and num_warmup == "auto" and refresh in ("auto", None):
+            num_warmup = 0
         plan = resolve(
             target,
             kernel,
@@ -325,12 +328,11 @@ def _converged(
             num_warmup,
             thin,
             warm_start,
-            "auto",
+            None if as_given else "auto",
             seed,
-            adapted,
             refresh,
         )
-        run = sample_in_memory(target, plan, progress)
+        run = draw(plan, target, progress=progress)
         if not run.complete:
             raise KeyboardInterrupt  # the draws so far would be ranked as if they were all
         used = plan.kernel

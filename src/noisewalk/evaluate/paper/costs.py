@@ -24,7 +24,6 @@ from ...kernels.langevin import Langevin
 from ...likelihoods import Gaussian
 from ...operators import observed_of, parse
 from ...posterior import NoisePosterior
-from ...sampling.chains import run_loop
 from ...sampling.defaults import resolve
 from ...sampling.starts import Adam
 from ...storage.atomic import write_whole
@@ -156,7 +155,7 @@ def _walked(bench: Bench, plan: Any, most: int) -> tuple[list[float], list[int],
     sink, started = MemoryStore(1, plan.num_chains), time.perf_counter()
     seconds: list[float] = []
     nfe: list[int] = []
-    for tick in run_loop(target, plan, sink):
+    for tick in plan.run(target, sink):
         if sink.cursor()[0] > len(seconds):
             seconds.append(time.perf_counter() - started)
             nfe.append(tick.nfe)

@@ -14,7 +14,7 @@ from ...kernels.langevin import Langevin
 from ...likelihoods import Gaussian
 from ...maps import Mixture
 from ...posterior import NoisePosterior
-from ...sampling.run import sample
+from ...sampling.sample import sample
 from ...sampling.starts import Adam
 from .grid import Bench, Grid, path_of
 from .presets import LINEAR, METHODS, NONLINEAR, dataset_of

@@ -25,14 +25,14 @@ from torch import Tensor
 from ... import noise as keyed
 from ..._repr import describe
 from ...errors import ConfigError, DivergedError
-from ...gaussians.low_rank import Refresh
+from ...gaussians.refresh import Refresh
 from ...kernels.langevin import Langevin
 from ...likelihoods import Gaussian
 from ...operators import observed_of, parse
 from ...posterior import NoisePosterior
 from ...priors.prior import Prior
-from ...sampling.defaults import DEFAULT_WARMUP, FRICTION, leapfrogs
-from ...sampling.run import sample
+from ...sampling.defaults import NUM_WARMUP, FRICTION, leapfrogs
+from ...sampling.sample import sample
 from ...sampling.starts import Adam
 from ...storage.atomic import write_whole
 from ...types import Tick
@@ -375,7 +375,7 @@ def expected_nfe(bench: Bench, method: Method, task: str) -> int:
     n, found = bench.num_samples, bench.preset(method, task)
     if method.family == "exact":
         adam = ADAM if bench.adam_steps is None else bench.adam_steps
-        warmup = DEFAULT_WARMUP if bench.num_warmup is None else bench.num_warmup
+        warmup = NUM_WARMUP if bench.num_warmup is None else bench.num_warmup
         curvature = Refresh().calls(warmup, math.prod(bench.prior.shape))
         return (
             method.num_steps

@@ -1,0 +1,122 @@
+"""The one way through: a plan samples a target into a sink and comes back as a run."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._progress import show
+from ..errors import DivergedError
+from ..storage.memory import MemoryStore
+from ..types import Plan, RunStore
+from .probe import check_probe, probe_of
+from .run import Run, made, open_run
+
+FREE = ("num_draws", "command", "probe")
+"""What may change when a stored run goes on; the probe is compared with a tolerance."""
+
+
+def execute(plan: Plan, target: Any, sink: RunStore, progress: bool = True) -> None:
+    """Sample into a sink, from wherever it stands, to the end."""
+    for _ in show(plan.run(target, sink), progress):
+        pass
+    sink.mark_complete()
+
+
+def draw(
+    plan: Plan,
+    target: Any,
+    folder: str | Path | None = None,
+    progress: bool = True,
+    problem: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Tensor] | None = None,
+    command: str | None = None,
+    resume: bool = True,
+) -> Run:
+    """Execute a plan into a folder, or in memory without one, and give back the run.
+
+    `problem` are facts to keep in spec.json, `arrays` (image, ...) tensors to keep beside the
+    draws, `command` what reproduces the run. A run that is in the folder goes on if `resume`; else
+    it is an error.
+    """
+    if folder is None:
+        return _in_memory(plan, target, progress)
+    with _stored(plan, target, Path(folder), problem, arrays, command, resume) as sink:
+        execute(plan, target, sink, progress)
+    return open_run(folder)
+
+
+def spec_of(plan: Plan, target: Any) -> dict[str, Any]:
+    """What a run is, as facts: two runs of one specification have equal draws."""
+    threads = torch.get_num_threads()
+    own = {"num_threads": threads, "plan": plan.facts(), "num_draws": plan.num_draws}
+    return {**target.facts(), **own}
+
+
+def _in_memory(plan: Plan, target: Any, progress: bool) -> Run:
+    """The run; interrupted by the keyboard, the draws so far."""
+    sink = MemoryStore(target.num_images, plan.num_rows)
+    try:
+        execute(plan, target, sink, progress)
+    except KeyboardInterrupt:
+        if sink.num_draws == 0:
+            raise
+    except DivergedError as error:
+        error.run = _kept(plan, target, sink) if sink.num_draws else None
+        raise
+    return _kept(plan, target, sink)
+
+
+def _kept(plan: Plan, target: Any, sink: MemoryStore) -> Run:
+    done, state = sink.cursor()
+    fixed = {"y": target.y, "num_observed": target.num_observed}
+    complete = done == plan.num_draws
+    return made(sink.arrays, state, plan.thin, complete, spec_of(plan, target), fixed)
+
+
+@contextmanager
+def _stored(
+    plan: Plan,
+    target: Any,
+    folder: Path,
+    problem: Mapping[str, Any] | None,
+    arrays: Mapping[str, Tensor] | None,
+    command: str | None,
+    resume: bool,
+) -> Iterator[Any]:
+    """The run's folder, open for this plan's draws, with what does not change already in it."""
+    from ..storage.store import RunStore
+
+    spec = {**spec_of(plan, target), "problem": dict(problem or {}), "probe": probe_of(target)}
+    if command is not None:
+        spec["command"] = command
+    if resume:
+        _check_model(folder, spec)
+    shapes = (target.num_images, plan.num_rows, tuple(target.shape), tuple(target.data_shape))
+    with RunStore.create_or_resume(
+        folder,
+        spec,
+        *shapes,
+        target.y.dtype,
+        extras=("step_size", "chi2"),
+        free=FREE,
+        resume=resume,
+    ) as sink:
+        fixed = {"y": target.y, "num_observed": target.num_observed, **(arrays or {})}
+        if target.observed is not None:
+            fixed["observed"] = target.observed
+        for name, array in fixed.items():
+            sink.put(name, array, ("image", *(f"{name}_{i}" for i in range(array.ndim - 1))))
+        yield sink
+
+
+def _check_model(folder: Path, spec: dict[str, Any]) -> None:
+    """StoreError where all facts are the stored run's and yet its model says something else."""
+    from ..storage.folder import normal, read_spec
+
+    stored = (read_spec(folder) or {}) if folder.is_dir() else {}
+    if all(stored.get(key) == value for key, value in normal(spec).items() if key not in FREE):
+        check_probe(folder, stored.get("probe", {}), spec["probe"])
