@@ -231,7 +231,7 @@ def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
     plan = Plan(kernel, 1, args.chains, transitions, 1, Made(here.state), adapt, args.seed, refresh)  # type: ignore[arg-type]
     for _ in show(run_loop(target, plan, memory), True):
         pass
-    z = torch.as_tensor(memory.arrays()["z"][0]).flatten(0, 1)
+    z = torch.as_tensor(memory.arrays["z"][0]).flatten(0, 1)
     return Made(target(z))
 
 
@@ -312,7 +312,7 @@ def measure(
 
 def statistics(memory: MemoryStore, target: nw.NoisePosterior) -> dict[str, Any]:
     """Diagnostics of the draws, and what the common variance needs."""
-    run = nw.Run(memory.arrays(), 0, 0.0, y=target.y, num_observed=target.num_observed)
+    run = nw.Run(memory.arrays, 0, 0.0, y=target.y, num_observed=target.num_observed)
     summary = run.summary()
     probes, z = projections(run.draws[0]), torch.as_tensor(run.arrays["z"][0])
     kept = (

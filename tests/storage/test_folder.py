@@ -6,20 +6,19 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.storage.store import RunStore, open_store
+from noisewalk.storage.store import Layout, RunStore, open_store
 from noisewalk.types import Info, State
 
 SPEC = {
     "prior": "toy",
-    "kernel": {"name": "mala", "step_size": 0.1},
+    "plan": {"kernel": {"name": "mala", "step_size": 0.1}, "num_draws": 3},
     "limits": [1, 2],
     "bad": float("nan"),
-    "num_draws": 3,
 }
 
 
 def make(folder, spec=SPEC, chains=2, **options):
-    return RunStore.create_or_resume(folder, spec, 1, chains, (2,), (3,), torch.float32, **options)
+    return RunStore.create_or_resume(folder, spec, Layout(1, chains, (2,), (3,)), **options)
 
 
 def one_draw(store):
@@ -54,19 +53,21 @@ def test_the_same_specification_goes_on(run):
     for _ in range(2):
         with make(run) as store:
             assert store.cursor() == (1, {"n": 1})
-    assert json.loads((run / "spec.json").read_text())["kernel"] == SPEC["kernel"]
+    assert json.loads((run / "spec.json").read_text())["plan"] == SPEC["plan"]
     assert {k: v for k, v in open_store(run).spec.items() if k != "bad"} == {
         k: v for k, v in SPEC.items() if k != "bad"
     }
 
 
 def test_another_specification_is_refused_key_by_key(run):
-    other = {**SPEC, "kernel": {"name": "mala", "step_size": 0.2, "scheme": "ei"}, "limits": [1, 3]}
+    kernel = {"name": "mala", "step_size": 0.2, "scheme": "ei"}
+    other = {**SPEC, "plan": {"kernel": kernel, "num_draws": 3}, "limits": [1, 3]}
     del other["prior"]
     refused(
         run,
-        r'kernel.scheme is "\(not set\)" there, "ei" here; kernel.step_size is 0.1 there, 0.2 here; '
-        r'limits is \[1, 2\] there, \[1, 3\] here; prior is "toy" there, "\(not set\)" here',
+        r"limits is \[1, 2\] there, \[1, 3\] here; "
+        r'plan.kernel.scheme is "\(not set\)" there, "ei" here; '
+        r'plan.kernel.step_size is 0.1 there, 0.2 here; prior is "toy" there, "\(not set\)" here',
         spec=other,
     )
 
@@ -90,11 +91,11 @@ def test_free_keys_may_change_and_reopen_a_complete_run(run):
         store.mark_complete()
     with make(run) as store:
         assert store.complete
-    with make(run, {**SPEC, "num_draws": 5}) as store:
+    with make(run, {**SPEC, "plan": {**SPEC["plan"], "num_draws": 5}}) as store:
         assert not store.complete
         assert store.num_draws == 1
-    assert open_store(run).spec["num_draws"] == 5
-    refused(run, "num_draws is 5 there, 6 here", spec={**SPEC, "num_draws": 6}, free=())
+    assert open_store(run).spec["plan"]["num_draws"] == 5
+    refused(run, "plan.num_draws is 5 there, 3 here", spec=SPEC, free=())
 
 
 def test_another_layout_is_refused(run):
@@ -205,9 +206,9 @@ def test_a_refused_run_does_not_stay_locked(run):
 
 def test_another_format_is_refused(run):
     for path in (run / "run.zarr/zarr.json", run / "spec.json"):
-        path.write_text(re.sub('"format": 1', '"format": 2', path.read_text()))
-        refused(run, "has format 2")
-        with pytest.raises(StoreError, match="has format 2"):
+        path.write_text(re.sub('"format": 2', '"format": 3', path.read_text()))
+        refused(run, "has format 3")
+        with pytest.raises(StoreError, match="has format 3"):
             open_store(run)
 
 
@@ -254,6 +255,9 @@ def test_arrays_of_different_lengths_are_damage(run):
     [
         {"spec": {"format": 1}},
         {"spec": {"f": print}},
+        {"spec": {"plan": {"kernel": "HMC(step_size=0.1)"}}},
+        {"spec": {"map": {"name": 3}}},
+        {"spec": {"command": "sample \ud800.png"}},
         {"chains": 0},
         {"draws_per_segment": 0},
         {"extras": ("a/b",)},

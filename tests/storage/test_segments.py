@@ -7,7 +7,8 @@ import torch
 import zarr
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.storage.folder import layout_of
+from noisewalk.storage.atomic import write_file
+from noisewalk.storage.group import Layout
 from noisewalk.storage.segments import (
     DTYPES,
     Segmented,
@@ -15,7 +16,6 @@ from noisewalk.storage.segments import (
     document,
     dtype_name,
     to_bytes,
-    write_file,
 )
 
 FLOAT = torch.arange(24.0).reshape(2, 3, 4) - 5
@@ -97,7 +97,7 @@ def test_a_segment_is_preallocated_without_taking_space(tmp_path):
 
 def test_segments_are_bounded_in_bytes_and_draws(tmp_path):
     for chains, shape in ((1, (1,)), (4, (1, 32, 32)), (4, (3, 256, 256)), (64, (3, 256, 256))):
-        for array in layout_of(tmp_path, 1, chains, shape, shape, "float32", (), None).values():
+        for array in Layout(1, chains, shape, shape).arrays(tmp_path, ()).values():
             assert 8 <= array.length <= 1024
             assert array.length == 8 or array.length * array.slab <= 1 << 26
 

@@ -13,7 +13,7 @@ import torch
 import xarray
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.storage.store import RunStore, open_store
+from noisewalk.storage.store import Layout, RunStore, open_store
 from noisewalk.types import Info, State
 
 IMAGES, CHAINS, X, Z = 2, 3, (3, 4), (5,)
@@ -24,9 +24,10 @@ class Killed(BaseException):
     pass
 
 
-def make(folder, **options):
+def make(folder, dtype=torch.float32, **options):
+    layout = Layout(IMAGES, CHAINS, Z, X, dtype)
     return RunStore.create_or_resume(
-        folder, {"seed": 1}, IMAGES, CHAINS, Z, X, **{"draws_per_segment": 2, **options}
+        folder, {"seed": 1}, layout, **{"draws_per_segment": 2, **options}
     )
 
 
@@ -107,7 +108,7 @@ def test_draws_come_back_bit_by_bit_with_named_axes(tmp_path):
         assert {
             data[k].dims for k in ("nll", "acceptance_rate", "accepted", "diverging", "step_size")
         } == {("image", "chain", "draw")}
-        assert data.attrs == {"num_draws": 5, "serial": 5, "complete": False, "format": 1}
+        assert data.attrs == {"num_draws": 5, "serial": 5, "complete": False, "format": 2}
 
 
 def test_each_arrays_own_metadata_follows_when_a_segment_is_full_at_close_and_at_open(tmp_path):
@@ -364,11 +365,12 @@ def test_when_the_disk_is_full_the_draws_so_far_are_safe(tmp_path, monkeypatch, 
 WRITER = """
 import os, random, signal, sys, time
 import torch
-from noisewalk.storage.store import RunStore, open_store
+from noisewalk.storage.store import Layout, RunStore, open_store
 from noisewalk.types import Info, State
 
 def session(folder):
-    with RunStore.create_or_resume(folder, {}, 2, 2, (64, 64), (64, 64), draws_per_segment=8) as store:
+    layout = Layout(2, 2, (64, 64), (64, 64))
+    with RunStore.create_or_resume(folder, {}, layout, draws_per_segment=8) as store:
         n, state = store.cursor()
         assert n == (state or {"n": 0})["n"], (n, state)
         while True:
@@ -422,7 +424,8 @@ def test_sigkill_leaves_a_run_that_goes_on_and_readers_never_see_half_a_draw(tmp
     lengths.append(look(tmp_path / "run"))
     assert lengths == sorted(lengths)
     assert lengths[-1] >= 8
-    with RunStore.create_or_resume(tmp_path / "run", {}, 2, 2, (64, 64), (64, 64)) as store:
+    layout = Layout(2, 2, (64, 64), (64, 64))
+    with RunStore.create_or_resume(tmp_path / "run", {}, layout) as store:
         assert store.cursor()[0] == store.cursor()[1]["n"] == lengths[-1]
     assert len(tree(tmp_path)) < 13 + 7 * (lengths[-1] // 8 + 1)
 

@@ -1,18 +1,34 @@
-"""A file that is there whole or not at all, whenever the process is killed and however many of them
-write."""
+"""Writing of whole files: each is there in full or not at all, whenever the process is killed."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside a file, then put it in its place.
-
-    Arguments:
-        path: the file; what was there is replaced.
-        write: writes all of it to the path that it is given, which has the same ending.
-    """
+    """Let `write` fill a file beside `path`, then put it in its place; several processes may."""
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")
     write(partial)
     os.replace(partial, path)
+
+
+def write_file(path: Path, parts: Iterable[bytes | memoryview], durable: bool = False) -> None:
+    """Write a file so that its name has the old or the new content at any moment."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with open(temporary, "wb") as file:
+        file.writelines(parts)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the folder's names are on the disk."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

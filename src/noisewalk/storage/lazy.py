@@ -1,11 +1,12 @@
-"""Stored draws that index like a tensor: an index is narrowed to the draws and the corner of them
-that it needs, and only those bytes of the mapped segments (`segments.py`) are read; what remains of
-the index is applied by torch, with torch's meaning.
+"""Stored draws that index like a tensor.
+
+An index is first narrowed to the draws, and to the corner of them, that it needs. Only those bytes
+of the mapped segments (`segments.py`) are read. torch applies what remains of the index.
 """
 
 from collections.abc import Iterator
 from types import EllipsisType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -18,12 +19,7 @@ Item = int | slice | Tensor | None
 
 
 class LazyDraws:
-    """Stored draws that index like a `torch.Tensor` and read only what is asked for.
-
-    Arguments:
-        array: where from.
-        num_draws: committed draws; later ones are not seen.
-    """
+    """Stored draws that index like a `torch.Tensor` and read only what is asked for."""
 
     def __init__(self, array: Segmented, num_draws: int) -> None:
         self._array = array
@@ -74,55 +70,37 @@ class LazyDraws:
                 break
             segment, first = divmod(int(draws[places[0]]), array.length)
             local = draws[places] - segment * array.length
-            others[DRAW] = (
-                slice(first, first + len(local))
-                if local[-1] - first == len(local) - 1
-                else local.tolist()
-            )
+            together = local[-1] - first == len(local) - 1
+            others[DRAW] = slice(first, first + len(local)) if together else local.tolist()
             try:
-                chunk = np.memmap(
-                    array.path(segment),
-                    array.numpy_dtype,
-                    "r",
-                    shape=(array.length, array.images, array.chains, *array.shape),
-                )
+                shape = (array.length, array.images, array.chains, *array.shape)
+                chunk = np.memmap(array.path(segment), array.numpy_dtype, "r", shape=shape)
             except (OSError, ValueError) as error:
                 raise StoreError(f"cannot read {array.path(segment)}: {error}") from error
-            out.numpy()[:, :, places[0] : places[-1] + 1] = np.moveaxis(chunk, 0, DRAW)[
-                tuple(others)
-            ]
+            values = np.moveaxis(chunk, 0, DRAW)[tuple(others)]
+            out.numpy()[:, :, places[0] : places[-1] + 1] = values
         return out
 
 
 def _expand(index: Any, shape: torch.Size) -> list[Item]:
     """One item per axis (None: a new axis); masks become index tensors, the ellipsis slices."""
     items = [_item(i) for i in (index if isinstance(index, tuple) else (index,))]
-    width = [
-        i.ndim
-        if isinstance(i, Tensor) and i.dtype == torch.bool
-        else 0
-        if i is None or i is Ellipsis
-        else 1
-        for i in items
-    ]
+    width = [i.ndim if _is_mask(i) else int(i is not None and i is not Ellipsis) for i in items]
     missing = len(shape) - sum(width)
     gaps = sum(i is Ellipsis for i in items)
     if missing < 0 or gaps > 1:
-        raise IndexError(
-            f"too many indices for shape {tuple(shape)}: got {sum(width)} and {gaps} ellipses"
-        )
+        got = f"{sum(width)} and {gaps} ellipses"
+        raise IndexError(f"too many indices for shape {tuple(shape)}: got {got}")
     out: list[Item] = []
     axis = 0
     for item, used in zip([*items, *([] if gaps else [Ellipsis])], [*width, 0], strict=False):
         if isinstance(item, EllipsisType):
             out.extend([slice(None)] * missing)
             used = missing
-        elif isinstance(item, Tensor) and item.dtype == torch.bool:
+        elif _is_mask(item):
             if tuple(item.shape) != tuple(shape[axis : axis + used]):
-                raise IndexError(
-                    f"a mask of shape {tuple(item.shape)} does not fit axis {axis} of shape "
-                    f"{tuple(shape)}"
-                )
+                place = f"axis {axis} of shape {tuple(shape)}"
+                raise IndexError(f"a mask of shape {tuple(item.shape)} does not fit {place}")
             out.extend(item.nonzero(as_tuple=True))
         else:
             out.append(item)
@@ -134,16 +112,16 @@ def _item(item: Any) -> Item | EllipsisType:
     if item is None or item is Ellipsis or isinstance(item, slice):
         return item
     values = torch.as_tensor(item).cpu()
-    wrong = (
-        values.dtype.is_floating_point
-        or values.dtype.is_complex
-        or (values.dtype == torch.bool and values.ndim == 0)
-    )
-    if wrong and values.numel():
+    real = values.dtype.is_floating_point or values.dtype.is_complex
+    if (real and values.numel()) or (values.dtype == torch.bool and values.ndim == 0):
         raise IndexError(f"indices are integers, slices, masks, ... or None; got {item!r}")
     if values.dtype == torch.bool:
         return values
     return values.long() if values.ndim else int(values)
+
+
+def _is_mask(item: Any) -> TypeGuard[Tensor]:
+    return isinstance(item, Tensor) and item.dtype == torch.bool
 
 
 def _narrow(item: int | slice | Tensor, size: int, axis: int) -> tuple[range | list[int], Item]:

@@ -15,32 +15,48 @@ class MemoryStore:
         self._rows = (num_images, num_chains)
         self._draws: list[dict[str, Tensor]] = []
         self.sampler: dict[str, Any] | None = None
-
-    def append(
-        self, state: State, info: Info, sampler: dict[str, Any], extras: dict[str, Tensor]
-    ) -> None:
-        """Keep one draw."""
-        values = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict(), **extras}
-        self._draws.append({k: v.reshape(*self._rows, *v.shape[1:]) for k, v in values.items()})
-        self.sampler = sampler
-
-    def checkpoint(self, sampler: dict[str, Any]) -> None:
-        """Keep the loop's state."""
-        self.sampler = sampler
-
-    def cursor(self) -> tuple[int, dict[str, Any] | None]:
-        """Draws kept, and the loop's state."""
-        return len(self._draws), self.sampler
+        self.complete = False
 
     @property
     def num_draws(self) -> int:
         """Draws kept."""
         return len(self._draws)
 
-    def mark_complete(self) -> None:
-        """Nothing to commit."""
-
     @property
     def arrays(self) -> dict[str, Tensor]:
-        """(image, chain, draw, ...) by name."""
-        return {k: torch.stack([d[k] for d in self._draws], 2) for k in self._draws[0]}
+        """(image, chain, draw, ...) by name; empty before the first draw."""
+        names = self._draws[0] if self._draws else ()
+        return {name: torch.stack([draw[name] for draw in self._draws], 2) for name in names}
+
+    def append(
+        self,
+        state: State,
+        info: Info,
+        sampler: dict[str, Any],
+        extras: dict[str, Tensor] | None = None,
+    ) -> None:
+        """Keep one draw and the sampler's state."""
+        values = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict(), **(extras or {})}
+        self._draws.append({k: v.reshape(*self._rows, *v.shape[1:]) for k, v in values.items()})
+        self.sampler, self.complete = sampler, False
+
+    def checkpoint(self, sampler: dict[str, Any]) -> None:
+        """Keep the sampler's state alone."""
+        self.sampler = sampler
+
+    def cursor(self) -> tuple[int, dict[str, Any] | None]:
+        """Draws kept, and the sampler's state to go on from."""
+        return self.num_draws, self.sampler
+
+    def mark_complete(self) -> None:
+        """Note that the run has all its draws."""
+        self.complete = True
+
+    def close(self) -> None:
+        """Do nothing: memory needs no closing."""
+
+    def __enter__(self) -> "MemoryStore":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

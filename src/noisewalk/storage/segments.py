@@ -1,17 +1,20 @@
-r"""Arrays of draws as zarr format 3 chunks ("segments") that are written in place, draw by draw.
+"""Arrays of draws as zarr format 3 chunks ("segments") that are written in place, draw by draw.
 
 An array has the axes (image, chain, draw, *shape). One chunk spans all images, all chains and S
 draws, is not compressed, and is transposed by zarr's `transpose` codec so that the draw is the
-outermost axis of its bytes: with b bytes per draw, draw n is
-$$[\,(n \bmod S)\, b,\ (n \bmod S)\, b + b) \quad \text{of the file of segment } \lfloor n / S \rfloor .$$
-Writing a draw is one `pwrite` into a sparse file; nothing is rewritten, and n draws leave n / S
-files. What is committed is said by the length of the draw axis in the metadata alone: bytes beyond
-it are never read.
+outermost axis of its bytes. With b bytes per draw, draw n is
+
+    the bytes [(n mod S) b, (n mod S) b + b) of the file of segment floor(n / S).
+
+Writing a draw is one `pwrite` into a sparse file. Nothing is rewritten, and n draws leave n / S
+files. The length of the draw axis in the metadata alone says what is committed: bytes beyond it are
+never read.
 """
 
+import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,37 +23,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError, StoreError
+from ..errors import ConfigError
+from .atomic import sync_folder
+from .faults import damaged
 
 DRAW = 2
 AXES = ("image", "chain", "draw")
-DTYPES = (
-    "bool",
-    "uint8",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-    "complex64",
-    "complex128",
-)
+_INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
+_FLOATS = ("float16", "float32", "float64", "complex64", "complex128")
+DTYPES = ("bool", *_INTEGERS, *_FLOATS)
+"""Names that zarr, numpy and torch share."""
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """One array of draws in a folder.
-
-    Arguments:
-        folder: of the array, in the zarr group; its last part is the array's name.
-        images: N.
-        chains: C.
-        shape: of one row of one draw.
-        dtype: one of `DTYPES`, zarr's, numpy's and torch's name alike.
-        length: S, draws per segment.
-    """
+    """One array of draws: its folder (named like it), N, C, one row's shape, dtype, and S."""
 
     folder: Path
     images: int
@@ -75,34 +62,30 @@ class Segmented:
 
     def document(self, num_draws: int) -> dict[str, Any]:
         """The array's zarr.json with `num_draws` on its draw axis."""
-        name, ndim = self.folder.name, 3 + len(self.shape)
-        dims = [*AXES, *(f"{name}_{i}" for i in range(len(self.shape)))]
-        order = [DRAW, 0, 1, *range(3, ndim)]
-        full = (self.images, self.chains, num_draws, *self.shape)
-        return document(
-            full, (self.images, self.chains, self.length, *self.shape), self.dtype, dims, order
+        dims = [*AXES, *(f"{self.folder.name}_{i}" for i in range(len(self.shape)))]
+        order = [DRAW, 0, 1, *range(3, len(dims))]
+        full, chunk = (
+            (self.images, self.chains, draws, *self.shape) for draws in (num_draws, self.length)
         )
+        return document(full, chunk, self.dtype, dims, order)
 
     @classmethod
     def from_document(cls, folder: Path, doc: dict[str, Any]) -> "Segmented":
-        """The inverse of `document`; KeyError, ValueError or TypeError if `doc` is none of ours."""
-        images, chains, length, *shape = doc["chunk_grid"]["configuration"]["chunk_shape"]
+        """The inverse of `document`; ValueError or the like if `doc` is none of ours."""
+        chunk = check_sizes(doc["chunk_grid"]["configuration"]["chunk_shape"])
+        images, chains, length, *shape = chunk
         array = cls(folder, images, chains, tuple(shape), doc["data_type"], length)
-        if array.dtype not in DTYPES or doc != array.document(doc["shape"][DRAW]):
+        if not same(doc, array.document(doc["shape"][DRAW])):
             raise ValueError(f"unexpected metadata of array {folder.name}")
         return array
 
     def verify(self, num_draws: int) -> None:
-        """Raise StoreError unless every segment of the first `num_draws` draws is there in full
-        size."""
+        """Raise StoreError unless every segment of the first `num_draws` draws is there in full."""
         for segment in range(-(-num_draws // self.length)):
-            path = self.path(segment)
+            path, want = self.path(segment), self.length * self.slab
             size = path.stat().st_size if path.is_file() else 0
-            if size != self.length * self.slab:
-                raise StoreError(
-                    f"{path} is damaged: {size} bytes instead of {self.length * self.slab}; "
-                    "restore it from a copy or start another run"
-                )
+            if size != want:
+                raise damaged(path, f"{size} bytes instead of {want}")
 
 
 def document(
@@ -112,35 +95,13 @@ def document(
     dims: Sequence[str],
     order: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """A zarr format 3 array document.
-
-    Arguments:
-        shape: of the array.
-        chunk: shape of one chunk.
-        dtype: one of `DTYPES`.
-        dims: names of the axes.
-        order: of the axes in a chunk's bytes, outermost first; None: as they are.
-
-    Returns:
-        The content of the array's zarr.json.
-    """
-    little = (
-        {"name": "bytes"}
-        if dtype in ("bool", "uint8", "int8")
-        else {"name": "bytes", "configuration": {"endian": "little"}}
-    )
-    turned = (
-        [] if order is None else [{"name": "transpose", "configuration": {"order": list(order)}}]
-    )
-    fill: Any = (
-        False
-        if dtype == "bool"
-        else "NaN"
-        if dtype.startswith("float")
-        else [0.0, 0.0]
-        if dtype.startswith("complex")
-        else 0
-    )
+    """The zarr.json of an array; `order` is that of the axes in a chunk's bytes, outermost
+    first."""
+    if dtype not in DTYPES:
+        raise ValueError(f"a store holds no {dtype}")
+    kind, size = np.dtype(dtype).kind, np.dtype(dtype).itemsize
+    endian = {"configuration": {"endian": "little"}} if size > 1 else {}
+    turned = [] if order is None else [{"name": "transpose", "configuration": {"order": order}}]
     return {
         "zarr_format": 3,
         "node_type": "array",
@@ -148,44 +109,32 @@ def document(
         "data_type": dtype,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
-        "fill_value": fill,
-        "codecs": [*turned, little],
+        "fill_value": {"b": False, "f": "NaN", "c": [0.0, 0.0]}.get(kind, 0),
+        "codecs": [*turned, {"name": "bytes", **endian}],
         "attributes": {},
         "dimension_names": list(dims),
         "storage_transformers": [],
     }
 
 
+def check_sizes(shape: list[int]) -> list[int]:
+    """The lengths of an array's axes; ValueError unless its bytes could be counted."""
+    if not all(type(size) is int and size > 0 for size in shape) or math.prod(shape) >= 1 << 58:
+        raise ValueError(f"{shape} is no shape of an array")
+    return shape
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON, where true is not 1 and 1.0 is not 1."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     """Name of a torch dtype in a store; ConfigError if zarr has none for it."""
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
-        raise ConfigError(
-            f"a store cannot hold {name}; allowed: {', '.join(DTYPES)}; convert it first"
-        )
+        raise ConfigError(f"a store cannot hold {name}; convert it to one of {', '.join(DTYPES)}")
     return name
-
-
-def write_file(path: Path, parts: Iterable[bytes | memoryview], durable: bool) -> None:
-    """Write a whole file so that its name has the old or the new content at any moment."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        file.writelines(parts)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
-    if durable:
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the folder's names are on the disk."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def to_bytes(tensor: Tensor) -> memoryview:
@@ -195,12 +144,7 @@ def to_bytes(tensor: Tensor) -> memoryview:
 
 
 class SegmentWriter:
-    """Writes the draws of one array, holding the current segment's file open.
-
-    Arguments:
-        array: where to.
-        durable: wait for the disk after each draw.
-    """
+    """Writes the draws of one array, holding the current segment's file open."""
 
     def __init__(self, array: Segmented, durable: bool = False) -> None:
         self.array = array
@@ -209,8 +153,7 @@ class SegmentWriter:
         self._fd = -1
 
     def write(self, draw: int, values: Tensor) -> None:
-        """Write (images * chains, *shape) values at a place; image-major rows are the bytes of
-        (image, chain)."""
+        """Write (images * chains, *shape) values, whose image-major rows are (image, chain)."""
         array = self.array
         segment, place = divmod(draw, array.length)
         if segment != self._segment:

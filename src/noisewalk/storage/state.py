@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError, StoreError
+from ..errors import ConfigError
+from .faults import UNREADABLE, damaged
 from .segments import to_bytes
 
 _KINDS = {
@@ -34,26 +35,14 @@ _KINDS = {
 
 
 def encode(state: dict[str, Any]) -> list[bytes | memoryview]:
-    """The bytes of a state.
-
-    Arguments:
-        state: keys are strings; values are tensors, int, float, str, bool, None, and dicts, lists
-            and tuples of such.
-
-    Returns:
-        The parts of a safetensors file, to be written one after the other; they show the tensors'
-        own memory.
-
-    Raises:
-        ConfigError: a value of another type.
-    """
+    """The parts of a safetensors file, which show the tensors' own memory; ConfigError for a value
+    of another type."""
     tensors: list[Tensor] = []
     header: dict[str, Any] = {"__metadata__": {"state": json.dumps(_pack(state, "state", tensors))}}
     parts: list[bytes | memoryview] = []
     end = 0
-    for name, tensor in sorted(
-        enumerate(tensors), key=lambda item: -item[1].itemsize
-    ):  # so each lies at a multiple of its item size
+    largest_first = sorted(enumerate(tensors), key=lambda item: -item[1].itemsize)
+    for name, tensor in largest_first:  # so that each lies at a multiple of its item size
         data = to_bytes(tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor)
         header[str(name)] = {
             "dtype": _KINDS[tensor.dtype],
@@ -67,31 +56,21 @@ def encode(state: dict[str, Any]) -> list[bytes | memoryview]:
 
 
 def decode(path: Path) -> dict[str, Any]:
-    """The inverse of `encode`; tensors come back on the CPU.
-
-    Arguments:
-        path: of the file.
-
-    Returns:
-        The state.
-
-    Raises:
-        FileNotFoundError: there is none.
-        StoreError: it is damaged.
-    """
+    """The inverse of `encode`, on the CPU; FileNotFoundError if there is none, StoreError if it is
+    damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     raw = path.read_bytes()
     try:
         (size,) = struct.unpack_from("<Q", raw)
-        return _unpack(
-            json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["state"]), load(raw)
-        )
-    except (SafetensorError, struct.error, KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{path} is damaged ({error}): restore it from a copy or start another run"
-        ) from error
+        packed = json.loads(raw[8 : 8 + size])["__metadata__"]["state"]
+        state = _unpack(json.loads(packed), load(raw))
+        if not isinstance(state, dict):
+            raise ValueError(f"its state is a {type(state).__name__}")
+        return state
+    except (SafetensorError, struct.error, *UNREADABLE) as error:
+        raise damaged(path, error) from error
 
 
 def _pack(value: Any, where: str, tensors: list[Tensor]) -> Any:
@@ -108,12 +87,11 @@ def _pack(value: Any, where: str, tensors: list[Tensor]) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {
-            "dict": {key: _pack(item, f"{where}[{key!r}]", tensors) for key, item in value.items()}
-        }
+        items = {key: _pack(item, f"{where}[{key!r}]", tensors) for key, item in value.items()}
+        return {"dict": items}
     if isinstance(value, list | tuple):
-        items = [_pack(item, f"{where}[{i}]", tensors) for i, item in enumerate(value)]
-        return items if isinstance(value, list) else {"tuple": items}
+        entries = [_pack(item, f"{where}[{i}]", tensors) for i, item in enumerate(value)]
+        return entries if isinstance(value, list) else {"tuple": entries}
     raise ConfigError(
         f"{where} is {value!r}; a state holds tensors, int, float, str, bool, None and dicts "
         "(with str keys), lists and tuples of such"

@@ -1,22 +1,22 @@
-"""The run store: draws go to disk while sampling, and a killed process loses at most the draw in
-flight.
+"""The run store: draws go to disk while sampling, and a kill loses at most the draw in flight.
 
-A run folder holds `spec.json` (written first), `run.zarr` (zarr format 3, any xarray opens it at
+A run folder holds `spec.json` (written first), `run.zarr` (zarr format 3, which any xarray opens at
 any moment) and `state-<serial>.safetensors`, the sampler's state. A draw is committed in three
 steps:
 
-1. the sampler's state is written to a temporary file and renamed to the next serial;
-2. each array's slab is written in place, beyond the committed length (`segments.py`);
-3. the root `zarr.json`, with consolidated metadata that gives the new length to all arrays, the
-number of draws and the serial,
-   is written to a temporary file and renamed over the old one: this one rename is the commit.
+1. The sampler's state is written to a temporary file and renamed to the next serial.
+2. Each array's slab is written in place, beyond the committed length (`segments.py`).
+3. The root `zarr.json` (`group.py`) holds the number of draws, the serial, and consolidated
+   metadata that gives all arrays the new length. It is written to a temporary file and renamed over
+   the old one. This one rename is the commit.
 
-Readers that start from the root see one length for all arrays, before, between and after the steps.
-Each array's own `zarr.json` follows when a segment is full, at close and at open. A kill of the
-process is survived as it is; to survive a power cut too, `durable=True` waits for the disk at each
+Readers that start from the root see one length for all arrays before, between and after the steps.
+Each array's own `zarr.json` follows when a segment is full, at close and at open. A run survives a
+kill of the process as it is. To survive a power cut too, `durable=True` waits for the disk at each
 step.
 """
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,77 +30,49 @@ from torch import Tensor
 from .._repr import readable
 from ..errors import StoreError
 from ..types import Info, State
-from .folder import (
-    GROUP,
-    META,
-    OWN_KEYS,
-    admit,
-    check_fixed,
-    clean,
-    dumps,
-    fixed_path,
-    layout_of,
-    normal,
-    read_fixed,
-    read_root,
-    read_spec,
-    reported,
-    root_document,
-    start,
-    state_path,
-    take_lock,
-)
+from .atomic import write_file
+from .faults import damaged, reported
+from .fixed import check_new, chunk_path, read_fixed
+from .folder import admit, clean, read_spec, start, state_path, take_lock
+from .group import GROUP, META, Layout, Root, read_root
 from .lazy import LazyDraws
-from .segments import SegmentWriter, document, dtype_name, to_bytes, write_file
+from .segments import SegmentWriter, document, dtype_name, to_bytes
+from .spec import normal
 from .state import decode, encode
 
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class StoredRun:
-    """A run as it was committed when it was opened; reads lazily and writes nothing.
-
-    Arguments:
-        folder: of the run.
-        spec: as given to `RunStore.create_or_resume`.
-        version: of noisewalk that started the run.
-        num_draws: committed draws.
-        complete: whether the run had all its draws.
-        arrays: by name; `LazyDraws` (image, chain, draw, ...) for x, z, nll, acceptance_rate, ...,
-            and tensors, mapped from the disk, for what was `put`: y, ...
-        sampler: the sampler's state, None before the first commit.
-    """
+    """A run as it was committed when it was opened; its draws are read when they are indexed."""
 
     folder: Path
-    spec: dict[str, Any]
-    version: str
+    spec: dict[str, Any]  # the facts in the shape of format 2, whatever the folder's format is
+    version: str  # of noisewalk, which started the run
+    format: int
     num_draws: int
     complete: bool
     arrays: dict[str, Any] = field(repr=False)
-    sampler: dict[str, Any] | None = field(repr=False)
+    sampler: dict[str, Any] | None = field(repr=False)  # None before the first commit
 
 
 class RunStore:
-    """Where draws go while sampling; made by `create_or_resume`, one writer at a time.
-
-    Arguments:
-        folder: of a run that exists.
-        lock: descriptor of its lock file, held; closed by `close`.
-        durable: wait for the disk at each commit.
-    """
+    """Where draws go while sampling; made by `create_or_resume`, one writer at a time."""
 
     def __init__(self, folder: Path, lock: int, durable: bool = False) -> None:
         self.folder = folder
         self._lock = lock
         self._durable = durable
-        self._attributes, self._arrays, self._fixed = read_root(folder)
-        for array in self._arrays.values():
+        self._root = read_root(folder)
+        draws = self._root.arrays
+        for array in draws.values():
             array.verify(self.num_draws)
-        self._writers = {
-            name: SegmentWriter(array, durable) for name, array in self._arrays.items()
-        }
-        clean(folder, self._serial)
-        for name in self._arrays:
+        self._writers = {name: SegmentWriter(array, durable) for name, array in draws.items()}
+        state = state_path(folder, self._root.serial)
+        if self._root.serial and not state.is_file():
+            raise damaged(state, "there is no such file")
+        clean(folder, state)
+        for name in draws:
             self._refresh(name)
 
     @classmethod
@@ -108,62 +80,29 @@ class RunStore:
         cls,
         folder: str | Path,
         spec: dict[str, Any],
-        images: int,
-        chains: int,
-        z_shape: Sequence[int],
-        x_shape: Sequence[int],
-        dtype: torch.dtype = torch.float32,
+        layout: Layout,
         *,
         extras: Sequence[str] = ("step_size",),
-        free: Sequence[str] = ("num_draws", "command"),
+        free: Sequence[str] = ("plan.num_draws", "command"),
         resume: bool = True,
         draws_per_segment: int | None = None,
         durable: bool = False,
     ) -> "RunStore":
-        """Start a run in an absent or empty folder, or go on with the run of the same specification
-        that is there.
+        """Start a run in an absent or empty folder, or go on with the same run that is there.
 
-        Arguments:
-            folder: of the run.
-            spec: what the run is, as JSON; compared with the stored one key by key.
-            images: N.
-            chains: C, or particles.
-            z_shape: of one z.
-            x_shape: of one x.
-            dtype: of z and x.
-            extras: names of further numbers per row and draw, stored as float64.
-            free: keys of `spec` that may change from one session to the next.
-            resume: whether a run that exists may be gone on with.
-            draws_per_segment: S; None: at most 64 MiB of x or z, but at least 8 and at most 1024
-                draws. Kept when resuming.
-            durable: wait for the disk at each commit, to survive a power cut.
-
-        Returns:
-            The store, locked for other writers.
-
-        Raises:
-            StoreError: another specification, foreign or damaged content, another writer, no right
-                or place to write.
+        The specification is compared with the stored one, except for the keys in `free`, such as
+        "plan.num_draws". `extras` name further numbers per row and draw. Segments of a new run have
+        `draws_per_segment` draws; None stands for at most 64 MiB, but 8 to 1024 draws.
         """
-        folder = Path(folder)
-        asked = normal(spec)
-        layout = layout_of(
-            folder / GROUP,
-            images,
-            chains,
-            z_shape,
-            x_shape,
-            dtype_name(dtype),
-            extras,
-            draws_per_segment,
-        )
+        folder, asked = Path(folder), normal(spec)
+        arrays = layout.arrays(folder / GROUP, extras, draws_per_segment)
         with reported(f"cannot use {folder} as a run folder", "give a folder that can be written"):
             admit(folder, asked, free, resume)
             folder.mkdir(parents=True, exist_ok=True)
             lock = take_lock(folder)
             try:
                 stored = admit(folder, asked, free, resume)
-                start(folder, stored, asked, layout, durable)
+                start(folder, stored, asked, arrays, durable)
                 return cls(folder, lock, durable)
             except BaseException:
                 os.close(lock)
@@ -172,16 +111,17 @@ class RunStore:
     @property
     def num_draws(self) -> int:
         """Committed draws."""
-        return self._attributes["num_draws"]
+        return self._root.num_draws
 
     @property
     def complete(self) -> bool:
         """Whether the run was marked complete and nothing was added since."""
-        return self._attributes["complete"]
+        return self._root.complete
 
     @property
-    def _serial(self) -> int:
-        return self._attributes["serial"]
+    def arrays(self) -> dict[str, Any]:
+        """What is committed, by name: `LazyDraws` (image, chain, draw, ...) and fixed tensors."""
+        return _views(self.folder, self._root)
 
     def append(
         self,
@@ -190,89 +130,60 @@ class RunStore:
         sampler: dict[str, Any],
         extras: dict[str, Tensor] | None = None,
     ) -> None:
-        """Commit one draw and the sampler's state, both or neither.
-
-        Arguments:
-            state: the draw; rows are image-major.
-            info: of its transition.
-            sampler: whatever the loop needs to go on bitwise (see `sampler_state`).
-            extras: (B,) by name; NaN is stored for a declared name that is missing.
-
-        Raises:
-            StoreError: shapes or types that are not the store's; the disk is full (the draws so far
-                are safe).
-        """
+        """Commit one draw and the sampler's state, both or neither; NaN stands for a declared extra
+        that is missing."""
         rows = self._rows(state, info, extras or {})
-        draw = self.num_draws
+        draw, root = self.num_draws, self._root
         with self._writing():
             self._write_state(sampler)
             for name, writer in self._writers.items():
                 if draw and draw % writer.array.length == 0:
                     self._refresh(name)
                 writer.write(draw, rows[name])
-            self._commit(num_draws=draw + 1, serial=self._serial + 1, complete=False)
+            self._commit(root._replace(num_draws=draw + 1, serial=root.serial + 1, complete=False))
 
     def checkpoint(self, sampler: dict[str, Any]) -> None:
-        """Commit a sampler state without a draw (warm-up).
-
-        Arguments:
-            sampler: as for `append`.
-        """
+        """Commit a sampler's state without a draw, as in the warm-up."""
         with self._writing():
             self._write_state(sampler)
-            self._commit(serial=self._serial + 1)
+            self._commit(self._root._replace(serial=self._root.serial + 1))
 
     def put(self, name: str, array: Tensor, dims: Sequence[str]) -> None:
-        """Store an array without draws; a second time, it must be the same bit by bit.
-
-        Arguments:
-            name: y, observed, truth, ...
-            array: not empty.
-            dims: one name per axis; an axis that other arrays have too must have the same length
-                there.
-
-        Raises:
-            StoreError: an array of that name is there and differs.
-            ConfigError: names or lengths that do not fit.
-        """
+        """Store an array without draws; a second time, it must be the same bit by bit."""
         doc = document(array.shape, array.shape, dtype_name(array.dtype), dims)
-        check_fixed(name, doc, self._arrays, self._fixed)
-        folder = self.folder / GROUP / name
-        if name in self._fixed:
-            if doc != self._fixed[name] or to_bytes(array) != to_bytes(read_fixed(folder, doc)):
+        fixed, folder = self._root.fixed, self.folder / GROUP / name
+        others = self._root._replace(fixed={k: v for k, v in fixed.items() if k != name})
+        check_new(name, doc, self._root.arrays, others.sizes)
+        if name in fixed:
+            if doc != fixed[name] or to_bytes(array) != to_bytes(read_fixed(folder, doc)):
                 raise StoreError(
-                    f"{name} differs from the one stored in {self.folder}: give another "
-                    f"folder, or the same {name} to go on"
+                    f"{name} differs from the one stored in {self.folder}: give another folder, "
+                    f"or the same {name} to go on"
                 )
             return
         with self._writing():
             folder.mkdir(exist_ok=True)
-            write_file(fixed_path(folder, doc), [to_bytes(array)], self._durable)
-            write_file(folder / META, dumps(doc), self._durable)
-            self._commit({**self._fixed, name: doc})
+            write_file(chunk_path(folder, doc), [to_bytes(array)], self._durable)
+            write_file(folder / META, [json.dumps(doc).encode()], self._durable)
+            self._commit(self._root._replace(fixed={**fixed, name: doc}))
 
     def cursor(self) -> tuple[int, dict[str, Any] | None]:
         """Draws committed, and the sampler's state to go on from (None: there is none yet)."""
-        path = state_path(self.folder, self._serial)
-        try:
-            return self.num_draws, decode(path) if self._serial else None
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{path} is missing: restore it from a copy or start another run"
-            ) from error
+        with reported(f"cannot read {self.folder}", "make it readable"):
+            return self.num_draws, _sampler(self.folder, self._root)
 
     def mark_complete(self) -> None:
         """Commit that the run has all its draws."""
         with self._writing():
-            self._commit(complete=True)
+            self._commit(self._root._replace(complete=True))
 
     def close(self) -> None:
-        """Bring each array's own metadata up to date and release the folder; more calls do nothing."""
+        """Bring each array's own metadata up to date and release the folder."""
         if self._lock < 0:
             return
         try:
             with self._writing():
-                for name in self._arrays:
+                for name in self._root.arrays:
                     self._refresh(name)
         finally:
             for writer in self._writers.values():
@@ -299,68 +210,47 @@ class RunStore:
             yield
 
     def _rows(self, state: State, info: Info, extras: dict[str, Tensor]) -> dict[str, Tensor]:
-        fixed: dict[str, Tensor] = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict()}
-        if unknown := sorted(extras.keys() - (self._arrays.keys() - fixed.keys())):
+        """The values of a draw for every array; StoreError if they do not fit."""
+        own: dict[str, Tensor] = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict()}
+        if unknown := sorted(extras.keys() - (self._root.arrays.keys() - own.keys())):
             raise StoreError(
                 f"the store in {self.folder} has no place for {', '.join(unknown)}: declare "
                 "them as extras when it is made"
             )
-        rows = {}
-        for name, array in self._arrays.items():
+        given, rows = {**extras, **own}, {}
+        for name, array in self._root.arrays.items():
             batch = array.images * array.chains
-            values = (
-                fixed[name] if name in fixed else extras.get(name, torch.full((batch,), torch.nan))
-            )
+            values = given[name] if name in given else torch.full((batch,), torch.nan)
             if name not in ("x", "z"):
                 values = values.to(getattr(torch, array.dtype))
-            if (
-                tuple(values.shape) != (batch, *array.shape)
-                or dtype_name(values.dtype) != array.dtype
-            ):
-                want = f"{array.dtype} {(batch, *array.shape)}"
+            got = f"{dtype_name(values.dtype)} {tuple(values.shape)}"
+            want = f"{array.dtype} {(batch, *array.shape)}"
+            if got != want:
                 raise StoreError(
-                    f"{name} of a draw is {dtype_name(values.dtype)} {tuple(values.shape)}, "
-                    f"but the store in {self.folder} holds {want}"
+                    f"{name} of a draw is {got}, but the store in {self.folder} holds {want}"
                 )
             rows[name] = values
         return rows
 
     def _write_state(self, sampler: dict[str, Any]) -> None:
-        write_file(state_path(self.folder, self._serial + 1), encode(sampler), self._durable)
+        path = state_path(self.folder, self._root.serial + 1)
+        write_file(path, encode(sampler), self._durable)
 
-    def _commit(self, fixed: dict[str, Any] | None = None, **changes: Any) -> None:
-        old, attributes = self._serial, {**self._attributes, **changes}
-        fixed = self._fixed if fixed is None else fixed
-        write_file(
-            self.folder / GROUP / META,
-            root_document(attributes, self._arrays, fixed),
-            self._durable,
-        )
-        self._attributes, self._fixed = attributes, fixed
-        if self._serial != old:
+    def _commit(self, root: Root) -> None:
+        write_file(self.folder / GROUP / META, [root.to_bytes()], self._durable)
+        old, self._root = self._root.serial, root
+        if root.serial != old:
             state_path(self.folder, old).unlink(missing_ok=True)
 
     def _refresh(self, name: str) -> None:
-        path, new = (
-            self.folder / GROUP / name / META,
-            dumps(self._arrays[name].document(self.num_draws)),
-        )
-        if not path.is_file() or [path.read_bytes()] != new:
-            write_file(path, new, self._durable)
+        path = self.folder / GROUP / name / META
+        new = json.dumps(self._root.arrays[name].document(self.num_draws)).encode()
+        if not path.is_file() or path.read_bytes() != new:
+            write_file(path, [new], self._durable)
 
 
 def open_store(folder: str | Path) -> StoredRun:
-    """Open a run for reading, finished or not, also while another process writes it.
-
-    Arguments:
-        folder: of the run.
-
-    Returns:
-        What is committed now; open again to see more.
-
-    Raises:
-        StoreError: there is no run, it has not started yet, or it is damaged.
-    """
+    """Open a run for reading, finished or not, also while another process writes it."""
     folder = Path(folder)
     with reported(f"cannot read {folder}", "give the folder of a run"):
         stored = read_spec(folder)
@@ -368,36 +258,43 @@ def open_store(folder: str | Path) -> StoredRun:
             raise StoreError(
                 f"{folder} holds no run that has started: start it, or give another folder"
             )
-        for _ in range(1000):  # a writer may replace the state between the two reads
-            attributes, arrays, fixed = read_root(folder)
-            try:
-                sampler = (
-                    decode(state_path(folder, attributes["serial"]))
-                    if attributes["serial"]
-                    else None
-                )
-                break
-            except FileNotFoundError:
-                continue
-        else:
-            raise StoreError(
-                f"{state_path(folder, attributes['serial'])} is missing: restore it from a "
-                "copy or start another run"
-            )
-        for array in arrays.values():
-            array.verify(attributes["num_draws"])
+        root, sampler = _committed(folder)
+        for array in root.arrays.values():
+            array.verify(root.num_draws)
         return StoredRun(
             folder=folder,
-            spec={key: value for key, value in stored.items() if key not in OWN_KEYS},
-            version=stored["noisewalk"],
-            num_draws=attributes["num_draws"],
-            complete=attributes["complete"],
-            arrays={
-                **{
-                    name: LazyDraws(array, attributes["num_draws"])
-                    for name, array in arrays.items()
-                },
-                **{name: read_fixed(folder / GROUP / name, doc) for name, doc in fixed.items()},
-            },
+            spec=stored.facts,
+            version=stored.version,
+            format=stored.format,
+            num_draws=root.num_draws,
+            complete=root.complete,
+            arrays=_views(folder, root),
             sampler=sampler,
         )
+
+
+def _committed(folder: Path) -> tuple[Root, dict[str, Any] | None]:
+    """The root and the state that belongs to it, though a writer may replace both in between."""
+    root = read_root(folder)
+    while True:
+        try:
+            return root, _sampler(folder, root)
+        except StoreError:
+            newer = read_root(folder)
+            if newer.serial == root.serial:
+                raise
+            root = newer
+
+
+def _sampler(folder: Path, root: Root) -> dict[str, Any] | None:
+    path = state_path(folder, root.serial)
+    try:
+        return decode(path) if root.serial else None
+    except FileNotFoundError as error:
+        raise damaged(path, "there is no such file") from error
+
+
+def _views(folder: Path, root: Root) -> dict[str, Any]:
+    draws = {name: LazyDraws(array, root.num_draws) for name, array in root.arrays.items()}
+    group = folder / GROUP
+    return {**draws, **{name: read_fixed(group / name, doc) for name, doc in root.fixed.items()}}

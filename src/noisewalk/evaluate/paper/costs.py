@@ -184,7 +184,7 @@ def _paper_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
         _target(bench), Langevin(found.step_size), counts[-1], 1, 0, 1, start, None, bench.seed
     )
     seconds, nfe, sink = _walked(bench, plan, counts[-1])
-    ess = image_diagnostics(sink.arrays()["x"][0])["ess_bulk_median"]
+    ess = image_diagnostics(sink.arrays["x"][0])["ess_bulk_median"]
     return {
         "samples": list(counts),
         "seconds": [seconds[n - 1] for n in counts],
@@ -209,7 +209,7 @@ def _exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
     length = _length(counts)
     plan = resolve(_target(bench), None, length, CHAINS, warmup, 1, begin, "auto", bench.seed)
     seconds, nfe, sink = _walked(bench, plan, length)
-    ess = image_diagnostics(sink.arrays()["x"][0])["ess_bulk_median"]
+    ess = image_diagnostics(sink.arrays["x"][0])["ess_bulk_median"]
     reached = [n for n in counts if n <= ess]
     at = [math.ceil(n * length / ess) for n in reached]
     return {

@@ -1,0 +1,47 @@
+"""How the store says, in one line, what is damaged or what the operating system refuses."""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import StoreError
+
+EXCERPT = 80
+"""Characters of a value that an error shows."""
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+)
+"""What a reader meets in a file of the wrong content: RecursionError is a RuntimeError."""
+
+
+def damaged(path: Path, reason: object) -> StoreError:
+    """The error for a file that is not as the store wrote it."""
+    told = excerpt(" ".join(str(reason).split()), most=2 * EXCERPT)
+    return StoreError(
+        f"{path} is missing or damaged ({told}): restore it from a copy or start another run"
+    )
+
+
+def excerpt(text: str, start: int = 0, most: int = EXCERPT) -> str:
+    """The part of a long text that begins at `start`."""
+    end = start + most
+    return f"{'...' * (start > 0)}{text[start:end]}{'...' * (len(text) > end)}"
+
+
+@contextmanager
+def reported(what: str, hint: str | Callable[[], str]) -> Iterator[None]:
+    """Turn an OSError into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "no space left on the disk" if full else error.strerror or str(error)
+        advice = hint if isinstance(hint, str) else hint()
+        raise StoreError(f"{what}: {reason}; {advice}") from error

@@ -1,0 +1,127 @@
+"""The zarr group of a run: its layout, and the root document that says what is committed."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from .._checks import whole
+from ..errors import ConfigError, StoreError
+from .faults import UNREADABLE, damaged
+from .fixed import check_document
+from .segments import DRAW, Segmented, dtype_name, same
+from .spec import FORMAT, FORMATS
+
+GROUP, META = "run.zarr", "zarr.json"
+SEGMENT_BYTES, SEGMENT_DRAWS = 1 << 26, (8, 1024)
+
+
+class Layout(NamedTuple):
+    """How many draws of what: N images, C chains (or particles), one z, one x, and their dtype."""
+
+    images: int
+    chains: int
+    z_shape: tuple[int, ...]
+    x_shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+
+    def arrays(
+        self, group: Path, extras: Iterable[str], length: int | None = None
+    ) -> dict[str, Segmented]:
+        """The arrays of draws of a new run; ConfigError for sizes or names that cannot be."""
+        images, chains = whole("images", self.images), whole("chains", self.chains)
+        shapes = {
+            name: tuple(whole(f"an axis of {name}", size) for size in shape)
+            for name, shape in (("x", self.x_shape), ("z", self.z_shape))
+        }
+        kinds = {"x": dtype_name(self.dtype), "z": dtype_name(self.dtype), "nll": "float64"}
+        kinds |= {"acceptance_rate": "float64", "accepted": "bool", "diverging": "bool"}
+        kinds |= {name: "float64" for name in extras if name not in kinds}
+        if wrong := [name for name in kinds if not name.isidentifier()]:
+            raise ConfigError(f"a store's arrays need plain names, got {wrong[0]!r}")
+        out = {}
+        for name, kind in kinds.items():
+            array = Segmented(group / name, images, chains, shapes.get(name, ()), kind, 1)
+            least, most = SEGMENT_DRAWS
+            usual = min(max(SEGMENT_BYTES // array.slab, least), most)
+            given = usual if length is None else whole("draws_per_segment", length)
+            out[name] = replace(array, length=given)
+        return out
+
+
+class Root(NamedTuple):
+    """What a group's root document says: one number of draws for all arrays, and the state."""
+
+    num_draws: int
+    serial: int
+    complete: bool
+    arrays: dict[str, Segmented]
+    fixed: dict[str, dict[str, Any]]
+
+    def to_bytes(self) -> bytes:
+        """The content of the root zarr.json."""
+        docs = {name: array.document(self.num_draws) for name, array in self.arrays.items()}
+        inline = {"kind": "inline", "must_understand": False, "metadata": {**docs, **self.fixed}}
+        own = ("num_draws", "serial", "complete")
+        attributes = {**{name: getattr(self, name) for name in own}, "format": FORMAT}
+        root = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        return json.dumps({**root, "consolidated_metadata": inline}).encode()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The length of every named axis but the draws'."""
+        docs = [*self.fixed.values(), *(array.document(0) for array in self.arrays.values())]
+        pairs = (zip(doc["dimension_names"], doc["shape"], strict=True) for doc in docs)
+        return {dim: size for pair in pairs for dim, size in pair if dim != "draw"}
+
+
+def read_root(folder: Path) -> Root:
+    """The committed root of a run's group; StoreError if the store did not write it."""
+    path = folder / GROUP / META
+    try:
+        document = json.loads(path.read_bytes())
+        attributes, docs = (
+            document["attributes"],
+            document["consolidated_metadata"]["metadata"],
+        )
+        if type(attributes["format"]) is int and attributes["format"] not in FORMATS:
+            raise StoreError(
+                f"{path} has format {attributes['format']}; this version reads the formats "
+                f"{' and '.join(map(str, FORMATS))}: use a later one"
+            )
+        return _root(folder / GROUP, attributes, docs)
+    except UNREADABLE as error:
+        raise damaged(path, error) from error
+
+
+def _root(group: Path, attributes: dict[str, Any], docs: dict[str, Any]) -> Root:
+    num_draws, serial = attributes["num_draws"], attributes["serial"]
+    complete, found = attributes["complete"], attributes["format"]
+    if {type(num_draws), type(serial), type(found)} != {int} or not isinstance(complete, bool):
+        raise ValueError("its attributes are not whole numbers and true or false")
+    if not 0 <= num_draws <= serial < 1 << 63:
+        raise ValueError(f"it has {num_draws} draws and {serial} states")
+    if wrong := [name for name in docs if not name.isidentifier()]:
+        raise ValueError(f"{wrong[0]!r} is no name of an array")
+    arrays, fixed = {}, {}
+    for name, doc in docs.items():
+        if "draw" not in doc["dimension_names"]:
+            fixed[name] = check_document(doc)
+            continue
+        if not same(doc["shape"][DRAW], num_draws):
+            raise ValueError(f"{name} has {doc['shape'][DRAW]} of {num_draws} draws")
+        arrays[name] = Segmented.from_document(group / name, doc)
+    x, z = arrays["x"], arrays["z"]
+    layout = Layout(x.images, x.chains, z.shape, x.shape, getattr(torch, x.dtype))
+    if not same_layout(layout.arrays(group, arrays), arrays):
+        raise ValueError("its arrays do not fit each other")
+    return Root(num_draws, serial, complete, arrays, fixed)
+
+
+def same_layout(one: dict[str, Segmented], other: dict[str, Segmented]) -> bool:
+    """Whether two sets of arrays differ in nothing but the lengths of their segments."""
+    plain = ({name: replace(a, length=1) for name, a in arrays.items()} for arrays in (one, other))
+    return next(plain) == next(plain)

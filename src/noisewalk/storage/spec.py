@@ -1,0 +1,169 @@
+"""spec.json: the facts that define a run, what their types must be, and how two runs differ."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import __version__
+from ..errors import ConfigError, StoreError
+from .faults import EXCERPT, excerpt
+from .format1 import converted
+
+FORMAT, FORMATS = 2, (1, 2)
+OWN_KEYS = ("noisewalk", "format")
+MOST_LEVELS = 64
+"""Dicts and lists inside each other."""
+_HEADER = b'{\n  "noisewalk": "'
+
+
+class Spec(NamedTuple):
+    """A stored specification, with the version that wrote it; the facts are those of format 2."""
+
+    version: str
+    format: int
+    facts: dict[str, Any]
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value < 1 << 63
+
+
+def _finite(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def _bounds(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_finite, value))
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "a dict": lambda value: isinstance(value, dict),
+    "a text": lambda value: isinstance(value, str),
+    "a text or a dict": lambda value: isinstance(value, str | dict),
+    "true or false": lambda value: isinstance(value, bool),
+    "a whole number of at least 1": _whole(1),
+    "a whole number of at least 0": _whole(0),
+    "null or a whole number of at least 1": lambda value: value is None or _whole(1)(value),
+    "two different finite numbers": lambda value: _bounds(value) and value[0] != value[1],
+    "a dict of finite numbers": lambda v: isinstance(v, dict) and all(map(_finite, v.values())),
+}
+_TABLE = {
+    "a dict": "map operator likelihood y plan plan.kernel problem",
+    "a dict of finite numbers": "probe",
+    "a text": "command dtype device problem.title",
+    "a text or a dict": "problem.prior problem.operator problem.likelihood problem.source",
+    "true or false": "problem.simulated",
+    "a whole number of at least 1": "num_threads plan.num_draws plan.num_chains plan.thin",
+    "a whole number of at least 0": "plan.num_warmup plan.seed",
+    "null or a whole number of at least 1": "microbatch",
+    "two different finite numbers": "problem.range",
+}
+"""What the facts that noisewalk reads must be, where they are there; all others are kept as is."""
+_EXPECTED = {path: kind for kind, paths in _TABLE.items() for path in paths.split()}
+
+
+def check(facts: dict[str, Any]) -> None:
+    """Raise ValueError unless the facts are what `_TABLE` asks for."""
+    _check_tree(facts)
+    for path, kind in _EXPECTED.items():
+        *parents, key = path.split(".")
+        inside = facts
+        for parent in parents:
+            inside = inside.get(parent, {})
+        if key in inside and not _KINDS[kind](inside[key]):
+            raise ValueError(f"{path} must be {kind}, got {shown(inside[key])}")
+
+
+def _check_tree(value: Any, level: int = 0) -> None:
+    """Raise ValueError for too deep nesting, text that is not Unicode or a name that is no text."""
+    if level > MOST_LEVELS:
+        raise ValueError(f"its values are nested more than {MOST_LEVELS} levels deep")
+    if isinstance(value, str) and not value.isascii():
+        value.encode()
+    if isinstance(value, dict):
+        if not isinstance(value.get("name", ""), str):
+            raise ValueError(f"a name must be a text, got {shown(value['name'])}")
+        _check_tree("".join(value), level)
+    for item in value.values() if isinstance(value, dict) else value if type(value) is list else ():
+        _check_tree(item, level + 1)
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value as JSON."""
+    try:
+        return excerpt(json.dumps(value))
+    except RecursionError:
+        return "a deeply nested value"
+
+
+def parse(raw: bytes, path: Path) -> Spec:
+    """The specification in the content of spec.json; StoreError if noisewalk did not write it."""
+    try:
+        stored = json.loads(raw)
+        if not isinstance(stored, dict):
+            raise ValueError(f"it holds {shown(stored)} instead of a dict")
+        version, found = (stored.pop(key, None) for key in OWN_KEYS)
+        if not isinstance(version, str) or type(found) is not int:
+            raise ValueError("it does not name a noisewalk version and a format")
+        if found in FORMATS:
+            facts = converted(stored) if found == 1 else stored
+            check(facts)
+            return Spec(version, found, facts)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(
+            f"{path} is missing, damaged or not a noisewalk run's ({error}): restore it, or give "
+            "another folder"
+        ) from error
+    raise StoreError(
+        f"{path} has format {found}, made by noisewalk {shown(version)}; this version reads the "
+        f"formats {' and '.join(map(str, FORMATS))}: use a later one"
+    )
+
+
+def to_bytes(facts: dict[str, Any], version: str | None) -> bytes:
+    """The content of spec.json; `version` is the one that started the run, None for this one."""
+    header = {"noisewalk": version or __version__, "format": FORMAT}
+    return json.dumps({**header, **facts}, indent=2).encode() + b"\n"
+
+
+def was_cut(raw: bytes) -> bool:
+    """Whether a power cut left the beginning of a specification and no more."""
+    try:
+        json.loads(raw)
+    except ValueError:
+        return raw.startswith(_HEADER) or _HEADER.startswith(raw)
+    except RecursionError:
+        pass
+    return False
+
+
+def normal(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts as they come back from JSON; ConfigError if they cannot be stored."""
+    if taken := sorted(set(OWN_KEYS) & facts.keys()):
+        raise ConfigError(f"the keys {', '.join(taken)} of a specification are the store's own")
+    try:
+        read: dict[str, Any] = json.loads(json.dumps(facts))
+        check(read)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"a run's specification cannot be stored as JSON: {error}") from error
+    return read
+
+
+def differences(
+    stored: Any, asked: Any, free: Sequence[str] = (), where: str = ""
+) -> Iterator[str]:
+    """Where two specifications differ, a phrase each; dotted keys in `free` are not compared."""
+    if isinstance(stored, dict) and isinstance(asked, dict):
+        for key in sorted(stored.keys() | asked.keys()):
+            if (path := f"{where}.{key}" if where else key) not in free:
+                pair = (values.get(key, "(not set)") for values in (stored, asked))
+                yield from differences(*pair, free, path)
+        return
+    there, here = json.dumps(stored), json.dumps(asked)
+    if stored != asked and there != here:  # 1 is 1.0, and NaN is NaN
+        pairs = enumerate(zip(there, here, strict=False))
+        same = next((k for k, (a, b) in pairs if a != b), min(len(there), len(here)))
+        start = max(0, same - 20) if max(len(there), len(here)) > EXCERPT else 0
+        yield f"{where} is {excerpt(there, start)} there, {excerpt(here, start)} here"
