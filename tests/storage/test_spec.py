@@ -255,7 +255,7 @@ def test_every_strange_state_is_one_line(run):
     states = [3, None, "", "{", "[]", "3", "null", '{"tensor": "9"}', '{"tensor": ["0"]}']
     states += ['{"dict": 3}', '{"dict": []}', '{"tuple": 3}', '{"float": 1}', '{"float": "00"}']
     states += ['{"what": 1}', '{"a": 1, "b": 2}', '{"dict": {"n": {"tuple": []', deep(900)]
-    states += ['{"dict": {"a": ' * 300 + "1" + "}}" * 300, deep(100_000), "\ud800"]
+    states += ['{"dict": {"a": ' * 2000 + "1" + "}}" * 2000, deep(100_000), "\ud800"]
     for content in [*contents, *map(told, states)]:
         path.write_bytes(content)
         refused(run, path.name)

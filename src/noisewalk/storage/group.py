@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import torch
 
 from .._checks import whole
-from ..errors import ConfigError, StoreError
+from ..errors import ConfigError
 from .faults import UNREADABLE, damaged
 from .fixed import check_document
 from .segments import DRAW, Segmented, dtype_name, same
-from .spec import FORMAT, FORMATS
+from .spec import FORMAT, FORMATS, newer
 
 GROUP, META = "run.zarr", "zarr.json"
 SEGMENT_BYTES, SEGMENT_DRAWS = 1 << 26, (8, 1024)
@@ -83,16 +83,10 @@ def read_root(folder: Path) -> Root:
     path = folder / GROUP / META
     try:
         document = json.loads(path.read_bytes())
-        attributes, docs = (
-            document["attributes"],
-            document["consolidated_metadata"]["metadata"],
-        )
+        attributes, inline = document["attributes"], document["consolidated_metadata"]
         if type(attributes["format"]) is int and attributes["format"] not in FORMATS:
-            raise StoreError(
-                f"{path} has format {attributes['format']}; this version reads the formats "
-                f"{' and '.join(map(str, FORMATS))}: use a later one"
-            )
-        return _root(folder / GROUP, attributes, docs)
+            raise newer(path, attributes["format"])
+        return _root(folder / GROUP, attributes, inline["metadata"])
     except UNREADABLE as error:
         raise damaged(path, error) from error
 
@@ -101,7 +95,7 @@ def _root(group: Path, attributes: dict[str, Any], docs: dict[str, Any]) -> Root
     num_draws, serial = attributes["num_draws"], attributes["serial"]
     complete, found = attributes["complete"], attributes["format"]
     if {type(num_draws), type(serial), type(found)} != {int} or not isinstance(complete, bool):
-        raise ValueError("its attributes are not whole numbers and true or false")
+        raise ValueError("an attribute has the wrong type")
     if not 0 <= num_draws <= serial < 1 << 63:
         raise ValueError(f"it has {num_draws} draws and {serial} states")
     if wrong := [name for name in docs if not name.isidentifier()]:

@@ -116,9 +116,14 @@ def parse(raw: bytes, path: Path) -> Spec:
             f"{path} is missing, damaged or not a noisewalk run's ({error}): restore it, or give "
             "another folder"
         ) from error
-    raise StoreError(
-        f"{path} has format {found}, made by noisewalk {shown(version)}; this version reads the "
-        f"formats {' and '.join(map(str, FORMATS))}: use a later one"
+    raise newer(path, found, f" of noisewalk {shown(version)}")
+
+
+def newer(path: Path, found: int, by: str = "") -> StoreError:
+    """The error for a file of another format."""
+    known = " and ".join(map(str, FORMATS))
+    return StoreError(
+        f"{path} has format {found}{by}; this version reads the formats {known}: use a later one"
     )
 
 
