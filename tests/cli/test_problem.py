@@ -10,7 +10,7 @@ from PIL import Image
 from noisewalk import noise, operators
 from noisewalk.cli.problem import from_image, from_measurement, simulated
 from noisewalk.errors import ConfigError
-from noisewalk.files.images import ValueRange
+from noisewalk.files import ValueRange
 from noisewalk.likelihoods import Gaussian, Laplace, Poisson, StudentT, UnknownGaussian
 from noisewalk.maps import Warp
 

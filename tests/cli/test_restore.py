@@ -11,7 +11,7 @@ from noisewalk import noise
 from noisewalk.cli.problem import simulated
 from noisewalk.cli.restore import restore
 from noisewalk.errors import StoreError
-from noisewalk.files.images import ValueRange
+from noisewalk.files import ValueRange
 from noisewalk.maps import Warp
 from noisewalk.report.build import read_report_data
 from noisewalk.sampling.chains import Chains

@@ -55,27 +55,6 @@ def test_numpy_files_come_back_exactly(tmp_path: Path, dtype: str, suffix: str) 
     check_exact(path, values)
 
 
-@pytest.mark.parametrize("dtype", [*INTS, *FLOATS])
-def test_tiff_files_come_back_exactly_in_every_layout(tmp_path: Path, dtype: str) -> None:
-    values, path = example(dtype), tmp_path / "a.tif"
-    tifffile.imwrite(path, np.moveaxis(values, 0, -1), photometric="rgb")
-    check_exact(path, values)
-    tifffile.imwrite(path, values, photometric="rgb", planarconfig="separate", compression="zlib")
-    check_exact(path, values)
-    tifffile.imwrite(path, values, photometric="minisblack")  # three pages
-    check_exact(path, values)
-    tifffile.imwrite(path, values[0], photometric="minisblack", byteorder=">")
-    check_exact(path, values[:1])
-    bands = example(dtype, (5, 4, 6))
-    tifffile.imwrite(
-        path.with_suffix(".tiff"),
-        np.moveaxis(bands, 0, -1),
-        photometric="minisblack",
-        planarconfig="contig",
-    )
-    check_exact(path.with_suffix(".tiff"), bands)
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", *FLOATS])
 def test_fits_files_come_back_exactly_and_in_native_byte_order(tmp_path: Path, dtype: str) -> None:
     values = example(dtype)
@@ -88,53 +67,6 @@ def test_fits_files_come_back_exactly_and_in_native_byte_order(tmp_path: Path, d
 def test_big_endian_numpy_files_become_native(tmp_path: Path) -> None:
     values = example("float32")
     check_exact(npy(tmp_path / "a.npy", values.astype(">f4")), values)
-
-
-def test_png_modes_come_back_exactly(tmp_path: Path) -> None:
-    rgb, grey, deep = example("uint8"), example("uint8", (5, 7)), example("uint16", (5, 7))
-    last = np.moveaxis(rgb, 0, -1)
-    check_exact(png(tmp_path / "rgb.PNG", last, format="PNG"), rgb)
-    check_exact(png(tmp_path / "grey.png", grey), grey[None])
-    check_exact(png(tmp_path / "deep.png", deep), deep[None])
-    check_exact(
-        png(tmp_path / "bits.png", grey > 100), np.where(grey > 100, 255, 0).astype(np.uint8)[None]
-    )
-    opaque = np.full((5, 7), 255, np.uint8)
-    check_exact(png(tmp_path / "rgba.png", np.dstack([last, opaque])), rgb)
-    check_exact(png(tmp_path / "la.png", np.dstack([grey, opaque])), grey[None])
-    palette = Image.fromarray(grey % 4)
-    palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
-    palette.save(tmp_path / "palette.png")
-    check_exact(
-        tmp_path / "palette.png",
-        np.stack([10 + 30 * (grey % 4) + k for k in (0, 10, 20)]).astype(np.uint8),
-    )
-
-
-def test_jpeg_is_read_as_decoded_and_turned_upright(tmp_path: Path) -> None:
-    values = np.zeros((16, 32, 3), np.uint8)
-    values[:, 16:] = (200, 100, 50)
-    upright = np.asarray(Image.open(png(tmp_path / "a.jpg", values, quality=95)))
-    check_exact(tmp_path / "a.jpg", np.moveaxis(upright, -1, 0))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # shown after a quarter turn clockwise
-    turned = read_array(png(tmp_path / "b.jpeg", values, quality=95, exif=exif)).values
-    np.testing.assert_array_equal(turned, np.moveaxis(np.rot90(upright, -1), -1, 0))
-
-
-def test_tiff_palette_inverted_grey_and_opaque_alpha(tmp_path: Path) -> None:
-    grey, colours, path = example("uint8", (5, 7)), example("uint16", (3, 256)), tmp_path / "a.tif"
-    tifffile.imwrite(path, grey, photometric="palette", colormap=colours)
-    check_exact(path, colours[:, grey])
-    tifffile.imwrite(path, grey, photometric="miniswhite")
-    check_exact(path, 255 - grey[None])
-    tifffile.imwrite(
-        path,
-        np.dstack([grey, grey, grey, np.full_like(grey, 255)]),
-        photometric="rgb",
-        extrasamples=["unassalpha"],
-    )
-    check_exact(path, np.stack([grey] * 3))
 
 
 def test_npz_gives_y_among_several_and_else_lists_the_names(tmp_path: Path) -> None:

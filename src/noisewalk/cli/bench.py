@@ -464,7 +464,7 @@ def _images(prior: Prior, source: Path | None, device: str, dtype: str) -> Tenso
                 "images or an .npz file"
             )
     elif source.is_dir():
-        from ..files.images import load_image
+        from ..files import load_image
 
         files = sorted(
             p

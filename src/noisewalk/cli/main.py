@@ -243,7 +243,7 @@ def sample(
 ) -> None:
     """Draw posterior samples for one image or measurement into a run folder."""
     from ..errors import ConfigError
-    from ..files.images import ValueRange
+    from ..files import ValueRange
     from ..priors.load import load_prior
     from ..sampling.starts import Adam
     from .problem import from_image, from_measurement

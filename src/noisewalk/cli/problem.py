@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import noise as keyed
 from ..errors import ConfigError
-from ..files.images import Fit, ValueRange, load_image, load_measurement
+from ..files import Fit, ValueRange, load_image, load_measurement
 from ..likelihoods import Gaussian, Poisson, UnknownGaussian, text_of
 from ..likelihoods import parse as parse_likelihood
 from ..operators import observed_of, output_shape_of, parse

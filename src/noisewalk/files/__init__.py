@@ -6,16 +6,20 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .arrays import read_array
-    from .images import Fit, ValueRange, load_image, load_mask, load_measurement, save_png
+    from .fitting import Fit
+    from .images import save_png
+    from .masks import load_mask
+    from .measurement import load_image, load_measurement
+    from .ranges import ValueRange
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "Fit": "images",
-        "ValueRange": "images",
-        "load_image": "images",
-        "load_mask": "images",
-        "load_measurement": "images",
+        "Fit": "fitting",
+        "ValueRange": "ranges",
+        "load_image": "measurement",
+        "load_mask": "masks",
+        "load_measurement": "measurement",
         "read_array": "arrays",
         "save_png": "images",
     },

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, WeightsError
 from ..files.arrays import read_array
-from ..files.images import load_mask
+from ..files.masks import load_mask
 from .checks import whole_number
 from .compose import Compose
 from .linear import AveragePool, Convolution, GaussianBlur, Identity

@@ -1,0 +1,137 @@
+"""Which values -1 and 1 stand for: from a file's unit to the library's scale and back.
+
+A file holds v in its own unit. With (low, high) the values that -1 and 1 stand for, m = (low +
+high) / 2 and h = (high - low) / 2,
+
+    x = (v - m) / h,    v = m + h x,    sigma_x = sigma_v / h.
+
+Integers map by their type's range (uint8: 0..255, uint16: 0..65535, int16: -32768..32767, bool:
+0..1). Floats are taken as [-1, 1]. A range given by the user (`--range`) goes before both; (-1, 1)
+leaves values as they are (Poisson counts, Fourier magnitudes). Without one, data that cannot be
+meant that way are an error: floats beyond the bound of their kind, and 32- and 64-bit integers that
+use less than 2^-16 of their range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._checks import real
+from ..errors import ConfigError
+
+Sigma = TypeVar("Sigma", float, Tensor)
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """What -1 and 1 stand for: x = (v - (low + high) / 2) / ((high - low) / 2).
+
+    Arguments:
+        low: value, in the file's unit, that -1 stands for.
+        high: value that 1 stands for; above low.
+
+    Raises:
+        ConfigError: a bound is not finite, or low is not below high.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> unit = nw.files.ValueRange(0, 255)
+        >>> unit.to_unit(np.array([0, 255])), unit.scale_sigma(12.75)
+        (tensor([-1.,  1.]), 0.1)
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = real(f"the {name} end of --range LO HI", getattr(self, name))
+            object.__setattr__(self, name, value)
+        if self.half <= 0:
+            raise ConfigError(f"--range LO HI needs LO below HI, got {self.low} {self.high}")
+
+    @classmethod
+    def of(cls, dtype: np.dtype) -> ValueRange:
+        """The range that a dtype implies.
+
+        Arguments:
+            dtype: bool, integer or float.
+
+        Returns:
+            The type's range for integers, (0, 1) for bool, (-1, 1) for floats.
+        """
+        if dtype.kind in "iu":
+            return cls(float(np.iinfo(dtype).min), float(np.iinfo(dtype).max))
+        return cls(0.0, 1.0) if dtype.kind == "b" else cls(-1.0, 1.0)
+
+    @property
+    def half(self) -> float:
+        """h, what one unit of the scale of [-1, 1] is in the file's unit."""
+        return self.high / 2 - self.low / 2
+
+    @property
+    def _middle(self) -> float:
+        return self.high / 2 + self.low / 2
+
+    def to_unit(self, values: np.ndarray | Tensor) -> Tensor:
+        """x = (v - m) / h, in float64 and then rounded.
+
+        Arguments:
+            values: v in the file's unit, any shape and real dtype; NaN stays NaN.
+
+        Returns:
+            x of the same shape, float32, not clipped.
+        """
+        given = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, "f8"))
+        return ((given.double() - self._middle) / self.half).float()
+
+    def from_unit(self, x: Tensor) -> Tensor:
+        """v = m + h x, in float64: rounding gives 8- and 16-bit integers back exactly.
+
+        Arguments:
+            x: values on the scale of [-1, 1], any shape.
+
+        Returns:
+            v of the same shape, float64, in the file's unit, neither clipped nor rounded.
+        """
+        return self._middle + self.half * x.double()
+
+    def scale_sigma(self, sigma: Sigma) -> Sigma:
+        """sigma_x = sigma_v / h = 2 sigma_v / (high - low).
+
+        Arguments:
+            sigma: standard deviation in the file's unit.
+
+        Returns:
+            The same on the scale of [-1, 1].
+        """
+        return sigma / self.half
+
+
+def implied_range(values: np.ndarray, path: Path, bound: float) -> ValueRange:
+    """The range that the values' dtype implies; ConfigError if they can hardly be meant so."""
+    dtype, implied, wrong = values.dtype, ValueRange.of(values.dtype), ""
+    if dtype.kind in "iu" and dtype.itemsize >= 4:
+        used = float(values.max()) - float(values.min())
+        if used < (implied.high - implied.low) / 2**16:
+            wrong = "next to nothing of that type's range"
+    if dtype.kind == "f" and (np.abs(values[np.isfinite(values)]) > bound).any():
+        wrong = "not in [-1, 1]"
+    if wrong:
+        raise ConfigError(
+            f"{path} has {dtype} values in {span(values)}, {wrong}; give their --range LO HI "
+            "(-1 1 takes them as they are)"
+        )
+    return implied
+
+
+def span(values: np.ndarray) -> str:
+    """The least and the largest finite value, for messages."""
+    finite = values[np.isfinite(values)]
+    return f"{float(finite.min()):g} to {float(finite.max()):g}"

@@ -1,0 +1,68 @@
+"""Masks: which entries of a measurement are observed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from noisewalk.errors import ConfigError
+from noisewalk.files.masks import load_mask
+from noisewalk.files.measurement import load_measurement
+
+
+def npy(path: Path, values: object) -> Path:
+    np.save(path, np.asarray(values), allow_pickle=False)
+    return path
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def equal(x: Tensor, values: object) -> bool:
+    return x.dtype == torch.float32 and torch.equal(
+        x, torch.as_tensor(np.asarray(values, dtype=np.float32))
+    )
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32"])
+@pytest.mark.parametrize("mask_shape", [(4, 5), (1, 4, 5), (3, 4, 5)])
+def test_a_mask_file_hides_whatever_is_under_its_zeros(
+    tmp_path: Path, dtype: str, mask_shape: tuple[int, ...]
+) -> None:
+    mask = np.random.default_rng(2).random(mask_shape) < 0.5
+    full = np.broadcast_to(mask, (3, 4, 5))
+    values = noise(3, 4, 5)
+    for rubbish in (np.nan, np.inf, -9999.0):
+        path = npy(tmp_path / "a.npy", np.where(full, values, rubbish))
+        y, observed, _ = load_measurement(
+            path, (3, 4, 5), missing=npy(tmp_path / "m.npy", mask.astype(dtype))
+        )
+        assert observed is not None
+        assert torch.equal(observed, torch.from_numpy(full.copy()))
+        assert equal(y, np.where(full, values, 0))
+
+
+def test_png_masks_are_observed_where_not_black(tmp_path: Path) -> None:
+    grey = np.array([[0, 1], [255, 0]], dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "m.png")
+    assert torch.equal(
+        load_mask(tmp_path / "m.png", (3, 2, 2)), torch.from_numpy(grey != 0).expand(3, 2, 2)
+    )
+
+
+def test_unusable_masks_are_refused(tmp_path: Path) -> None:
+    y = npy(tmp_path / "y.npy", noise(1, 4, 4))
+    for mask, message in (
+        (np.zeros((4, 4)), "no observed entry"),
+        (np.full((4, 4), 0.5), "other than 0"),
+        (np.ones((4, 5)), r"allowed are \(4, 4\)"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_measurement(y, (1, 4, 4), missing=npy(tmp_path / "m.npy", mask))
+    for name, message in {"m.jpg": r"neither \.npy", "absent.npy": "does not exist"}.items():
+        with pytest.raises(ConfigError, match=message):
+            load_measurement(y, (1, 4, 4), missing=tmp_path / name)
