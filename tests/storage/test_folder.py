@@ -123,23 +123,19 @@ def test_without_resume_an_existing_run_is_left_alone(run):
     [None, [], [".lock"], [".lock", "spec.json.tmp"], ["spec.json"], [".lock", "run.zarr.tmp/x"]],
     ids=str,
 )
-@pytest.mark.parametrize("resume", [True, False])
-def test_a_folder_killed_before_its_specification_starts(tmp_path, left, resume):
-    folder = tmp_path / "a" / "b"
-    if left is not None:
-        folder.mkdir(parents=True)
-    for name in left or ():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).touch()
-    with make(folder, resume=resume) as store:
-        assert store.cursor() == (0, None)
-        one_draw(store)
-    assert sorted(p.name for p in folder.iterdir()) == [
-        ".lock",
-        "run.zarr",
-        "spec.json",
-        "state-1.safetensors",
-    ]
+def test_a_folder_killed_before_its_specification_starts(tmp_path, left):
+    for resume in (True, False):
+        folder = tmp_path / str(resume) / "b"
+        if left is not None:
+            folder.mkdir(parents=True)
+        for name in left or ():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).touch()
+        with make(folder, resume=resume) as store:
+            assert store.cursor() == (0, None)
+            one_draw(store)
+        names = [".lock", "run.zarr", "spec.json", "state-1.safetensors"]
+        assert sorted(p.name for p in folder.iterdir()) == names
 
 
 def test_a_cut_specification_starts_again_but_never_over_draws(run):
@@ -236,10 +232,10 @@ def test_damage_is_named(run, victim):
     both()
 
 
-@pytest.mark.parametrize("root", ["{}", "[]", "null", '{"attributes": {"format": 1}}'])
-def test_a_strange_root_is_damage(run, root):
-    (run / "run.zarr/zarr.json").write_text(root)
-    refused(run, "damaged")
+def test_a_strange_root_is_damage(run):
+    for root in ("{}", "[]", "null", '{"attributes": {"format": 2}}'):
+        (run / "run.zarr/zarr.json").write_text(root)
+        refused(run, "damaged")
 
 
 def test_arrays_of_different_lengths_are_damage(run):
@@ -250,24 +246,22 @@ def test_arrays_of_different_lengths_are_damage(run):
     refused(run, "nll has 0 of 1 draws")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
+def test_impossible_arguments_are_refused(tmp_path):
+    for options in (
         {"spec": {"format": 1}},
         {"spec": {"f": print}},
         {"spec": {"plan": {"kernel": "HMC(step_size=0.1)"}}},
         {"spec": {"map": {"name": 3}}},
         {"spec": {"command": "sample \ud800.png"}},
         {"chains": 0},
+        {"chains": True},
+        {"chains": 2.0},
         {"draws_per_segment": 0},
         {"extras": ("a/b",)},
-    ],
-    ids=str,
-)
-def test_impossible_arguments_are_refused(tmp_path, options):
-    with pytest.raises(ConfigError):
-        make(tmp_path / "run", **options)
-    assert not (tmp_path / "run").exists()
+    ):
+        with pytest.raises(ConfigError):
+            make(tmp_path / "run", **options)
+        assert not (tmp_path / "run").exists()
 
 
 def test_what_a_kill_left_behind_is_removed(run):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.storage.spec import MOST_LEVELS, differences, normal, parse, to_bytes
+from noisewalk.storage.spec import MOST_LEVELS, content, differences, normal, parse
 from noisewalk.storage.state import encode
 from noisewalk.storage.store import Layout, RunStore, open_store
 from noisewalk.types import Info, State
@@ -123,8 +123,8 @@ EDITS = [
 def test_every_strange_specification_is_one_line(run):
     path = run / "spec.json"
     whole = json.loads(path.read_text())
-    for content in CONTENTS:
-        path.write_bytes(content)
+    for raw in CONTENTS:
+        path.write_bytes(raw)
         refused(run, "spec.json")
     for key, value in EDITS:
         path.write_text(json.dumps(edited(whole, key, value)))
@@ -147,16 +147,16 @@ def test_what_is_wrong_is_told_with_what_is_allowed(tmp_path):
         ("microbatch", 0, "microbatch must be null or a whole number of at least 1, got 0"),
         ("plan.kernel.name", 3, "a name must be a text, got 3"),
     ):
-        content = json.dumps({"noisewalk": "0.1.0", "format": 2, **edited(FACTS, key, value)})
+        text = json.dumps({"noisewalk": "0.1.0", "format": 2, **edited(FACTS, key, value)})
         with pytest.raises(StoreError, match=message):
-            parse(content.encode(), tmp_path / "spec.json")
+            parse(text.encode(), tmp_path / "spec.json")
 
 
 def test_facts_come_back_and_unknown_keys_are_kept(run):
     stored = open_store(run)
     assert stored.spec == FACTS
     assert stored.format == 2
-    spec = parse(to_bytes(FACTS, "0.0.9"), run)
+    spec = parse(content(FACTS, "0.0.9"), run)
     assert (spec.version, spec.format, spec.facts) == ("0.0.9", 2, FACTS)
 
 
@@ -217,8 +217,8 @@ ROOT_EDITS = [
 def test_every_strange_root_of_the_arrays_is_one_line(run):
     path = run / "run.zarr" / "zarr.json"
     whole = json.loads(path.read_text())
-    for content in ROOT_CONTENTS:
-        path.write_bytes(content)
+    for raw in ROOT_CONTENTS:
+        path.write_bytes(raw)
         refused(run, "zarr.json")
     for key, value in ROOT_EDITS:
         path.write_text(json.dumps(edited(whole, key, value)))
@@ -256,8 +256,8 @@ def test_every_strange_state_is_one_line(run):
     states += ['{"dict": 3}', '{"dict": []}', '{"tuple": 3}', '{"float": 1}', '{"float": "00"}']
     states += ['{"what": 1}', '{"a": 1, "b": 2}', '{"dict": {"n": {"tuple": []', deep(900)]
     states += ['{"dict": {"a": ' * 2000 + "1" + "}}" * 2000, deep(100_000), "\ud800"]
-    for content in [*contents, *map(told, states)]:
-        path.write_bytes(content)
+    for raw in [*contents, *map(told, states)]:
+        path.write_bytes(raw)
         refused(run, path.name)
     path.write_bytes(b"".join(encode({"n": 1})))
     assert open_store(run).sampler == {"n": 1}

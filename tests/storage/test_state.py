@@ -43,17 +43,16 @@ def test_floats_come_back_bit_by_bit(tmp_path):
     assert [struct.pack("<d", v) for v in back] == [struct.pack("<d", v) for v in FLOATS]
 
 
-@pytest.mark.parametrize("dtype", [*DTYPES, torch.bool])
-def test_tensors_come_back_bit_by_bit_whatever_their_layout(tmp_path, dtype):
-    base = torch.arange(12).reshape(3, 4).to(dtype)
-    tensors = [base, base.T, base[1:, ::2], base[0, 0], base[:0]]
-    back = decode(
-        write(tmp_path / "s", {"odd": torch.ones(3, dtype=torch.uint8), "tensors": tensors})
-    )["tensors"]
-    for got, want in zip(back, tensors, strict=True):
-        assert got.dtype == want.dtype
-        assert got.shape == want.shape
-        assert torch.equal(got, want)
+def test_tensors_come_back_bit_by_bit_whatever_their_layout(tmp_path):
+    for dtype in (*DTYPES, torch.bool):
+        base = torch.arange(12).reshape(3, 4).to(dtype)
+        tensors = [base, base.T, base[1:, ::2], base[0, 0], base[:0]]
+        state = {"odd": torch.ones(3, dtype=torch.uint8), "tensors": tensors}
+        back = decode(write(tmp_path / "s", state))["tensors"]
+        for got, want in zip(back, tensors, strict=True):
+            assert got.dtype == want.dtype
+            assert got.shape == want.shape
+            assert torch.equal(got, want)
 
 
 def test_special_values_of_tensors_come_back_bit_by_bit(tmp_path):
@@ -94,22 +93,11 @@ def test_the_safetensors_package_reads_the_file(tmp_path):
     assert torch.equal(load_file(path)["1"], torch.arange(3.0))
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        object(),
-        {1, 2},
-        1j,
-        {1: 2},
-        torch.zeros(1, dtype=torch.complex128),
-        torch.zeros(2).to_sparse(),
-        SimpleNamespace(a=1),
-    ],
-    ids=str,
-)
-def test_other_values_are_refused_by_name(value):
-    with pytest.raises(ConfigError, match=r"state\['deep'\]\[0\]"):
-        encode({"deep": [value]})
+def test_other_values_are_refused_by_name():
+    tensors = [torch.zeros(1, dtype=torch.complex128), torch.zeros(2).to_sparse()]
+    for value in (object(), {1, 2}, 1j, {1: 2}, *tensors, SimpleNamespace(a=1)):
+        with pytest.raises(ConfigError, match=r"state\['deep'\]\[0\]"):
+            encode({"deep": [value]})
 
 
 def test_a_damaged_file_is_named(tmp_path):

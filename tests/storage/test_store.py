@@ -32,7 +32,7 @@ def make(folder, dtype=torch.float32, **options):
 
 
 def draw(n):
-    """Draw number n as arguments of `append`: different in every entry, every row and every draw."""
+    """Draw number n as arguments of `append`: different in every entry, row and draw."""
     row = torch.arange(ROWS)
     x = (1000 * n + 100 * row)[:, None, None] + torch.arange(12.0).reshape(X)
     z = -(1000 * n + 100 * row)[:, None] - torch.arange(5.0)
@@ -180,23 +180,21 @@ def test_fixed_arrays_are_stored_once_and_must_stay_the_same(tmp_path):
     assert not open_store(tmp_path).arrays["y"].isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "dims"),
-    [
-        ("y", (3,), ("image",)),
-        ("y", (2, 3), ("image", "x_1")),
-        ("y", (2,), ("image", "y_0")),
-        ("y", (2, 2), ("image", "image")),
-        ("y", (4,), ("draw",)),
-        ("y", (2, 0), ("image", "y_0")),
-        ("x", (2,), ("image",)),
-        ("a/b", (2,), ("image",)),
-    ],
-)
-def test_fixed_arrays_that_do_not_fit_are_refused(tmp_path, name, shape, dims):
-    with make(tmp_path) as store, pytest.raises(ConfigError):
-        store.put(name, torch.zeros(shape), dims)
-    check(tmp_path, 0)
+def test_fixed_arrays_that_do_not_fit_are_refused(tmp_path):
+    with make(tmp_path) as store:
+        for name, shape, dims in (
+            ("y", (3,), ("image",)),
+            ("y", (2, 3), ("image", "x_1")),
+            ("y", (2,), ("image", "y_0")),
+            ("y", (2, 2), ("image", "image")),
+            ("y", (4,), ("draw",)),
+            ("y", (2, 0), ("image", "y_0")),
+            ("x", (2,), ("image",)),
+            ("a/b", (2,), ("image",)),
+        ):
+            with pytest.raises(ConfigError):
+                store.put(name, torch.zeros(shape), dims)
+            check(tmp_path, 0)
 
 
 @pytest.mark.parametrize(
@@ -337,29 +335,29 @@ def test_a_kill_at_any_moment_loses_at_most_the_draw_in_flight(tmp_path, monkeyp
     assert 50 < lives < 999
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [(errno.ENOSPC, "no space left on the disk"), (errno.EIO, "Input/output error")],
-)
 @pytest.mark.parametrize("call", ["pwrite", "replace", "ftruncate"])
-def test_when_the_disk_is_full_the_draws_so_far_are_safe(tmp_path, monkeypatch, call, code, reason):
-    def full(*_):
-        raise OSError(code, os.strerror(code))
+def test_when_the_disk_is_full_the_draws_so_far_are_safe(tmp_path, monkeypatch, call):
+    for code, reason in (
+        (errno.ENOSPC, "no space left on the disk"),
+        (errno.EIO, "Input/output error"),
+    ):
 
-    with make(tmp_path) as store:
-        for n in range(2):
-            store.append(*draw(n))
-        with monkeypatch.context() as patch:
-            patch.setattr(os, call, full)
-            with pytest.raises(
-                StoreError,
-                match=f"^cannot write to .*: {reason}; the 2 draws so far are safe: [^\n]*--resume$",
-            ):
-                store.append(*draw(2))
-        check(tmp_path, 2)
-        for n in range(2, 4):
-            store.append(*draw(n))
-    check(tmp_path, 4)
+        def full(*_, code=code):
+            raise OSError(code, os.strerror(code))
+
+        folder = tmp_path / str(code)
+        told = f"^cannot write to .*: {reason}; the 2 draws so far are safe: [^\n]*--resume$"
+        with make(folder) as store:
+            for n in range(2):
+                store.append(*draw(n))
+            with monkeypatch.context() as patch:
+                patch.setattr(os, call, full)
+                with pytest.raises(StoreError, match=told):
+                    store.append(*draw(2))
+            check(folder, 2)
+            for n in range(2, 4):
+                store.append(*draw(n))
+        check(folder, 4)
 
 
 WRITER = """
@@ -377,7 +375,9 @@ def session(folder):
             value = torch.full((4, 64, 64), float(n))
             flags = torch.ones(4, dtype=torch.bool)
             n += 1
-            store.append(State(value, -value, value[:, 0, 0], value), Info(value[:, 0, 0], flags, ~flags), {"n": n, "z": value}, {"step_size": value[:, 0, 0]})
+            row, state = value[:, 0, 0], {"n": n, "z": value}
+            info = Info(row, flags, ~flags)
+            store.append(State(value, -value, row, value), info, state, {"step_size": row})
 
 def committed():
     started = os.path.exists(sys.argv[1] + "/run.zarr")

@@ -9,21 +9,14 @@ from ..errors import StoreError
 
 EXCERPT = 80
 """Characters of a value that an error shows."""
-UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RuntimeError,
-)
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 """What a reader meets in a file of the wrong content: RecursionError is a RuntimeError."""
 
 
 def damaged(path: Path, reason: object) -> StoreError:
     """The error for a file that is not as the store wrote it."""
-    told = excerpt(" ".join(str(reason).split()), most=2 * EXCERPT)
+    text = f"no {reason}" if isinstance(reason, KeyError) else str(reason)
+    told = excerpt(" ".join(text.split()), most=2 * EXCERPT)
     return StoreError(
         f"{path} is missing or damaged ({told}): restore it from a copy or start another run"
     )

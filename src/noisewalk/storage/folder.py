@@ -19,7 +19,7 @@ from .atomic import sync_folder, write_file
 from .faults import reported
 from .group import GROUP, META, Root, read_root, same_layout
 from .segments import Segmented
-from .spec import FORMAT, Spec, differences, parse, to_bytes, was_cut
+from .spec import FORMAT, Spec, content, differences, parse, was_cut
 
 SPEC, LOCK = "spec.json", ".lock"
 OWN = (SPEC, f"{SPEC}.tmp", LOCK, f"{GROUP}.tmp")
@@ -101,8 +101,8 @@ def start(
     if stored is None or stored.facts != asked:
         if root is not None and root.complete:
             write_file(group / META, [root._replace(complete=False).to_bytes()], durable)
-        content = to_bytes(asked, stored.version if stored else None)
-        write_file(folder / SPEC, [content], durable)
+        version = stored.version if stored else None
+        write_file(folder / SPEC, [content(asked, version)], durable)
     if root is None:
         temporary = folder / f"{GROUP}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)

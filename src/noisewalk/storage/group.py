@@ -16,7 +16,7 @@ from .segments import DRAW, Segmented, dtype_name, same
 from .spec import FORMAT, FORMATS, newer
 
 GROUP, META = "run.zarr", "zarr.json"
-SEGMENT_BYTES, SEGMENT_DRAWS = 1 << 26, (8, 1024)
+SEGMENT_BYTES, FEWEST_DRAWS, MOST_DRAWS = 1 << 26, 8, 1024
 
 
 class Layout(NamedTuple):
@@ -45,8 +45,7 @@ class Layout(NamedTuple):
         out = {}
         for name, kind in kinds.items():
             array = Segmented(group / name, images, chains, shapes.get(name, ()), kind, 1)
-            least, most = SEGMENT_DRAWS
-            usual = min(max(SEGMENT_BYTES // array.slab, least), most)
+            usual = min(max(SEGMENT_BYTES // array.slab, FEWEST_DRAWS), MOST_DRAWS)
             given = usual if length is None else whole("draws_per_segment", length)
             out[name] = replace(array, length=given)
         return out
@@ -117,5 +116,5 @@ def _root(group: Path, attributes: dict[str, Any], docs: dict[str, Any]) -> Root
 
 def same_layout(one: dict[str, Segmented], other: dict[str, Segmented]) -> bool:
     """Whether two sets of arrays differ in nothing but the lengths of their segments."""
-    plain = ({name: replace(a, length=1) for name, a in arrays.items()} for arrays in (one, other))
-    return next(plain) == next(plain)
+    plain = [{k: replace(a, length=1) for k, a in arrays.items()} for arrays in (one, other)]
+    return plain[0] == plain[1]

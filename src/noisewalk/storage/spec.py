@@ -127,7 +127,7 @@ def newer(path: Path, found: int, by: str = "") -> StoreError:
     )
 
 
-def to_bytes(facts: dict[str, Any], version: str | None) -> bytes:
+def content(facts: dict[str, Any], version: str | None) -> bytes:
     """The content of spec.json; `version` is the one that started the run, None for this one."""
     header = {"noisewalk": version or __version__, "format": FORMAT}
     return json.dumps({**header, **facts}, indent=2).encode() + b"\n"
@@ -163,8 +163,8 @@ def differences(
     if isinstance(stored, dict) and isinstance(asked, dict):
         for key in sorted(stored.keys() | asked.keys()):
             if (path := f"{where}.{key}" if where else key) not in free:
-                pair = (values.get(key, "(not set)") for values in (stored, asked))
-                yield from differences(*pair, free, path)
+                there, here = stored.get(key, "(not set)"), asked.get(key, "(not set)")
+                yield from differences(there, here, free, path)
         return
     there, here = json.dumps(stored), json.dumps(asked)
     if stored != asked and there != here:  # 1 is 1.0, and NaN is NaN

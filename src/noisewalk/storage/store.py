@@ -201,12 +201,11 @@ class RunStore:
     def _writing(self) -> Iterator[None]:
         if self._lock < 0:
             raise StoreError(f"the store in {self.folder} is closed: open it again to go on")
-        with reported(
-            f"cannot write to {self.folder}",
-            lambda: (
-                f"the {self.num_draws} draws so far are safe: make room and go on with --resume"
-            ),
-        ):
+
+        def hint() -> str:
+            return f"the {self.num_draws} draws so far are safe: make room, then use --resume"
+
+        with reported(f"cannot write to {self.folder}", hint):
             yield
 
     def _rows(self, state: State, info: Info, extras: dict[str, Tensor]) -> dict[str, Tensor]:
