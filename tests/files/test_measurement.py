@@ -27,15 +27,15 @@ def equal(x: Tensor, values: object) -> bool:
     )
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
-def test_a_clean_integer_image_maps_by_its_types_range(tmp_path: Path, dtype: str) -> None:
-    info = np.iinfo(dtype)
-    values = np.random.default_rng(0).integers(
-        info.min, info.max, (3, 4, 6), dtype=dtype, endpoint=True
-    )
-    x, unit = load_image(npy(tmp_path / "a.npy", values), (3, 4, 6))
-    assert unit == ValueRange(info.min, info.max)
-    assert torch.equal(unit.from_unit(x).round(), torch.from_numpy(values.astype(np.float64)))
+def test_a_clean_integer_image_maps_by_its_types_range(tmp_path: Path) -> None:
+    for dtype in ("uint8", "uint16", "int16"):
+        info = np.iinfo(dtype)
+        values = np.random.default_rng(0).integers(
+            info.min, info.max, (3, 4, 6), dtype=dtype, endpoint=True
+        )
+        x, unit = load_image(npy(tmp_path / "a.npy", values), (3, 4, 6))
+        assert unit == ValueRange(info.min, info.max)
+        assert torch.equal(unit.from_unit(x).round(), torch.from_numpy(values.astype(np.float64)))
 
 
 def test_a_clean_float_image_is_taken_as_it_is_and_a_plane_has_one_channel(tmp_path: Path) -> None:
@@ -45,12 +45,12 @@ def test_a_clean_float_image_is_taken_as_it_is_and_a_plane_has_one_channel(tmp_p
     assert unit == ValueRange(-1, 1)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int64", "float64"])
-def test_a_given_range_goes_before_the_dtype(tmp_path: Path, dtype: str) -> None:
-    values = np.array([[[10, 60, 110]]], dtype=dtype)
-    x, unit = load_image(npy(tmp_path / "a.npy", values), (1, 1, 3), ValueRange(10, 110))
-    assert equal(x, [[[-1, 0, 1]]])
-    assert unit == ValueRange(10, 110)
+def test_a_given_range_goes_before_the_dtype(tmp_path: Path) -> None:
+    for dtype in ("uint8", "int64", "float64"):
+        values = np.array([[[10, 60, 110]]], dtype=dtype)
+        x, unit = load_image(npy(tmp_path / "a.npy", values), (1, 1, 3), ValueRange(10, 110))
+        assert equal(x, [[[-1, 0, 1]]])
+        assert unit == ValueRange(10, 110)
 
 
 def test_values_that_no_range_explains_name_the_option(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_channel_last_arrays_are_told_how_to_transpose(tmp_path: Path) -> None:
         load_image(npy(path, noise(2, 3, 4, 5)), (3, 4, 5))
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 9), (3, 8, 10), (3, 9, 9)])
-def test_another_size_or_channel_count_names_fit(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    path = npy(tmp_path / "a.npy", noise(3, 8, 9))
-    with pytest.raises(ConfigError, match=r"\(3, 8, 9\).*--fit crop, resize or pad"):
-        load_image(path, shape)
-    with pytest.raises(ConfigError, match=r"--fit 'stretch': choose one of crop, resize, pad"):
-        load_image(path, shape, fit="stretch")  # type: ignore[arg-type]
+def test_another_size_or_channel_count_names_fit(tmp_path: Path) -> None:
+    for shape in ((1, 8, 9), (3, 8, 10), (3, 9, 9)):
+        path = npy(tmp_path / "a.npy", noise(3, 8, 9))
+        with pytest.raises(ConfigError, match=r"\(3, 8, 9\).*--fit crop, resize or pad"):
+            load_image(path, shape)
+        with pytest.raises(ConfigError, match=r"--fit 'stretch': choose one of crop, resize, pad"):
+            load_image(path, shape, fit="stretch")  # type: ignore[arg-type]
 
 
 def test_a_measurement_comes_back_exactly_and_fully_observed(tmp_path: Path) -> None:
@@ -117,8 +117,7 @@ def test_counts_stay_counts_under_the_identity_range(tmp_path: Path) -> None:
 
 def test_a_measurement_is_never_fitted(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError,
-        match=r"\(3, 4, 5\), but \(3, 4, 4\) is needed; --fit is not applied",
+        ConfigError, match=r"\(3, 4, 5\), but \(3, 4, 4\) is needed; --fit is not applied"
     ):
         load_measurement(npy(tmp_path / "a.npy", noise(3, 4, 5)), (3, 4, 4))
 

@@ -30,25 +30,27 @@ def check_exact(path: Path, values: np.ndarray) -> None:
     np.testing.assert_array_equal(got, values)
 
 
-@pytest.mark.parametrize("dtype", [*INTS, *FLOATS])
-def test_tiff_files_come_back_exactly_in_every_layout(tmp_path: Path, dtype: str) -> None:
-    values, path = example(dtype), tmp_path / "a.tif"
-    tifffile.imwrite(path, np.moveaxis(values, 0, -1), photometric="rgb")
-    check_exact(path, values)
-    tifffile.imwrite(path, values, photometric="rgb", planarconfig="separate", compression="zlib")
-    check_exact(path, values)
-    tifffile.imwrite(path, values, photometric="minisblack")  # three pages
-    check_exact(path, values)
-    tifffile.imwrite(path, values[0], photometric="minisblack", byteorder=">")
-    check_exact(path, values[:1])
-    bands = example(dtype, (5, 4, 6))
-    tifffile.imwrite(
-        path.with_suffix(".tiff"),
-        np.moveaxis(bands, 0, -1),
-        photometric="minisblack",
-        planarconfig="contig",
-    )
-    check_exact(path.with_suffix(".tiff"), bands)
+def test_tiff_files_come_back_exactly_in_every_layout(tmp_path: Path) -> None:
+    for dtype in (*INTS, *FLOATS):
+        values, path = example(dtype), tmp_path / "a.tif"
+        tifffile.imwrite(path, np.moveaxis(values, 0, -1), photometric="rgb")
+        check_exact(path, values)
+        tifffile.imwrite(
+            path, values, photometric="rgb", planarconfig="separate", compression="zlib"
+        )
+        check_exact(path, values)
+        tifffile.imwrite(path, values, photometric="minisblack")  # three pages
+        check_exact(path, values)
+        tifffile.imwrite(path, values[0], photometric="minisblack", byteorder=">")
+        check_exact(path, values[:1])
+        bands = example(dtype, (5, 4, 6))
+        tifffile.imwrite(
+            path.with_suffix(".tiff"),
+            np.moveaxis(bands, 0, -1),
+            photometric="minisblack",
+            planarconfig="contig",
+        )
+        check_exact(path.with_suffix(".tiff"), bands)
 
 
 def test_tiff_palette_inverted_grey_and_opaque_alpha(tmp_path: Path) -> None:
