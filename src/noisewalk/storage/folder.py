@@ -72,14 +72,13 @@ def take_lock(folder: Path) -> int:
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except BaseException as error:
         os.close(lock)
+        if not isinstance(error, BlockingIOError):
+            raise
         raise StoreError(
             f"another process is writing to {folder}: wait until it ends, or give another folder"
         ) from None
-    except BaseException:
-        os.close(lock)
-        raise
     return lock
 
 

@@ -52,7 +52,7 @@ def value_of(text: Any) -> Any:
 def _node(node: ast.expr, text: str) -> Any:
     if isinstance(node, ast.Call):
         fields = {k.arg: _node(k.value, ast.unparse(k.value)) for k in node.keywords if k.arg}
-        return {**fields, "name": ast.unparse(node.func), "text": text}
+        return {"name": "", **fields} | {"name": ast.unparse(node.func), "text": text}
     try:
         return json.loads(json.dumps(ast.literal_eval(node)))
     except (TypeError, ValueError):
