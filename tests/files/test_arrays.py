@@ -7,43 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from file_samples import (
+    FLOATS,
+    INTS,
+    check_exact,
+    example,
+    fits,
+    npy,
+    png,
+    tifffile,
+    written,
+)
 from PIL import Image
 
 from noisewalk.errors import ConfigError, MissingExtraError
 from noisewalk.files.arrays import read_array
-
-tifffile = pytest.importorskip("tifffile")
-fits = pytest.importorskip("astropy.io.fits")
-
-INTS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
-FLOATS = ["float32", "float64"]
-
-
-def example(dtype: str, shape: tuple[int, ...] = (3, 5, 7)) -> np.ndarray:
-    rng = np.random.default_rng(sum(map(ord, dtype)))
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return rng.random(shape) < 0.5
-    if kind.kind == "f":
-        return rng.uniform(-1, 1, shape).astype(kind)
-    return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, dtype=kind, endpoint=True)
-
-
-def png(path: Path, values: np.ndarray, **options: object) -> Path:
-    Image.fromarray(values).save(path, **options)
-    return path
-
-
-def npy(path: Path, values: object) -> Path:
-    np.save(path, np.asarray(values), allow_pickle=False)
-    return path
-
-
-def check_exact(path: Path, values: np.ndarray) -> None:
-    got = read_array(path).values
-    assert got.dtype == values.dtype
-    assert got.dtype.isnative
-    np.testing.assert_array_equal(got, values)
 
 
 def test_numpy_files_come_back_exactly(tmp_path: Path) -> None:
@@ -52,17 +30,6 @@ def test_numpy_files_come_back_exactly(tmp_path: Path) -> None:
         check_exact(npy(tmp_path / "a.npy", values), values)
         np.savez(tmp_path / "a.npz", anything=values)
         check_exact(tmp_path / "a.npz", values)
-
-
-def test_fits_files_come_back_exactly_and_in_native_byte_order(tmp_path: Path) -> None:
-    for dtype in ("uint8", "int16", "uint16", "int32", "uint32", *FLOATS):
-        values = example(dtype)
-        fits.PrimaryHDU(values).writeto(tmp_path / "a.fits", overwrite=True)
-        check_exact(tmp_path / "a.fits", values)
-        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(values[0])]).writeto(
-            tmp_path / "b.fits", overwrite=True
-        )
-        check_exact(tmp_path / "b.fits", values[:1])
 
 
 def test_big_endian_numpy_files_become_native(tmp_path: Path) -> None:
@@ -77,19 +44,6 @@ def test_npz_gives_y_among_several_and_else_lists_the_names(tmp_path: Path) -> N
     np.savez(tmp_path / "b.npz", first=y, second=y)
     with pytest.raises(ConfigError, match="first, second"):
         read_array(tmp_path / "b.npz")
-
-
-def written(folder: Path, suffix: str) -> Path:
-    path, values = folder / f"a{suffix}", example("uint8", (24, 24))
-    if suffix in (".png", ".jpg"):
-        return png(path, values)
-    if suffix == ".tif":
-        tifffile.imwrite(path, values, photometric="minisblack")
-    elif suffix == ".fits":
-        fits.PrimaryHDU(values).writeto(path)
-    else:
-        np.save(path, values) if suffix == ".npy" else np.savez(path, values)
-    return path
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".npy", ".npz", ".fits"])

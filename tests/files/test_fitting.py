@@ -4,29 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
+from file_samples import (
+    EPS,
+    equal,
+    noise,
+    npy,
+)
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.fitting import LUMA
 from noisewalk.files.measurement import load_image
-
-EPS = 2.0**-24  # rounding of float32, relative
-
-
-def npy(path: Path, values: object) -> Path:
-    np.save(path, np.asarray(values), allow_pickle=False)
-    return path
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-
-
-def equal(x: Tensor, values: object) -> bool:
-    return x.dtype == torch.float32 and torch.equal(
-        x, torch.as_tensor(np.asarray(values, dtype=np.float32))
-    )
 
 
 def test_crop_is_the_centre_untouched(tmp_path: Path) -> None:

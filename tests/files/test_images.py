@@ -5,6 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from file_samples import (
+    check_exact,
+    example,
+    png,
+)
 from PIL import Image
 
 from noisewalk.errors import ConfigError
@@ -12,28 +17,6 @@ from noisewalk.files.arrays import read_array
 from noisewalk.files.images import save_png
 from noisewalk.files.measurement import load_image
 from noisewalk.files.ranges import ValueRange
-
-
-def example(dtype: str, shape: tuple[int, ...] = (3, 5, 7)) -> np.ndarray:
-    rng = np.random.default_rng(sum(map(ord, dtype)))
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return rng.random(shape) < 0.5
-    if kind.kind == "f":
-        return rng.uniform(-1, 1, shape).astype(kind)
-    return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, dtype=kind, endpoint=True)
-
-
-def png(path: Path, values: np.ndarray, **options: object) -> Path:
-    Image.fromarray(values).save(path, **options)
-    return path
-
-
-def check_exact(path: Path, values: np.ndarray) -> None:
-    got = read_array(path).values
-    assert got.dtype == values.dtype
-    assert got.dtype.isnative
-    np.testing.assert_array_equal(got, values)
 
 
 def test_png_modes_come_back_exactly(tmp_path: Path) -> None:

@@ -5,27 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from file_samples import (
+    equal,
+    noise,
+    npy,
+)
 from PIL import Image
-from torch import Tensor
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.masks import load_mask
 from noisewalk.files.measurement import load_measurement
-
-
-def npy(path: Path, values: object) -> Path:
-    np.save(path, np.asarray(values), allow_pickle=False)
-    return path
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-
-
-def equal(x: Tensor, values: object) -> bool:
-    return x.dtype == torch.float32 and torch.equal(
-        x, torch.as_tensor(np.asarray(values, dtype=np.float32))
-    )
 
 
 def test_a_mask_file_hides_whatever_is_under_its_zeros(tmp_path: Path) -> None:

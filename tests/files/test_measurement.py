@@ -5,26 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from file_samples import (
+    equal,
+    noise,
+    npy,
+)
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.measurement import IMAGE_BOUND, MEASUREMENT_BOUND, load_image, load_measurement
 from noisewalk.files.ranges import ValueRange
-
-
-def npy(path: Path, values: object) -> Path:
-    np.save(path, np.asarray(values), allow_pickle=False)
-    return path
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-
-
-def equal(x: Tensor, values: object) -> bool:
-    return x.dtype == torch.float32 and torch.equal(
-        x, torch.as_tensor(np.asarray(values, dtype=np.float32))
-    )
 
 
 def test_a_clean_integer_image_maps_by_its_types_range(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from file_samples import EPS, equal, noise
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.ranges import ValueRange
 
-EPS = 2.0**-24  # rounding of float32, relative
 RANGES = [
     ValueRange(-1, 1),
     ValueRange(0, 255),
@@ -17,16 +16,6 @@ RANGES = [
     ValueRange(0.0, 1.0),
     ValueRange(-300.5, 1200.25),
 ]
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-
-
-def equal(x: Tensor, values: object) -> bool:
-    return x.dtype == torch.float32 and torch.equal(
-        x, torch.as_tensor(np.asarray(values, dtype=np.float32))
-    )
 
 
 def test_every_small_integer_survives_the_way_there_and_back() -> None:

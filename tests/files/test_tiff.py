@@ -3,31 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
-
-from noisewalk.files.arrays import read_array
-
-tifffile = pytest.importorskip("tifffile")
-
-INTS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
-FLOATS = ["float32", "float64"]
-
-
-def example(dtype: str, shape: tuple[int, ...] = (3, 5, 7)) -> np.ndarray:
-    rng = np.random.default_rng(sum(map(ord, dtype)))
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return rng.random(shape) < 0.5
-    if kind.kind == "f":
-        return rng.uniform(-1, 1, shape).astype(kind)
-    return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, dtype=kind, endpoint=True)
-
-
-def check_exact(path: Path, values: np.ndarray) -> None:
-    got = read_array(path).values
-    assert got.dtype == values.dtype
-    assert got.dtype.isnative
-    np.testing.assert_array_equal(got, values)
+from file_samples import (
+    FLOATS,
+    INTS,
+    check_exact,
+    example,
+    tifffile,
+)
 
 
 def test_tiff_files_come_back_exactly_in_every_layout(tmp_path: Path) -> None:

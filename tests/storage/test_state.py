@@ -1,13 +1,16 @@
+import json
 import math
 import struct
 from types import SimpleNamespace
 
 import pytest
 import torch
+from run_edits import deep, refused
 from safetensors.torch import load_file
 
 from noisewalk.errors import ConfigError, StoreError
 from noisewalk.storage.state import decode, encode
+from noisewalk.storage.store import open_store
 
 FLOATS = [
     0.1,
@@ -109,3 +112,38 @@ def test_a_damaged_file_is_named(tmp_path):
             decode(path)
     with pytest.raises(FileNotFoundError):
         decode(tmp_path / "absent")
+
+
+def test_every_strange_state_is_one_line(small_run):
+    path = next(small_run.glob("state-*"))
+    whole = path.read_bytes()
+
+    def header(text):
+        return struct.pack("<Q", len(text)) + text
+
+    def told(state):
+        return header(json.dumps({"__metadata__": {"state": state}}).encode())
+
+    contents = [
+        b"",
+        b"\xff" * 7,
+        b"\xff" * 8,
+        whole[:-1],
+        whole[:20],
+        header(b"\xff"),
+        header(b"[]"),
+    ]
+    contents += [header(b"{}"), header(b'{"__metadata__": 3}'), header(deep(100_000).encode())]
+    states = [3, None, "", "{", "[]", "3", "null", '{"tensor": "9"}', '{"tensor": ["0"]}']
+    states += ['{"dict": 3}', '{"dict": []}', '{"tuple": 3}', '{"float": 1}', '{"float": "00"}']
+    states += ['{"what": 1}', '{"a": 1, "b": 2}', '{"dict": {"n": {"tuple": []', deep(900)]
+    states += ['{"dict": {"a": ' * 2000 + "1" + "}}" * 2000, deep(100_000), "\ud800"]
+    for raw in [*contents, *map(told, states)]:
+        path.write_bytes(raw)
+        refused(small_run, path.name)
+    path.write_bytes(b"".join(encode({"n": 1})))
+    assert open_store(small_run).sampler == {"n": 1}
+    path.unlink()
+    refused(small_run, path.name)
+    path.mkdir()
+    refused(small_run, "")
