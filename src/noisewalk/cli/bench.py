@@ -508,7 +508,7 @@ def _lpips_net(prior: Prior) -> str | None:
     from .._packages import locate
     from ..errors import WeightsError
     from ..evaluate.metrics.backbones import SMALLEST
-    from ..evaluate.metrics.lpips import ARCHIVES
+    from ..evaluate.metrics.perceptual import ARCHIVES
 
     try:
         locate(**ARCHIVES["alex"])

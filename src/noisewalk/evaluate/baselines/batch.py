@@ -1,16 +1,13 @@
 """N images x samples as one batch of rows, image-major, taken in blocks: what a row draws is keyed
 by (seed, image, sample, step)."""
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from ..._repr import readable
+from ... import _checks
 from ...errors import ConfigError
 from ...noise import INIT, Noise, rows
 from ...operators import observed_of
@@ -30,65 +27,38 @@ class Block(NamedTuple):
     noise: Noise
     """The rows' noise of this step."""
 
-    def repeat(self, times: int) -> "Block":
-        """Every row `times` times in turn; the noise stays that of the rows."""
-        return Block(self.y.repeat_interleave(times, 0), self.observed, self.noise)
 
-
-@readable
-@dataclass(frozen=True, eq=False, repr=False)
 class Batch:
-    """The rows of one call.
+    """The rows of one call, for images y (N, *y) and samples of the given shape."""
 
-    Arguments:
-        y: (N, *y), 0 where unobserved.
-        observed: bool, broadcastable to one y; None: all.
-        shape: of one x.
-        num_samples: rows per image.
-        seed: of all noise.
-        first_image: number of y's first image in the noise's key.
-        batch_size: rows per network call; None: all at once.
-        progress: called after every step, or None.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-
-    y: Tensor
-    observed: Tensor | None
-    shape: tuple[int, ...]
-    num_samples: int
-    seed: int
-    first_image: int
-    batch_size: int | None
-    progress: Progress | None
-
-    def __post_init__(self) -> None:
-        for name, least in (("num_samples", 1), ("seed", 0), ("first_image", 0)):
-            whole_number(name, getattr(self, name), least)
-        if self.batch_size is not None:
-            whole_number("batch_size", self.batch_size, 1)
+    def __init__(
+        self,
+        y: Tensor,
+        observed: Tensor | None,
+        shape: tuple[int, ...],
+        num_samples: int,
+        seed: int,
+        first_image: int,
+        batch_size: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self.y, self.observed, self.shape, self.progress = y, observed, shape, progress
+        self.num_samples = _checks.whole("num_samples", num_samples)
+        self.seed = _checks.seed(seed)
+        self.first_image = _checks.whole("first_image", first_image, 0)
+        total = len(y) * self.num_samples
+        self.batch_size = total if batch_size is None else _checks.whole("batch_size", batch_size)
 
     def walk(
         self, scale: float, step: Callable[[Tensor, int, Block], Tensor], num_steps: int
     ) -> Tensor:
-        """Start every row at scale times unit noise and take the steps.
-
-        Arguments:
-            scale: standard deviation of the start.
-            step: (rows, number, block) -> rows after the step numbered from 0.
-            num_steps: how many.
-
-        Returns:
-            (N, num_samples, *shape).
-        """
+        """(N, num_samples, *shape): every row starts at `scale` times unit noise; `step` maps rows,
+        the step's number from 0 and their block to the next rows."""
         with torch.no_grad():
-            x = torch.cat(
-                [
-                    scale * block.noise.normal(self.shape, INIT, self.y.dtype)
-                    for _, block in self._blocks(0)
-                ]
+            starts = (
+                block.noise.normal(self.shape, INIT, self.y.dtype) for _, block in self._blocks(0)
             )
+            x = torch.cat([scale * start for start in starts])
             for i in range(num_steps):
                 for part, block in self._blocks(i):
                     x[part] = step(x[part], i, block)
@@ -98,18 +68,11 @@ class Batch:
 
     def _blocks(self, step: int) -> Iterator[tuple[slice, Block]]:
         noise = rows(self.seed, len(self.y), self.num_samples, self.y.device)
-        total = len(noise.image)
-        for start in range(0, total, self.batch_size or total):
-            part = slice(start, start + (self.batch_size or total))
-            image = noise.image[part]
-            yield (
-                part,
-                Block(
-                    self.y[image],
-                    self.observed,
-                    Noise(self.seed, image + self.first_image, noise.chain[part], step),
-                ),
-            )
+        for start in range(0, len(noise.image), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            image, chain = noise.image[part], noise.chain[part]
+            own = Noise(self.seed, image + self.first_image, chain, step)
+            yield part, Block(self.y[image], self.observed, own)
 
 
 def measured(
@@ -122,26 +85,8 @@ def measured(
     batch_size: int | None,
     progress: Progress | None,
 ) -> Batch:
-    """The batch of a method that restores measurements.
-
-    Arguments:
-        denoiser: f(x_t, sigma).
-        operator: A.
-        y: (N, *y); unobserved entries are not read.
-        num_samples: rows per image.
-        seed: of all noise.
-        first_image: number of y's first image in the noise's key.
-        batch_size: rows per network call; None: all at once.
-        progress: called after every step, or None.
-
-    Returns:
-        The batch.
-
-    Raises:
-        ConfigError: the denoiser is none, y does not fit the operator, or an observed entry is not
-            finite.
-    """
-    if not hasattr(denoiser, "sigma_min"):
+    """The batch of a method that restores measurements, which are checked against the operator."""
+    if not isinstance(denoiser, Denoiser):
         raise ConfigError(
             f"denoiser must be such as prior.denoiser, f(x_t, sigma), got {type(denoiser).__name__}"
         )
@@ -162,22 +107,9 @@ def measured(
     if observed is not None:
         observed = observed.to(y.device)
         y = torch.where(observed, y, y.new_zeros(()))
-    bad = int((~torch.isfinite(y)).sum())
-    if bad:
+    if bad := int((~torch.isfinite(y)).sum()):
         raise ConfigError(
             f"y has {bad} observed entries that are not finite: hide them by the operator's "
             "mask, such as nw.operators.MaskInpainting(mask)"
         )
     return Batch(y, observed, shape, num_samples, seed, first_image, batch_size, progress)
-
-
-def whole_number(name: str, value: Any, least: int) -> None:
-    """ConfigError unless the value is a whole number of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
-
-
-def weight(name: str, value: Any) -> None:
-    """ConfigError unless the value is a finite number of at least 0."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < math.inf:
-        raise ConfigError(f"{name} must be a finite number of at least 0, got {value!r}")

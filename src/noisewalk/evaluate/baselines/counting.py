@@ -6,32 +6,29 @@ from ...types import Denoiser
 
 
 class CountedDenoiser:
-    """A denoiser that counts: hand it to a method in the place of the denoiser, then read `nfe`.
+    """A denoiser that counts its calls: give it to a method, then read `nfe`.
 
     One row through the network once is one call, whether it is differentiated or not.
 
     Arguments:
         denoiser: f(x_t, sigma).
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
+        ...     return x_t / (1 + sigma**2)
+        >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
+        >>> counted = nw.baselines.CountedDenoiser(denoiser)
+        >>> x = nw.baselines.unguided(counted, num_samples=5, num_steps=10)
+        >>> counted.nfe
+        50
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser = denoiser
-        self.nfe = 0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one x."""
-        return tuple(self.denoiser.shape)
-
-    @property
-    def sigma_min(self) -> float:
-        """Smallest noise level."""
-        return self.denoiser.sigma_min
-
-    @property
-    def sigma_max(self) -> float:
-        """Largest noise level."""
-        return self.denoiser.sigma_max
+        self.denoiser, self.nfe = denoiser, 0
+        self.shape = tuple(denoiser.shape)
+        self.sigma_min, self.sigma_max = denoiser.sigma_min, denoiser.sigma_max
 
     def __repr__(self) -> str:
         return f"CountedDenoiser({self.denoiser!r}, nfe={self.nfe})"

@@ -17,6 +17,7 @@ import math
 import torch
 from torch import Tensor
 
+from ..._checks import real
 from ...errors import ConfigError
 
 IMPOSSIBLE = 3.0
@@ -24,7 +25,7 @@ IMPOSSIBLE = 3.0
 
 
 def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) -> Tensor:
-    """Log of the condition number kappa_y.
+    """Logarithm of the condition number kappa_y.
 
     Arguments:
         log_evidence: log p(y), any shape; `run.log_evidence` of tempered SMC.
@@ -41,17 +42,19 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
             errors of its estimate explain.
 
     Example:
-        The paper's two examples, on a prior of two images. The measurement speaks for the first
-        one, which the prior holds in 30 of 100 draws (4.1), or in one of 10^9 (4.2): the same
-        likelihood, but there the bound says nothing unless the prior is right to 10^-9.
+        The paper's two examples. Of a prior's two images, the measurement speaks for the one that
+        the prior holds in 30 of 100 draws (4.1), or in one of 10^9 (4.2). In the second case the
+        bound says nothing unless the prior is right to 10^-9.
 
         >>> import torch
-        >>> def kappa_of(known):
-        ...     prior, likelihood = torch.tensor([known, 1 - known]).double(), torch.tensor([1.0,
-        1e-12]).double() ...     return log_kappa((prior * likelihood).sum().log(),
-        likelihood.max().log()) >>> [f"{float(kappa_of(known).exp()):.2g}" for known in (0.3, 1e-9)]
-        ['3.3', '1e+09'] >>> [round(float(tv_bound(kappa_of(known), epsilon=0.01)), 3) for known in
-        (0.3, 1e-9)] [0.067, 1.0]
+        >>> import noisewalk as nw
+        >>> known, likelihood = torch.tensor([0.3, 1e-9]).double(), torch.tensor([1.0, 1e-12])
+        >>> evidence = known * likelihood[0] + (1 - known) * likelihood[1]
+        >>> kappa = nw.diagnostics.log_kappa(evidence.log(), likelihood.max().log())
+        >>> [f"{float(k):.2g}" for k in kappa.exp()]
+        ['3.3', '1e+09']
+        >>> [round(float(bound), 3) for bound in nw.diagnostics.tv_bound(kappa, epsilon=0.01)]
+        [0.067, 1.0]
     """
     evidence, sup = (
         torch.as_tensor(v, dtype=torch.float64) for v in (log_evidence, sup_log_likelihood)
@@ -63,10 +66,9 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
         )
     found = sup - evidence
     if bool((found < -IMPOSSIBLE).any()):
-        worst = float(found.min())
         raise ConfigError(
-            f"the evidence is above the largest likelihood by {-worst:.3g} in logarithm, which "
-            "cannot be: is sup_log_likelihood -nll?"
+            f"the evidence is above the largest likelihood by {-float(found.min()):.3g} in "
+            "logarithm, which cannot be: is sup_log_likelihood -nll?"
         )
     return found
 
@@ -84,9 +86,14 @@ def tv_bound(log_kappa: float | Tensor, epsilon: float, epsilon_s: float = 0.0) 
 
     Raises:
         ConfigError: an epsilon outside [0, 1].
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.diagnostics.tv_bound(0.0, epsilon=0.01, epsilon_s=0.05)
+        tensor(0.0700, dtype=torch.float64)
     """
-    _total_variation("epsilon", epsilon)
-    _total_variation("epsilon_s", epsilon_s)
+    epsilon = real("epsilon", epsilon, least=0, most=1)
+    epsilon_s = real("epsilon_s", epsilon_s, least=0, most=1)
     log = torch.as_tensor(log_kappa, dtype=torch.float64).clamp(min=0.0)  # kappa is at least 1
     first = torch.exp(log + math.log(2 * epsilon)) if epsilon > 0 else torch.zeros_like(log)
     return (first + epsilon_s).clamp(max=1.0)
@@ -104,15 +111,12 @@ def informative_epsilon(log_kappa: float | Tensor, epsilon_s: float = 0.0) -> Te
 
     Raises:
         ConfigError: an epsilon outside [0, 1].
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.diagnostics.informative_epsilon(0.0)
+        tensor(0.5000, dtype=torch.float64)
     """
-    _total_variation("epsilon_s", epsilon_s)
-    return (
-        (1.0 - epsilon_s)
-        / 2
-        * torch.exp(-torch.as_tensor(log_kappa, dtype=torch.float64).clamp(min=0.0))
-    )
-
-
-def _total_variation(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ConfigError(f"{name} is a total variation and lies in [0, 1], got {value}")
+    epsilon_s = real("epsilon_s", epsilon_s, least=0, most=1)
+    log = torch.as_tensor(log_kappa, dtype=torch.float64).clamp(min=0.0)
+    return (1.0 - epsilon_s) / 2 * torch.exp(-log)

@@ -2,12 +2,12 @@ r"""Does the measurement look like one that the draws would have made? The chi-s
 Gaussian likelihood.
 
 With m observed entries and residual $r = y - A(x)$ of one draw x,
-$$\chi^2 = \frac{1}{m} \sum_i \frac{r_i^2}{\sigma_{y,i}^2}, \qquad p = \mathbb E_{x | y}\, P(\chi^2_m \ge m \chi^2(x)) = \overline{Q(m / 2, m \chi^2 / 2)}$$
+$$\chi^2 = \frac{1}{m} \sum_i \frac{r_i^2}{\sigma_{y,i}^2}, \qquad
+p = \mathbb E_{x | y}\, P(\chi^2_m \ge m \chi^2(x)) = \overline{Q(m / 2, m \chi^2 / 2)}$$
 with Q the regularised upper incomplete gamma function: a replicated measurement's residual is pure
-noise, so its distribution is known and need not be simulated. For one exact posterior draw p is
-uniform when y comes from the model; the mean over draws is then less spread than uniform
-(conservative). Near 0: the draws do not explain y. Near 1: they fit the noise, or sigma_y is too
-large.
+noise, so its distribution is known and need not be simulated. When y comes from the model, p of one
+exact posterior draw is uniform, and the mean over draws is less spread than uniform (conservative).
+Near 0, the draws do not explain y. Near 1, they fit the noise, or sigma_y is too large.
 
 Reference: Gelman, Meng and Stern, Posterior Predictive Assessment of Model Fitness via Realized
 Discrepancies, 1996, equation 5.
@@ -16,6 +16,7 @@ Discrepancies, 1996, equation 5.
 import torch
 from torch import Tensor
 
+from ..._checks import whole
 from ...errors import ConfigError
 
 
@@ -34,14 +35,18 @@ def chi2(residual: Tensor, sigma_y: float | Tensor, observed: Tensor | None = No
 
     Raises:
         ConfigError: nothing is observed, or sigma_y is not positive.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> residual, observed = torch.tensor([[0.1, -0.1, 9.0]]), torch.tensor([1, 1, 0]).bool()
+        >>> nw.diagnostics.chi2(residual, sigma_y=0.1, observed=observed)
+        tensor([1.0000], dtype=torch.float64)
     """
-    shape = residual.shape[1:]
-    seen = (
-        torch.ones(shape, dtype=torch.bool, device=residual.device)
-        if observed is None
-        else observed.to(residual.device).expand(shape)
-    )
-    sigma = torch.as_tensor(sigma_y, dtype=torch.float64, device=residual.device).expand(shape)
+    shape, device = residual.shape[1:], residual.device
+    seen = torch.ones((), dtype=torch.bool) if observed is None else observed
+    seen = seen.to(device).expand(shape)
+    sigma = torch.as_tensor(sigma_y, dtype=torch.float64, device=device).expand(shape)
     if not seen.any():
         raise ConfigError("chi2 needs at least one observed entry, got none: check the mask")
     if not bool(((sigma > 0) | ~seen).all()):
@@ -64,10 +69,13 @@ def chi2_p_value(values: Tensor, num_observed: int) -> Tensor:
 
     Raises:
         ConfigError: num_observed is not positive.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.diagnostics.chi2_p_value(torch.tensor([0.9, 1.1]), num_observed=1000)
+        tensor(0.5019, dtype=torch.float64)
     """
-    if num_observed < 1:
-        raise ConfigError(
-            f"num_observed must be at least 1, got {num_observed}: count the observed entries of y"
-        )
-    half = values.to(torch.float64) * (num_observed / 2)
-    return torch.special.gammaincc(torch.full_like(half, num_observed / 2), half).mean(-1)
+    m = whole("num_observed", num_observed)
+    half = values.to(torch.float64) * (m / 2)
+    return torch.special.gammaincc(torch.full_like(half, m / 2), half).mean(-1)

@@ -20,7 +20,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..._checks import whole
 from ...errors import ConfigError
+from ...noise import JITTER, PROBE, rows
 
 
 class Ranks(NamedTuple):
@@ -71,27 +73,30 @@ def sbc(truth: Tensor, draws: Tensor, seed: int = 0, num_bins: int | None = None
 
     Raises:
         ConfigError: shapes that do not fit, or too few problems for two bins.
-    """
-    from ...noise import JITTER, rows
 
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> x = torch.randn(200, 10, 1, generator=torch.Generator().manual_seed(0))
+        >>> found = nw.diagnostics.sbc(truth=x[:, 0], draws=x[:, 1:])
+        >>> bool(found.p_values > 0.01)
+        True
+    """
     truth, draws = _checked(truth, draws)
     problems, count = draws.shape[:2]
     below, ties = (draws < truth[:, None]).sum(1), (draws == truth[:, None]).sum(1)
     uniform = rows(seed, problems).uniform(tuple(truth.shape[1:]), JITTER).to(draws.device)
     ranks = below + (uniform * (ties + 1)).long()
     bins = min(count + 1, 20, problems // 10) if num_bins is None else num_bins
-    if not 2 <= bins <= count + 1:
-        raise ConfigError(
-            f"sbc needs 2 to {count + 1} bins, got {bins} for {problems} problems: simulate "
-            "more problems"
-        )
+    if num_bins is None and bins < 2:
+        raise ConfigError(f"sbc needs at least 20 problems, got {problems}: simulate more problems")
+    bins = whole("num_bins", bins, 2, count + 1)
     edges = torch.arange(count + 1, device=ranks.device) * bins // (count + 1)
     share = torch.bincount(edges, minlength=bins).double() / (count + 1)
     counts = torch.nn.functional.one_hot(edges[ranks], bins).sum(0).double()
     chi2 = ((counts - problems * share) ** 2 / (problems * share)).sum(-1)
-    return Ranks(
-        ranks, count, torch.special.gammaincc(torch.full_like(chi2, (bins - 1) / 2), chi2 / 2)
-    )
+    p_values = torch.special.gammaincc(torch.full_like(chi2, (bins - 1) / 2), chi2 / 2)
+    return Ranks(ranks, count, p_values)
 
 
 def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: int = 0) -> Tarp:
@@ -109,9 +114,14 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
 
     Raises:
         ConfigError: shapes that do not fit.
-    """
-    from ...noise import JITTER, PROBE, rows
 
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> x = torch.randn(200, 10, 3, generator=torch.Generator().manual_seed(0))
+        >>> nw.diagnostics.tarp(truth=x[:, 0], draws=x[:, 1:]).p_value > 0.01
+        True
+    """
     truth, draws = _checked(truth, draws)
     noise = rows(seed, len(truth))
     if references is None:
@@ -127,9 +137,8 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
     others = (draws - reference[:, None]).flatten(2).square().sum(2)
     count = others.shape[1]
     below, ties = (others < own[:, None]).sum(1), (others == own[:, None]).sum(1)
-    place = below + noise.uniform((), JITTER).to(truth) * (
-        ties + 1
-    )  # uniform on (0, L + 1) for exact draws
+    # Uniform on (0, L + 1) for exact draws.
+    place = below + noise.uniform((), JITTER).to(truth) * (ties + 1)
     share = (place / (count + 1)).sort().values
     levels = torch.linspace(0, 1, 101, dtype=torch.float64, device=share.device)
     curve = torch.searchsorted(share, levels, right=True).double() / len(share)
@@ -149,15 +158,22 @@ def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
 
     Raises:
         ConfigError: shapes that do not fit, or fewer than two draws.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> x = torch.randn(200, 20, 1, generator=torch.Generator().manual_seed(0))
+        >>> found = nw.diagnostics.coverage(truth=x[:, 0], draws=x[:, 1:])
+        >>> round(float(found.nominal.max()), 2), round(float(found.empirical.max()), 2)
+        (0.9, 0.91)
     """
     truth, draws = _checked(truth, draws)
     count = draws.shape[1]
     if count < 2:
         raise ConfigError(f"an interval needs at least two draws, got {count}")
     ordered = draws.sort(1).values
-    ks = sorted(
-        {max(1, round(float(k))) for k in torch.linspace(1, count // 2, num_levels)}, reverse=True
-    )
+    levels = torch.linspace(1, count // 2, whole("num_levels", num_levels))
+    ks = sorted({max(1, round(float(k))) for k in levels}, reverse=True)
     inside = torch.stack(
         [((truth >= ordered[:, k - 1]) & (truth <= ordered[:, count - k])).double() for k in ks]
     )
@@ -166,15 +182,8 @@ def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
 
 
 def holm(p_values: Tensor) -> Tensor:
-    """Holm's adjusted p-values: reject where they are below the level, and no more than one false
-    rejection happens at that level.
-
-    Arguments:
-        p_values: any shape.
-
-    Returns:
-        The same shape, float64.
-    """
+    """Holm's adjusted p-values, float64: where those below a level are rejected, the probability
+    of any false rejection is at most that level."""
     flat = p_values.to(torch.float64).flatten()
     order = flat.argsort()
     steps = torch.arange(len(flat), 0, -1, device=flat.device) * flat[order]
@@ -195,12 +204,8 @@ def _kolmogorov(ordered: Tensor) -> float:
 
 
 def _checked(truth: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
-    if (
-        draws.ndim < 2
-        or truth.shape != (draws.shape[0], *draws.shape[2:])
-        or len(truth) < 2
-        or draws.shape[1] < 1
-    ):
+    fits = draws.ndim >= 2 and truth.shape == (draws.shape[0], *draws.shape[2:])
+    if not fits or len(truth) < 2 or draws.shape[1] < 1:
         raise ConfigError(
             "truth must be (problem, ...) and draws (problem, draw, ...) with two problems or "
             f"more, got {tuple(truth.shape)} and {tuple(draws.shape)}"

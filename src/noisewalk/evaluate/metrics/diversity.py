@@ -2,40 +2,33 @@ r"""How different the samples of one image are, one number per image.
 
 With $f_1, \dots, f_n$ the features of an image's n samples and $\hat f_i = f_i / |f_i|$:
 
-- `clip_similarity`: mean cosine over all pairs, $\big(|\sum_i \hat f_i|^2 - n\big) / (n (n - 1))$;
-  1 for equal samples.
+- `clip_similarity`: mean cosine over all pairs, $\big(|\sum_i \hat f_i|^2 - n\big) / (n (n - 1))$.
 - `vendi_score`: $\exp\big(-\sum_k \lambda_k \ln \lambda_k\big)$ with the eigenvalues $\lambda_k$ of
-  $\hat f_i^T \hat f_j / n$: from 1 (equal) to n.
+  $\hat f_i^T \hat f_j / n$.
 - `diversity_score`: mean distance between cluster centres over mean distance of the samples to
   their own cluster's centre,
   $$\frac{\tfrac{2}{k (k - 1)} \sum_{a < b} |c_a - c_b|}{\tfrac{1}{n} \sum_i |f_i - c_{a(i)}|} .$$
 - `pixel_std`: the standard deviation over the samples (n - 1), averaged over pixels and channels.
 
 The diversity score has no scale: samples that differ by nothing but noise can score as high as
-different scenes. Never print it alone; `pairwise_lpips`, `pixel_std` and `vendi_score` belong
-beside it. The paper defines it in half a sentence ("the ratio between the inter- and intra-cluster
-distances using 6 nearest neighbors clusters of ResNet-50 features"), so the following is assumed:
-Euclidean distances; each sample belongs to the nearest of k = 6 centres, which are the means of
-their samples (Lloyd's k-means, from the samples chosen farthest first, the first one nearest to the
-mean: no random numbers); a cluster that loses its samples is left out; ResNet-50's weights are
-ImageNet V1. The default extractor here is one that needs no download.
-
-References: Friedman and Dieng, The Vendi Score, 2023, equation 3; Gonzalez, Clustering to Minimize
-the Maximum Intercluster Distance, 1985.
+different scenes. Never print it alone. Print `pairwise_lpips`, `pixel_std` and `vendi_score` beside
+it. The paper defines it in half a sentence ("the ratio between the inter- and intra-cluster
+distances using 6 nearest neighbors clusters of ResNet-50 features"). The rest is assumed here:
+distances are Euclidean; the k = 6 clusters are those of Lloyd's k-means; its start takes the sample
+nearest to the mean, then the samples farthest first (Gonzalez, Clustering to Minimize the Maximum
+Intercluster Distance, 1985), so there are no random numbers; a cluster without samples is left out;
+ResNet-50's weights are ImageNet V1. The default extractor needs no download.
 """
 
-from __future__ import annotations
+from collections.abc import Callable
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
+from ..._checks import whole
 from ...errors import ConfigError
-from .features import features
-from .samples import checked_samples
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
+from .extractors import features
+from .samples import checked_samples, unit_range
 
 ROUNDS = 300
 """Rounds of Lloyd's algorithm at most; it ends by itself, nearly always within ten."""
@@ -47,8 +40,10 @@ def diversity_score(
     clusters: int = 6,
     batch_size: int = 16,
 ) -> Tensor:
-    """Distance between clusters over distance within, in features; higher is more diverse,
-    scale-free (read the module's warning).
+    """Distance between clusters of features over distance within; higher is more diverse.
+
+    The score has no scale, so it can be high for samples that are nearly equal. The module's
+    docstring has the formula and what is assumed. Cost: one call of the extractor per sample.
 
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], more samples than clusters.
@@ -62,21 +57,22 @@ def diversity_score(
 
     Raises:
         ConfigError: the shapes do not fit, or there are too few samples.
-        MissingExtraError: the extractor's library is not installed.
-        WeightsError: the extractor's weights are not here.
-    """
-    import torch
+        MissingExtraError, WeightsError: as for `features`.
 
-    if clusters < 2:
-        raise ConfigError(f"clusters must be at least 2, got {clusters}")
-    if samples.ndim == 5 and samples.shape[1] <= clusters:
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> samples = torch.tensor([-0.5, -0.4, 0.4, 0.5]).reshape(1, 4, 1, 1, 1)
+        >>> nw.metrics.diversity_score(samples, lambda x: x.flatten(1), clusters=2)
+        tensor([18.0000], dtype=torch.float64)
+    """
+    k = whole("clusters", clusters, 2)
+    if samples.ndim == 5 and samples.shape[1] <= k:
         raise ConfigError(
-            f"{clusters} clusters need more than {clusters} samples per image, got "
-            f"{samples.shape[1]}: draw more, or ask for fewer clusters"
+            f"{k} clusters need more than {k} samples per image, got {samples.shape[1]}: draw "
+            "more, or ask for fewer clusters"
         )
-    return torch.stack(
-        [_inter_over_intra(f, clusters) for f in _features(samples, extractor, batch_size)]
-    )
+    return torch.stack([_inter_over_intra(f, k) for f in _embed(samples, extractor, batch_size)])
 
 
 def vendi_score(
@@ -84,10 +80,13 @@ def vendi_score(
     extractor: str | Callable[[Tensor], Tensor] = "efficientnet-lite0",
     batch_size: int = 16,
 ) -> Tensor:
-    """Effective number of different samples, by the cosines of their features.
+    r"""Effective number of different samples, by the cosines of their features.
 
+    $\exp\big(-\sum_k \lambda_k \ln \lambda_k\big)$ with the eigenvalues of the cosines over n.
     Features that are all positive, as after a ReLU, have large cosines: compare the score between
-    methods, not with n.
+    methods, not with n. Cost: one call of the extractor per sample.
+
+    Reference: Friedman and Dieng, The Vendi Score, 2023, equation 3.
 
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], at least 2 samples.
@@ -99,12 +98,16 @@ def vendi_score(
 
     Raises:
         ConfigError: the shapes do not fit.
-        MissingExtraError: the extractor's library is not installed.
-        WeightsError: the extractor's weights are not here.
-    """
-    import torch
+        MissingExtraError, WeightsError: as for `features`.
 
-    return torch.stack([_effective_number(f) for f in _features(samples, extractor, batch_size)])
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> samples = torch.eye(3).reshape(1, 3, 1, 1, 3)
+        >>> nw.metrics.vendi_score(samples, lambda x: x.flatten(1)).round(decimals=3)
+        tensor([3.], dtype=torch.float64)
+    """
+    return torch.stack([_effective_number(f) for f in _embed(samples, extractor, batch_size)])
 
 
 def clip_similarity(
@@ -114,6 +117,8 @@ def clip_similarity(
 ) -> Tensor:
     """Mean cosine of CLIP's embeddings over all pairs of an image's samples; lower is more diverse.
 
+    Cost: one call of the extractor per sample.
+
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], at least 2 samples.
         extractor: as for `features`; with another one than CLIP's the number is that extractor's
@@ -121,14 +126,20 @@ def clip_similarity(
         batch_size: samples in the network at once.
 
     Returns:
-        (image,) float64 in [-1, 1].
+        (image,) float64 in [-1, 1]; 1 for equal samples.
 
     Raises:
         ConfigError: the shapes do not fit.
-        MissingExtraError: the extractor's library is not installed.
-        WeightsError: the extractor's weights are not here.
+        MissingExtraError, WeightsError: as for `features`.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> samples = torch.eye(3).reshape(1, 3, 1, 1, 3)
+        >>> nw.metrics.clip_similarity(samples, lambda x: x.flatten(1))
+        tensor([0.], dtype=torch.float64)
     """
-    f = _unit(_features(samples, extractor, batch_size))
+    f = _unit(_embed(samples, extractor, batch_size))
     n = f.shape[1]
     return (f.sum(1).square().sum(1) - n) / (n * (n - 1))
 
@@ -138,28 +149,31 @@ def pixel_std(samples: Tensor) -> Tensor:
 
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], at least 2 samples; mapped to [0, 1] and
-            clipped, for scoring only.
+            clipped for scoring.
 
     Returns:
         (image,) float64 on the scale [0, 1].
 
     Raises:
         ConfigError: the shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.metrics.pixel_std(torch.tensor([-0.5, 0.0, 0.5]).reshape(1, 3, 1, 1, 1))
+        tensor([0.2500], dtype=torch.float64)
     """
-    values = ((checked_samples(samples).double() + 1.0) / 2.0).clamp(0.0, 1.0)
-    return values.std(1).flatten(1).mean(1)
+    return unit_range(checked_samples(samples)).std(1).flatten(1).mean(1)
 
 
-def _features(
-    samples: Tensor, extractor: str | Callable[[Tensor], Tensor], batch_size: int
-) -> Tensor:
+def _embed(samples: Tensor, extractor: str | Callable[[Tensor], Tensor], batch_size: int) -> Tensor:
     """(image, sample, d) float64."""
-    checked = checked_samples(samples)
-    f = features(checked.flatten(0, 1), extractor, batch_size)
+    rows = checked_samples(samples).flatten(0, 1)
+    f = features(rows, extractor, batch_size)
     if f.ndim != 2:
         raise ConfigError(
             f"an extractor must return one vector per image, (B, d), got {tuple(f.shape)} for "
-            f"{len(checked.flatten(0, 1))} images"
+            f"{len(rows)} images"
         )
     return f.double().unflatten(0, samples.shape[:2])
 
@@ -169,8 +183,6 @@ def _unit(f: Tensor) -> Tensor:
 
 
 def _effective_number(f: Tensor) -> Tensor:
-    import torch
-
     unit = _unit(f)
     if not bool(unit.isfinite().all()):
         return f.new_tensor(float("nan"))
@@ -181,15 +193,14 @@ def _effective_number(f: Tensor) -> Tensor:
 def _inter_over_intra(f: Tensor, clusters: int) -> Tensor:
     if not bool(f.isfinite().all()):
         return f.new_tensor(float("nan"))
-    centres, labels = _lloyd(f, clusters)
+    centres, labels = k_means(f, clusters)
     used = labels.unique()
     between = _distances(centres[used], centres[used])
     return between.sum() / (len(used) * (len(used) - 1)) / (f - centres[labels]).norm(dim=1).mean()
 
 
-def _lloyd(f: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
-    import torch
-
+def k_means(f: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
+    """Centres (clusters, d) and labels (n,) of Lloyd's algorithm, without random numbers."""
     chosen = [int((f - f.mean(0)).norm(dim=1).argmin())]
     while len(chosen) < clusters:
         chosen.append(int(_distances(f, f[chosen]).amin(1).argmax()))
@@ -198,9 +209,7 @@ def _lloyd(f: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
     for _ in range(ROUNDS):
         members = torch.nn.functional.one_hot(labels, clusters).to(f.dtype)
         counts = members.sum(0)[:, None]
-        first = f[
-            members.argmax(0)
-        ]  # from the first member on, so that the mean of equal samples is exactly the sample
+        first = f[members.argmax(0)]  # the mean of equal samples is then exactly the sample
         means = first + members.T @ (f - first[labels]) / counts.clamp(min=1.0)
         centres = torch.where(counts > 0, means, centres)
         before, labels = labels, _distances(f, centres).argmin(1)
@@ -210,8 +219,5 @@ def _lloyd(f: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    import torch
-
-    return torch.cdist(
-        a, b, compute_mode="donot_use_mm_for_euclid_dist"
-    )  # exactly 0 between equal points
+    """Euclidean, exactly 0 between equal points."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")

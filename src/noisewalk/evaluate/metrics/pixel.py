@@ -1,35 +1,32 @@
 r"""Pixel metrics, one number per image.
 
-Images x, truth in [-1, 1] are mapped to [0, 1] and clipped, for scoring only; the data range is
-then 1.
+Images x and the truth, both in [-1, 1], are mapped to [0, 1] and clipped for scoring. The data
+range is then 1.
 $$\mathrm{PSNR} = -10 \log_{10} \overline{(x - x^*)^2}, \qquad
-\mathrm{SSIM} = \overline{\frac{(2 \mu \mu_* + c_1)(2 \sigma_{x*} + c_2)}{(\mu^2 + \mu_*^2 + c_1)(\sigma^2 + \sigma_*^2 + c_2)}},$$
+\mathrm{SSIM} = \overline{\frac{(2 \mu \mu_* + c_1)(2 \sigma_{x*} + c_2)}
+{(\mu^2 + \mu_*^2 + c_1)(\sigma^2 + \sigma_*^2 + c_2)}},$$
 with local moments under an 11 x 11 Gaussian window of standard deviation 1.5 pixels,
 $c_1 = 0.01^2$, $c_2 = 0.03^2$, the image reflected at its border, and the mean over all pixels and
-channels. Both by torchmetrics, the images in float64.
-
-Reference: Wang, Bovik, Sheikh and Simoncelli, Image Quality Assessment: From Error Visibility to
-Structural Similarity, 2004.
+channels. torchmetrics computes both, in float64.
 """
 
-import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from .samples import require_tensors, unit_range
 
 WINDOW = 11
 """Side of the SSIM window in pixels."""
 WINDOW_STD = 1.5
 """Its standard deviation in pixels; torchmetrics makes the side from it."""
-
-
 FAR = 4.0
 """Largest |truth| that can be meant to be on the scale of [-1, 1]."""
 
 
 def psnr(x: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in decibels, over an image's channels together; infinite for equal
-    images.
+    r"""Peak signal-to-noise ratio in decibels; infinite for equal images.
+
+    $-10 \log_{10} \overline{(x - x^*)^2}$ on the scale [0, 1], over all channels together.
 
     Arguments:
         x: (B, C, H, W) in [-1, 1].
@@ -39,17 +36,28 @@ def psnr(x: Tensor, truth: Tensor) -> Tensor:
         (B,) float64.
 
     Raises:
-        ConfigError: the shapes do not fit.
+        ConfigError: the shapes do not fit, or the truth is not on the scale [-1, 1].
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> truth = torch.zeros(1, 3, 8, 8)
+        >>> nw.metrics.psnr(truth + 0.2, truth).round(decimals=3)
+        tensor([20.], dtype=torch.float64)
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
-    return peak_signal_noise_ratio(
-        *scored(x, truth), data_range=1.0, reduction="none", dim=(1, 2, 3)
-    )
+    pair = scored(x, truth)
+    return peak_signal_noise_ratio(*pair, data_range=1.0, reduction="none", dim=(1, 2, 3))
 
 
 def ssim(x: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity, 11 x 11 Gaussian window of standard deviation 1.5; 1 for equal images.
+    """Structural similarity under an 11 x 11 Gaussian window; 1 for equal images.
+
+    The module's docstring has the formula.
+
+    Reference: Wang, Bovik, Sheikh and Simoncelli, Image Quality Assessment: From Error Visibility
+    to Structural Similarity, 2004.
 
     Arguments:
         x: (B, C, H, W) in [-1, 1], sides of at least 11 pixels.
@@ -59,15 +67,24 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
         (B,) float64.
 
     Raises:
-        ConfigError: the shapes do not fit, or a side is smaller than the window.
+        ConfigError: the shapes do not fit, the truth is not on the scale [-1, 1], or a side is
+            smaller than the window.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> x = torch.linspace(-1, 1, 256).reshape(1, 1, 16, 16)
+        >>> nw.metrics.ssim(x, x)
+        tensor([1.], dtype=torch.float64)
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     images, target = scored(x, truth)
-    if min(images.shape[-2:]) < WINDOW:
+    height, width = images.shape[-2:]
+    if min(height, width) < WINDOW:
         raise ConfigError(
-            f"ssim needs sides of at least {WINDOW} pixels (its window), got "
-            f"{images.shape[-2]} x {images.shape[-1]}: use psnr for such images"
+            f"ssim needs sides of at least {WINDOW} pixels (its window), got {height} x {width}: "
+            "use psnr for such images"
         )
     value = structural_similarity_index_measure(
         images, target, sigma=WINDOW_STD, data_range=1.0, reduction="none"
@@ -76,24 +93,8 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
 
 
 def scored(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Images as they are scored: on [0, 1], clipped, float64.
-
-    Arguments:
-        x: (B, C, H, W) in [-1, 1].
-        truth: the same shape, or one image (C, H, W) or (1, C, H, W) for all.
-
-    Returns:
-        Both, of x's shape.
-
-    Raises:
-        ConfigError: the shapes do not fit, or the images are no floating-point tensors on the scale
-            of [-1, 1].
-    """
-    if not (isinstance(x, Tensor) and isinstance(truth, Tensor)):
-        raise ConfigError(
-            f"images must be torch tensors, got {type(x).__name__} and {type(truth).__name__}: "
-            "torch.from_numpy makes one"
-        )
+    """Images and truth as they are scored: on [0, 1], clipped, float64, both of the shape of x."""
+    require_tensors("images", x, truth)
     if x.ndim != 4 or not x.is_floating_point() or not truth.is_floating_point():
         raise ConfigError(
             f"images must be floating-point (B, C, H, W) in [-1, 1], got {x.dtype} "
@@ -109,5 +110,5 @@ def scored(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
             f"truth must be in [-1, 1], got {float(truth.min()):g} to {float(truth.max()):g}: "
             "bring both to that scale, 2 v / 255 - 1 for bytes"
         )
-    a, b = (((t.detach().to(torch.float64) + 1.0) / 2.0).clamp(0.0, 1.0) for t in (x, truth))
-    return a, b.expand_as(a)
+    images = unit_range(x)
+    return images, unit_range(truth).expand_as(images)

@@ -1,64 +1,75 @@
-r"""Several samples per image: what the diversity metrics take, and how per-image numbers become one
-with its error.
+"""Statistics of several samples per image: coverage of the truth, and means over images with their
+standard errors."""
 
-Images are independent, an image's samples are not: with $\bar v_i$ the mean over image i's samples,
-the mean of the $\bar v_i$ has the standard error $\big(\tfrac{1}{n (n - 1)} \sum_i (\bar v_i - \bar
-v)^2\big)^{1/2}$.
-"""
+from typing import Any
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from ...errors import ConfigError
 
-if TYPE_CHECKING:
-    from torch import Tensor
+
+def covered(x: Tensor, truth: Tensor) -> Tensor:
+    """Whether each pixel's true value lies between the smallest and the largest sample.
+
+    The comparison is made in the grey levels 0 to 255. Exact samples cover with probability
+    (n - 1) / (n + 1). `nw.diagnostics.coverage` is about intervals over many simulated problems.
+
+    Arguments:
+        x: (n, *x) samples in [-1, 1].
+        truth: (*x).
+
+    Returns:
+        (*x) float64: 1 inside, 0 outside. Where samples equal the truth, the value is the
+        probability of 1 when the truth is placed among them at random.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.metrics.covered(torch.tensor([[-0.5, 0.0], [0.5, 0.1]]), torch.tensor([0.2, 0.2]))
+        tensor([1., 0.], dtype=torch.float64)
+    """
+    levels, true = (((v.double().clamp(-1, 1) + 1) * 127.5).round() for v in (x, truth))
+    below, equal = (levels < true).sum(0), (levels == true).sum(0)
+    # The truth's place among all n + 1 is one of below to below + equal; 1 to n - 1 are inside.
+    inside = (below + equal).clamp(max=len(x) - 1) - below.clamp(min=1) + 1
+    return inside.clamp(min=0).double() / (equal + 1)
 
 
 def mean_and_se(per_image: Tensor) -> tuple[float, float]:
-    """Mean and standard error over images.
+    r"""Mean over images and its standard error.
+
+    With $\bar v_i$ the mean over the samples of image i, the error of the mean of n images is
+    $\big(\tfrac{1}{n (n - 1)} \sum_i (\bar v_i - \bar v)^2\big)^{1/2}$. Images are assumed to be
+    independent. The samples of one image need not be.
 
     Arguments:
-        per_image: (image,), or (image, ...) with an image's own samples in the further axes.
+        per_image: (image,), or (image, ...) with the samples of an image in the further axes.
 
     Returns:
-        Mean and standard error; the error is NaN for one image, both are if a value is.
+        Mean and standard error. The error of one image is NaN; a NaN value makes both NaN.
 
     Raises:
         ConfigError: there is no value.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.metrics.mean_and_se(torch.tensor([1.0, 2.0, 3.0, 2.0]))
+        (2.0, 0.408248290463863)
     """
     if per_image.ndim < 1 or not per_image.numel():
-        raise ConfigError(
-            f"mean_and_se needs at least one value per image, got shape {tuple(per_image.shape)}"
-        )
-    values = (
-        per_image.detach().double().flatten(1).mean(1)
-        if per_image.ndim > 1
-        else per_image.detach().double()
-    )
+        shape = tuple(per_image.shape)
+        raise ConfigError(f"mean_and_se needs at least one value per image, got shape {shape}")
+    values = per_image.detach().double()
+    values = values.flatten(1).mean(1) if values.ndim > 1 else values
     error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("nan")
     return float(values.mean()), error
 
 
 def checked_samples(samples: Tensor, at_least: int = 2) -> Tensor:
-    """Check samples at the border.
-
-    Arguments:
-        samples: (image, sample, C, H, W).
-        at_least: samples per image that are needed.
-
-    Returns:
-        The same tensor, detached.
-
-    Raises:
-        ConfigError: another shape or type, or too few samples.
-    """
-    if not hasattr(samples, "is_floating_point"):
-        raise ConfigError(
-            f"samples must be a torch tensor, got {type(samples).__name__}: torch.from_numpy "
-            "makes one"
-        )
+    """Samples (image, sample, C, H, W), detached, or a ConfigError that says what is wrong."""
+    require_tensors("samples", samples)
     if samples.ndim != 5 or not samples.is_floating_point() or 0 in samples.shape:
         raise ConfigError(
             "samples must be floating-point (image, sample, C, H, W) in [-1, 1], got "
@@ -69,3 +80,15 @@ def checked_samples(samples: Tensor, at_least: int = 2) -> Tensor:
             f"this needs at least {at_least} samples per image, got {samples.shape[1]}"
         )
     return samples.detach()
+
+
+def require_tensors(name: str, *values: Any) -> None:
+    """Raise a ConfigError unless every value is a torch tensor."""
+    if not all(isinstance(value, Tensor) for value in values):
+        kinds = " and ".join(type(value).__name__ for value in values)
+        raise ConfigError(f"{name} must be torch tensors, got {kinds}: use torch.from_numpy")
+
+
+def unit_range(images: Tensor) -> Tensor:
+    """Images in [-1, 1] mapped to [0, 1] and clipped, in float64."""
+    return ((images.detach().to(torch.float64) + 1.0) / 2.0).clamp(0.0, 1.0)

@@ -1,9 +1,8 @@
-"""Read a pickle that holds nothing but nested dictionaries of numpy arrays; nothing else is run or
-made.
+"""Read a pickle that holds nothing but nested dictionaries of numpy arrays.
 
 A pickle is a program: it names functions and calls them. Three names are known here, those that
-numpy writes for an array, and even they stand for functions of this file, which only put a shape, a
-number format and bytes together. Any other name, format or structure is refused.
+numpy writes for an array. They stand for functions of this file, which only put a shape, a number
+format and bytes together. Any other name, format or structure is refused.
 """
 
 import math
@@ -20,57 +19,36 @@ FORMATS = ("f2", "f4", "f8")
 """Number formats that are read, little-endian."""
 DEPTH = 16
 """Dictionaries inside each other, at most."""
-_BAD = (
-    pickle.UnpicklingError,
-    EOFError,
-    OSError,
-    AttributeError,
-    ImportError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays.
-
-    Arguments:
-        path: a pickle of a dictionary whose keys are texts and whose values are arrays or such
-            dictionaries.
-
-    Returns:
-        The arrays by their keys, joined by "/".
-
-    Raises:
-        WeightsError: the file cannot be read, or holds anything else.
-    """
+    """The arrays of a pickle of nested dictionaries by their keys, joined by "/"; a file that
+    cannot be read, or holds anything else, is a WeightsError."""
     try:
         with path.open("rb") as file:
             return dict(_leaves(_Reader(file).load()))
-    except _BAD as error:
+    except Exception as error:  # unpicklers raise whatever the damaged bytes lead them to
+        reason = str(error) or type(error).__name__
         raise WeightsError(
-            f"cannot read {path} as a pickle of nothing but arrays: "
-            f"{str(error) or type(error).__name__}"
+            f"cannot read {path} as a pickle of nothing but arrays: {reason}"
         ) from error
 
 
 def _leaves(tree: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, np.ndarray]]:
     if isinstance(tree, _Array):
         yield "/".join(where), tree.values()
-    elif (
-        isinstance(tree, dict) and all(isinstance(key, str) for key in tree) and len(where) < DEPTH
+        return
+    if (
+        not isinstance(tree, dict)
+        or len(where) >= DEPTH
+        or not all(isinstance(k, str) for k in tree)
     ):
-        for key, value in tree.items():
-            yield from _leaves(value, (*where, key))
-    else:
         raise pickle.UnpicklingError(
             f"it holds a {type(tree).__name__} at {'/'.join(where) or 'its top'}, or more than "
             f"{DEPTH} dictionaries in each other"
         )
+    for key, value in tree.items():
+        yield from _leaves(value, (*where, key))
 
 
 class _Format:
@@ -95,13 +73,8 @@ class _Array:
         self.state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, tuple) or [type(item) for item in state] != [
-            int,
-            tuple,
-            _Format,
-            bool,
-            bytes,
-        ]:
+        kinds = [int, tuple, _Format, bool, bytes]
+        if not isinstance(state, tuple) or [type(item) for item in state] != kinds:
             raise pickle.UnpicklingError("an array in it is not as numpy writes one")
         self.state = state
 
@@ -111,9 +84,8 @@ class _Array:
             raise pickle.UnpicklingError("an array in it has no content")
         _, shape, numbers, fortran, content = self.state
         dtype = np.dtype(f"<{numbers.code}")
-        if not all(type(side) is int and side >= 0 for side in shape) or math.prod(
-            shape
-        ) * dtype.itemsize != len(content):
+        sides = all(type(side) is int and side >= 0 for side in shape)
+        if not sides or math.prod(shape) * dtype.itemsize != len(content):
             raise pickle.UnpicklingError(
                 f"an array in it has {len(content)} bytes, which are no {dtype} of shape {shape}"
             )
@@ -138,9 +110,8 @@ class _DType:
 
     def __call__(self, code: Any, align: Any, copy: Any) -> _Format:
         if code not in FORMATS:
-            raise pickle.UnpicklingError(
-                f"its numbers are {code!r}, allowed are {', '.join(FORMATS)}"
-            )
+            allowed = ", ".join(FORMATS)
+            raise pickle.UnpicklingError(f"its numbers are {code!r}, allowed are {allowed}")
         return _Format(code)
 
 

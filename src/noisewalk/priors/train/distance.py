@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...evaluate.metrics.lpips import ARCHIVES, perceptual_distance
+from ...evaluate.metrics.perceptual import ARCHIVES, perceptual_distance
 from .checks import check_above
 
 HUBER = 0.00054

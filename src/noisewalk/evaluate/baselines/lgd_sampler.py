@@ -1,14 +1,12 @@
 r"""Loss-guided diffusion: DPS with M perturbed copies of the estimate.
 
 $$\hat x_0^{(m)} = \hat x_0 + r_i \epsilon^{(m)}, \qquad r_i = \sigma_i / \sqrt{1 + \sigma_i^2},$$
-$$p_i = \zeta \sigma_i \nabla_{x_i} \sum_m \lVert y - A(\hat x_0^{(m)}) \rVert \quad \text{(released)}, \qquad
+$$p_i = \zeta \sigma_i \nabla_{x_i} \sum_m \lVert y - A(\hat x_0^{(m)}) \rVert
+\quad \text{(released)}, \qquad
 p_i = -\zeta \nabla_{x_i} \log \frac{1}{M} \sum_m \exp(-L_y(\hat x_0^{(m)})) \quad \text{(text)}$$
 
-The released sum is not divided by M: zeta and M go together. At M = 1 and small $\sigma_i$ it is
+The released sum is not divided by M, so zeta and M go together. At M = 1 and small $\sigma_i$ it is
 DPS.
-
-Reference: Song et al., Loss-Guided Diffusion Models for Plug-and-Play Controllable Generation,
-2023.
 """
 
 import math
@@ -16,10 +14,12 @@ import math
 import torch
 from torch import Tensor
 
+from ..._checks import real, whole
 from ...noise import JITTER
 from ...types import Denoiser, Likelihood, Operator
-from .ancestral import ancestral, loss_of, through
-from .batch import Block, Progress, measured, weight, whole_number
+from .ancestral import ancestral
+from .batch import Block, Progress, measured
+from .rules import loss_of, through
 
 
 def lgd(
@@ -37,8 +37,13 @@ def lgd(
     progress: Progress | None = None,
     first_image: int = 0,
 ) -> Tensor:
-    """Restore by loss-guided diffusion; num_steps network calls a sample, each differentiated, and
-    num_mc of the operator for each.
+    """Restore by loss-guided diffusion.
+
+    The samples are not the posterior's, however many steps there are. Cost: num_steps network calls
+    a sample, each differentiated, and num_mc calls of the operator for each.
+
+    Reference: Song et al., Loss-Guided Diffusion Models for Plug-and-Play Controllable Generation,
+    2023.
 
     Arguments:
         denoiser: f(x_t, sigma), a diffusion or a consistency model.
@@ -49,37 +54,44 @@ def lgd(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 0.5 to 30 in the paper's tables, for "released"; rule
+        zeta: guidance weight, 0 or more; 0.5 to 30 in the paper's tables, for "released". Rule
             "text" needs a much smaller one, as its gradient is that of the likelihood.
         num_mc: M, copies of each estimate, 1 or more.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key: images taken in parts draw what
-            they draw at once.
+        first_image: number of y's first image in the noise's key. Images that are taken in parts
+            then draw what they draw at once.
 
     Returns:
         (image, sample, *x), never clamped.
 
     Raises:
         ConfigError: a value out of range, or y does not fit the operator.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
+        ...     return x_t / (1 + sigma**2)
+        >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
+        >>> y = torch.tensor([[0.5]])  # the first of two pixels
+        >>> nw.baselines.lgd(denoiser, lambda x: x[:, :1], y, num_steps=9).shape
+        torch.Size([1, 1, 2])
     """
-    weight("zeta", zeta)
-    whole_number("num_mc", num_mc, 1)
+    zeta, copies = real("zeta", zeta, least=0), whole("num_mc", num_mc)
     one = loss_of(rule, operator, likelihood)
     batch = measured(denoiser, operator, y, num_samples, seed, first_image, batch_size, progress)
 
     def guide(x: Tensor, sigma: float, block: Block) -> tuple[Tensor, Tensor]:
-        epsilon = block.noise.normal((num_mc, *batch.shape), JITTER, x.dtype)
-        copies = block.repeat(num_mc)
+        epsilon = block.noise.normal((copies, *batch.shape), JITTER, x.dtype)
+        repeated = block._replace(y=block.y.repeat_interleave(copies, 0))
 
         def loss(x0: Tensor) -> Tensor:
             perturbed = x0.unsqueeze(1) + sigma / math.sqrt(1 + sigma**2) * epsilon
-            losses = one(perturbed.flatten(0, 1), copies).unflatten(0, (-1, num_mc))
-            return (
-                losses.sum(1)
-                if rule == "released"
-                else math.log(num_mc) - torch.logsumexp(-losses, 1)
-            )
+            losses = one(perturbed.flatten(0, 1), repeated).unflatten(0, (-1, copies))
+            if rule == "released":
+                return losses.sum(1)
+            return math.log(copies) - torch.logsumexp(-losses, 1)
 
         x0, grad = through(denoiser, x, sigma, rule, loss)
         return x0, zeta * (sigma if rule == "released" else 1.0) * grad

@@ -1,21 +1,22 @@
 r"""Manifold-preserving guided diffusion, without its projection: the estimate itself takes a
 gradient step, so no gradient goes through the network.
 
-$$\hat x_0 \leftarrow \hat x_0 - 10 \zeta \nabla_{\hat x_0} \lVert y - A(\hat x_0) \rVert \quad \text{(released)}, \qquad
+$$\hat x_0 \leftarrow \hat x_0 - 10 \zeta \nabla_{\hat x_0} \lVert y - A(\hat x_0) \rVert
+\quad \text{(released)}, \qquad
 \hat x_0 \leftarrow \hat x_0 - \zeta \nabla_{\hat x_0} L_y(\hat x_0) \quad \text{(text)}$$
-with $\hat x_0 = f(x_i, \sigma_i)$, clamped by "released" before the update and not after it; there
+with $\hat x_0 = f(x_i, \sigma_i)$, clamped by "released" before the update and not after it. There
 is no push. The released step has one length at every noise level: what it overshoots in the last
 step is in the sample.
-
-Reference: He et al., Manifold Preserving Guided Diffusion, 2024.
 """
 
 import torch
 from torch import Tensor
 
+from ..._checks import real
 from ...types import Denoiser, Likelihood, Operator
-from .ancestral import ancestral, estimate, loss_of
-from .batch import Block, Progress, measured, weight
+from .ancestral import ancestral
+from .batch import Block, Progress, measured
+from .rules import estimate, loss_of
 
 
 def mpgd(
@@ -32,8 +33,12 @@ def mpgd(
     progress: Progress | None = None,
     first_image: int = 0,
 ) -> Tensor:
-    """Restore by manifold-preserving guided diffusion; num_steps network calls a sample, none
-    differentiated.
+    """Restore by manifold-preserving guided diffusion.
+
+    The samples are not the posterior's, however many steps there are. Cost: num_steps network calls
+    a sample, none differentiated.
+
+    Reference: He et al., Manifold Preserving Guided Diffusion, 2024.
 
     Arguments:
         denoiser: f(x_t, sigma), a diffusion or a consistency model.
@@ -45,20 +50,30 @@ def mpgd(
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
         zeta: guidance weight, 0 or more; 1 to 30 in the paper's tables, for "released" and 256 x
-            256 pixels; rule "text" needs a much smaller one, as its gradient is that of the
+            256 pixels. Rule "text" needs a much smaller one, as its gradient is that of the
             likelihood.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key: images taken in parts draw what
-            they draw at once.
+        first_image: number of y's first image in the noise's key. Images that are taken in parts
+            then draw what they draw at once.
 
     Returns:
         (image, sample, *x), never clamped.
 
     Raises:
         ConfigError: a value out of range, or y does not fit the operator.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
+        ...     return x_t / (1 + sigma**2)
+        >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
+        >>> y = torch.tensor([[0.5]])  # the first of two pixels
+        >>> nw.baselines.mpgd(denoiser, lambda x: x[:, :1], y, num_samples=4, zeta=0.05).shape
+        torch.Size([1, 4, 2])
     """
-    weight("zeta", zeta)
+    zeta = real("zeta", zeta, least=0)
     loss = loss_of(rule, operator, likelihood)
     batch = measured(denoiser, operator, y, num_samples, seed, first_image, batch_size, progress)
 

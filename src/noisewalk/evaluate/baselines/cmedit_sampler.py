@@ -1,19 +1,19 @@
 r"""CMEdit: zero-shot editing with a consistency model, on the K + 1 levels
 $t_0 = \sigma_{max} > \dots > t_K = \sigma_{min}$ of Karras et al.
 
-$$\hat x_0 = \mathrm{clamp}(f(x, t_k), -1, 1), \qquad \hat x_0 \leftarrow \hat x_0 + A^+ (y - A(\hat x_0)), \qquad
+$$\hat x_0 = \mathrm{clamp}(f(x, t_k), -1, 1), \qquad
+\hat x_0 \leftarrow \hat x_0 + A^+ (y - A(\hat x_0)), \qquad
 x = \hat x_0 + \sqrt{t_{k+1}^2 - \sigma_{min}^2}\; n$$
-from $x \sim N(0, \sigma_{max}^2 I)$. The update replaces the measured part. A mask: $\hat x_0$
-takes y where observed. Average pooling by p: each p x p patch takes its mean from y, which is to
-replace coefficient 0 in the coordinates of an orthogonal matrix whose first column is constant. The
-noise of y stays in the sample.
-
-Reference: Song et al., Consistency Models, 2023, Algorithm 4.
+from $x \sim N(0, \sigma_{max}^2 I)$. The update replaces the measured part. Under a mask,
+$\hat x_0$ takes y where observed. Under average pooling by p, each p x p patch takes its mean from
+y: this replaces coefficient 0 in the coordinates of an orthogonal matrix whose first column is
+constant.
 """
 
 import torch
 from torch import Tensor
 
+from ..._checks import one_of, whole
 from ...errors import ConfigError
 from ...maps.ode import karras_sigmas
 from ...noise import PROPOSAL
@@ -25,8 +25,10 @@ from ...operators import (
     RandomInpainting,
 )
 from ...types import Denoiser, Likelihood, Operator
-from .ancestral import check_rule, estimate
-from .batch import Block, Progress, measured, whole_number
+from .batch import Block, Progress, measured
+from .rules import RULES, estimate
+
+MASKS = BoxInpainting | CloudInpainting | MaskInpainting | RandomInpainting
 
 
 def cmedit(
@@ -42,7 +44,12 @@ def cmedit(
     progress: Progress | None = None,
     first_image: int = 0,
 ) -> Tensor:
-    """Restore by zero-shot editing; num_steps network calls a sample, none differentiated.
+    """Restore by zero-shot editing with a consistency model.
+
+    y is taken to be free of noise: its noise stays in the samples, which are not the posterior's.
+    Cost: num_steps network calls a sample, none differentiated.
+
+    Reference: Song et al., Consistency Models, 2023, Algorithm 4.
 
     Arguments:
         denoiser: f(x_t, sigma), meant to be a consistency model.
@@ -52,28 +59,36 @@ def cmedit(
         num_steps: K, 1 or more; 4 in the paper.
         seed: of all noise, keyed by image, sample and step.
         rule: "released" or "text", which are one here.
-        likelihood: not read: y is taken to be free of noise.
+        likelihood: not read.
         batch_size: rows per network call; None: all at once.
         progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key: images taken in parts draw what
-            they draw at once.
+        first_image: number of y's first image in the noise's key. Images that are taken in parts
+            then draw what they draw at once.
 
     Returns:
-        (image, sample, *x), of which A is y.
+        (image, sample, *x); A of every sample is y.
 
     Raises:
         ConfigError: another operator, a value out of range, or y does not fit the operator.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
+        ...     return x_t / (1 + sigma**2)
+        >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (1, 2, 2), 0.002, 80.0
+        >>> y = torch.tensor([[[[0.25]]]])  # the mean of four pixels
+        >>> nw.baselines.cmedit(denoiser, nw.operators.AveragePool(2), y).mean()
+        tensor(0.2500)
     """
-    if not isinstance(
-        operator, AveragePool | BoxInpainting | CloudInpainting | MaskInpainting | RandomInpainting
-    ):
+    if not isinstance(operator, AveragePool | MASKS):
         name = getattr(operator, "__name__", type(operator).__name__)
         raise ConfigError(
             f"cmedit is N/A for {name}: it replaces what is measured, which it can for masks "
             "(inpainting) and AveragePool alone"
         )
-    check_rule(rule)
-    whole_number("num_steps", num_steps, 1)
+    one_of("rule", rule, RULES)
+    num_steps = whole("num_steps", num_steps)
     batch = measured(denoiser, operator, y, num_samples, seed, first_image, batch_size, progress)
     levels = karras_sigmas(num_steps + 1, denoiser.sigma_min, denoiser.sigma_max).tolist()
 
@@ -81,27 +96,15 @@ def cmedit(
         x0 = replaced(estimate(denoiser, x, levels[k], "released"), operator, block)
         if k + 1 == num_steps:
             return x0
-        return x0 + (levels[k + 1] ** 2 - denoiser.sigma_min**2) ** 0.5 * block.noise.normal(
-            batch.shape, PROPOSAL, x.dtype
-        )
+        noise = block.noise.normal(batch.shape, PROPOSAL, x.dtype)
+        return x0 + (levels[k + 1] ** 2 - denoiser.sigma_min**2) ** 0.5 * noise
 
     return batch.walk(denoiser.sigma_max, step, num_steps)
 
 
 def replaced(x0: Tensor, operator: Operator, block: Block) -> Tensor:
-    """The estimate with its measured part from y.
-
-    Arguments:
-        x0: (B, *x).
-        operator: a mask or AveragePool.
-        block: the rows' y and what is observed of it.
-
-    Returns:
-        (B, *x).
-    """
+    """The estimate (B, *x) with its measured part from y."""
     if isinstance(operator, AveragePool):
-        missing = block.y - operator(x0)
-        return x0 + missing.repeat_interleave(operator.factor, -2).repeat_interleave(
-            operator.factor, -1
-        )
+        p, missing = operator.factor, block.y - operator(x0)
+        return x0 + missing.repeat_interleave(p, -2).repeat_interleave(p, -1)
     return block.y if block.observed is None else torch.where(block.observed, block.y, x0)
