@@ -48,14 +48,6 @@ def test_the_released_rule_is_the_formula_clamp_included() -> None:
 
 def test_the_text_is_the_formula() -> None:
     expected, _ = by_hand("text", 0.02, seed=3, num_steps=6)
-    found = dps(
-        SCALE,
-        lambda x: x @ MATRIX.T,
-        Y,
-        num_steps=6,
-        seed=3,
-        zeta=0.02,
-        rule="text",
-        likelihood=Gaussian(0.3),
-    )
+    how = {"zeta": 0.02, "rule": "text", "likelihood": Gaussian(0.3)}
+    found = dps(SCALE, lambda x: x @ MATRIX.T, Y, num_steps=6, seed=3, **how)
     torch.testing.assert_close(found[:, 0], expected, rtol=1e-9, atol=1e-9)

@@ -9,7 +9,7 @@ from noisewalk.errors import WeightsError
 @pytest.fixture(params=["alex", "vgg"])
 def net(request):
     """Each LPIPS network whose weights are in the cache; `make install` puts them there."""
-    from noisewalk.evaluate.metrics.lpips import ARCHIVES
+    from noisewalk.evaluate.metrics.perceptual import ARCHIVES
 
     try:
         locate(**ARCHIVES[request.param])

@@ -24,7 +24,7 @@ def tree(net):
     with torch.device("meta"):
         network = Backbone(net)
     layers = {}
-    for i, layer in enumerate(network.convolutions()):
+    for i, (_, layer) in enumerate(network.convolutions()):
         out, into, height, width = layer.weight.shape
         layers[f"Conv_{i}"] = {
             "kernel": random.normal(size=(height, width, into, out)).astype("f4"),

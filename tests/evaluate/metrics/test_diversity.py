@@ -119,10 +119,10 @@ def test_diversity_score_is_blind_to_scale_shift_and_rotation():
 
 
 def test_clusters_end_as_a_fixed_point_of_lloyds_algorithm():
-    from noisewalk.evaluate.metrics.diversity import _lloyd
+    from noisewalk.evaluate.metrics.diversity import k_means
 
     f = normal(40, 3)
-    centres, labels = _lloyd(f, 6)
+    centres, labels = k_means(f, 6)
     assert torch.equal(torch.cdist(f, centres).argmin(1), labels)
     for k in labels.unique():
         torch.testing.assert_close(centres[k], f[labels == k].mean(0), rtol=1e-12, atol=1e-12)
@@ -178,7 +178,7 @@ def test_bad_arguments_are_refused():
     f = as_samples(normal(2, 6, 5))
     with pytest.raises(ConfigError, match="6 clusters need more than 6 samples per image, got 6"):
         diversity_score(f, FLAT)
-    with pytest.raises(ConfigError, match="clusters must be at least 2"):
+    with pytest.raises(ConfigError, match="clusters must be a whole number of at least 2, got 1"):
         diversity_score(f, FLAT, clusters=1)
     for metric in (vendi_score, clip_similarity, pixel_std):
         with pytest.raises(ConfigError, match="at least 2 samples"):

