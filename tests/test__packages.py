@@ -224,10 +224,11 @@ def test_a_source_archive_is_only_taken_where_it_is_asked_for(cache, source_arch
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("member", ["other.bin", "folder"])
-def test_a_source_archive_without_the_file_is_named(cache, source_archive, member):
-    with pytest.raises(WeightsError, match=rf"cannot take {TOP}/{member} out of {TOP}\.tar\.gz"):
-        fetch(**{**source_archive, "member": f"{TOP}/{member}"})
+def test_a_source_archive_without_the_file_is_named(cache, source_archive):
+    for member in ("other.bin", "folder"):
+        says = rf"cannot take {TOP}/{member} out of {TOP}\.tar\.gz"
+        with pytest.raises(WeightsError, match=says):
+            fetch(**{**source_archive, "member": f"{TOP}/{member}"})
     assert files(cache) == []
 
 

@@ -6,8 +6,8 @@ from toys import Smooth
 from noisewalk import noise, operators
 from noisewalk.errors import ConfigError
 from noisewalk.evaluate.baselines import cmedit
-from noisewalk.evaluate.baselines.cmedit_sampler import replaced
 from noisewalk.evaluate.baselines.batch import Block
+from noisewalk.evaluate.baselines.cmedit_sampler import replaced
 
 IMAGES = Smooth().images(2, seed=5)
 BOX = operators.BoxInpainting(1, 2, 3, 4)

