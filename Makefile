@@ -46,7 +46,7 @@ $(PEERS)/.installed: constraints-peers.txt
 	touch $@
 
 test-peers: peers
-	$(PEERS)/bin/python -m pytest tests/operators/test_deepinv.py tests/metrics
+	$(PEERS)/bin/python -m pytest tests/operators/test_deepinv.py tests/evaluate/metrics
 
 bench: install
 	$(BIN)/python benchmarks/overhead.py

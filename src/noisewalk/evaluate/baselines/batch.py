@@ -20,12 +20,9 @@ Progress: TypeAlias = Callable[[int, int], Any]
 class Block(NamedTuple):
     """Some rows of a batch at one step."""
 
-    y: Tensor
-    """(B, *y) each row's measurement, 0 where unobserved."""
-    observed: Tensor | None
-    """Bool, broadcastable to (B, *y); None: all."""
-    noise: Noise
-    """The rows' noise of this step."""
+    y: Tensor  # (B, *y) each row's measurement, 0 where unobserved
+    observed: Tensor | None  # bool, broadcastable to (B, *y); None: all
+    noise: Noise  # the rows' noise of this step
 
 
 class Batch:

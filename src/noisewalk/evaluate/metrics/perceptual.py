@@ -59,7 +59,8 @@ ARCHIVES: dict[str, dict[str, Any]] = {
 def lpips(x: Tensor, truth: Tensor, net: str = "alex", batch_size: int = 16) -> Tensor:
     """Learned perceptual distance; 0 for equal images, lower is closer.
 
-    Cost: one network call per image, and one for the truth if it is shared.
+    Cost: one network call per image, and one for the truth if it is shared; the first use
+    downloads the weights (64 MB).
 
     Arguments:
         x: (B, C, H, W) in [-1, 1], C 1 or 3; sides of at least 31 pixels for "alex", 16 for "vgg".
@@ -97,7 +98,7 @@ def lpips(x: Tensor, truth: Tensor, net: str = "alex", batch_size: int = 16) -> 
 def pairwise_lpips(samples: Tensor, net: str = "alex", batch_size: int = 16) -> Tensor:
     """Mean LPIPS between the samples of an image, over all pairs; higher is more diverse.
 
-    Cost: one network call per sample.
+    Cost: one network call per sample; the first use downloads the weights (64 MB).
 
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], at least 2 samples; sides as for `lpips`.
