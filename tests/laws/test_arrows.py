@@ -16,7 +16,18 @@ import noisewalk
 ROOT = Path(noisewalk.__file__).parent
 
 LAYERS = [
-    {"types", "noise", "errors", "_checks", "_lazy", "_packages", "_pickled", "_progress", "_repr"},
+    {
+        "types",
+        "noise",
+        "errors",
+        "_checks",
+        "_lazy",
+        "_packages",
+        "_pickled",
+        "_progress",
+        "_repr",
+        "_text",
+    },
     {"evaluate.metrics", "evaluate.diagnostics"},
     {"storage", "files"},
     {"maps", "operators", "likelihoods"},

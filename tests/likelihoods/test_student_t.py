@@ -7,23 +7,18 @@ from scipy import integrate, stats
 from noisewalk.likelihoods import Gaussian, StudentT
 from noisewalk.noise import PROBE, rows
 
-VALUES = pytest.mark.parametrize(
-    ("df", "scale"), [(0.7, 0.1), (1.0, 0.3), (4.0, 0.05), (60.0, 2.0)]
-)
+VALUES = [(0.7, 0.1), (1.0, 0.3), (4.0, 0.05), (60.0, 2.0)]
 
 
-@VALUES
-def test_nll_is_minus_the_log_density(df, scale):
+def test_nll_is_minus_the_log_density():
     mean, y = (rows(seed, 50).normal((4,), PROBE, torch.float64) for seed in (0, 1))
-    expected = (
-        torch.distributions.StudentT(torch.tensor(df, dtype=torch.float64), mean, scale)
-        .log_prob(y)
-        .sum(1)
-    )
-    torch.testing.assert_close(StudentT(df, scale).nll(mean, y), -expected, rtol=1e-12, atol=1e-12)
+    for df, scale in VALUES:
+        law = torch.distributions.StudentT(torch.tensor(df, dtype=torch.float64), mean, scale)
+        found = StudentT(df, scale).nll(mean, y)
+        torch.testing.assert_close(found, -law.log_prob(y).sum(1), rtol=1e-12, atol=1e-12)
 
 
-@VALUES
+@pytest.mark.parametrize(("df", "scale"), VALUES)
 def test_the_density_integrates_to_1(df, scale):
     def density(angle):  # y = scale tan(angle)
         y = torch.tensor([[scale * math.tan(angle)]], dtype=torch.float64)
@@ -36,15 +31,13 @@ def test_the_density_integrates_to_1(df, scale):
     assert 2 * integrate.quad(density, 0, math.pi / 2, limit=200)[0] == pytest.approx(1, abs=1e-6)
 
 
-@VALUES
-def test_the_sample_has_the_t_distribution(df, scale):
+def test_the_sample_has_the_t_distribution():
     num = 20000
-    y = StudentT(df, scale).sample(torch.full((num, 1), 0.3, dtype=torch.float64), rows(2, num))[
-        :, 0
-    ]
-    assert (
-        stats.kstest(y.numpy(), stats.t(df, 0.3, scale).cdf).statistic * math.sqrt(num) < 2.4
-    )  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5
+    for df, scale in VALUES:
+        mean = torch.full((num, 1), 0.3, dtype=torch.float64)
+        y = StudentT(df, scale).sample(mean, rows(2, num))[:, 0]
+        distance = stats.kstest(y.numpy(), stats.t(df, 0.3, scale).cdf).statistic
+        assert distance * math.sqrt(num) < 2.4  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5
 
 
 def test_an_outliers_pull_fades():
@@ -65,19 +58,15 @@ def test_many_degrees_of_freedom_are_gaussian_noise():
     )
 
 
-@pytest.mark.parametrize(
-    ("df", "has_chi2", "has_spread"),
-    [
+def test_chi2_exists_where_the_noise_has_a_variance_and_its_spread_where_a_fourth_moment():
+    mean = torch.zeros(2, 3, dtype=torch.float64)
+    for df, has_chi2, has_spread in (
         (1.0, False, False),
         (2.0, False, False),
         (2.1, True, False),
         (4.0, True, False),
         (4.1, True, True),
-    ],
-)
-def test_chi2_exists_where_the_noise_has_a_variance_and_its_spread_where_a_fourth_moment(
-    df, has_chi2, has_spread
-):
-    mean = torch.zeros(2, 3, dtype=torch.float64)
-    assert StudentT(df, 0.1).residual_chi2(mean, mean + 0.1).isfinite().tolist() == [has_chi2] * 2
-    assert StudentT(df, 0.1).residual_chi2_std(mean).isfinite().tolist() == [has_spread] * 2
+    ):
+        known = StudentT(df, 0.1)
+        assert known.residual_chi2(mean, mean + 0.1).isfinite().tolist() == [has_chi2] * 2
+        assert known.residual_chi2_std(mean).isfinite().tolist() == [has_spread] * 2

@@ -7,145 +7,95 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._checks import real
 from .._repr import readable
 from ..errors import ConfigError
-from ..noise import SIMULATE, Noise
-from .checks import check_rows, difference, hide, mask_of, mean_square, positive, row_sum, spread
+from ..noise import Noise
+from .base import LikelihoodBase, sup_at_y
+from .observed import difference, hide, mask_of, row_sum
+from .simulation import normals
 
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
-class Gaussian:
+class Gaussian(LikelihoodBase):
     r"""Additive Gaussian noise, y = A(x) + sigma_y n.
 
-    $$-\log p(y | x) = \sum_{i \in O} \frac{(y_i - A(x)_i)^2}{2 \sigma_i^2} + \log \sigma_i + \frac{1}{2} \log 2 \pi$$
+    $$-\log p(y | x) = \sum_{i \in O} \frac{(y_i - A(x)_i)^2}{2 \sigma_i^2} + \log \sigma_i
+    + \frac{1}{2} \log 2 \pi$$
 
     Arguments:
-        sigma_y: standard deviation on the scale of y (that of pixels in [-1, 1] where y is an
-            image), positive; a number, or a tensor or array that broadcasts to one y: one value for
-            each entry where the noise differs.
+        sigma_y: standard deviation, positive, on the scale of y (that of pixels in [-1, 1] where y
+            is an image): a number, or a tensor or array that broadcasts to one y where the noise
+            differs between the entries.
 
     Raises:
         ConfigError: if a value is not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> likelihood = nw.likelihoods.Gaussian(0.1)
+        >>> mean, y = torch.zeros(1, 4), torch.full((1, 4), 0.2)
+        >>> likelihood.residual_chi2(mean, y).round(decimals=3)
+        tensor([4.], dtype=torch.float64)
     """
 
     sigma_y: float | Tensor  # an array becomes a tensor
+    chi2_is_exact = True
+    square_variance = 2.0
 
     def __post_init__(self) -> None:
-        value = (
-            torch.from_numpy(self.sigma_y) if isinstance(self.sigma_y, np.ndarray) else self.sigma_y
-        )
+        value = self.sigma_y
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value)
         if not isinstance(value, Tensor):
-            object.__setattr__(
-                self, "sigma_y", positive("Gaussian", "sigma_y", value, " or a tensor")
-            )
-            return
-        if value.is_complex() or value.dtype == torch.bool or value.numel() == 0:
+            value = real("Gaussian's sigma_y (a number or a tensor)", value, above=0)
+        elif value.is_complex() or value.dtype == torch.bool or value.numel() == 0:
             raise ConfigError(
                 f"sigma_y must hold real numbers, got {value.dtype} of shape {tuple(value.shape)}"
             )
-        wrong = int((~(torch.isfinite(value) & (value > 0))).sum())
-        if wrong:
+        elif wrong := int((~(torch.isfinite(value) & (value > 0))).sum()):
             raise ConfigError(
                 f"sigma_y must be positive and finite, but {wrong} of {value.numel()} entries "
                 "are not"
             )
-        object.__setattr__(self, "sigma_y", value.detach().clone())
+        else:
+            value = value.detach().clone()
+        vars(self).update(sigma_y=value)
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """-log p(y | x) of every row.
-
-        Arguments:
-            mean: (B, *y), A(x).
-            y: (B, *y) measurements.
-            observed: bool, broadcastable to (B, *y); None: all.
-
-        Returns:
-            (B,) float64.
-        """
-        residual, mask = self._whitened(mean, y, observed)
-        constant = torch.where(
-            mask, torch.log(self._sigma(mean)) + 0.5 * math.log(2 * math.pi), 0.0
-        )
-        return row_sum(0.5 * residual**2 + constant)
+        """-log p(y | A(x)) of every row, (B,) float64."""
+        constant = torch.log(self._sigma(mean)) + 0.5 * math.log(2 * math.pi)
+        constant = torch.where(mask_of(observed, mean), constant, 0.0)
+        return row_sum(0.5 * self.residual(mean, y, observed) ** 2 + constant)
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """(y - A(x)) / sigma_y.
-
-        Arguments:
-            mean: (B, *y), A(x).
-            y: (B, *y) measurements.
-            observed: bool, broadcastable to (B, *y); None: all.
-
-        Returns:
-            (B, *y) float64, 0 where unobserved.
-        """
-        return self._whitened(mean, y, observed)[0]
-
-    def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Mean squared residual in units of the noise: near 1 where A(x) explains y.
-
-        Arguments:
-            mean: (B, *y), A(x).
-            y: (B, *y) measurements.
-            observed: bool, broadcastable to (B, *y); None: all.
-
-        Returns:
-            (B,) float64; NaN where a row observes nothing.
-        """
-        return mean_square(*self._whitened(mean, y, observed))
-
-    def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), sqrt(2 / m) with m observed
-        entries.
-
-        Arguments:
-            mean: (B, *y), A(x).
-            observed: bool, broadcastable to (B, *y); None: all.
-
-        Returns:
-            (B,) float64.
-        """
-        return spread(2.0, mean, observed)
+        """(y - A(x)) / sigma_y, (B, *y) float64, 0 where unobserved."""
+        return difference(mean, y, observed)[0] / self._sigma(mean)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Gauss-Newton weight, 1 / sigma_y^2.
-
-        Arguments:
-            mean: (B, *y), A(x).
-            y: (B, *y) measurements; not read.
-            observed: bool, broadcastable to (B, *y); None: all.
-
-        Returns:
-            (B, *y) in the type of mean, 0 where unobserved.
-        """
-        return torch.where(mask_of(observed, mean), self._sigma(mean) ** -2, 0.0).to(mean.dtype)
+        """The Gauss-Newton weight 1 / sigma_y^2; y is not read."""
+        return hide(self._sigma(mean) ** -2, mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row.
-
-        Arguments:
-            mean: (B, *y), A(x).
-            noise: of B rows; its SIMULATE slot is used.
-            observed: bool, broadcastable to (B, *y); None: all.
-
-        Returns:
-            (B, *y) in the type of mean, 0 where unobserved.
-        """
-        check_rows(mean, noise)
-        normal = noise.normal(tuple(mean.shape[1:]), SIMULATE, torch.float64).to(mean.device)
+        """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved."""
+        normal = normals(mean, noise, tuple(mean.shape[1:]))
         return hide(mean + self._sigma(mean) * normal, mean, observed)
 
-    def _whitened(self, mean: Tensor, y: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
-        distance, mask = difference(mean, y, observed)
-        return distance / self._sigma(mean), mask
+    def sup_log_likelihood(
+        self, y: Tensor | None = None, observed: Tensor | None = None
+    ) -> Tensor | float:
+        """The log density at A(x) = y; without y, of one entry, where all have one level."""
+        if y is None and isinstance(self.sigma_y, Tensor) and self.sigma_y.ndim:
+            raise ConfigError("sigma_y may differ between entries: give sup_log_likelihood the y")
+        return sup_at_y(self, y, observed)
 
     def _sigma(self, mean: Tensor) -> Tensor:
         sigma = torch.as_tensor(self.sigma_y, dtype=torch.float64, device=mean.device)
         shape = tuple(mean.shape[1:])
-        if sigma.ndim > len(shape) or any(
-            s not in (1, n) for s, n in zip(sigma.shape[::-1], shape[::-1], strict=False)
-        ):
+        sides = zip(sigma.shape[::-1], shape[::-1], strict=False)
+        if sigma.ndim > len(shape) or any(side not in (1, n) for side, n in sides):
             raise ConfigError(
                 f"sigma_y of shape {tuple(sigma.shape)} does not broadcast to one y of shape "
                 f"{shape}"

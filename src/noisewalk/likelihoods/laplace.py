@@ -6,23 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._checks import real
 from ..noise import Noise
-from .checks import (
-    constant_weight,
-    count_of,
-    difference,
-    hide,
-    mean_square,
-    positive,
-    row_sum,
-    spread,
-    uniforms,
-)
+from .base import LikelihoodBase, sup_at_y
+from .observed import count_of, difference, hide, row_sum
+from .simulation import uniforms
 
 
 @dataclass(frozen=True)
-class Laplace:
-    r"""Additive Laplace noise of scale s, so of variance 2 s^2.
+class Laplace(LikelihoodBase):
+    r"""Additive Laplace noise of scale s, whose variance is 2 s^2.
 
     $$-\log p(y | x) = \sum_{i \in O} \frac{|y_i - A(x)_i|}{s} + \log 2 s$$
 
@@ -31,15 +24,23 @@ class Laplace:
 
     Raises:
         ConfigError: if the scale is not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.likelihoods.Laplace(0.5).nll(torch.zeros(1, 2), torch.ones(1, 2))
+        tensor([4.], dtype=torch.float64)
     """
 
     scale: float
+    square_variance = 5.0
+    sup_log_likelihood = sup_at_y
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", positive("Laplace", "scale", self.scale))
+        vars(self).update(scale=real("Laplace's scale", self.scale, above=0))
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """-log p(y | x) of every row, (B,) float64."""
+        """-log p(y | A(x)) of every row, (B,) float64."""
         residual, mask = difference(mean, y, observed)
         return row_sum(residual.abs() / self.scale) + count_of(mask) * math.log(2 * self.scale)
 
@@ -47,28 +48,13 @@ class Laplace:
         """(y - A(x)) / (sqrt(2) scale), (B, *y) float64, 0 where unobserved."""
         return difference(mean, y, observed)[0] / (math.sqrt(2) * self.scale)
 
-    def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Mean squared residual over the noise's variance, (B,) float64: near 1 where A(x) explains
-        y; NaN where a row observes nothing."""
-        residual, mask = difference(mean, y, observed)
-        return mean_square(residual / (math.sqrt(2) * self.scale), mask)
-
-    def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), sqrt(5 / m) with m observed
-        entries, (B,) float64."""
-        return spread(5.0, mean, observed)
-
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), 1 / scale^2 (the second derivative is 0 almost
-        everywhere); in the type of A(x), 0 where unobserved."""
-        return constant_weight(self.scale**-2, mean, observed)
+        """The Fisher information of A(x), 1 / scale^2, as the second derivative is 0 almost
+        everywhere."""
+        return hide(self.scale**-2, mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row by inversion, (B, *y) in the type of A(x), 0 where unobserved;
-        uses the SIMULATE slot."""
+        """A measurement of every row, drawn by inversion of the distribution function."""
         centred = uniforms(mean, noise)[:, 0] - 0.5
-        return hide(
-            mean - self.scale * torch.sign(centred) * torch.log1p(-2 * centred.abs()),
-            mean,
-            observed,
-        )
+        step = torch.sign(centred) * torch.log1p(-2 * centred.abs())
+        return hide(mean - self.scale * step, mean, observed)

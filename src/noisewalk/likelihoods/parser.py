@@ -7,30 +7,32 @@ unknown:concentration=A,rate=B
 from dataclasses import fields
 from typing import Any
 
+from .._checks import real
+from .._text import split, text_from, values_in
 from ..errors import ConfigError
+from .base import LikelihoodBase
 from .gaussian import Gaussian
 from .laplace import Laplace
 from .poisson import Poisson
 from .student_t import StudentT
 from .unknown_gaussian import UnknownGaussian
 
-Known = Gaussian | Poisson | Laplace | StudentT | UnknownGaussian
-_CLASSES: dict[str, type[Known]] = {
+CLASSES: dict[str, type[LikelihoodBase]] = {
     "gaussian": Gaussian,
     "poisson": Poisson,
     "laplace": Laplace,
     "studentt": StudentT,
     "unknown": UnknownGaussian,
 }
-_POWERS = {"sigma_y": 1, "scale": 1, "rate": 2}
-"""Of the measurement's unit, for what has one."""
+POWERS = {"sigma_y": 1, "scale": 1, "rate": 2}
+"""The power of the measurement's unit in what is measured in it."""
 ALLOWED = (
     "gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown, "
     "unknown:concentration=A,rate=B"
 )
 
 
-def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> Known:
+def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> LikelihoodBase:
     """The likelihood that a text describes.
 
     Arguments:
@@ -44,33 +46,30 @@ def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> Known:
 
     Raises:
         ConfigError: an unknown name or key, a value that is missing, ill-formed or out of range.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.likelihoods.parse("studentt:df=4,scale=0.1")
+        StudentT(df=4.0, scale=0.1)
+        >>> nw.likelihoods.parse("gaussian", sigma_y=5.0, unit=100.0)
+        Gaussian(sigma_y=0.05)
     """
-    name, _, rest = (piece.strip() for piece in text.partition(":"))
-    if name not in _CLASSES:
+    name, rest = split(text)
+    if name not in CLASSES:
         raise ConfigError(f"unknown likelihood {name!r}: choose one of {ALLOWED}")
-    if name == "gaussian":
-        if rest:
-            raise ConfigError(
-                f"likelihood {text!r}: gaussian takes no values; its noise level is sigma_y "
-                "(--sigma-y)"
-            )
-        values = {"sigma_y": _level(sigma_y)}
-    elif sigma_y is not None:
+    if name != "gaussian" and sigma_y is not None:
         raise ConfigError(
             f"sigma_y (--sigma-y) is the noise level of gaussian; {text!r} has none: leave it out"
         )
-    else:
-        values = _values(name, rest)
     try:
-        return _CLASSES[name](
-            **{key: value / unit ** _POWERS.get(key, 0) for key, value in values.items()}
-        )  # type: ignore[arg-type]
+        values = _level(rest, sigma_y) if name == "gaussian" else _values(name, rest)
+        return CLASSES[name](**{k: v / unit ** POWERS.get(k, 0) for k, v in values.items()})
     except ConfigError as error:
         raise ConfigError(f"likelihood {text!r}: {error}") from error
 
 
 def text_of(likelihood: Any) -> str:
-    """The text that `parse` makes this likelihood of ("gaussian" without its level).
+    """The text that `parse` makes this likelihood of; "gaussian" is without its level.
 
     Arguments:
         likelihood: one of this package's.
@@ -80,49 +79,29 @@ def text_of(likelihood: Any) -> str:
 
     Raises:
         ConfigError: another likelihood.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.likelihoods.text_of(nw.likelihoods.Poisson(30.0))
+        'poisson:peak=30.0'
     """
-    name = next((name for name, kind in _CLASSES.items() if type(likelihood) is kind), None)
+    name = {cls: name for name, cls in CLASSES.items()}.get(type(likelihood))
     if name is None:
         raise ConfigError(f"{likelihood!r} has no text: take one of {ALLOWED}")
-    values = (
-        []
-        if name == "gaussian"
-        else [f"{field.name}={getattr(likelihood, field.name)!r}" for field in fields(likelihood)]
-    )
-    return f"{name}:{','.join(values)}" if values else name
+    return name if name == "gaussian" else text_from(likelihood, name)
 
 
-def _level(sigma_y: float | None) -> float:
+def _level(rest: str, sigma_y: float | None) -> dict[str, float]:
+    if rest:
+        raise ConfigError("gaussian takes no values; its noise level is sigma_y (--sigma-y)")
     if sigma_y is None:
-        raise ConfigError(
-            "the likelihood gaussian needs the noise level sigma_y: give --sigma-y, in the "
-            "measurement's unit"
-        )
-    if not 0 < sigma_y < float("inf"):
-        raise ConfigError(f"--sigma-y must be a positive finite number, got {sigma_y}")
-    return float(sigma_y)
+        raise ConfigError("give the noise level sigma_y (--sigma-y), in the measurement's unit")
+    return {"sigma_y": real("sigma_y (--sigma-y)", sigma_y, above=0)}
 
 
-def _values(name: str, text: str) -> dict[str, float]:
-    keys = [field.name for field in fields(_CLASSES[name])]
-    given: dict[str, float] = {}
-    for item in text.split(",") if text else ():
-        key, equals, value = (piece.strip() for piece in item.partition("="))
-        if not equals or key not in keys:
-            raise ConfigError(
-                f"likelihood {name} takes {', '.join(f'{k}=...' for k in keys)}, got "
-                f"{item.strip()!r}"
-            )
-        if key in given:
-            raise ConfigError(f"likelihood {name}: {key} is given twice")
-        try:
-            given[key] = float(value)
-        except ValueError:
-            raise ConfigError(f"likelihood {name}: {key} must be a number, got {value!r}") from None
-    missing = [key for key in keys if key not in given]
-    if missing and (given or name != "unknown"):
-        raise ConfigError(
-            f"likelihood {name} needs {', '.join(missing)}: give "
-            f"{name}:{','.join(f'{k}=...' for k in keys)}"
-        )
-    return given
+def _values(name: str, rest: str) -> dict[str, float]:
+    values, keys = values_in(rest, CLASSES[name], name), fields(CLASSES[name])  # type: ignore[arg-type]
+    if values and len(values) < len(keys):
+        missing = ", ".join(f.name for f in keys if f.name not in values)
+        raise ConfigError(f"{missing} must be given too, or none of the keys of {name}")
+    return values

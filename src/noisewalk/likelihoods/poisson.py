@@ -1,8 +1,8 @@
 r"""Photon counts.
 
-The rate is $\lambda_i = p \max((A(x)_i + 1) / 2, \epsilon)$ with peak p, the mean count of a white
-entry, and $\epsilon = 10^{-4}$; y are counts, never rescaled. Where the maximum holds $\lambda$ at
-$p \epsilon$, A(x) has no gradient: that is the likelihood.
+The rate is $\lambda_i = p \max((A(x)_i + 1) / 2, \epsilon)$ with the peak p, the mean count of a
+white entry, and $\epsilon = 10^{-4}$. The counts y are never rescaled. Where the maximum holds
+$\lambda$ at $p \epsilon$, A(x) has no gradient: that is part of the likelihood.
 """
 
 from dataclasses import dataclass
@@ -10,34 +10,45 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._checks import real
 from ..errors import ConfigError
 from ..noise import Noise
-from .checks import count_of, float64_pair, hide, mask_of, mean_square, positive, row_sum, uniforms
+from .base import LikelihoodBase
+from .observed import count_of, float64_pair, hide, mask_of, row_sum
+from .simulation import uniforms
 
 FLOOR = 1e-4
 REACH = 8
 
 
 @dataclass(frozen=True)
-class Poisson:
+class Poisson(LikelihoodBase):
     r"""Counts y of rate $\lambda(x) = p \max((A(x) + 1) / 2, 10^{-4})$.
 
     $$-\log p(y | x) = \sum_{i \in O} \lambda_i - y_i \log \lambda_i + \log y_i!$$
 
-    A negative count has density 0. The factorial is a gamma function, so that fractional counts (a
-    calibrated detector's) have a value too.
+    A negative count has density 0. The factorial is a gamma function, so that the fractional counts
+    of a calibrated detector have a value too.
 
     Arguments:
         peak: p, the mean count where A(x) = 1; positive.
 
     Raises:
         ConfigError: if the peak is not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> counts = nw.likelihoods.Poisson(50.0).sample(torch.zeros(1, 500), nw.noise.rows(0, 1))
+        >>> 24 < counts.mean() < 26, bool((counts == counts.round()).all())
+        (tensor(True), True)
     """
 
     peak: float
+    counts = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "peak", positive("Poisson", "peak", self.peak))
+        vars(self).update(peak=real("Poisson's peak", self.peak, above=0))
 
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
         """ConfigError unless every observed entry of y can be a count."""
@@ -51,57 +62,52 @@ class Poisson:
             )
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """-log p(y | x) of every row, (B,) float64."""
-        at, counts, mask = float64_pair(mean, y, observed)
-        rate = self._rate(at)
+        """-log p(y | A(x)) of every row, (B,) float64."""
+        _, counts, mask = float64_pair(mean, y, observed)
+        rate = self._rate(mean, observed)
         terms = rate - torch.xlogy(counts, rate) + torch.lgamma(counts + 1)
         return row_sum(torch.where(mask, torch.where(counts < 0, torch.inf, terms), 0.0))
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """Pearson's residual (y - rate) / sqrt(rate), (B, *y) float64, 0 where unobserved."""
-        at, counts, mask = float64_pair(mean, y, observed)
-        rate = self._rate(at)
+        _, counts, mask = float64_pair(mean, y, observed)
+        rate = self._rate(mean, observed)
         return torch.where(mask, (counts - rate) / rate.sqrt(), 0.0)
 
-    def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Pearson's chi-square per observed entry, (B,) float64: near 1 where A(x) explains y; NaN
-        where a row observes nothing."""
-        return mean_square(self.residual(mean, y, observed), mask_of(observed, mean))
-
     def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), (B,) float64: a squared
-        residual has variance 2 + 1 / rate."""
+        """The standard deviation of `residual_chi2` when y comes from A(x), (B,) float64: a squared
+        residual has the variance 2 + 1 / rate."""
         mask = mask_of(observed, mean)
-        rate = self._rate(torch.where(mask, mean.to(torch.float64), 0.0))
-        return row_sum(torch.where(mask, 2 + 1 / rate, 0.0)).sqrt() / count_of(mask)
+        variance = torch.where(mask, 2 + 1 / self._rate(mean, observed), 0.0)
+        return row_sum(variance).sqrt() / count_of(mask)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """The Fisher information of A(x), (peak / 2)^2 / rate, 0 where the rate is held at its
-        least; (B, *y) in the type of A(x), 0 where unobserved."""
-        mask = mask_of(observed, mean)
-        at = torch.where(mask, mean.to(torch.float64), 0.0)
-        return torch.where(
-            mask & ((at + 1) / 2 >= FLOOR), (self.peak / 2) ** 2 / self._rate(at), 0.0
-        ).to(mean.dtype)
+        least."""
+        free = mask_of(observed, mean) & ((mean.to(torch.float64) + 1) / 2 >= FLOOR)
+        weight = (self.peak / 2) ** 2 / self._rate(mean, observed)
+        return torch.where(free, weight, 0.0).to(mean.dtype)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """Counts of every row by inversion of the distribution function, (B, *y) in the type of
-        A(x), 0 where unobserved; uses the SIMULATE slot."""
+        """Counts of every row, drawn by inversion of the distribution function."""
         uniform = uniforms(mean, noise)[:, 0]
-        return hide(
-            _quantile(
-                self._rate(torch.where(mask_of(observed, mean), mean.to(torch.float64), 0.0)),
-                uniform,
-            ),
-            mean,
-            observed,
-        )
+        return hide(quantile(self._rate(mean, observed), uniform), mean, observed)
 
-    def _rate(self, mean: Tensor) -> Tensor:
-        return self.peak * ((mean + 1) / 2).clamp(min=FLOOR)
+    def sup_log_likelihood(self, y: Tensor | None = None, observed: Tensor | None = None) -> Tensor:
+        """The log mass at the rate max(y, 1e-4 peak), (N,) float64."""
+        if y is None:
+            raise ConfigError(
+                "the largest mass depends on the counts: give sup_log_likelihood the y"
+            )
+        counts = torch.nan_to_num(y.to(torch.float64))
+        return -self.nll(2 * counts / self.peak - 1, counts, observed)
+
+    def _rate(self, mean: Tensor, observed: Tensor | None) -> Tensor:
+        at = torch.where(mask_of(observed, mean), mean.to(torch.float64), 0.0)
+        return self.peak * ((at + 1) / 2).clamp(min=FLOOR)
 
 
-def _quantile(rate: Tensor, uniform: Tensor) -> Tensor:
+def quantile(rate: Tensor, uniform: Tensor) -> Tensor:
     """The smallest k with P(K <= k) >= u, K of this rate.
 
     Cornish and Fisher's expansion is off by at most 6 for any rate and u in [2^-33, 1 - 2^-33], the

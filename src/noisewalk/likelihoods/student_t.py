@@ -11,27 +11,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._checks import real
 from ..noise import Noise
-from .checks import (
-    constant_weight,
-    count_of,
-    difference,
-    hide,
-    mask_of,
-    mean_square,
-    positive,
-    row_sum,
-    spread,
-    uniforms,
-)
+from .base import LikelihoodBase, sup_at_y
+from .observed import count_of, difference, hide, row_sum
+from .simulation import uniforms
 
 
 @dataclass(frozen=True)
-class StudentT:
+class StudentT(LikelihoodBase):
     r"""Additive Student-t noise, y = A(x) + s t with t of $\nu$ degrees of freedom.
 
-    $$-\log p(y | x) = \sum_{i \in O} \frac{\nu + 1}{2} \log\Big(1 + \frac{(y_i - A(x)_i)^2}{\nu s^2}\Big)
-    + \log s + \frac12 \log \nu \pi + \log \Gamma(\tfrac{\nu}{2}) - \log \Gamma(\tfrac{\nu + 1}{2})$$
+    $$-\log p(y | x) = \sum_{i \in O} \frac{\nu + 1}{2}
+    \log\Big(1 + \frac{(y_i - A(x)_i)^2}{\nu s^2}\Big) + \log s + \frac12 \log \nu \pi
+    + \log \Gamma(\tfrac{\nu}{2}) - \log \Gamma(\tfrac{\nu + 1}{2})$$
 
     The variance is $s^2 \nu / (\nu - 2)$, and infinite for $\nu \le 2$.
 
@@ -41,17 +34,31 @@ class StudentT:
 
     Raises:
         ConfigError: if a value is not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> likelihood, zero = nw.likelihoods.StudentT(3.0, 0.1), torch.zeros(1, 1)
+        >>> near, far = (likelihood.nll(zero, zero + r) for r in (1.0, 100.0))
+        >>> bool(far - near < 20)  # under Gaussian noise of this scale it is 499950
+        True
     """
 
     df: float
     scale: float
+    sup_log_likelihood = sup_at_y
 
     def __post_init__(self) -> None:
         for name in ("df", "scale"):
-            object.__setattr__(self, name, positive("StudentT", name, getattr(self, name)))
+            vars(self)[name] = real(f"StudentT's {name}", getattr(self, name), above=0)
+
+    @property
+    def square_variance(self) -> float:  # type: ignore[override]
+        """Variance of one squared residual; NaN for df <= 4, where it is infinite."""
+        return 2 + 6 / (self.df - 4) if self.df > 4 else math.nan
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """-log p(y | x) of every row, (B,) float64."""
+        """-log p(y | A(x)) of every row, (B,) float64."""
         residual, mask = difference(mean, y, observed)
         constant = (
             math.log(self.scale)
@@ -59,44 +66,23 @@ class StudentT:
             + math.lgamma(self.df / 2)
             - math.lgamma((self.df + 1) / 2)
         )
-        return (
-            0.5 * (self.df + 1) * row_sum(torch.log1p((residual / self.scale) ** 2 / self.df))
-            + count_of(mask) * constant
-        )
+        terms = row_sum(torch.log1p((residual / self.scale) ** 2 / self.df))
+        return 0.5 * (self.df + 1) * terms + count_of(mask) * constant
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """(y - A(x)) / standard deviation, (B, *y) float64, 0 where unobserved; NaN for df <= 2,
         where there is none."""
+        std = self.scale * math.sqrt(self.df / (self.df - 2)) if self.df > 2 else math.nan
         residual, mask = difference(mean, y, observed)
-        return torch.where(mask, residual / self._std, 0.0)
-
-    def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Mean squared residual over the noise's variance, (B,) float64: near 1 where A(x) explains
-        y; NaN for df <= 2."""
-        return mean_square(self.residual(mean, y, observed), mask_of(observed, mean))
-
-    def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), (B,) float64; NaN for df <=
-        4, where it is infinite."""
-        return spread(2 + 6 / (self.df - 4) if self.df > 4 else math.nan, mean, observed)
+        return torch.where(mask, residual / std, 0.0)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), (df + 1) / ((df + 3) scale^2); (B, *y) in the type of
-        A(x), 0 where unobserved.
-
-        The second derivative at y is negative for an outlier and would not be a weight.
-        """
-        return constant_weight((self.df + 1) / ((self.df + 3) * self.scale**2), mean, observed)
+        """The Fisher information of A(x), (df + 1) / ((df + 3) scale^2); the second derivative at y
+        is negative for an outlier and would not be a weight."""
+        return hide((self.df + 1) / ((self.df + 3) * self.scale**2), mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved; uses the
-        SIMULATE slot."""
+        """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved."""
         radius, angle = uniforms(mean, noise, 2).unbind(1)
-        t = torch.sqrt(self.df * torch.expm1(-2 / self.df * torch.log(radius))) * torch.cos(
-            2 * math.pi * angle
-        )
-        return hide(mean + self.scale * t, mean, observed)
-
-    @property
-    def _std(self) -> float:
-        return self.scale * math.sqrt(self.df / (self.df - 2)) if self.df > 2 else math.nan
+        length = torch.sqrt(self.df * torch.expm1(-2 / self.df * torch.log(radius)))
+        return hide(mean + self.scale * (length * torch.cos(2 * math.pi * angle)), mean, observed)

@@ -2,7 +2,8 @@ r"""Gaussian noise whose level is not known: it is given a prior and integrated 
 
 With $\sigma_y^2 \sim \text{InvGamma}(a, b)$, residual r = y - A(x) and m observed entries,
 $$p(y | x) = \int N(r; 0, \sigma^2 I)\, \text{InvGamma}(\sigma^2; a, b)\, d\sigma^2
-= \frac{b^a\, \Gamma(a + m/2)}{(2 \pi)^{m/2}\, \Gamma(a)} \Big(b + \frac{|r|^2}{2}\Big)^{-(a + m/2)} .$$
+= \frac{b^a\, \Gamma(a + m/2)}{(2 \pi)^{m/2}\, \Gamma(a)}
+\Big(b + \frac{|r|^2}{2}\Big)^{-(a + m/2)} .$$
 Without the prior (a = b = 0) the density is improper and unbounded where A(x) can fit y exactly; b
 keeps it proper and bounded. Given x the level is known up to its own posterior, $\sigma_y^2 | x, y
 \sim \text{InvGamma}(a + m/2, b + |r|^2/2)$.
@@ -14,21 +15,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._checks import real
 from ..errors import ConfigError
-from ..noise import SIMULATE, Noise
-from .checks import check_rows, count_of, difference, hide, mask_of, positive, row_sum
+from ..noise import Noise
+from .base import LikelihoodBase
+from .observed import count_of, difference, hide, row_sum
+from .simulation import normals
 
 
 @dataclass(frozen=True)
-class UnknownGaussian:
+class UnknownGaussian(LikelihoodBase):
     r"""Additive Gaussian noise of unknown level, $\sigma_y^2 \sim \text{InvGamma}(a, b)$,
     integrated out.
 
-    $$-\log p(y | x) = (a + \tfrac m2) \log(b + \tfrac12 |r|^2) - a \log b + \log \Gamma(a) - \log \Gamma(a + \tfrac m2) + \tfrac m2 \log 2 \pi$$
+    $$-\log p(y | x) = (a + \tfrac m2) \log(b + \tfrac12 |r|^2) - a \log b + \log \Gamma(a)
+    - \log \Gamma(a + \tfrac m2) + \tfrac m2 \log 2 \pi$$
 
     The entries of one y share their level, so this is no sum over entries. The prior counts for
     nothing where m >> 2 a and m sigma_y^2 >> 2 b, as the default one does for an image with visible
-    noise.
+    noise. There is no chi2: the residual itself says what the level is.
 
     Arguments:
         concentration: a, positive; worth 2 a observed entries.
@@ -36,6 +41,13 @@ class UnknownGaussian:
 
     Raises:
         ConfigError: if a value is not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> mean, y = torch.zeros(1, 1000), torch.full((1, 1000), 0.2)
+        >>> nw.likelihoods.UnknownGaussian().noise_level(mean, y).round(decimals=3)
+        tensor([0.2000], dtype=torch.float64)
     """
 
     concentration: float = 1e-3
@@ -43,10 +55,10 @@ class UnknownGaussian:
 
     def __post_init__(self) -> None:
         for name in ("concentration", "rate"):
-            object.__setattr__(self, name, positive("UnknownGaussian", name, getattr(self, name)))
+            vars(self)[name] = real(f"UnknownGaussian's {name}", getattr(self, name), above=0)
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """-log p(y | x) of every row, (B,) float64."""
+        """-log p(y | A(x)) of every row, (B,) float64."""
         a, b = self.concentration, self.rate
         residual, mask = difference(mean, y, observed)
         half = count_of(mask) / 2
@@ -56,8 +68,8 @@ class UnknownGaussian:
         return (a + half) * torch.log(b + 0.5 * row_sum(residual**2)) + constant
 
     def noise_level(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The sigma_y that x and y tell, E[1 / sigma_y^2 | x, y]^(-1/2) = sqrt((b + |r|^2 / 2) / (a
-        + m / 2)), (B,) float64."""
+        """The level that A(x) and y tell, sqrt((b + |r|^2 / 2) / (a + m / 2)), (B,) float64, which
+        is E[1 / sigma_y^2 | x, y]^(-1/2)."""
         return self._precision(mean, y, observed).rsqrt()
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
@@ -66,17 +78,11 @@ class UnknownGaussian:
         return residual * _per_row(self._precision(mean, y, observed).sqrt(), residual)
 
     def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """NaN, (B,) float64: the residual itself says what the noise level is, so it is near 1 in
-        those units whether A(x) explains y or not."""
+        """NaN, (B,) float64: in units of the level that it tells, every residual is near 1."""
         return torch.full_like(self._precision(mean, y, observed), torch.nan)
 
-    def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """NaN, (B,) float64, as `residual_chi2`."""
-        return torch.full((len(mean),), torch.nan, dtype=torch.float64, device=mean.device)
-
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        r"""E[1 / sigma_y^2 | x, y], the weight of a Gaussian of the level that x and y tell; (B,
-        *y) in the type of A(x), 0 where unobserved.
+        r"""E[1 / sigma_y^2 | x, y], the weight of a Gaussian of the level that x and y tell.
 
         $$w = \frac{a + m/2}{b + |r|^2/2}$$
 
@@ -84,16 +90,11 @@ class UnknownGaussian:
         The second term, negative and of rank one, is left out, so that w I bounds it from above
         (the step of expectation-maximisation).
         """
-        weight = _per_row(self._precision(mean, y, observed), mean)
-        return torch.where(mask_of(observed, mean), weight, 0.0).to(mean.dtype)
+        return hide(_per_row(self._precision(mean, y, observed), mean), mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row, its level drawn first, (B, *y) in the type of A(x), 0 where
-        unobserved; uses the SIMULATE slot.
-
-        Raises ConfigError for a concentration below 1: the prior then puts its mass on levels
-        without bound.
-        """
+        """A measurement of every row, its level drawn first; ConfigError for a concentration below
+        1, where the prior puts its mass on levels without bound."""
         if self.concentration < 1:
             raise ConfigError(
                 "UnknownGaussian can simulate for a concentration of at least 1, got "
@@ -101,15 +102,10 @@ class UnknownGaussian:
                 "simulate with Gaussian(sigma_y), or give a concentration and a rate that say "
                 "what the level is"
             )
-        check_rows(mean, noise)
-        size = math.prod(mean.shape[1:])
-        normal = noise.normal((size + 1,), SIMULATE, torch.float64).to(mean.device)
-        level = (
-            self.rate / _gamma_quantile(self.concentration, torch.special.ndtr(normal[:, -1]))
-        ).sqrt()
-        return hide(
-            mean + _per_row(level, mean) * normal[:, :-1].reshape(mean.shape), mean, observed
-        )
+        normal = normals(mean, noise, (math.prod(mean.shape[1:]) + 1,))
+        gamma = gamma_quantile(self.concentration, torch.special.ndtr(normal[:, -1]))
+        level = _per_row((self.rate / gamma).sqrt(), mean)
+        return hide(mean + level * normal[:, :-1].reshape(mean.shape), mean, observed)
 
     def _precision(self, mean: Tensor, y: Tensor, observed: Tensor | None) -> Tensor:
         residual, mask = difference(mean, y, observed)
@@ -120,7 +116,7 @@ def _per_row(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
-def _gamma_quantile(shape: float, uniform: Tensor) -> Tensor:
+def gamma_quantile(shape: float, uniform: Tensor) -> Tensor:
     """g with P(G <= g) = u for G of this shape, at least 1, and rate 1: 64 halvings of a bracket of
     log g."""
     a = torch.full_like(uniform, shape)

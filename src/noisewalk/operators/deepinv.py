@@ -32,7 +32,7 @@ from ..errors import ConfigError
 from ..likelihoods import Gaussian, Laplace, Poisson
 from ..noise import Noise
 from ..types import Likelihood
-from .checks import floating
+from .arrays import floating
 
 ALLOWED = "GaussianNoise, LaplaceNoise and PoissonNoise"
 

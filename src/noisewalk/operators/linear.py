@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .._repr import readable
 from ..errors import ConfigError
-from .checks import floating, positive, real_array, sides, whole_number
+from .arrays import floating, positive, real_array, sides, whole_number
 
 
 def adjoint(operator: Callable[[Tensor], Tensor], y: Tensor, shape: tuple[int, ...]) -> Tensor:

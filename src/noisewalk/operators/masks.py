@@ -15,7 +15,7 @@ from torch import Tensor
 from .._repr import readable
 from ..errors import ConfigError
 from ..noise import MASK, rows
-from .checks import positive, real_array, sides, whole_number
+from .arrays import positive, real_array, sides, whole_number
 
 
 def _keep(x: Tensor, observed: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..noise import MASK, rows
-from .checks import floating, positive, whole_number
+from .arrays import floating, positive, whole_number
 from .linear import Convolution
 
 GAMMA = 2.2

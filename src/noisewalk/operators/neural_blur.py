@@ -33,7 +33,7 @@ from torch import Tensor
 from .._pickled import load_pickled
 from ..errors import ConfigError, WeightsError
 from ..noise import MASK, rows
-from .checks import floating, whole_number
+from .arrays import floating, whole_number
 
 SHAPE = (3, 256, 256)
 CODE_SHAPE = (512, 2, 2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .checks import positive
+from .arrays import positive
 
 
 @dataclass(frozen=True)

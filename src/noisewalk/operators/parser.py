@@ -23,7 +23,7 @@ from torch import Tensor
 from ..errors import ConfigError, WeightsError
 from ..files.arrays import read_array
 from ..files.masks import load_mask
-from .checks import whole_number
+from .arrays import whole_number
 from .compose import Compose
 from .linear import AveragePool, Convolution, GaussianBlur, Identity
 from .masks import BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting

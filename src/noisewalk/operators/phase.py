@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import floating, positive, sides
+from .arrays import floating, positive, sides
 
 MOST = 64.0
 

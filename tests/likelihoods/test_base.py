@@ -1,25 +1,50 @@
 """What every likelihood promises: only observed entries count, sums are float64, the score's square
-is the curvature, chi2 is 1 under its own sample."""
+is the curvature, chi2 is 1 under its own sample, and every question of the contract is answered."""
 
 import math
+import pickle
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from noisewalk.errors import ConfigError
 from noisewalk.likelihoods import Gaussian, Laplace, Poisson, StudentT, UnknownGaussian
+from noisewalk.likelihoods.base import LikelihoodBase, complete
 from noisewalk.noise import PROBE, rows
 
 SHAPE = (2, 2, 3)
 OBSERVED = (torch.arange(12) % 4 != 1).reshape(SHAPE)
-SEPARABLE = [Gaussian(0.3), Poisson(20.0), Laplace(0.2), StudentT(30.0, 0.4), StudentT(1.5, 0.1)]
+LEVELS = [
+    Gaussian(0.3),
+    Gaussian(torch.tensor([[[0.1]], [[0.4]]])),
+    Gaussian(torch.linspace(0.05, 1.0, 12).reshape(SHAPE)),
+]
+"""One level for all, for a channel, for an entry."""
+UNIFORM = [LEVELS[0], Poisson(20.0), Laplace(0.2), StudentT(30.0, 0.4), StudentT(1.5, 0.1)]
+"""Those that are sums over entries of one law."""
+SEPARABLE = [*UNIFORM, *LEVELS[1:]]
 ALL = [*SEPARABLE, UnknownGaussian(2.0, 0.1)]
-REGULAR = SEPARABLE[:4]
+REGULAR = UNIFORM[:4]
 """Those with a chi2 of finite spread."""
 
-every = pytest.mark.parametrize("likelihood", ALL, ids=repr)
-separable = pytest.mark.parametrize("likelihood", SEPARABLE, ids=repr)
-regular = pytest.mark.parametrize("likelihood", REGULAR, ids=repr)
+
+def each(likelihoods: list) -> Callable:
+    """One case that checks every likelihood."""
+
+    def decorate(check: Callable) -> Callable:
+        def test() -> None:
+            for likelihood in likelihoods:
+                check(likelihood)
+
+        test.__name__ = check.__name__
+        return test
+
+    return decorate
+
+
+every, separable, uniform, regular = map(each, (ALL, SEPARABLE, UNIFORM, REGULAR))
 
 
 def means(num, seed=0, dtype=torch.float64, shape=SHAPE):
@@ -67,13 +92,15 @@ def test_unobserved_entries_change_nothing_even_when_nan(likelihood):
 
 
 @every
-@pytest.mark.parametrize("observed", [None, OBSERVED])
-def test_the_gradient_is_the_derivative(likelihood, observed):
+def test_the_gradient_is_the_derivative(likelihood):
     mean, y = pair(likelihood, 2)
-    assert torch.autograd.gradcheck(lambda m: likelihood.nll(m, y, observed), mean.requires_grad_())
+    for observed in (None, OBSERVED):
+        assert torch.autograd.gradcheck(
+            lambda m, seen=observed: likelihood.nll(m, y, seen), mean.requires_grad_()
+        )
 
 
-@separable
+@uniform
 def test_nll_sums_the_observed_entries_in_float64(likelihood):
     shape = (3, 32, 32)
     mean, y = pair(likelihood, 1, torch.float32, shape)
@@ -203,18 +230,139 @@ def test_shapes_that_would_broadcast_by_accident_are_refused(likelihood):
         likelihood.sample(mean, rows(0, 2))
 
 
-@pytest.mark.parametrize("value", [0.0, -0.1, math.nan, math.inf, True, "0.1", None, torch.ones(2)])
-@pytest.mark.parametrize(
-    ("build", "name"),
-    [
-        (Poisson, "Poisson's peak"),
-        (Laplace, "Laplace's scale"),
-        (lambda v: StudentT(v, 0.1), "StudentT's df"),
-        (lambda v: StudentT(4.0, v), "StudentT's scale"),
-        (lambda v: UnknownGaussian(concentration=v), "UnknownGaussian's concentration"),
-        (lambda v: UnknownGaussian(rate=v), "UnknownGaussian's rate"),
-    ],
-)
-def test_a_value_that_is_not_positive_and_finite_is_refused(build, name, value):
-    with pytest.raises(ConfigError, match=f"{name} must be a positive finite number, got"):
-        build(value)
+def test_a_value_that_is_not_positive_and_finite_is_refused():
+    for name, build in (
+        ("Poisson's peak", Poisson),
+        ("Laplace's scale", Laplace),
+        ("StudentT's df", lambda v: StudentT(v, 0.1)),
+        ("StudentT's scale", lambda v: StudentT(4.0, v)),
+        ("UnknownGaussian's concentration", lambda v: UnknownGaussian(concentration=v)),
+        ("UnknownGaussian's rate", lambda v: UnknownGaussian(rate=v)),
+    ):
+        for value in (0.0, -0.1, math.nan, math.inf, True, "0.1", None, torch.ones(2)):
+            with pytest.raises(ConfigError, match=f"{name} must be a finite number above 0, got"):
+                build(value)
+
+
+@every
+def test_is_pure_and_survives_pickling(likelihood):
+    (mean, y), state = pair(likelihood), torch.get_rng_state()
+    kept, text = (mean.clone(), y.clone()), repr(likelihood)
+    copy = pickle.loads(pickle.dumps(likelihood))
+    results = [
+        (one.nll(mean, y, OBSERVED), one.sample(mean, rows(1, 3), OBSERVED))
+        for one in (likelihood, likelihood, copy)
+    ]
+    assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other))  # noqa: B905
+    assert torch.equal(mean, kept[0])
+    assert torch.equal(y, kept[1])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert repr(likelihood) == repr(copy) == text
+    assert text.startswith(type(likelihood).__name__ + "(")
+    assert "tensor(" not in text
+
+
+@each([*LEVELS, Laplace(0.2), StudentT(4.0, 0.4)])
+def test_additive_noise_has_its_largest_density_at_y(likelihood):
+    _, y = pair(likelihood)
+    gaps = torch.where(OBSERVED, y, torch.nan)
+    best = torch.nan_to_num(gaps)
+    found = likelihood.sup_log_likelihood(gaps, OBSERVED)
+    assert found.dtype == torch.float64
+    assert torch.equal(found, -likelihood.nll(best, best, OBSERVED))
+    assert (found > -likelihood.nll(y + 0.01, y, OBSERVED)).all()
+    if likelihood not in LEVELS[1:]:
+        assert likelihood.sup_log_likelihood() * OBSERVED.sum() == pytest.approx(found[0].item())
+
+
+def test_a_level_for_each_entry_and_counts_ask_for_y():
+    for likelihood in (*LEVELS[1:], Poisson(20.0)):
+        with pytest.raises(ConfigError, match="give sup_log_likelihood the y"):
+            likelihood.sup_log_likelihood()
+    assert UnknownGaussian().sup_log_likelihood() is None
+
+
+def test_the_largest_mass_of_counts_is_at_the_rate_that_they_are():
+    likelihood, y = Poisson(20.0), torch.tensor([[0.0, 3.0, 17.0, 50.0]])
+    grid = torch.linspace(-1, 6, 7001, dtype=torch.float64)[:, None]
+    each = [likelihood.nll(grid, y[:, k].double().expand(len(grid), 1)).min() for k in range(4)]
+    found = likelihood.sup_log_likelihood(y)
+    assert found.shape == (1,)
+    assert found.item() == pytest.approx(-sum(each).item(), abs=1e-4)
+    seen = torch.tensor([True, False, True, False])
+    gaps = torch.where(seen, y, torch.nan)
+    assert torch.equal(
+        likelihood.sup_log_likelihood(gaps, seen), likelihood.sup_log_likelihood(y[:, ::2])
+    )
+
+
+@every
+def test_says_whether_its_chi2_is_exact_and_whether_y_are_counts(likelihood):
+    assert likelihood.chi2_is_exact == isinstance(likelihood, Gaussian)
+    assert likelihood.counts == isinstance(likelihood, Poisson)
+    mean, y = pair(likelihood)
+    likelihood.check_measurement(y, OBSERVED)
+    level = likelihood.noise_level(mean, y, OBSERVED)
+    assert (level is not None) == isinstance(likelihood, UnknownGaussian)
+    assert complete(likelihood) is likelihood
+
+
+class Plain:
+    """A user's likelihood of the three methods of the protocol."""
+
+    def nll(self, mean, y, observed=None):
+        return Gaussian(0.3).nll(mean, y, observed)
+
+    def curvature(self, mean, y, observed=None):
+        return Gaussian(0.3).curvature(mean, y, observed)
+
+    def sample(self, mean, noise, observed=None):
+        return Gaussian(0.3).sample(mean, noise, observed)
+
+
+class WithChi2(Plain):
+    def residual_chi2(self, mean, y, observed=None):
+        return Gaussian(0.3).residual_chi2(mean, y, observed)
+
+    def check_measurement(self, y, observed=None):
+        raise ConfigError("never")
+
+
+def test_a_users_likelihood_is_completed():
+    mean, y = pair(LEVELS[0])
+    whole = complete(Plain())
+    assert isinstance(whole, LikelihoodBase)
+    assert torch.equal(whole.nll(mean, y, OBSERVED), LEVELS[0].nll(mean, y, OBSERVED))
+    assert torch.equal(whole.curvature(mean, y), LEVELS[0].curvature(mean, y))
+    assert torch.equal(whole.sample(mean, rows(0, 3)), LEVELS[0].sample(mean, rows(0, 3)))
+    assert whole.residual(mean, y).isnan().all()
+    assert whole.residual(mean, y).shape == mean.shape
+    for chi2 in (whole.residual_chi2(mean, y, OBSERVED), whole.residual_chi2_std(mean)):
+        assert chi2.shape == (3,)
+        assert chi2.dtype == torch.float64
+        assert chi2.isnan().all()
+    whole.check_measurement(y)
+    assert whole.noise_level(mean, y) is whole.sup_log_likelihood(y) is None
+    assert not whole.chi2_is_exact
+    assert not whole.counts
+    assert "Plain" in repr(whole)
+    again = pickle.loads(pickle.dumps(whole))
+    assert torch.equal(again.nll(mean, y), whole.nll(mean, y))
+
+
+def test_a_users_own_answers_are_kept():
+    mean, y = pair(LEVELS[0])
+    whole = complete(WithChi2())
+    assert torch.equal(whole.residual_chi2(mean, y), LEVELS[0].residual_chi2(mean, y))
+    with pytest.raises(ConfigError, match="never"):
+        whole.check_measurement(y)
+
+
+def test_what_is_no_likelihood_or_lacks_a_method_is_named():
+    with pytest.raises(ConfigError, match=r"such as nw\.likelihoods\.Gaussian\(0\.1\), got 3"):
+        complete(3)
+    partial, mean = complete(SimpleNamespace(nll=Plain().nll)), torch.zeros(1, 2)
+    with pytest.raises(ConfigError, match="no method curvature, which is needed here"):
+        partial.curvature(mean, mean)
+    with pytest.raises(ConfigError, match="no method sample"):
+        partial.sample(mean, rows(0, 1))

@@ -1,0 +1,119 @@
+"""What every likelihood can be asked, with the defaults.
+
+Our likelihoods derive from `LikelihoodBase`. `complete` wraps anybody else's, so that no caller has
+to probe for a method. In all methods A(x) is `mean`, (B, *y), y is (B, *y), and `observed` is a
+bool tensor that broadcasts to both; None means that every entry is observed.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._repr import describe
+from ..errors import ConfigError
+from ..noise import Noise
+from .observed import count_of, mask_of, row_sum
+
+
+class LikelihoodBase(ABC):
+    """p(y | A(x)), with everything that a target, a sampler or a report asks of it."""
+
+    chi2_is_exact = False
+    """Whether m `residual_chi2` follows the chi-square law of m degrees of freedom, m being the
+    number of observed entries."""
+    counts = False
+    """Whether y holds counts and not pixels in [-1, 1]."""
+    square_variance = math.nan
+    """Variance of one squared entry of `residual` under the model; NaN where there is none."""
+
+    @abstractmethod
+    def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """-log p(y | A(x)) of every row with every constant, (B,) float64."""
+
+    @abstractmethod
+    def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """The Gauss-Newton weight of A(x), (B, *y) in the type of A(x), 0 where unobserved."""
+
+    @abstractmethod
+    def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
+        """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved."""
+
+    def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """y - A(x) over the noise's standard deviation, (B, *y) float64, 0 where unobserved; NaN
+        where the noise has no such deviation."""
+        return torch.full(mean.shape, math.nan, dtype=torch.float64, device=mean.device)
+
+    def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """The mean square of `residual` over the observed entries, (B,) float64: near 1 where A(x)
+        explains y; NaN where a row observes nothing."""
+        squares = row_sum(self.residual(mean, y, observed) ** 2)
+        return squares / count_of(mask_of(observed, mean))
+
+    def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
+        """The standard deviation of `residual_chi2` when y comes from A(x), (B,) float64."""
+        return (self.square_variance / count_of(mask_of(observed, mean))).sqrt()
+
+    def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
+        """ConfigError unless every observed entry of y can be measured under this likelihood."""
+        return None
+
+    def noise_level(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor | None:
+        """The noise level that A(x) and y tell, (B,) float64; None where the level is given."""
+        return None
+
+    def sup_log_likelihood(
+        self, y: Tensor | None = None, observed: Tensor | None = None
+    ) -> Tensor | float | None:
+        """The log of the largest density of y over all A(x), (N,) float64; without y, that of one
+        observed entry, a float; None where it is not known or has no bound."""
+        return None
+
+
+def sup_at_y(
+    self: LikelihoodBase, y: Tensor | None = None, observed: Tensor | None = None
+) -> Tensor | float:
+    """`sup_log_likelihood` where the most likely A(x) is y itself."""
+    best = torch.zeros(1, 1, dtype=torch.float64) if y is None else torch.nan_to_num(y)
+    found = -self.nll(best, best, observed)
+    return float(found) if y is None else found
+
+
+def complete(likelihood: Any) -> LikelihoodBase:
+    """The likelihood with every method of `LikelihoodBase`; ConfigError if it has no `nll`."""
+    if isinstance(likelihood, LikelihoodBase):
+        return likelihood
+    if not callable(getattr(likelihood, "nll", None)):
+        raise ConfigError(
+            f"likelihood must be such as nw.likelihoods.Gaussian(0.1), got {likelihood!r}"
+        )
+    return _Completed(likelihood)
+
+
+class _Completed(LikelihoodBase):
+    """Anybody's likelihood: its own methods, and the defaults for the rest."""
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+        methods = [
+            n for n, value in vars(LikelihoodBase).items() if callable(value) and n[0] != "_"
+        ]
+        vars(self).update({n: getattr(given, n) for n in methods if hasattr(given, n)})
+
+    def __repr__(self) -> str:
+        return describe(self.given)
+
+    def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        return self.given.nll(mean, y, observed)
+
+    def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        raise self._without("curvature")
+
+    def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
+        raise self._without("sample")
+
+    def _without(self, name: str) -> ConfigError:
+        cls = type(self.given).__name__
+        return ConfigError(f"{cls} has no method {name}, which is needed here: add it to the class")

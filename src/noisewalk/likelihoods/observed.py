@@ -1,0 +1,54 @@
+"""Which entries of y count: masks, and sums over the observed entries of a row."""
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+
+
+def mask_of(observed: Tensor | None, like: Tensor) -> Tensor:
+    """`observed` in the shape of `like`; ConfigError unless it is a bool tensor that broadcasts."""
+    if observed is None:
+        return torch.ones((), dtype=torch.bool, device=like.device).expand(like.shape)
+    if observed.dtype != torch.bool:
+        raise ConfigError(f"observed must be a bool tensor, got {observed.dtype}")
+    try:
+        return observed.to(like.device).expand(like.shape)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"observed of shape {tuple(observed.shape)} does not broadcast to y's "
+            f"{tuple(like.shape)}"
+        ) from error
+
+
+def float64_pair(mean: Tensor, y: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """A(x) and y in float64, both 0 where unobserved, and the mask; ConfigError unless A(x) and y
+    have one shape."""
+    if mean.shape != y.shape:
+        raise ConfigError(
+            f"A(x) and y must have the same shape, got {tuple(mean.shape)} and {tuple(y.shape)}"
+        )
+    mask = mask_of(observed, mean)
+    at, measured = (v.to(mean.device, torch.float64) for v in (mean, y))
+    return torch.where(mask, at, 0.0), torch.where(mask, measured, 0.0), mask
+
+
+def difference(mean: Tensor, y: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
+    """y - A(x) in float64, 0 where unobserved, and the mask."""
+    at, measured, mask = float64_pair(mean, y, observed)
+    return measured - at, mask
+
+
+def row_sum(values: Tensor) -> Tensor:
+    """(B, *y) -> (B,)."""
+    return values.flatten(1).sum(1)
+
+
+def count_of(mask: Tensor) -> Tensor:
+    """The number m of observed entries of every row, (B,) float64."""
+    return row_sum(mask).to(torch.float64)
+
+
+def hide(values: Tensor | float, mean: Tensor, observed: Tensor | None) -> Tensor:
+    """Values in the shape and type of A(x), 0 where unobserved."""
+    return torch.where(mask_of(observed, mean), values, 0.0).to(mean.dtype)
