@@ -13,7 +13,7 @@ from noisewalk import noise
 from noisewalk.errors import ConfigError
 from noisewalk.likelihoods import Gaussian, Laplace
 from noisewalk.operators import from_deepinv, observed_of, output_shape_of
-from noisewalk.operators.deepinv import DeepinvPoisson
+from noisewalk.operators.deepinv_noise import DeepinvPoisson
 
 SHAPE = (2, 4, 4)
 

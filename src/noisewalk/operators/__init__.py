@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .neural_blur import NeuralBlur
     from .nonlinear import HDR
     from .observed import observed_of, output_shape_of
-    from .parser import held_by, parse
+    from .parser import held_by, parse, text_of
     from .phase import PhaseRetrieval
 
 __getattr__, __dir__, __all__ = lazy(
@@ -40,5 +40,6 @@ __getattr__, __dir__, __all__ = lazy(
         "observed_of": "observed",
         "output_shape_of": "observed",
         "parse": "parser",
+        "text_of": "parser",
     },
 )

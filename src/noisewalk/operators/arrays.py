@@ -1,37 +1,19 @@
-"""Checks that the operators' constructors share; each message names the operator and the argument."""
+"""What the operators ask of the images, shapes and arrays that they are given."""
 
-import math
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from .._checks import whole
 from ..errors import ConfigError
 
 
-def whole_number(owner: str, name: str, value: Any, lowest: int) -> int:
-    """The value as an int; ConfigError unless it is a whole number of at least `lowest`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < lowest:
-        raise ConfigError(
-            f"{owner}'s {name} must be a whole number of at least {lowest}, got {value!r}"
-        )
-    return int(value)
-
-
-def positive(owner: str, name: str, value: Any, highest: float, hint: str = "") -> float:
-    """The value as a float; ConfigError unless it is finite, above 0 and at most `highest`."""
-    if (
-        not isinstance(value, Real)
-        or isinstance(value, bool)
-        or not 0 < float(value) <= highest
-        or math.isinf(value)
-    ):
-        most = "finite" if math.isinf(highest) else f"at most {highest}"
-        raise ConfigError(
-            f"{owner}'s {name} must be a number above 0 and {most}{hint}, got {value!r}"
-        )
-    return float(value)
+def image_shape(owner: str, shape: Any) -> tuple[int, ...]:
+    """The shape of an image as a tuple; ConfigError unless it is (C, H, W) or (H, W)."""
+    if not isinstance(shape, tuple | list) or len(shape) not in (2, 3):
+        raise ConfigError(f"{owner}'s shape must be (C, H, W) or (H, W), got {shape!r}")
+    return tuple(whole(f"{owner}'s shape", side) for side in shape)
 
 
 def sides(owner: str, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -41,6 +23,15 @@ def sides(owner: str, shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[-2], shape[-1]
 
 
+def same_shape(owner: str, made_for: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """ConfigError unless the image has the shape that an operator was made for."""
+    if tuple(shape) != made_for:
+        raise ConfigError(
+            f"{owner} was made for images of shape {made_for}, got {tuple(shape)}: make it with "
+            "this shape"
+        )
+
+
 def floating(owner: str, x: Tensor) -> None:
     """ConfigError unless x is of a floating-point type: weights rounded to whole numbers would be
     another operator."""
@@ -48,7 +39,7 @@ def floating(owner: str, x: Tensor) -> None:
         raise ConfigError(f"{owner} needs floating-point images in [-1, 1], got {x.dtype}")
 
 
-def real_array(owner: str, name: str, value: Any, ndims: tuple[int, ...]) -> np.ndarray:
+def real_array(name: str, value: Any, ndims: tuple[int, ...]) -> np.ndarray:
     """An array or tensor as a numpy array; ConfigError unless it is real, not empty, and has one of
     these numbers of axes."""
     if isinstance(value, Tensor):
@@ -58,7 +49,7 @@ def real_array(owner: str, name: str, value: Any, ndims: tuple[int, ...]) -> np.
     if array.ndim not in ndims or array.size == 0 or array.dtype.kind not in "biuf":
         allowed = " or ".join(f"{n}-D" for n in ndims)
         raise ConfigError(
-            f"{owner}'s {name} must be a {allowed} array of real numbers, got {array.dtype} of "
-            f"shape {array.shape}"
+            f"{name} must be a {allowed} array of real numbers, got {array.dtype} of shape "
+            f"{array.shape}"
         )
     return array

@@ -1,13 +1,14 @@
 """One operator made of several."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from .._repr import readable
 from ..errors import ConfigError
-from .observed import observed_of, output_shape_of
+from ..types import Operator
+from .observed import depends_on_shape, observed_by, observed_of, output_shape_of
 
 
 @readable
@@ -15,26 +16,29 @@ from .observed import observed_of, output_shape_of
 class Compose:
     r"""Operators one after the other: $A(x) = A_n(\dots A_2(A_1(x)))$.
 
-    What is observed is what the last step observes: zeros that an earlier mask leaves are data like
-    any other.
+    The last step says what is observed: zeros that an earlier mask leaves are data like any other.
 
     Arguments:
         steps: operators, the first one is applied first.
 
     Raises:
         ConfigError: if there is no step or one is not callable.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> operator = nw.operators.Compose([nw.operators.HDR(2.0), nw.operators.AveragePool(2)])
+        >>> operator(torch.tensor([[[[0.9, 0.1], [0.1, -0.1]]]]))
+        tensor([[[[0.3000]]]])
     """
 
-    steps: Sequence[Callable[[Tensor], Tensor]]
+    steps: Sequence[Operator]
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.steps, Sequence)
-            or not self.steps
-            or not all(callable(step) for step in self.steps)
-        ):
+        known = isinstance(self.steps, Sequence) and all(callable(step) for step in self.steps)
+        if not known or not self.steps:
             raise ConfigError(f"Compose needs a list of at least one operator, got {self.steps!r}")
-        object.__setattr__(self, "steps", tuple(self.steps))
+        vars(self).update(steps=tuple(self.steps))
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *x) -> (B, *y)."""
@@ -45,14 +49,13 @@ class Compose:
     @property
     def observed(self) -> Tensor | None:
         """What the last step observes, where it knows that without the image's shape."""
-        return getattr(self.steps[-1], "observed", None)
+        return observed_by(self.steps[-1])
 
     def observed_for(self, shape: tuple[int, ...]) -> Tensor | None:
         """The observed entries of y for x of this shape."""
         *earlier, last = self.steps
-        if hasattr(last, "observed_for"):
-            for step in earlier:
-                shape = output_shape_of(step, shape)
+        if depends_on_shape(last) and earlier:
+            shape = Compose(earlier).output_shape(shape)
         return observed_of(last, shape)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,16 +1,8 @@
-r"""Measurement models of the library deepinv: its physics as an operator, the physics' noise as a
-likelihood.
+r"""The measurement models of the library deepinv: a physics as an operator and a likelihood.
 
 deepinv's images v lie in a data range [a, b], ours in [-1, 1], so that
 $$A(x) = A_\mathrm{physics}\big( a + \tfrac{b - a}{2} (x + 1) \big),$$
-on the scale of the y that the physics makes: y goes into the target as deepinv returns it. The
-noise models with a counterpart here are
-
-- GaussianNoise(sigma): `Gaussian(sigma)`;
-- LaplaceNoise(b): `Laplace(b)`;
-- PoissonNoise(gain, normalize): $y = c\,k$ with counts $k \sim$ Poisson(A(x) / gain) and c = gain
-  if normalised, else 1: `DeepinvPoisson`.
-
+on the scale of the y that the physics makes: y goes into the target as deepinv returns it.
 Inpainting and MRI put zeros, without noise, where their mask is 0: there y is not observed.
 
 deepinv itself is not imported: what is read of a physics are `A`, `noise_model`, `sensor` and the
@@ -18,7 +10,7 @@ mask.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Real
@@ -29,12 +21,9 @@ from torch import Tensor
 
 from .._repr import readable
 from ..errors import ConfigError
-from ..likelihoods import Gaussian, Laplace, Poisson
-from ..noise import Noise
 from ..types import Likelihood
 from .arrays import floating
-
-ALLOWED = "GaussianNoise, LaplaceNoise and PoissonNoise"
+from .deepinv_noise import likelihood_of
 
 _UNMASKED, _MASKED, _MASKED_COILS = range(3)
 _NOISE_OF = {
@@ -71,29 +60,23 @@ def from_deepinv(
             images; a data range that is not two numbers in ascending order.
 
     Example:
-        operator, likelihood = from_deepinv(physics)
-        target = NoisePosterior(phi, operator, likelihood, physics(v))
+        >>> import torch
+        >>> from types import SimpleNamespace
+        >>> import noisewalk as nw
+        >>> class GaussianNoise:  # in place of deepinv.physics.GaussianNoise(0.1)
+        ...     sigma = 0.1
+        >>> physics = SimpleNamespace(A=lambda v: v, noise_model=GaussianNoise())
+        >>> operator, likelihood = nw.operators.from_deepinv(physics)
+        >>> operator(torch.tensor([[-1.0, 1.0]])), likelihood
+        (tensor([[0., 1.]]), Gaussian(sigma_y=0.1))
     """
     if not callable(getattr(physics, "A", None)) or not hasattr(physics, "noise_model"):
         raise ConfigError(
             "from_deepinv needs a deepinv physics, which has A and noise_model, got "
             f"{type(physics).__name__}"
         )
-    if (
-        not isinstance(data_range, Sequence)
-        or len(data_range) != 2
-        or not all(isinstance(end, Real) and math.isfinite(end) for end in data_range)
-    ):
-        raise ConfigError(
-            "from_deepinv's data_range must be two finite numbers, what -1 and 1 stand for, "
-            f"got {data_range!r}"
-        )
-    low, high = float(data_range[0]), float(data_range[1])
-    if low >= high:
-        raise ConfigError(
-            f"from_deepinv's data_range must have the lower number first, got {data_range!r}"
-        )
-    observed, likelihood = _observed(physics), _likelihood(physics.noise_model)
+    low, high = _range(data_range)
+    observed, likelihood = _observed(physics), likelihood_of(physics.noise_model)
     _check_sensor(physics)
     return DeepinvOperator(physics, low, high, observed), likelihood
 
@@ -144,117 +127,19 @@ class DeepinvOperator:
             return tuple(self(torch.zeros(1, *shape, **_place(self.physics))).shape[1:])
 
 
-@dataclass(frozen=True)
-class DeepinvPoisson:
-    r"""Poisson noise as deepinv has it, $y = c\,k$, $k \sim$ Poisson($\lambda$).
-
-    $$-\log p(y | x) = \sum_{i \in O} \lambda_i - k_i \log \lambda_i + \log k_i!, \qquad \lambda = \max(A(x), 10^{-4}) / \mathrm{gain}, \quad k = y / c$$
-
-    which is `Poisson(1 / gain)` at 2 A(x) - 1 and k. A(x) below 1e-4, where deepinv stops or clips
-    at 0, counts as 1e-4.
-
-    Arguments:
-        gain: positive.
-        normalized: c is the gain, as deepinv's default has it; else 1, and y are counts.
-
-    Raises:
-        ConfigError: if the gain is not positive and finite.
-    """
-
-    gain: float
-    normalized: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 < self.gain < math.inf:
-            raise ConfigError(
-                f"PoissonNoise's gain must be a positive finite number, got {self.gain}"
-            )
-
-    def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
-        """ConfigError unless every observed entry of y can be a multiple of a count."""
-        self._counts.check_measurement(y / self._unit, observed)
-
-    def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """-log p(y | x) of every row, (B,) float64."""
-        return self._counts.nll(_brightness(mean), y.to(torch.float64) / self._unit, observed)
-
-    def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Pearson's residual (k - rate) / sqrt(rate), (B, *y) float64, 0 where unobserved."""
-        return self._counts.residual(_brightness(mean), y.to(torch.float64) / self._unit, observed)
-
-    def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Pearson's chi-square per observed entry, (B,) float64: near 1 where A(x) explains y; NaN
-        where a row observes nothing."""
-        return self._counts.residual_chi2(
-            _brightness(mean), y.to(torch.float64) / self._unit, observed
-        )
-
-    def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Standard deviation of `residual_chi2` when y comes from A(x), (B,) float64."""
-        return self._counts.residual_chi2_std(_brightness(mean), observed)
-
-    def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), 1 / (gain A(x)), 0 where the rate is held at its least;
-        in the type of A(x), 0 where unobserved."""
-        return (
-            4
-            * self._counts.curvature(_brightness(mean), y.to(torch.float64) / self._unit, observed)
-        ).to(mean.dtype)
-
-    def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved; uses the
-        SIMULATE slot."""
-        return (self._unit * self._counts.sample(_brightness(mean), noise, observed)).to(mean.dtype)
-
-    @property
-    def _counts(self) -> Poisson:
-        return Poisson(1 / self.gain)
-
-    @property
-    def _unit(self) -> float:
-        return self.gain if self.normalized else 1.0
-
-
-def _brightness(mean: Tensor) -> Tensor:
-    return 2 * mean.to(torch.float64) - 1
-
-
-def _likelihood(noise: Any) -> Likelihood:
-    name = type(noise).__name__
-    makers: dict[str, Callable[[], Likelihood]] = {
-        "GaussianNoise": lambda: Gaussian(_level(noise, "sigma")),
-        "LaplaceNoise": lambda: Laplace(_level(noise, "b")),
-        "PoissonNoise": lambda: DeepinvPoisson(_level(noise, "gain"), bool(noise.normalize)),
-    }
-    if name not in makers:
-        why = (
-            "the measurement is exact"
-            if name == "ZeroNoise" or noise is None
-            else f"{name} has no counterpart here"
-        )
+def _range(data_range: Any) -> tuple[float, float]:
+    ends = data_range if isinstance(data_range, Sequence) else ()
+    if len(ends) != 2 or not all(isinstance(end, Real) and math.isfinite(end) for end in ends):
         raise ConfigError(
-            f"from_deepinv can use {ALLOWED}, but {why}: set physics.noise_model to one of "
-            "them, such as GaussianNoise(sigma=0.1)"
+            "from_deepinv's data_range must be two finite numbers, what -1 and 1 stand for, "
+            f"got {data_range!r}"
         )
-    try:
-        return makers[name]()
-    except ConfigError as error:
-        raise ConfigError(f"deepinv's {name}: {error}") from error
-
-
-def _level(noise: Any, name: str) -> float:
-    value = getattr(noise, name)
-    if isinstance(value, Tensor) and value.numel() == 1:
-        return float(value)
-    if not isinstance(value, Real):
-        found = (
-            f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-        )
+    low, high = map(float, ends)
+    if low >= high:
         raise ConfigError(
-            f"{name} must be one number for all images, got {found}: make a physics and a "
-            "target for each level"
+            f"from_deepinv's data_range must have the lower number first, got {data_range!r}"
         )
-    return float(value)
+    return low, high
 
 
 def _observed(physics: Any) -> Tensor | None:
@@ -285,6 +170,7 @@ def _observed(physics: Any) -> Tensor | None:
 
 
 def _check_sensor(physics: Any) -> None:
+    """ConfigError unless the sensor model leaves y as it is."""
     sensor = getattr(physics, "sensor", None) or getattr(physics, "sensor_model", None)
     if not callable(sensor):
         return
@@ -294,18 +180,16 @@ def _check_sensor(physics: Any) -> None:
     except (IndexError, RuntimeError, TypeError, ValueError):
         changed = True
     if changed:
-        name = type(physics).__name__
         raise ConfigError(
-            f"{name}'s sensor_model changes y (saturation, quantisation), which no likelihood "
-            "here describes: take a physics without"
+            f"{type(physics).__name__}'s sensor_model changes y (saturation, quantisation), which "
+            "no likelihood here describes: take a physics without"
         )
 
 
 def _place(physics: Any) -> dict[str, Any]:
-    """Device and dtype of the physics' first floating-point tensor."""
+    """The device and the type of the physics' first floating-point tensor."""
     if not isinstance(physics, torch.nn.Module):
         return {}
-    tensor = next(
-        (t for t in chain(physics.buffers(), physics.parameters()) if t.is_floating_point()), None
-    )
+    held = (t for t in chain(physics.buffers(), physics.parameters()) if t.is_floating_point())
+    tensor = next(held, None)
     return {} if tensor is None else {"device": tensor.device, "dtype": tensor.dtype}

@@ -5,20 +5,21 @@ the border by reflection without repeating the edge, $x_{-i} = x_i$. The adjoint
 $\langle A x, y \rangle = \langle x, A^T y \rangle$, is `adjoint`, for masks too.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._checks import real, whole
 from .._repr import readable
 from ..errors import ConfigError
-from .arrays import floating, positive, real_array, sides, whole_number
+from ..types import Operator
+from .arrays import floating, real_array, sides
 
 
-def adjoint(operator: Callable[[Tensor], Tensor], y: Tensor, shape: tuple[int, ...]) -> Tensor:
+def adjoint(operator: Operator, y: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A^T y of a linear operator, exact: the vector-Jacobian product of A.
 
     Arguments:
@@ -28,6 +29,13 @@ def adjoint(operator: Callable[[Tensor], Tensor], y: Tensor, shape: tuple[int, .
 
     Returns:
         (B, *x).
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.operators.adjoint(nw.operators.AveragePool(2), torch.ones(1, 1, 1, 1), (1, 2, 2))
+        tensor([[[[0.2500, 0.2500],
+                  [0.2500, 0.2500]]]])
     """
     with torch.enable_grad():
         x = y.new_zeros(y.shape[0], *shape).requires_grad_()
@@ -43,19 +51,23 @@ class AveragePool:
 
     Raises:
         ConfigError: if the factor is not a whole number of at least 1.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.operators.AveragePool(2)(torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]]))
+        tensor([[[[1.5000]]]])
     """
 
     factor: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "factor", whole_number("AveragePool", "factor", self.factor, 1))
+        vars(self).update(factor=whole("AveragePool's factor", self.factor))
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H / factor, W / factor)."""
-        shape = self.output_shape(x.shape[1:])
-        return F.avg_pool2d(x.reshape(x.shape[0], -1, *x.shape[-2:]), self.factor).reshape(
-            x.shape[0], *shape
-        )
+        shape, planes = self.output_shape(x.shape[1:]), x.reshape(len(x), -1, *x.shape[-2:])
+        return F.avg_pool2d(planes, self.factor).reshape(len(x), *shape)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one y; ConfigError if the factor does not divide H and W."""
@@ -70,7 +82,14 @@ class AveragePool:
 
 @dataclass(frozen=True)
 class Identity:
-    """The image itself: for denoising, and for gaps that the measurement marks."""
+    """The image itself: for denoising, and for gaps that the measurement marks.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.operators.Identity()(torch.ones(1, 2))
+        tensor([[1., 1.]])
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *x) -> (B, *x)."""
@@ -97,22 +116,25 @@ class GaussianBlur:
 
     Raises:
         ConfigError: if a value is outside these ranges.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.operators.GaussianBlur(kernel_size=3, std=0.5)(torch.eye(3)[None])
+        tensor([[[0.6642, 0.2518, 0.0456],
+                 [0.2518, 0.6415, 0.2518],
+                 [0.0456, 0.2518, 0.6642]]])
     """
 
     kernel_size: int = 61
     std: float = 3.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "kernel_size", whole_number("GaussianBlur", "kernel_size", self.kernel_size, 1)
-        )
-        if self.kernel_size % 2 == 0:
-            raise ConfigError(f"GaussianBlur's kernel_size must be odd, got {self.kernel_size}")
-        object.__setattr__(
-            self,
-            "std",
-            positive("GaussianBlur", "std", self.std, self.kernel_size, " (kernel_size)"),
-        )
+        size = whole("GaussianBlur's kernel_size", self.kernel_size)
+        if size % 2 == 0:
+            raise ConfigError(f"GaussianBlur's kernel_size must be odd, got {size}")
+        std = real("GaussianBlur's std", self.std, above=0, most=size)
+        vars(self).update(kernel_size=size, std=std)
 
     @property
     def radius(self) -> int:
@@ -132,10 +154,8 @@ class GaussianBlur:
         height, width = sides("GaussianBlur", shape)
         if self.radius >= min(height, width):
             raise ConfigError(
-                f"GaussianBlur's kernel reaches {self.radius} pixels (kernel_size "
-                f"{self.kernel_size}, std {self.std}), "
-                f"which must be below the image's sides, got {height} x {width}: use a smaller "
-                "std or kernel_size"
+                f"GaussianBlur's kernel reaches {self.radius} pixels, which must be below the "
+                f"image's sides, got {height} x {width}: use a smaller std or kernel_size"
             )
         return tuple(shape)
 
@@ -173,33 +193,35 @@ class Convolution:
 
     Raises:
         ConfigError: if the kernel is not such an array.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> shift = nw.operators.Convolution([[0.0, 0.0, 1.0]])
+        >>> shift(torch.tensor([[[1.0, 2.0, 3.0]]]))
+        tensor([[[2., 1., 2.]]])
     """
 
-    kernel: Tensor
+    kernel: Tensor = field(metadata={"held": True})
 
     def __post_init__(self) -> None:
-        kernel = real_array("Convolution", "kernel", self.kernel, (2,)).astype(np.float64)
+        kernel = real_array("Convolution's kernel", self.kernel, (2,)).astype(np.float64)
         if not np.isfinite(kernel).all():
             raise ConfigError(
                 f"Convolution's kernel must be finite, got {int((~np.isfinite(kernel)).sum())} "
                 "entries that are NaN or infinite"
             )
         if abs(kernel.sum()) <= 1e-12 * np.abs(kernel).sum():
-            raise ConfigError(
-                "Convolution's kernel must not sum to 0: a point-spread function keeps some of "
-                "the light"
-            )
-        object.__setattr__(self, "kernel", torch.from_numpy(kernel))
+            raise ConfigError("Convolution's kernel must not sum to 0: some light must be kept")
+        vars(self).update(kernel=torch.from_numpy(kernel))
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *x) -> (B, *x)."""
         floating("Convolution", x)
         self.output_shape(x.shape[1:])
         high, wide = self.kernel.shape
-        planes = x.reshape(-1, 1, *x.shape[-2:])
-        padded = F.pad(
-            planes, ((wide - 1) // 2, wide // 2, (high - 1) // 2, high // 2), mode="reflect"
-        )
+        borders = ((wide - 1) // 2, wide // 2, (high - 1) // 2, high // 2)
+        padded = F.pad(x.reshape(-1, 1, *x.shape[-2:]), borders, mode="reflect")
         return F.conv2d(padded, self.kernel.flip(0, 1).to(x)[None, None]).reshape(x.shape)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

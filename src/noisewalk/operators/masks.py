@@ -5,61 +5,40 @@ whatever stood there (NaN too).
 """
 
 import math
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._checks import real, seed, whole
 from .._repr import readable
 from ..errors import ConfigError
 from ..noise import MASK, rows
-from .arrays import positive, real_array, sides, whole_number
+from .arrays import image_shape, real_array, same_shape, sides
 
 
-def _keep(x: Tensor, observed: Tensor) -> Tensor:
-    return torch.where(observed.to(x.device), x, x.new_zeros(()))
+class _Mask(ABC):
+    """An operator that hides pixels."""
 
-
-class _Drawn(ABC):
-    """A mask that a seed draws for images of one shape."""
-
-    shape: tuple[int, ...]
-    seed: int
-    observed: Tensor
+    @abstractmethod
+    def observed_for(self, shape: tuple[int, ...]) -> Tensor:
+        """Bool, broadcastable to x of this shape; ConfigError if x does not fit."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, *shape) -> (B, *shape), 0 where unobserved."""
-        self.output_shape(x.shape[1:])
-        return _keep(x, self.observed)
+        """(B, *x) -> (B, *x), 0 where unobserved."""
+        observed = self.observed_for(tuple(x.shape[1:]))
+        return torch.where(observed.to(x.device), x, x.new_zeros(()))
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one y, that of x; ConfigError if it is not the mask's."""
-        if tuple(shape) != self.shape:
-            raise ConfigError(
-                f"{type(self).__name__} was made for images of shape {self.shape}, got "
-                f"{tuple(shape)}: make it with this shape"
-            )
-        return self.shape
-
-    def observed_for(self, shape: tuple[int, ...]) -> Tensor:
-        """(H, W) bool; ConfigError if x of this shape does not fit."""
-        self.output_shape(shape)
-        return self.observed
-
-    def _check_shape_and_seed(self) -> None:
-        name = type(self).__name__
-        if not isinstance(self.shape, tuple | list) or len(self.shape) not in (2, 3):
-            raise ConfigError(f"{name}'s shape must be (C, H, W) or (H, W), got {self.shape!r}")
-        object.__setattr__(
-            self, "shape", tuple(whole_number(name, "shape", side, 1) for side in self.shape)
-        )
-        object.__setattr__(self, "seed", whole_number(name, "seed", self.seed, 0))
+        """The shape of one y, that of x; ConfigError if x does not fit."""
+        self.observed_for(shape)
+        return tuple(shape)
 
 
 @dataclass(frozen=True)
-class RandomInpainting(_Drawn):
+class RandomInpainting(_Mask):
     """A share of the pixels, chosen at random; the same ones in every channel.
 
     The mask depends on seed, H and W alone, and a larger share keeps every pixel that a smaller one
@@ -72,6 +51,12 @@ class RandomInpainting(_Drawn):
 
     Raises:
         ConfigError: if a value is outside these ranges, or no pixel is kept.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> operator = nw.operators.RandomInpainting(keep=0.25, shape=(3, 4, 4), seed=0)
+        >>> int(operator.observed.sum())
+        4
     """
 
     keep: float
@@ -81,26 +66,27 @@ class RandomInpainting(_Drawn):
     """(H, W) bool, True where kept."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "keep", positive("RandomInpainting", "keep", self.keep, 1, " (20 % is 0.2)")
-        )
-        self._check_shape_and_seed()
-        pixels = math.prod(self.shape[-2:])
-        count = round(self.keep * pixels)
+        keep = real("RandomInpainting's keep (20 % is 0.2)", self.keep, above=0, most=1)
+        shape, key = _shape_and_seed(self)
+        pixels = math.prod(shape[-2:])
+        count = round(keep * pixels)
         if count == 0:
             raise ConfigError(
-                f"RandomInpainting's keep {self.keep} keeps none of {pixels} pixels: use a "
-                "larger share"
+                f"RandomInpainting's keep {keep} keeps none of {pixels} pixels: use a larger share"
             )
-        order = torch.argsort(rows(self.seed, 1).uniform((pixels,), MASK)[0], stable=True)
-        observed = torch.zeros(pixels, dtype=torch.bool).index_fill_(0, order[:count], True)
-        object.__setattr__(self, "observed", observed.reshape(self.shape[-2:]))
+        observed = _lowest(rows(key, 1).uniform((pixels,), MASK)[0], count)
+        vars(self).update(keep=keep, shape=shape, seed=key, observed=observed.reshape(shape[-2:]))
+
+    def observed_for(self, shape: tuple[int, ...]) -> Tensor:
+        """(H, W) bool; ConfigError if x of this shape does not fit."""
+        same_shape("RandomInpainting", self.shape, shape)
+        return self.observed
 
 
 @dataclass(frozen=True)
-class CloudInpainting(_Drawn):
-    """Free-form gaps in the shape of clouds, the same ones in every channel: hidden is where
-    `smooth_field` is largest.
+class CloudInpainting(_Mask):
+    """Free-form gaps in the shape of clouds, the same ones in every channel: the pixels where
+    `smooth_field` is largest are hidden.
 
     The gaps depend on length, seed, H and W alone, and a larger share hides every pixel that a
     smaller one hides.
@@ -109,13 +95,19 @@ class CloudInpainting(_Drawn):
         share: of the pixels that are hidden, above 0 and below 1; exactly round(share H W) are, at
             least one and not all.
         shape: of one x, (C, H, W) or (H, W).
-        length: over which the clouds vary, pixels; beyond the image's side they grow no more, and
-            ten sides are the most.
+        length: over which the clouds vary, in pixels, at most ten sides of the image; beyond one
+            side the clouds grow no more.
         seed: of the field, 0 to 2^56 - 1.
 
     Raises:
         ConfigError: if a value is outside these ranges, or all or none of the pixels would be
             hidden.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> operator = nw.operators.CloudInpainting(share=0.25, shape=(8, 8), length=3.0)
+        >>> int(operator.observed.sum())
+        48
     """
 
     share: float
@@ -126,59 +118,38 @@ class CloudInpainting(_Drawn):
     """(H, W) bool, False under clouds."""
 
     def __post_init__(self) -> None:
-        self._check_shape_and_seed()
-        object.__setattr__(
-            self, "share", positive("CloudInpainting", "share", self.share, 1, " (40 % is 0.4)")
+        shape, key = _shape_and_seed(self)
+        share = real("CloudInpainting's share (40 % is 0.4)", self.share, above=0, most=1)
+        length = real(
+            "CloudInpainting's length in pixels", self.length, above=0, most=10 * max(shape[-2:])
         )
-        object.__setattr__(
-            self,
-            "length",
-            positive(
-                "CloudInpainting", "length", self.length, 10 * max(self.shape[-2:]), " pixels"
-            ),
-        )
-        pixels = math.prod(self.shape[-2:])
-        count = round(self.share * pixels)
+        pixels = math.prod(shape[-2:])
+        count = round(share * pixels)
         if not 0 < count < pixels:
             raise ConfigError(
-                f"CloudInpainting's share {self.share} hides {count} of {pixels} pixels: some "
-                "must be hidden, and some observed"
+                f"CloudInpainting's share {share} hides {count} of {pixels} pixels: some must be "
+                "hidden, and some observed"
             )
-        order = torch.argsort(
-            smooth_field(self.shape[-2:], self.length, self.seed).flatten(),
-            descending=True,
-            stable=True,
-        )
-        observed = torch.ones(pixels, dtype=torch.bool).index_fill_(0, order[:count], False)
-        object.__setattr__(self, "observed", observed.reshape(self.shape[-2:]))
+        observed = ~_lowest(-smooth_field(shape[-2:], length, key), count)
+        vars(self).update(share=share, shape=shape, length=length, seed=key, observed=observed)
+
+    def observed_for(self, shape: tuple[int, ...]) -> Tensor:
+        """(H, W) bool; ConfigError if x of this shape does not fit."""
+        same_shape("CloudInpainting", self.shape, shape)
+        return self.observed
 
 
 def smooth_field(shape: tuple[int, ...], length: float, seed: int) -> Tensor:
-    """A periodic Gaussian field with the spectrum (1 + |k|^2 l^2)^(-5/2) of a Matern field.
-
-    Arguments:
-        shape: (H, W).
-        length: l, pixels.
-        seed: 0 to 2^56 - 1.
-
-    Returns:
-        (H, W) float64.
-    """
+    """A periodic Gaussian field (H, W), float64, with the spectrum (1 + |k|^2 l^2)^(-5/2) of a
+    Matern field, l being the length in pixels."""
     white = rows(seed, 1).normal(shape, MASK, torch.float64)[0]
-    k = (
-        2.0
-        * math.pi
-        * torch.hypot(
-            *torch.meshgrid(
-                *(torch.fft.fftfreq(n, dtype=torch.float64) for n in shape), indexing="ij"
-            )
-        )
-    )
+    axes = (torch.fft.fftfreq(n, dtype=torch.float64) for n in shape)
+    k = 2.0 * math.pi * torch.hypot(*torch.meshgrid(*axes, indexing="ij"))
     return torch.fft.ifft2(torch.fft.fft2(white) * (1.0 + (k * length) ** 2) ** -1.25).real
 
 
 @dataclass(frozen=True)
-class BoxInpainting:
+class BoxInpainting(_Mask):
     """Everything but a box: the box is hidden.
 
     Arguments:
@@ -189,6 +160,13 @@ class BoxInpainting:
 
     Raises:
         ConfigError: if a value is negative or the box is empty.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.operators.BoxInpainting(top=0, left=1, height=1, width=2)(torch.ones(1, 2, 3))
+        tensor([[[1., 0., 0.],
+                 [1., 1., 1.]]])
     """
 
     top: int
@@ -197,26 +175,11 @@ class BoxInpainting:
     width: int
 
     def __post_init__(self) -> None:
-        for name, lowest in (("top", 0), ("left", 0), ("height", 1), ("width", 1)):
-            object.__setattr__(
-                self, name, whole_number("BoxInpainting", name, getattr(self, name), lowest)
-            )
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, *x) -> (B, *x), 0 inside the box."""
-        return _keep(x, self.observed_for(x.shape[1:]))
+        for name, least in (("top", 0), ("left", 0), ("height", 1), ("width", 1)):
+            vars(self)[name] = whole(f"BoxInpainting's {name}", getattr(self, name), least)
 
     def observed_for(self, shape: tuple[int, ...]) -> Tensor:
-        """(H, W) bool, False inside the box; ConfigError if the box does not fit into x of this
-        shape."""
-        self.output_shape(shape)
-        observed = torch.ones(tuple(shape[-2:]), dtype=torch.bool)
-        observed[self.top : self.top + self.height, self.left : self.left + self.width] = False
-        return observed
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one y, that of x; ConfigError if the box leaves the image or hides all of
-        it."""
+        """(H, W) bool, False inside the box; ConfigError if the box leaves the image or fills it."""
         height, width = sides("BoxInpainting", shape)
         bottom, right = self.top + self.height, self.left + self.width
         if bottom > height or right > width:
@@ -228,12 +191,14 @@ class BoxInpainting:
             raise ConfigError(
                 f"BoxInpainting's box hides the whole image of {height} x {width}: make it smaller"
             )
-        return tuple(shape)
+        observed = torch.ones(height, width, dtype=torch.bool)
+        observed[self.top : bottom, self.left : right] = False
+        return observed
 
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
-class MaskInpainting:
+class MaskInpainting(_Mask):
     """The pixels that a mask marks as observed.
 
     Arguments:
@@ -242,12 +207,19 @@ class MaskInpainting:
 
     Raises:
         ConfigError: if the mask has another shape, other values, or hides everything.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> nw.operators.MaskInpainting([[1, 0], [1, 1]])(torch.full((1, 2, 2), 0.5))
+        tensor([[[0.5000, 0.0000],
+                 [0.5000, 0.5000]]])
     """
 
-    mask: Tensor
+    mask: Tensor = field(metadata={"held": True})
 
     def __post_init__(self) -> None:
-        mask = real_array("MaskInpainting", "mask", self.mask, (2, 3))
+        mask = real_array("MaskInpainting's mask", self.mask, (2, 3))
         if not np.isin(mask, (0, 1)).all():
             raise ConfigError(
                 "MaskInpainting's mask must hold only 1 (observed) and 0 (hidden), got other "
@@ -255,11 +227,7 @@ class MaskInpainting:
             )
         if not mask.any():
             raise ConfigError("MaskInpainting's mask hides every pixel: 1 means observed, 0 hidden")
-        object.__setattr__(self, "mask", torch.from_numpy(mask.astype(bool)))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, *x) -> (B, *x), 0 where unobserved."""
-        return _keep(x, self.observed_for(x.shape[1:]))
+        vars(self).update(mask=torch.from_numpy(mask.astype(bool)))
 
     @property
     def observed(self) -> Tensor:
@@ -268,17 +236,23 @@ class MaskInpainting:
 
     def observed_for(self, shape: tuple[int, ...]) -> Tensor:
         """The mask; ConfigError if x of this shape does not fit."""
-        self.output_shape(shape)
-        return self.mask
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one y, that of x; ConfigError if the mask is for another one."""
         mask = tuple(self.mask.shape)
-        if mask[-2:] != tuple(shape[-2:]) or (
-            len(mask) == 3 and (len(shape) != 3 or mask[0] not in (1, shape[0]))
-        ):
+        other_channels = len(mask) == 3 and (len(shape) != 3 or mask[0] not in (1, shape[0]))
+        if mask[-2:] != tuple(shape[-2:]) or other_channels:
             raise ConfigError(
                 f"MaskInpainting's mask of shape {mask} does not fit images of shape "
                 f"{tuple(shape)}: their H and W must agree, and C where it has it"
             )
-        return tuple(shape)
+        return self.mask
+
+
+def _shape_and_seed(mask: RandomInpainting | CloudInpainting) -> tuple[tuple[int, ...], int]:
+    name = type(mask).__name__
+    return image_shape(name, mask.shape), seed(mask.seed, f"{name}'s seed")
+
+
+def _lowest(scores: Tensor, count: int) -> Tensor:
+    """True at the `count` lowest scores."""
+    order = torch.argsort(scores.flatten(), stable=True)
+    chosen = torch.zeros(scores.numel(), dtype=torch.bool).index_fill_(0, order[:count], True)
+    return chosen.reshape(scores.shape)

@@ -21,13 +21,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .._checks import real, seed
 from ..errors import ConfigError
 from ..noise import MASK, rows
-from .arrays import floating, positive, whole_number
+from .arrays import floating, image_shape, same_shape
 from .linear import Convolution
 
 GAMMA = 2.2
 TOE = 1 / 255
+SLOPE = GAMMA * TOE ** (GAMMA - 1)
 NUM_MODES = 4
 SAMPLES_PER_PIXEL = 16
 LONGEST = 1024.0
@@ -37,8 +39,8 @@ LONGEST = 1024.0
 class CameraMotionBlur:
     """Blur along a random smooth path, added up in light.
 
-    The path depends on length and seed alone; the same in every channel. A constant image stays as
-    it is.
+    The path depends on length and seed alone and is the same in every channel. A constant image
+    stays as it is.
 
     Arguments:
         length: of the path in pixels, above 0 and at most 1024.
@@ -47,6 +49,14 @@ class CameraMotionBlur:
 
     Raises:
         ConfigError: if a value is outside these ranges, or the path reaches further than the image.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> operator = nw.operators.CameraMotionBlur(length=3.0, shape=(1, 8, 8), seed=0)
+        >>> gray = torch.full((1, 1, 8, 8), 0.5)
+        >>> torch.allclose(operator(gray), gray)
+        True
     """
 
     length: float
@@ -56,31 +66,18 @@ class CameraMotionBlur:
     """The convolution of the light; `blur.kernel` is the path's image, of sum 1."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self,
-            "length",
-            positive("CameraMotionBlur", "length", self.length, LONGEST, " (pixels)"),
-        )
-        if not isinstance(self.shape, tuple | list) or len(self.shape) not in (2, 3):
-            raise ConfigError(
-                f"CameraMotionBlur's shape must be (C, H, W) or (H, W), got {self.shape!r}"
-            )
-        object.__setattr__(
-            self,
-            "shape",
-            tuple(whole_number("CameraMotionBlur", "shape", side, 1) for side in self.shape),
-        )
-        object.__setattr__(self, "seed", whole_number("CameraMotionBlur", "seed", self.seed, 0))
-        blur = Convolution(_kernel(trajectory(self.length, self.seed)))
+        length = real("CameraMotionBlur's length in pixels", self.length, above=0, most=LONGEST)
+        shape = image_shape("CameraMotionBlur", self.shape)
+        key = seed(self.seed, "CameraMotionBlur's seed")
+        blur = Convolution(_kernel(trajectory(length, key)))
         reach = blur.kernel.shape[0] // 2
-        if reach >= min(self.shape[-2:]):
-            height, width = self.shape[-2:]
+        if reach >= min(shape[-2:]):
             raise ConfigError(
-                f"CameraMotionBlur's path of length {self.length:g} reaches {reach} pixels "
-                f"(seed {self.seed}), which must be below the image's sides, "
-                f"got {height} x {width}: use a smaller length"
+                f"CameraMotionBlur's path of length {length:g} reaches {reach} pixels (seed "
+                f"{key}), which must be below the image's sides, got {shape[-2]} x {shape[-1]}: "
+                "use a smaller length"
             )
-        object.__setattr__(self, "blur", blur)
+        vars(self).update(length=length, shape=shape, seed=key, blur=blur)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *shape) -> (B, *shape)."""
@@ -90,24 +87,13 @@ class CameraMotionBlur:
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one y, that of x; ConfigError if it is not the operator's."""
-        if tuple(shape) != self.shape:
-            raise ConfigError(
-                f"CameraMotionBlur was made for images of shape {self.shape}, got "
-                f"{tuple(shape)}: make it with this shape"
-            )
+        same_shape("CameraMotionBlur", self.shape, shape)
         return self.shape
 
 
 def trajectory(length: float, seed: int) -> Tensor:
-    """Where the camera points during the exposure.
-
-    Arguments:
-        length: of the path in pixels.
-        seed: of the path.
-
-    Returns:
-        (K, 2) float64, rows and columns in pixels, of mean 0, at equal steps of time.
-    """
+    """Where the camera points during the exposure: (K, 2) float64, rows and columns in pixels, of
+    mean 0, at equal steps of time."""
     modes = rows(seed, 1).normal((NUM_MODES, 2), MASK, torch.float64)[0]
     number = torch.arange(1, NUM_MODES + 1, dtype=torch.float64)
     count = max(64, SAMPLES_PER_PIXEL * math.ceil(length))
@@ -117,35 +103,29 @@ def trajectory(length: float, seed: int) -> Tensor:
 
 
 def _kernel(path: Tensor) -> Tensor:
-    """The path's image on a square grid with p = 0 in the middle: each point shared by its four
+    """The path's image on a square grid with p = 0 in the middle: each point is shared by its four
     pixels."""
     reach = int(path.abs().max()) + 1
     side = 2 * reach + 1
     low = path.floor()
-    part = path - low
-    corner = low.to(torch.int64) + reach
+    part, corner = path - low, low.to(torch.int64) + reach
     kernel = path.new_zeros(side * side)
     for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        weight = (part[:, 0] if down else 1 - part[:, 0]) * (
-            part[:, 1] if right else 1 - part[:, 1]
-        )
-        kernel.index_add_(
-            0, (corner[:, 0] + down) * side + corner[:, 1] + right, weight / len(path)
-        )
+        rows_share = part[:, 0] if down else 1 - part[:, 0]
+        weight = rows_share * (part[:, 1] if right else 1 - part[:, 1])
+        place = (corner[:, 0] + down) * side + corner[:, 1] + right
+        kernel.index_add_(0, place, weight / len(path))
     return kernel.reshape(side, side)
 
 
 def _light(value: Tensor) -> Tensor:
     """g^-1."""
-    slope = GAMMA * TOE ** (GAMMA - 1)
-    return torch.where(
-        value >= TOE, value.clamp(min=TOE) ** GAMMA, TOE**GAMMA + slope * (value - TOE)
-    )
+    tangent = TOE**GAMMA + SLOPE * (value - TOE)
+    return torch.where(value >= TOE, value.clamp(min=TOE) ** GAMMA, tangent)
 
 
 def _response(light: Tensor) -> Tensor:
     """g."""
-    foot, slope = TOE**GAMMA, GAMMA * TOE ** (GAMMA - 1)
-    return torch.where(
-        light >= foot, light.clamp(min=foot) ** (1 / GAMMA), TOE + (light - foot) / slope
-    )
+    foot = TOE**GAMMA
+    tangent = TOE + (light - foot) / SLOPE
+    return torch.where(light >= foot, light.clamp(min=foot) ** (1 / GAMMA), tangent)

@@ -2,20 +2,20 @@ r"""Blur by the network of Tran et al. (2021), which learned how real blur defor
 says which blur.
 
 With u = (x + 1) / 2 in [0, 1] and features on a quarter of the image's side,
-$$A(x) = 2\, \big( u + R(U(E(u), k)) \big) - 1, \qquad k \sim 1.2\, N(0, I) \text{ of shape } 512 \times 2 \times 2,$$
-E: a convolution and two that halve the side, each with LeakyReLU(0.1), then ten residual blocks x +
-conv2(relu(conv1 x)). U: a U-Net of five levels, 4 x 4 convolutions that halve and double the side;
-k joins the 512 x 2 x 2 bottleneck. R: twenty residual blocks, two convolutions with pixel shuffle,
-two more.
+$$A(x) = 2\, \big( u + R(U(E(u), k)) \big) - 1, \qquad k \sim 1.2\, N(0, I),$$
+with k of shape (512, 2, 2). E is a convolution and two that halve the side, each with
+LeakyReLU(0.1), then ten residual blocks x + conv2(relu(conv1 x)). U is a U-Net of five levels, with
+4 x 4 convolutions that halve and double the side; k joins the 512 x 2 x 2 bottleneck. R is twenty
+residual blocks, two convolutions with pixel shuffle, and two more.
 
 Below the outermost level, U passes on and concatenates LeakyReLU(0.2) of what it receives, not the
-features themselves: the published code activates in place.
+features themselves, because the published code activates in place.
 
-The side is fixed to 256 by k's shape. A(x) may leave [-1, 1]: the public code of DPS clips it
-there, which costs the gradient; here it is not clipped.
+The shape of k fixes the side to 256. A(x) may leave [-1, 1]. The public code of DPS clips it there,
+which costs the gradient; here it is not clipped.
 
-The weights are the user's own file, GOPRO_wVAE.pth: 159 tensors, of which the 14 of
-`kernel_extractor`, which estimates k from a pair of images, are checked and dropped.
+The weights are the user's own file, GOPRO_wVAE.pth, with 159 tensors. The 14 of `kernel_extractor`,
+which estimates k from a pair of images, are checked and dropped.
 
 Reference: Tran, Tran, Phung and Hoai, Explore Image Deblurring via Encoded Blur Kernel Space, 2021.
 """
@@ -30,10 +30,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._checks import seed
 from .._pickled import load_pickled
 from ..errors import ConfigError, WeightsError
 from ..noise import MASK, rows
-from .arrays import floating, whole_number
+from .arrays import floating
 
 SHAPE = (3, 256, 256)
 CODE_SHAPE = (512, 2, 2)
@@ -45,7 +46,8 @@ UNUSED = "kernel_extractor."
 SHOWN = 5
 
 _Weights = Mapping[str, Tensor]
-_placed: "WeakKeyDictionary[NeuralBlur, tuple[tuple[torch.device, torch.dtype], dict[str, Tensor]]]" = WeakKeyDictionary()
+_Place = tuple[torch.device, torch.dtype]
+_placed: "WeakKeyDictionary[NeuralBlur, tuple[_Place, _Weights]]" = WeakKeyDictionary()
 """The weights of an operator on the device and in the type of the last x."""
 
 
@@ -65,9 +67,14 @@ class NeuralBlur:
         ConfigError: if the seed is outside this range.
         WeightsError: if the file cannot be read or is not the network's: what is missing,
             unexpected or of another shape is named.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.operators.NeuralBlur("GOPRO_wVAE.pth", seed=3)  # doctest: +SKIP
+        NeuralBlur(weights_path='GOPRO_wVAE.pth', seed=3, digest='...')
     """
 
-    weights_path: str | Path
+    weights_path: str | Path = field(metadata={"key": "weights"})
     seed: int = 0
     digest: str = field(init=False)
     """The first 8 hex digits of the SHA-256 of the weights."""
@@ -77,16 +84,16 @@ class NeuralBlur:
     """What A needs, float32, without gradients."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", whole_number("NeuralBlur", "seed", self.seed, 0))
+        key = seed(self.seed, "NeuralBlur's seed")
         if not isinstance(self.weights_path, str | Path):
             raise ConfigError(
                 "NeuralBlur's weights_path must be the path of GOPRO_wVAE.pth, got "
                 f"{self.weights_path!r}"
             )
-        object.__setattr__(self, "code", CODE_STD * rows(self.seed, 1).normal(CODE_SHAPE, MASK)[0])
-        object.__setattr__(self, "weights", read_weights(Path(self.weights_path)))
-        object.__setattr__(self, "weights_path", str(self.weights_path))
-        object.__setattr__(self, "digest", _digest(self.weights))
+        weights = read_weights(Path(self.weights_path))
+        vars(self).update(weights_path=str(self.weights_path), seed=key)
+        vars(self).update(weights=weights, digest=_digest(weights))
+        vars(self).update(code=CODE_STD * rows(key, 1).normal(CODE_SHAPE, MASK)[0])
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, 3, 256, 256) -> (B, 3, 256, 256)."""
@@ -103,7 +110,7 @@ class NeuralBlur:
             )
         return SHAPE
 
-    def _weights_for(self, x: Tensor) -> dict[str, Tensor]:
+    def _weights_for(self, x: Tensor) -> _Weights:
         place = (x.device, x.dtype)
         held = _placed.get(self)
         if held is None or held[0] != place:
@@ -113,11 +120,7 @@ class NeuralBlur:
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """The complete table of GOPRO_wVAE.pth.
-
-    Returns:
-        Shape by key: 159 keys, 115,265,475 numbers.
-    """
+    """The complete table of GOPRO_wVAE.pth, shape by key: 159 keys, 115,265,475 numbers."""
     table: dict[str, tuple[int, ...]] = {}
 
     def convolution(name: str, n_in: int, n_out: int, size: int = 3, bias: bool = True) -> None:
@@ -135,12 +138,8 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
     blocks("feature_extractor", 6, NUM_ENCODER_BLOCKS)
     convolution(f"{UNUSED}model.1", 2 * WIDTH, WIDTH, 7, bias=False)
     for i in range(5):
-        convolution(
-            f"{UNUSED}model.{4 + 3 * i}",
-            min(WIDTH << i, 1024),
-            min(WIDTH << i + 1, 1024),
-            bias=False,
-        )
+        n_in, n_out = (min(WIDTH << i + k, 1024) for k in (0, 1))
+        convolution(f"{UNUSED}model.{4 + 3 * i}", n_in, n_out, bias=False)
     for i in range(19, 23):
         convolution(f"{UNUSED}model.{i}.conv_block.1", 1024, 1024, bias=False)
         convolution(f"{UNUSED}model.{i}.conv_block.5", 1024, 1024, bias=False)
@@ -157,62 +156,58 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read what A needs of GOPRO_wVAE.pth.
-
-    Arguments:
-        path: the file.
-
-    Returns:
-        145 float32 tensors on the CPU, without gradients.
-
-    Raises:
-        WeightsError: a file that is absent, damaged or not this network's; what is wrong is named.
-    """
-    state = _load(path)
-    expected, found = expected_shapes(), {key: tuple(tensor.shape) for key, tensor in state.items()}
-    problems = [f"missing {key}" for key in expected if key not in found] + [
-        f"unexpected {key}" for key in found if key not in expected
-    ]
-    problems += [
-        f"{key} has shape {found[key]}, expected {expected[key]}"
-        for key in expected
-        if found.get(key, expected[key]) != expected[key]
-    ]
-    problems += [
-        f"{key} is {state[key].dtype}, expected floating point"
-        for key in expected
-        if key in found and not state[key].is_floating_point()
-    ]
-    if not problems:
-        weights = {
-            key: state[key].detach().to(torch.float32, copy=True).contiguous()
-            for key in expected
-            if not key.startswith(UNUSED)
-        }
-        problems = [
-            f"{key} holds numbers that are not finite"
-            for key, weight in weights.items()
-            if not torch.isfinite(weight).all()
-        ]
+    """What A needs of GOPRO_wVAE.pth: 145 float32 tensors on the CPU, without gradients;
+    WeightsError for a file that is absent, damaged or not this network's."""
+    if not path.is_file():
+        raise WeightsError(f"{path} is not a file: give the path of your GOPRO_wVAE.pth")
+    state = load_pickled(path)
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise WeightsError(
+            f"{path} holds something other than named tensors: GOPRO_wVAE.pth is a state dict"
+        )
+    problems = _problems(state)
     if problems:
         more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise WeightsError(
             f"{path} is not the network GOPRO_wVAE.pth: {'; '.join(problems[:SHOWN])}{more}"
         )
-    return weights
+    return {
+        key: state[key].detach().to(torch.float32, copy=True).contiguous()
+        for key in expected_shapes()
+        if not key.startswith(UNUSED)
+    }
+
+
+def _problems(state: _Weights) -> list[str]:
+    """What tells a file from that of the network."""
+    expected = expected_shapes()
+    known = [key for key in expected if key in state]
+    problems = [
+        *(f"missing {key}" for key in expected if key not in state),
+        *(f"unexpected {key}" for key in state if key not in expected),
+        *(
+            f"{key} has shape {tuple(state[key].shape)}, expected {expected[key]}"
+            for key in known
+            if tuple(state[key].shape) != expected[key]
+        ),
+        *(
+            f"{key} is {state[key].dtype}, expected floating point"
+            for key in known
+            if not state[key].is_floating_point()
+        ),
+    ]
+    return problems or [
+        f"{key} holds numbers that are not finite"
+        for key in known
+        if not key.startswith(UNUSED) and not torch.isfinite(state[key].float()).all()
+    ]
 
 
 def adapt(weights: _Weights, u: Tensor, code: Tensor) -> Tensor:
-    """The network: blur images in [0, 1].
-
-    Arguments:
-        weights: by the file's keys; their shapes set the widths.
-        u: (B, 3, H, W), H and W multiples of 128.
-        code: k, (C, H / 128, W / 128).
-
-    Returns:
-        (B, 3, H, W).
-    """
+    """The network: blur images u in [0, 1], (B, 3, H, W) with H and W multiples of 128, by the code
+    (C, H / 128, W / 128); the shapes of the weights set the widths."""
     h = u
     for i, stride in ((0, 1), (2, 2), (4, 2)):
         h = F.leaky_relu(_convolve(weights, f"feature_extractor.{i}", h, stride), 0.1)
@@ -230,9 +225,8 @@ def _convolve(weights: _Weights, name: str, h: Tensor, stride: int = 1) -> Tenso
 
 def _residual(weights: _Weights, name: str, first: int, count: int, h: Tensor) -> Tensor:
     for i in range(first, first + count):
-        h = h + _convolve(
-            weights, f"{name}.{i}.conv2", F.relu(_convolve(weights, f"{name}.{i}.conv1", h))
-        )
+        inside = F.relu(_convolve(weights, f"{name}.{i}.conv1", h))
+        h = h + _convolve(weights, f"{name}.{i}.conv2", inside)
     return h
 
 
@@ -257,19 +251,6 @@ def _unet_keys(level: int) -> tuple[str, str]:
     """The two weights of a level, halving and doubling; 0 is the outermost."""
     prefix = "adapter.model." + "submodule." * level
     return f"{prefix}down.{1 if level else 0}.weight", f"{prefix}up.1.weight"
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise WeightsError(f"{path} is not a file: give the path of your GOPRO_wVAE.pth")
-    state = load_pickled(path)
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise WeightsError(
-            f"{path} holds something other than named tensors: GOPRO_wVAE.pth is a state dict"
-        )
-    return state
 
 
 def _digest(weights: _Weights) -> str:

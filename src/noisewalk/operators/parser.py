@@ -1,29 +1,32 @@
-"""Operators from text, as the command line takes them.
+"""Operators from text, as the command line takes them, and back.
 
 One step is NAME, NAME:key=value,key=value or NAME:FILE; steps are joined by "+", the first one is
 applied first:
 
-    avgpool:factor=4          blur:kernel_size=61,std=3      conv:FILE.npy        hdr:factor=2
-    identity inpaint:keep=0.2,seed=0   box:top=16,left=16,height=32,width=32
-    mask:FILE.npy  mask:FILE.png motion:length=9,seed=0    phase:oversample=1
-    neuralblur:weights=FILE,seed=0                        clouds:share=0.4,length=8,seed=0
+    avgpool:factor=4    blur:kernel_size=61,std=3    conv:FILE.npy    hdr:factor=2    identity
+    inpaint:keep=0.2,seed=0    box:top=16,left=16,height=32,width=32    motion:length=9,seed=0
+    clouds:share=0.4,length=8,seed=0    mask:FILE.npy    mask:FILE.png    phase:oversample=1
+    neuralblur:weights=FILE,seed=0
 
 A file name is everything after the first ":" of its step, so it may hold ":", "=", "," and spaces
 inside (weights=FILE may hold no ","). A "+" starts a new step only where a letter follows:
 "a+1.npy" is one name, "a+b.npy" is not (rename such a file).
 """
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from torch import Tensor
 
+from .._repr import describe
+from .._text import closest, split, text_from, values_in
 from ..errors import ConfigError, WeightsError
 from ..files.arrays import read_array
 from ..files.masks import load_mask
-from .arrays import whole_number
+from ..types import Operator
+from .arrays import image_shape
 from .compose import Compose
 from .linear import AveragePool, Convolution, GaussianBlur, Identity
 from .masks import BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting
@@ -33,36 +36,22 @@ from .nonlinear import HDR
 from .observed import output_shape_of
 from .phase import PhaseRetrieval
 
-Operator = Callable[[Tensor], Tensor]
-
-_CLASSES: dict[str, Callable[..., Operator]] = {
+CLASSES: dict[str, Any] = {
     "avgpool": AveragePool,
     "blur": GaussianBlur,
+    "inpaint": RandomInpainting,
     "box": BoxInpainting,
     "clouds": CloudInpainting,
-    "conv": Convolution,
     "hdr": HDR,
     "identity": Identity,
-    "inpaint": RandomInpainting,
     "motion": CameraMotionBlur,
-    "neuralblur": NeuralBlur,
     "phase": PhaseRetrieval,
+    "neuralblur": NeuralBlur,
+    "conv": Convolution,
+    "mask": MaskInpainting,
 }
-# The keys of each, their types, and what is taken where a key is left out (None: it is required).
-_KEYS: dict[str, dict[str, tuple[type, float | None]]] = {
-    "avgpool": {"factor": (int, None)},
-    "blur": {"kernel_size": (int, 61), "std": (float, 3.0)},
-    "inpaint": {"keep": (float, None), "seed": (int, 0)},
-    "box": {"top": (int, None), "left": (int, None), "height": (int, None), "width": (int, None)},
-    "clouds": {"share": (float, None), "length": (float, 8.0), "seed": (int, 0)},
-    "hdr": {"factor": (float, 2.0)},
-    "identity": {},
-    "motion": {"length": (float, None), "seed": (int, 0)},
-    "phase": {"oversample": (float, 1.0)},
-    "neuralblur": {"weights": (str, None), "seed": (int, 0)},
-}
-_FILES = ("conv", "mask")
-NAMES = (*_KEYS, *_FILES)
+"""The fields of a class are the keys of its text; one that is marked as held comes from a file."""
+NAMES = {cls: name for name, cls in CLASSES.items()}
 
 
 def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None = None) -> Operator:
@@ -71,8 +60,8 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
     Arguments:
         text: steps joined by "+", such as "avgpool:factor=4" or "blur:std=2+inpaint:keep=0.2".
         shape: of one x, (C, H, W) or (H, W).
-        held: what `held_by` said of such an operator: masks and kernels in it are not read from
-            their files again.
+        held: what `held_by` said of such an operator: the arrays in it are not read from their
+            files again.
 
     Returns:
         The operator; a `Compose` if there are several steps.
@@ -82,113 +71,99 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
             is missing, ill-formed or out of range, a file that cannot be read, an operator that
             does not fit the images.
         WeightsError: the weights of neuralblur cannot be used.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.operators.parse("hdr:factor=2+avgpool:factor=4", (3, 32, 32))
+        Compose(steps=[HDR(factor=2.0), AveragePool(factor=4)])
     """
-    if len(shape) not in (2, 3):
-        raise ConfigError(f"shape must be (C, H, W) or (H, W), got {tuple(shape)}")
-    shape = tuple(whole_number("parse", "shape", side, 1) for side in shape)
-    steps: list[Operator] = []
+    shape, steps = image_shape("parse", shape), []
     for k, part in enumerate(re.split(r"\+(?=\s*[A-Za-z])", text)):
         try:
-            step = _step(
-                part.strip(),
-                shape,
-                {name: (held or {}).get(f"operator_{k}_{name}") for name in ("mask", "kernel")},
-            )
-            shape = output_shape_of(step, shape)
+            steps.append(_step(part.strip(), shape, k, held or {}))
+            shape = output_shape_of(steps[-1], shape)
         except (ConfigError, WeightsError) as error:
             raise type(error)(f"operator {part.strip()!r}: {error}") from error
-        steps.append(step)
     return steps[0] if len(steps) == 1 else Compose(steps)
 
 
+def text_of(operator: Operator) -> str:
+    """The text that `parse` makes this operator of, given the arrays that it holds.
+
+    Arguments:
+        operator: one of this package's that has a text form.
+
+    Returns:
+        The text; an array stands as its shape and the hash of its content, in place of its file.
+
+    Raises:
+        ConfigError: another operator.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.operators.text_of(nw.operators.GaussianBlur(std=2.0))
+        'blur:kernel_size=61,std=2.0'
+    """
+    texts = []
+    for step in _steps_of(operator):
+        name = NAMES.get(type(step))
+        if name is None:
+            raise ConfigError(f"{describe(step)} has no text: it is none of {', '.join(CLASSES)}")
+        arrays = [describe(getattr(step, field)) for field in _held_fields(type(step))]
+        texts.append(f"{name}:{arrays[0]}" if arrays else text_from(step, name))
+    return "+".join(texts)
+
+
 def held_by(operator: Operator) -> dict[str, Tensor]:
-    """The masks and kernels that an operator has from files, for a run to keep: the files may go or
-    change.
+    """The arrays that an operator has from files. A run keeps them, since a file may go or change.
 
     Arguments:
         operator: from `parse`.
 
     Returns:
         Tensors by number of the step and name.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.operators.held_by(nw.operators.Convolution([[0.25, 0.75]]))
+        {'operator_0_kernel': tensor([[0.2500, 0.7500]], dtype=torch.float64)}
     """
-    steps = operator.steps if isinstance(operator, Compose) else (operator,)
-    named = {MaskInpainting: "mask", Convolution: "kernel"}
     return {
-        f"operator_{k}_{named[type(step)]}": getattr(step, named[type(step)])
-        for k, step in enumerate(steps)
-        if type(step) in named
+        f"operator_{k}_{name}": getattr(step, name)
+        for k, step in enumerate(_steps_of(operator))
+        if type(step) in NAMES
+        for name in _held_fields(type(step))
     }
 
 
-def _step(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]) -> Operator:
-    name, _, rest = (piece.strip() for piece in text.partition(":"))
-    if name not in NAMES:
-        raise ConfigError(
-            f"unknown name {name!r}{_closest(name, NAMES)}; known: {', '.join(NAMES)}"
-        )
-    if name in _FILES:
-        return _file(name, rest, shape, held)
-    values = _values(name, rest)
-    if name in ("clouds", "inpaint", "motion"):
-        values["shape"] = shape
-    if name == "neuralblur":
-        values["weights_path"] = values.pop("weights")
-    return _CLASSES[name](**values)
+def _steps_of(operator: Operator) -> tuple[Operator, ...]:
+    return tuple(operator.steps) if isinstance(operator, Compose) else (operator,)
 
 
-def _values(name: str, text: str) -> dict[str, Any]:
-    keys = _KEYS[name]
-    given: dict[str, Any] = {}
-    for item in text.split(",") if text else ():
-        key, equals, value = (piece.strip() for piece in item.partition("="))
-        if not equals:
-            raise ConfigError(
-                f"expected key=value, got {item.strip()!r}; keys of {name}: {', '.join(keys)}"
-            )
-        if key not in keys:
-            raise ConfigError(
-                f"unknown key {key!r}{_closest(key, keys)}; keys of {name}: {', '.join(keys)}"
-            )
-        if key in given:
-            raise ConfigError(f"{key} is given twice")
-        given[key] = _value(key, value, keys[key][0])
-    missing = [key for key, (_, default) in keys.items() if default is None and key not in given]
-    if missing:
-        example = ",".join(f"{key}=..." for key in missing)
-        raise ConfigError(f"{', '.join(missing)} must be given, as in {name}:{example}")
-    return {key: given.get(key, default) for key, (_, default) in keys.items()}
+def _held_fields(cls: Any) -> list[str]:
+    return [field.name for field in fields(cls) if field.metadata.get("held")]
 
 
-def _value(key: str, text: str, kind: type) -> int | float | str:
-    if kind is str:
-        if not text:
-            raise ConfigError(f"{key} must be a file, got {text!r}")
-        return text
-    if kind is int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-            raise ConfigError(f"{key} must be a whole number, got {text!r}")
-        return int(text)
-    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
-        raise ConfigError(f"{key} must be a finite number, got {text!r}")
-    return float(text)
+def _step(text: str, shape: tuple[int, ...], k: int, held: Mapping[str, Tensor]) -> Operator:
+    name, rest = split(text)
+    if name not in CLASSES:
+        known = ", ".join(CLASSES)
+        raise ConfigError(f"unknown name {name!r}{closest(name, CLASSES)}; known: {known}")
+    cls = CLASSES[name]
+    for field in _held_fields(cls):
+        if not rest:
+            raise ConfigError(f"a file must be given, as in {name}:FILE.npy")
+        array = held.get(f"operator_{k}_{field}")
+        return cls(_read(field, rest, shape) if array is None else array)
+    values = values_in(rest, cls, name)
+    drawn = any(field.name == "shape" for field in fields(cls))
+    return cls(**values, shape=shape) if drawn else cls(**values)
 
 
-def _closest(word: str, words: Iterable[str]) -> str:
-    match = difflib.get_close_matches(word.lower(), list(words), n=1)
-    return f" (did you mean {match[0]!r}?)" if match else ""
-
-
-def _file(
-    name: str, text: str, shape: tuple[int, ...], held: Mapping[str, Tensor | None]
-) -> Operator:
-    if not text:
-        raise ConfigError(f"a file must be given, as in {name}:FILE.npy")
-    if name == "mask":
-        mask = held["mask"]
-        return MaskInpainting(load_mask(text, shape) if mask is None else mask)
-    if held["kernel"] is not None:
-        return _CLASSES["conv"](held["kernel"])
-    if not text.lower().endswith(".npy"):
-        raise ConfigError(f"conv reads .npy files, got {text!r}: save the kernel with numpy.save")
-    values = read_array(text).values
-    return _CLASSES["conv"](values[0] if values.ndim == 3 and len(values) == 1 else values)
+def _read(field: str, path: str, shape: tuple[int, ...]) -> Any:
+    if field == "mask":
+        return load_mask(path, shape)
+    if not path.lower().endswith(".npy"):
+        raise ConfigError(f"conv reads .npy files, got {path!r}: save the kernel with numpy.save")
+    values = read_array(path).values
+    return values[0] if values.ndim == 3 and len(values) == 1 else values

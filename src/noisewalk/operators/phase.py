@@ -1,10 +1,11 @@
 r"""Phase retrieval: only the magnitudes of the Fourier transform are measured, as by a detector in
 the far field.
 
-$$A(x) = |F P x|$$ with P padding the image by zeros on each side and F the orthonormal two-dimensional discrete Fourier transform of each channel.
+$$A(x) = |F P x|$$ where P pads the image by zeros on each side and F is the orthonormal
+two-dimensional discrete Fourier transform of each channel.
 
-Images that A cannot tell apart: x and -x, x and itself turned by 180 degrees, and x and itself
-moved within the zeros around it. A posterior has all of them: score an estimate up to the turn.
+A cannot tell x from -x, from x turned by 180 degrees, nor from x moved within the zeros around it.
+A posterior has all of them: score an estimate up to the turn.
 
 The derivative of a magnitude is taken as 0 where the magnitude is 0.
 
@@ -17,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arrays import floating, positive, sides
+from .._checks import real
+from .arrays import floating, sides
 
 MOST = 64.0
 
@@ -34,14 +36,22 @@ class PhaseRetrieval:
 
     Raises:
         ConfigError: if the ratio is outside this range.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> operator, x = nw.operators.PhaseRetrieval(1.0), torch.rand(1, 1, 8, 16)
+        >>> operator(x).shape
+        torch.Size([1, 1, 10, 20])
+        >>> torch.allclose(operator(x), operator(-x))
+        True
     """
 
     oversample: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "oversample", positive("PhaseRetrieval", "oversample", self.oversample, MOST)
-        )
+        oversample = real("PhaseRetrieval's oversample", self.oversample, above=0, most=MOST)
+        vars(self).update(oversample=oversample)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H + 2 p, W + 2 q), nonnegative."""

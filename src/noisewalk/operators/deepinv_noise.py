@@ -1,0 +1,127 @@
+"""The noise models of the library deepinv as likelihoods.
+
+- GaussianNoise(sigma) is `Gaussian(sigma)`;
+- LaplaceNoise(b) is `Laplace(b)`;
+- PoissonNoise(gain, normalize) is `DeepinvPoisson`: $y = c\\,k$ with counts $k \\sim$
+  Poisson(A(x) / gain) and c = gain if normalised, else 1.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from torch import Tensor, float64
+
+from .._checks import real
+from ..errors import ConfigError
+from ..likelihoods import Gaussian, Laplace, Poisson
+from ..likelihoods.base import LikelihoodBase
+from ..noise import Noise
+
+ALLOWED = "GaussianNoise, LaplaceNoise and PoissonNoise"
+
+
+@dataclass(frozen=True)
+class DeepinvPoisson(LikelihoodBase):
+    r"""Poisson noise as deepinv has it, $y = c\,k$, $k \sim$ Poisson($\lambda$).
+
+    $$-\log p(y | x) = \sum_{i \in O} \lambda_i - k_i \log \lambda_i + \log k_i!, \qquad
+    \lambda = \max(A(x), 10^{-4}) / \mathrm{gain}, \quad k = y / c$$
+
+    This is `Poisson(1 / gain)` at 2 A(x) - 1 and k. A(x) below 1e-4, where deepinv stops or clips
+    at 0, counts as 1e-4.
+
+    Arguments:
+        gain: positive.
+        normalized: c is the gain, as deepinv's default has it; else c is 1, and y are counts.
+
+    Raises:
+        ConfigError: if the gain is not positive and finite.
+    """
+
+    gain: float
+    normalized: bool = True
+
+    def __post_init__(self) -> None:
+        vars(self).update(gain=real("PoissonNoise's gain", self.gain, above=0))
+
+    @property
+    def counts(self) -> bool:  # type: ignore[override]
+        """Whether y are counts."""
+        return not self.normalized
+
+    def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
+        """ConfigError unless every observed entry of y can be a multiple of a count."""
+        self._poisson.check_measurement(y / self._unit, observed)
+
+    def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """-log p(y | A(x)) of every row, (B,) float64."""
+        return self._poisson.nll(_brightness(mean), y.to(float64) / self._unit, observed)
+
+    def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Pearson's residual (k - rate) / sqrt(rate), (B, *y) float64, 0 where unobserved."""
+        return self._poisson.residual(_brightness(mean), y.to(float64) / self._unit, observed)
+
+    def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
+        """The standard deviation of `residual_chi2` when y comes from A(x), (B,) float64."""
+        return self._poisson.residual_chi2_std(_brightness(mean), observed)
+
+    def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """The Fisher information of A(x), 1 / (gain A(x)), 0 where the rate is held at its
+        least."""
+        return (4 * self._poisson.curvature(_brightness(mean), y, observed)).to(mean.dtype)
+
+    def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
+        """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved."""
+        counts = self._poisson.sample(_brightness(mean), noise, observed)
+        return (self._unit * counts).to(mean.dtype)
+
+    def sup_log_likelihood(self, y: Tensor | None = None, observed: Tensor | None = None) -> Tensor:
+        """The log mass of the counts y / c at the rate max(y / c, 1e-4 / gain), (N,) float64."""
+        counts = None if y is None else y.to(float64) / self._unit
+        return self._poisson.sup_log_likelihood(counts, observed)
+
+    @property
+    def _poisson(self) -> Poisson:
+        return Poisson(1 / self.gain)
+
+    @property
+    def _unit(self) -> float:
+        return self.gain if self.normalized else 1.0
+
+
+def _brightness(mean: Tensor) -> Tensor:
+    return 2 * mean.to(float64) - 1
+
+
+def likelihood_of(noise: Any) -> LikelihoodBase:
+    """The likelihood of a noise model; ConfigError for one without a counterpart."""
+    name = type(noise).__name__
+    makers: dict[str, Callable[[], LikelihoodBase]] = {
+        "GaussianNoise": lambda: Gaussian(_level(noise, "sigma")),
+        "LaplaceNoise": lambda: Laplace(_level(noise, "b")),
+        "PoissonNoise": lambda: DeepinvPoisson(_level(noise, "gain"), bool(noise.normalize)),
+    }
+    if name not in makers:
+        exact = name == "ZeroNoise" or noise is None
+        why = "the measurement is exact" if exact else f"{name} has no counterpart here"
+        raise ConfigError(
+            f"from_deepinv can use {ALLOWED}, but {why}: set physics.noise_model to one of "
+            "them, such as GaussianNoise(sigma=0.1)"
+        )
+    try:
+        return makers[name]()
+    except ConfigError as error:
+        raise ConfigError(f"deepinv's {name}: {error}") from error
+
+
+def _level(noise: Any, name: str) -> float:
+    value = getattr(noise, name)
+    if isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1):
+        return float(value)
+    found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    raise ConfigError(
+        f"{name} must be one number for all images, got {found}: make a physics and a target for "
+        "each level"
+    )
