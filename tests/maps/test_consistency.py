@@ -54,16 +54,16 @@ def test_one_step_is_the_consistency_function_at_the_highest_level() -> None:
     torch.testing.assert_close(x, f.gain(20) * 20 * z, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_second_step_adds_frozen_noise_of_variance_t2_less_sigma_min2(seed: int) -> None:
-    f, z, t = GaussianData(), draw(3), 2.0
-    x = Consistency(f, (t,), seed)(z)
-    first, (given, sigma) = f.gain(20) * 20 * z, f.seen[1]
-    assert float(sigma) == t
-    torch.testing.assert_close(
-        given, first + math.sqrt(t**2 - 0.1**2) * frozen(seed, 0), rtol=1e-6, atol=1e-6
-    )
-    torch.testing.assert_close(x, f.gain(t) * given, rtol=1e-12, atol=0)
+def test_the_second_step_adds_frozen_noise_of_variance_t2_less_sigma_min2() -> None:
+    for seed in SEEDS:
+        f, z, t = GaussianData(), draw(3), 2.0
+        x = Consistency(f, (t,), seed)(z)
+        first, (given, sigma) = f.gain(20) * 20 * z, f.seen[1]
+        assert float(sigma) == t
+        torch.testing.assert_close(
+            given, first + math.sqrt(t**2 - 0.1**2) * frozen(seed, 0), rtol=1e-6, atol=1e-6
+        )
+        torch.testing.assert_close(x, f.gain(t) * given, rtol=1e-12, atol=0)
 
 
 def test_each_further_step_has_its_own_noise() -> None:
@@ -76,13 +76,13 @@ def test_each_further_step_has_its_own_noise() -> None:
     assert len({float(frozen(5, k).flatten()[0]) for k in range(3)}) == 3
 
 
-@pytest.mark.parametrize("midpoints", [(), (2.0,), (2.0, 0.5)])
-def test_the_network_is_called_as_often_as_nfe_says(midpoints: tuple[float, ...]) -> None:
-    f = GaussianData()
-    phi = Consistency(f, midpoints)
-    phi(draw(2))
-    assert len(f.seen) == phi.nfe == 1 + len(midpoints)
-    assert phi.shape == phi.data_shape == SHAPE
+def test_the_network_is_called_as_often_as_nfe_says() -> None:
+    for midpoints in [(), (2.0,), (2.0, 0.5)]:
+        f = GaussianData()
+        phi = Consistency(f, midpoints)
+        phi(draw(2))
+        assert len(f.seen) == phi.nfe == 1 + len(midpoints)
+        assert phi.shape == phi.data_shape == SHAPE
 
 
 def added_noise(seed: int, rows: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -93,12 +93,12 @@ def added_noise(seed: int, rows: int, dtype: torch.dtype = torch.float64) -> Ten
     return (f.seen[-1][0] - first) / math.sqrt(t**2 - 0.1**2)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_frozen_noise_is_one_for_every_row_of_every_batch(seed: int) -> None:
-    for rows in (1, 4):
-        torch.testing.assert_close(
-            added_noise(seed, rows), frozen(seed, 0).expand(rows, *SHAPE), rtol=1e-6, atol=1e-6
-        )
+def test_the_frozen_noise_is_one_for_every_row_of_every_batch() -> None:
+    for seed in SEEDS:
+        for rows in (1, 4):
+            torch.testing.assert_close(
+                added_noise(seed, rows), frozen(seed, 0).expand(rows, *SHAPE), rtol=1e-6, atol=1e-6
+            )
 
 
 def test_the_frozen_noise_depends_on_the_seed_and_on_no_global_state() -> None:
@@ -147,17 +147,15 @@ def test_the_dtype_is_that_of_z_and_the_noise_is_the_same() -> None:
     torch.testing.assert_close(half.double(), full, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "midpoints", [(20.0,), (25.0,), (0.1,), (0.05,), (1.0, 2.0), (2.0, 2.0), (math.nan,)]
-)
-def test_levels_that_do_not_fall_between_the_ends_are_named(midpoints: tuple[float, ...]) -> None:
-    with pytest.raises(
-        ConfigError, match=r"midpoints must fall from below 20.0 to above 0.1, got \("
-    ):
-        Consistency(GaussianData(), midpoints)
+def test_levels_that_do_not_fall_between_the_ends_are_named() -> None:
+    for midpoints in [(20.0,), (25.0,), (0.1,), (0.05,), (1.0, 2.0), (2.0, 2.0), (math.nan,)]:
+        with pytest.raises(
+            ConfigError, match=r"midpoints must fall from below 20.0 to above 0.1, got \("
+        ):
+            Consistency(GaussianData(), midpoints)
 
 
-@pytest.mark.parametrize("seed", [-1, 1 << 56])
-def test_a_seed_that_no_key_holds_is_named(seed: int) -> None:
-    with pytest.raises(ConfigError, match="seed must be between 0"):
-        Consistency(GaussianData(), (2.0,), seed)
+def test_a_seed_that_no_key_holds_is_named() -> None:
+    for seed in [-1, 1 << 56]:
+        with pytest.raises(ConfigError, match="seed must be between 0"):
+            Consistency(GaussianData(), (2.0,), seed)

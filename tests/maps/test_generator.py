@@ -50,12 +50,12 @@ def test_it_pickles_and_its_repr_tells_weights_apart():
     assert repr(other) != repr(phi)
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (3, -1), (3.0,), (True,), 3, "3", None])
-def test_impossible_shapes_are_refused(shape):
-    with pytest.raises(ConfigError, match="Generator's shape must be"):
-        Generator(torch.tanh, shape, (3,))
-    with pytest.raises(ConfigError, match="Generator's data_shape must be"):
-        Generator(torch.tanh, (3,), shape)
+def test_impossible_shapes_are_refused():
+    for shape in [(), (0,), (3, -1), (3.0,), (True,), 3, "3", None]:
+        with pytest.raises(ConfigError, match="Generator's shape must be"):
+            Generator(torch.tanh, shape, (3,))
+        with pytest.raises(ConfigError, match="Generator's data_shape must be"):
+            Generator(torch.tanh, (3,), shape)
 
 
 def test_what_cannot_be_called_is_refused():
@@ -63,14 +63,12 @@ def test_what_cannot_be_called_is_refused():
         Generator(3, (3,), (3,))
 
 
-@pytest.mark.parametrize(
-    "layer", [nn.BatchNorm1d(3), nn.Dropout(0.5)], ids=["batch normalisation", "dropout"]
-)
-def test_a_module_whose_rows_depend_on_each_other_or_on_chance_is_refused(layer):
-    module = nn.Sequential(nn.Linear(3, 3), layer)
-    with pytest.raises(ConfigError, match=r"1 is in training mode: call module\.eval\(\)"):
-        Generator(module, (3,), (3,))
-    assert Generator(module.eval(), (3,), (3,))(z(dtype=torch.float32)).shape == (4, 3)
+def test_a_module_whose_rows_depend_on_each_other_or_on_chance_is_refused():
+    for layer in [nn.BatchNorm1d(3), nn.Dropout(0.5)]:
+        module = nn.Sequential(nn.Linear(3, 3), layer)
+        with pytest.raises(ConfigError, match=r"1 is in training mode: call module\.eval\(\)"):
+            Generator(module, (3,), (3,))
+        assert Generator(module.eval(), (3,), (3,))(z(dtype=torch.float32)).shape == (4, 3)
 
 
 def test_a_module_that_returns_another_shape_than_declared_says_so():

@@ -43,16 +43,17 @@ def test_log_density_is_that_of_the_sum_of_gaussians() -> None:
     torch.testing.assert_close(Mixture(MEANS, WEIGHTS, std=0.7).log_density(x), expected)
 
 
-@pytest.mark.parametrize("sigma", [0.3, 2.0, 20.0])
-def test_denoiser_is_tweedies_formula(sigma: float) -> None:
+def test_denoiser_is_tweedies_formula() -> None:
     """D(x) = x + sigma^2 grad log p_sigma(x), p_sigma the mixture with components of variance tau^2
     + sigma^2."""
-    x = (normal(6, 3, seed=2) * (4 + sigma)).requires_grad_(True)
-    blurred = Mixture(MEANS, WEIGHTS, std=math.hypot(0.7, sigma), sigma_max=1e4)
-    (score,) = torch.autograd.grad(blurred.log_density(x).sum(), x)
-    torch.testing.assert_close(
-        Mixture(MEANS, WEIGHTS, std=0.7).denoiser(x.detach(), sigma), x.detach() + sigma**2 * score
-    )
+    for sigma in [0.3, 2.0, 20.0]:
+        x = (normal(6, 3, seed=2) * (4 + sigma)).requires_grad_(True)
+        blurred = Mixture(MEANS, WEIGHTS, std=math.hypot(0.7, sigma), sigma_max=1e4)
+        (score,) = torch.autograd.grad(blurred.log_density(x).sum(), x)
+        torch.testing.assert_close(
+            Mixture(MEANS, WEIGHTS, std=0.7).denoiser(x.detach(), sigma),
+            x.detach() + sigma**2 * score,
+        )
 
 
 def test_flow_of_the_denoiser_integrated_by_heun_comes_to_the_same_end() -> None:
@@ -92,9 +93,8 @@ def test_the_flow_starts_far_beyond_the_means() -> None:
     assert Mixture(0.1 * MEANS).sigma_max == 80.0
 
 
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
+def test_bad_settings_are_refused() -> None:
+    for settings, says in [
         ({"means": MEANS[0]}, "finite means"),
         ({"means": MEANS * math.nan}, "finite means"),
         ({"weights": WEIGHTS[:2]}, "one positive weight"),
@@ -102,8 +102,6 @@ def test_the_flow_starts_far_beyond_the_means() -> None:
         ({"std": 0.0}, "std > 0"),
         ({"num_steps": 0}, "num_steps"),
         ({"sigma_max": 0.5}, "above std"),
-    ],
-)
-def test_bad_settings_are_refused(settings: dict, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        nw.maps.Mixture(**{"means": MEANS, **settings})
+    ]:
+        with pytest.raises(ConfigError, match=says):
+            nw.maps.Mixture(**{"means": MEANS, **settings})

@@ -133,50 +133,45 @@ def test_euler_is_ddim() -> None:
     torch.testing.assert_close(ProbabilityFlow(denoiser, 6, "euler")(z), x, rtol=1e-13, atol=1e-13)
 
 
-@SOLVERS
-def test_the_path_starts_at_the_scaled_noise_and_ends_with_the_denoised(
-    solver: str, order: int
-) -> None:
-    z, denoiser = draw(3), TwoModes()
-    states = list(ProbabilityFlow(denoiser, 5, solver).path(z))
-    assert len(states) == 6
-    assert torch.equal(states[0], 8.0 * z)
-    torch.testing.assert_close(
-        states[-1],
-        denoiser(states[-2], torch.tensor(0.2, dtype=torch.float64)),
-        rtol=1e-13,
-        atol=1e-13,
-    )
+def test_the_path_starts_at_the_scaled_noise_and_ends_with_the_denoised() -> None:
+    for solver, _order in [("euler", 1), ("heun", 2)]:
+        z, denoiser = draw(3), TwoModes()
+        states = list(ProbabilityFlow(denoiser, 5, solver).path(z))
+        assert len(states) == 6
+        assert torch.equal(states[0], 8.0 * z)
+        torch.testing.assert_close(
+            states[-1],
+            denoiser(states[-2], torch.tensor(0.2, dtype=torch.float64)),
+            rtol=1e-13,
+            atol=1e-13,
+        )
 
 
-@SOLVERS
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_values_do_not_depend_on_how_the_gradient_is_made(
-    solver: str, order: int, dtype: torch.dtype
-) -> None:
-    z = draw(3, dtype=dtype)
-    values = [
-        ProbabilityFlow(TwoModes(), 5, solver, gradient)(leaf)
-        for gradient in GRADIENTS
-        for leaf in (z, z.clone().requires_grad_())
-    ]
-    assert all(x.dtype == dtype for x in values)
-    assert all(torch.equal(x, values[0]) for x in values[1:])
+def test_the_values_do_not_depend_on_how_the_gradient_is_made() -> None:
+    for solver, _order in [("euler", 1), ("heun", 2)]:
+        for dtype in [torch.float32, torch.float64]:
+            z = draw(3, dtype=dtype)
+            values = [
+                ProbabilityFlow(TwoModes(), 5, solver, gradient)(leaf)
+                for gradient in GRADIENTS
+                for leaf in (z, z.clone().requires_grad_())
+            ]
+            assert all(x.dtype == dtype for x in values)
+            assert all(torch.equal(x, values[0]) for x in values[1:])
 
 
-@WAYS
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_denoiser_is_given_scalar_levels_in_the_dtype_of_x_and_never_zero(
-    gradient: str, dtype: torch.dtype
-) -> None:
-    denoiser = Counted()
-    gradient_of(
-        ProbabilityFlow(denoiser, 4, gradient=gradient), draw(1, dtype=dtype).expand(2, *SHAPE)
-    )
-    levels = denoiser.seen  # type: ignore[attr-defined]
-    assert all(sigma.shape == () and sigma.dtype == dtype for sigma in levels)
-    assert min(map(float, levels)) == pytest.approx(0.2, rel=1e-6)
-    assert max(map(float, levels)) == pytest.approx(8, rel=1e-6)
+def test_the_denoiser_is_given_scalar_levels_in_the_dtype_of_x_and_never_zero() -> None:
+    for gradient in GRADIENTS:
+        for dtype in [torch.float32, torch.float64]:
+            denoiser = Counted()
+            gradient_of(
+                ProbabilityFlow(denoiser, 4, gradient=gradient),
+                draw(1, dtype=dtype).expand(2, *SHAPE),
+            )
+            levels = denoiser.seen  # type: ignore[attr-defined]
+            assert all(sigma.shape == () and sigma.dtype == dtype for sigma in levels)
+            assert min(map(float, levels)) == pytest.approx(0.2, rel=1e-6)
+            assert max(map(float, levels)) == pytest.approx(8, rel=1e-6)
 
 
 # gradients
@@ -200,11 +195,13 @@ def test_the_gradient_of_gaussian_data_approaches_its_closed_form_with_the_solve
     assert observed_order(error, 64) == pytest.approx(order, abs=0.15)
 
 
-@SOLVERS
-def test_checkpointing_changes_no_digit_of_the_gradient(solver: str, order: int) -> None:
-    z, phi = draw(3), ProbabilityFlow(TwoModes(), 5, solver)
-    direct, again = (gradient_of(replace(phi, gradient=way), z) for way in ("direct", "checkpoint"))
-    torch.testing.assert_close(again, direct, rtol=1e-15, atol=1e-15)
+def test_checkpointing_changes_no_digit_of_the_gradient() -> None:
+    for solver, _order in [("euler", 1), ("heun", 2)]:
+        z, phi = draw(3), ProbabilityFlow(TwoModes(), 5, solver)
+        direct, again = (
+            gradient_of(replace(phi, gradient=way), z) for way in ("direct", "checkpoint")
+        )
+        torch.testing.assert_close(again, direct, rtol=1e-15, atol=1e-15)
 
 
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 3)])
@@ -220,98 +217,93 @@ def test_the_adjoint_approaches_the_discrete_gradient_as_the_steps_shrink(
     assert observed_order(error, 64) == pytest.approx(order, abs=0.15)
 
 
-@SOLVERS
-@pytest.mark.parametrize("gradient", ["direct", "checkpoint"])
-def test_the_gradient_is_the_derivative_of_the_value(
-    solver: str, order: int, gradient: str
-) -> None:
-    assert torch.autograd.gradcheck(
-        ProbabilityFlow(TwoModes(), 4, solver, gradient), (draw(2).requires_grad_(),)
-    )
+def test_the_gradient_is_the_derivative_of_the_value() -> None:
+    for solver, _order in [("euler", 1), ("heun", 2)]:
+        for gradient in ["direct", "checkpoint"]:
+            assert torch.autograd.gradcheck(
+                ProbabilityFlow(TwoModes(), 4, solver, gradient), (draw(2).requires_grad_(),)
+            )
 
 
-@SOLVERS
-@WAYS
-def test_the_forward_mode_derivative_is_that_of_the_discrete_map(
-    solver: str, order: int, gradient: str
-) -> None:
-    z, v = draw(3), draw(3, seed=1)
-    phi = ProbabilityFlow(TwoModes(), 5, solver, gradient)
-    value, tangent = torch.func.jvp(phi, (z,), (v,))
-    assert torch.equal(value, phi(z))
-    reverse = gradient_of(replace(phi, gradient="direct"), z)
-    torch.testing.assert_close(
-        (tangent * draw(1, seed=9)).flatten(1).sum(1),
-        (v * reverse).flatten(1).sum(1),
-        rtol=1e-13,
-        atol=1e-13,
-    )
+def test_the_forward_mode_derivative_is_that_of_the_discrete_map() -> None:
+    for solver, _order in [("euler", 1), ("heun", 2)]:
+        for gradient in GRADIENTS:
+            z, v = draw(3), draw(3, seed=1)
+            phi = ProbabilityFlow(TwoModes(), 5, solver, gradient)
+            value, tangent = torch.func.jvp(phi, (z,), (v,))
+            assert torch.equal(value, phi(z))
+            reverse = gradient_of(replace(phi, gradient="direct"), z)
+            torch.testing.assert_close(
+                (tangent * draw(1, seed=9)).flatten(1).sum(1),
+                (v * reverse).flatten(1).sum(1),
+                rtol=1e-13,
+                atol=1e-13,
+            )
 
 
-@WAYS
-def test_a_posterior_over_the_flow_has_both_products(gradient: str) -> None:
-    phi = ProbabilityFlow(GaussianData(), 6, gradient=gradient)
-    target = nw.NoisePosterior(
-        phi,
-        nw.operators.AveragePool(2),
-        nw.likelihoods.Gaussian(0.3),
-        torch.zeros(1, 1, 1, 1, dtype=torch.float64),
-    )
-    mean, jvp, vjp = target.linearize(draw(3))
-    v, factor = draw(3, seed=1), float((phi(draw(1)) / draw(1)).mean())
-    torch.testing.assert_close(
-        jvp(v), factor * v.mean((2, 3), keepdim=True), rtol=1e-12, atol=1e-12
-    )
-    torch.testing.assert_close(
-        vjp(mean), factor / 4 * mean.expand(3, *SHAPE), rtol=1e-12, atol=1e-12
-    )
+def test_a_posterior_over_the_flow_has_both_products() -> None:
+    for gradient in GRADIENTS:
+        phi = ProbabilityFlow(GaussianData(), 6, gradient=gradient)
+        target = nw.NoisePosterior(
+            phi,
+            nw.operators.AveragePool(2),
+            nw.likelihoods.Gaussian(0.3),
+            torch.zeros(1, 1, 1, 1, dtype=torch.float64),
+        )
+        mean, jvp, vjp = target.linearize(draw(3))
+        v, factor = draw(3, seed=1), float((phi(draw(1)) / draw(1)).mean())
+        torch.testing.assert_close(
+            jvp(v), factor * v.mean((2, 3), keepdim=True), rtol=1e-12, atol=1e-12
+        )
+        torch.testing.assert_close(
+            vjp(mean), factor / 4 * mean.expand(3, *SHAPE), rtol=1e-12, atol=1e-12
+        )
 
 
 # cost and laws of a map, for the gradient
 
 
-@pytest.mark.parametrize(("solver", "nfe"), [("euler", 5), ("heun", 9)])
-@WAYS
-def test_the_network_is_called_as_often_as_nfe_says(solver: str, nfe: int, gradient: str) -> None:
-    denoiser, z = Counted(), draw(2).requires_grad_()
-    phi = ProbabilityFlow(denoiser, 5, solver, gradient)
-    x = phi(z)
-    assert len(denoiser.seen) == phi.nfe == nfe  # type: ignore[attr-defined]
-    denoiser.seen.clear()  # type: ignore[attr-defined]
-    torch.autograd.grad(x.sum(), z)
-    again = {
-        "direct": 0,
-        "checkpoint": nfe,
-        "adjoint": nfe - 1,
-    }  # the last step's activations are kept
-    assert len(denoiser.seen) == again[gradient]  # type: ignore[attr-defined]
+def test_the_network_is_called_as_often_as_nfe_says() -> None:
+    for solver, nfe in [("euler", 5), ("heun", 9)]:
+        for gradient in GRADIENTS:
+            denoiser, z = Counted(), draw(2).requires_grad_()
+            phi = ProbabilityFlow(denoiser, 5, solver, gradient)
+            x = phi(z)
+            assert len(denoiser.seen) == phi.nfe == nfe  # type: ignore[attr-defined]
+            denoiser.seen.clear()  # type: ignore[attr-defined]
+            torch.autograd.grad(x.sum(), z)
+            again = {
+                "direct": 0,
+                "checkpoint": nfe,
+                "adjoint": nfe - 1,
+            }  # the last step's activations are kept
+            assert len(denoiser.seen) == again[gradient]  # type: ignore[attr-defined]
 
 
-@WAYS
-def test_the_gradient_of_a_row_does_not_know_its_neighbours(gradient: str) -> None:
-    phi, row = ProbabilityFlow(TwoModes(), 5, gradient=gradient), draw(1)
-    for other in (draw(1, seed=1), torch.full((1, *SHAPE), torch.nan, dtype=torch.float64)):
-        batch = torch.cat([other, row, other])
-        torch.testing.assert_close(
-            gradient_of(phi, batch)[1:2], gradient_of(phi, row), rtol=1e-12, atol=1e-12
-        )
+def test_the_gradient_of_a_row_does_not_know_its_neighbours() -> None:
+    for gradient in GRADIENTS:
+        phi, row = ProbabilityFlow(TwoModes(), 5, gradient=gradient), draw(1)
+        for other in (draw(1, seed=1), torch.full((1, *SHAPE), torch.nan, dtype=torch.float64)):
+            batch = torch.cat([other, row, other])
+            torch.testing.assert_close(
+                gradient_of(phi, batch)[1:2], gradient_of(phi, row), rtol=1e-12, atol=1e-12
+            )
 
 
-@WAYS
-def test_the_gradient_is_pure(gradient: str) -> None:
-    phi, z = ProbabilityFlow(TwoModes(), 5, gradient=gradient), draw(3)
-    copy, state = z.clone(), torch.get_rng_state()
-    assert torch.equal(gradient_of(phi, z), gradient_of(phi, z))
-    assert torch.equal(z, copy)
-    assert torch.equal(torch.get_rng_state(), state)
+def test_the_gradient_is_pure() -> None:
+    for gradient in GRADIENTS:
+        phi, z = ProbabilityFlow(TwoModes(), 5, gradient=gradient), draw(3)
+        copy, state = z.clone(), torch.get_rng_state()
+        assert torch.equal(gradient_of(phi, z), gradient_of(phi, z))
+        assert torch.equal(z, copy)
+        assert torch.equal(torch.get_rng_state(), state)
 
 
 # errors
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_what_is_not_allowed_is_named() -> None:
+    for change, message in [
         ({"solver": "rk4"}, "unknown solver 'rk4': choose 'heun' or 'euler'"),
         (
             {"gradient": "exact"},
@@ -319,11 +311,9 @@ def test_the_gradient_is_pure(gradient: str) -> None:
         ),
         ({"num_steps": 1}, "num_steps must be a whole number of at least 2, got 1"),
         ({"num_steps": 4.0}, "at least 2, got 4.0"),
-    ],
-)
-def test_what_is_not_allowed_is_named(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        ProbabilityFlow(GaussianData(), **change)  # type: ignore[arg-type]
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            ProbabilityFlow(GaussianData(), **change)  # type: ignore[arg-type]
 
 
 def test_the_adjoint_without_torchdiffeq_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,10 +52,10 @@ def test_differs_from_a_blur_of_the_pixel_values():
     ).mean() > 0.1  # light adds up brighter than the mean of the pixels
 
 
-@pytest.mark.parametrize("value", [-1.3, -1.0, -0.999, -0.5, 0.0, 1.0, 1.2])
-def test_a_constant_image_stays_as_it_is(value):
-    x = torch.full((1, *SHAPE), value, dtype=torch.float64)
-    torch.testing.assert_close(OPERATOR(x), x, rtol=0, atol=1e-12)
+def test_a_constant_image_stays_as_it_is():
+    for value in [-1.3, -1.0, -0.999, -0.5, 0.0, 1.0, 1.2]:
+        x = torch.full((1, *SHAPE), value, dtype=torch.float64)
+        torch.testing.assert_close(OPERATOR(x), x, rtol=0, atol=1e-12)
 
 
 def test_a_hardly_moving_camera_blurs_nothing():
@@ -63,29 +63,31 @@ def test_a_hardly_moving_camera_blurs_nothing():
     torch.testing.assert_close(CameraMotionBlur(1e-9, SHAPE)(x), x, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("length", [0.3, 1.0, 9.0, 40.0])
-@pytest.mark.parametrize("seed", range(5))
-def test_the_kernel_keeps_the_light_and_its_centre(length, seed):
-    kernel = CameraMotionBlur(length, (64, 64), seed).blur.kernel
-    place = torch.arange(len(kernel), dtype=torch.float64) - len(kernel) // 2
-    assert (kernel >= 0).all()
-    torch.testing.assert_close(
-        kernel.sum(), torch.ones((), dtype=torch.float64), rtol=1e-12, atol=0
-    )
-    for axis in (0, 1):
-        assert abs(float((kernel.sum(1 - axis) * place).sum())) < 1e-12 * max(1, length)
+def test_the_kernel_keeps_the_light_and_its_centre():
+    for length in [0.3, 1.0, 9.0, 40.0]:
+        for seed in range(5):
+            kernel = CameraMotionBlur(length, (64, 64), seed).blur.kernel
+            place = torch.arange(len(kernel), dtype=torch.float64) - len(kernel) // 2
+            assert (kernel >= 0).all()
+            torch.testing.assert_close(
+                kernel.sum(), torch.ones((), dtype=torch.float64), rtol=1e-12, atol=0
+            )
+            for axis in (0, 1):
+                assert abs(float((kernel.sum(1 - axis) * place).sum())) < 1e-12 * max(1, length)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_path_has_its_length_and_is_smooth(seed):
-    path = trajectory(9.0, seed)
-    steps = path.diff(dim=0)
-    assert float(steps.norm(dim=1).sum()) == pytest.approx(9.0, rel=1e-12)
-    bend = steps.diff(dim=0).norm(dim=1).max()
-    assert bend < 0.1 * steps.norm(dim=1).max()  # at most (pi m / K)^2 sums of modes m: no corner
-    torch.testing.assert_close(
-        trajectory(18.0, seed).norm(dim=1).max(), 2 * path.norm(dim=1).max(), rtol=0.01, atol=0
-    )
+def test_the_path_has_its_length_and_is_smooth():
+    for seed in range(5):
+        path = trajectory(9.0, seed)
+        steps = path.diff(dim=0)
+        assert float(steps.norm(dim=1).sum()) == pytest.approx(9.0, rel=1e-12)
+        bend = steps.diff(dim=0).norm(dim=1).max()
+        assert (
+            bend < 0.1 * steps.norm(dim=1).max()
+        )  # at most (pi m / K)^2 sums of modes m: no corner
+        torch.testing.assert_close(
+            trajectory(18.0, seed).norm(dim=1).max(), 2 * path.norm(dim=1).max(), rtol=0.01, atol=0
+        )
 
 
 def test_the_path_depends_on_the_seed_only():
@@ -105,17 +107,17 @@ def test_gradient_is_the_derivative_and_agrees_forward_and_reverse():
     torch.testing.assert_close((jv * y.cos()).sum(), (back * v).sum(), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("value", [-1.0, -1.02, -3.0, 2 * TOE - 1, 1.5])
-def test_black_and_what_lies_beyond_the_range_have_a_finite_gradient(value, dtype):
-    x = torch.full((1, *SHAPE), value, dtype=dtype, requires_grad=True)
-    y = OPERATOR(x)
-    (gradient,) = torch.autograd.grad(y.sum(), x)
-    jv = torch.func.jvp(OPERATOR, (x.detach(),), (torch.ones_like(x),))[1]
-    assert torch.isfinite(gradient).all()
-    torch.testing.assert_close(
-        jv, torch.ones_like(jv), rtol=0, atol=1e-4 if dtype == torch.float32 else 1e-12
-    )  # A(c) = c on constants
+def test_black_and_what_lies_beyond_the_range_have_a_finite_gradient():
+    for dtype in [torch.float32, torch.float64]:
+        for value in [-1.0, -1.02, -3.0, 2 * TOE - 1, 1.5]:
+            x = torch.full((1, *SHAPE), value, dtype=dtype, requires_grad=True)
+            y = OPERATOR(x)
+            (gradient,) = torch.autograd.grad(y.sum(), x)
+            jv = torch.func.jvp(OPERATOR, (x.detach(),), (torch.ones_like(x),))[1]
+            assert torch.isfinite(gradient).all()
+            torch.testing.assert_close(
+                jv, torch.ones_like(jv), rtol=0, atol=1e-4 if dtype == torch.float32 else 1e-12
+            )  # A(c) = c on constants
 
 
 def test_a_black_pixel_among_bright_ones_has_a_finite_gradient():
@@ -127,14 +129,14 @@ def test_a_black_pixel_among_bright_ones_has_a_finite_gradient():
     assert (gradient > 0).all()  # increasing in every pixel
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_a_row_does_not_depend_on_its_neighbours(dtype, tolerance):
-    x = batch(3, dtype)
-    x[0], x[2] = torch.nan, torch.inf
-    alone = OPERATOR(x[1:2])
-    assert alone.dtype == dtype
-    assert torch.isfinite(alone).all()
-    torch.testing.assert_close(OPERATOR(x)[1:2], alone, rtol=0, atol=tolerance)
+def test_a_row_does_not_depend_on_its_neighbours():
+    for dtype, tolerance in [(torch.float64, 1e-12), (torch.float32, 1e-5)]:
+        x = batch(3, dtype)
+        x[0], x[2] = torch.nan, torch.inf
+        alone = OPERATOR(x[1:2])
+        assert alone.dtype == dtype
+        assert torch.isfinite(alone).all()
+        torch.testing.assert_close(OPERATOR(x)[1:2], alone, rtol=0, atol=tolerance)
 
 
 def test_is_pure_and_survives_pickling():
@@ -158,19 +160,18 @@ def test_gray_images_may_lack_the_channel_axis():
     )
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
+def test_bad_values_are_refused_by_name():
+    for make, message in [
         (
             lambda: CameraMotionBlur(0, SHAPE),
-            r"length must be a number above 0 and at most 1024.0 \(pixels\), got 0",
+            "length in pixels must be a finite number above 0 and of at most 1024, got 0",
         ),
         (lambda: CameraMotionBlur(float("nan"), SHAPE), "got nan"),
         (lambda: CameraMotionBlur("9", SHAPE), "got '9'"),
         (lambda: CameraMotionBlur(2000, SHAPE), "got 2000"),
         (
             lambda: CameraMotionBlur(200, SHAPE),
-            r"length 200 reaches \d+ pixels \(seed 0\), which must be below the image's sides, got 14 x 11",
+            r"length 200 reaches \d+ pixels \(seed 0\), which must be below the .* got 14 x 11",
         ),
         (lambda: CameraMotionBlur(9, (11,)), r"\(C, H, W\) or \(H, W\), got \(11,\)"),
         (lambda: CameraMotionBlur(9, 11), "got 11"),
@@ -180,14 +181,15 @@ def test_gray_images_may_lack_the_channel_axis():
         ),
         (lambda: CameraMotionBlur(9, SHAPE, seed=-1), "seed.*got -1"),
         (lambda: CameraMotionBlur(9, SHAPE, seed=0.5), "seed.*got 0.5"),
-        (lambda: CameraMotionBlur(9, SHAPE, seed=2**56), "2\\^56"),
+        (
+            lambda: CameraMotionBlur(9, SHAPE, seed=2**56),
+            "seed must be a whole number from 0 to 72057594037927935",
+        ),
         (
             lambda: OPERATOR(torch.zeros(1, 1, 14, 11)),
             r"made for images of shape \(2, 14, 11\), got \(1, 14, 11\)",
         ),
         (lambda: OPERATOR(torch.zeros(1, *SHAPE, dtype=torch.uint8)), "floating-point images"),
-    ],
-)
-def test_bad_values_are_refused_by_name(make, message):
-    with pytest.raises(ConfigError, match=message):
-        make()
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            make()

@@ -254,13 +254,13 @@ def test_a_row_does_not_depend_on_its_neighbours():
     torch.testing.assert_close(small(x)[1:2], alone, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(3, 128, 128), (1, 256, 256), (256, 256), (3, 256, 255)])
-def test_only_images_of_256_are_taken(operator, shape):
-    with pytest.raises(ConfigError, match=r"shape \(3, 256, 256\) only, got"):
-        operator(torch.zeros(1, *shape))
-    with pytest.raises(ConfigError, match=r"shape \(3, 256, 256\) only, got"):
-        output_shape_of(operator, shape)
-    assert output_shape_of(operator, (3, 256, 256)) == (3, 256, 256)
+def test_only_images_of_256_are_taken(operator):
+    for shape in [(3, 128, 128), (1, 256, 256), (256, 256), (3, 256, 255)]:
+        with pytest.raises(ConfigError, match=r"shape \(3, 256, 256\) only, got"):
+            operator(torch.zeros(1, *shape))
+        with pytest.raises(ConfigError, match=r"shape \(3, 256, 256\) only, got"):
+            output_shape_of(operator, shape)
+        assert output_shape_of(operator, (3, 256, 256)) == (3, 256, 256)
 
 
 def test_whole_numbers_are_no_images(operator):
@@ -346,9 +346,8 @@ def test_damaged_files_are_refused(tmp_path, damage):
         NeuralBlur(path)
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
+def test_bad_arguments_are_refused_by_name():
+    for make, error, message in [
         (
             lambda: NeuralBlur("absent.pth"),
             WeightsError,
@@ -356,9 +355,11 @@ def test_damaged_files_are_refused(tmp_path, damage):
         ),
         (lambda: NeuralBlur(3), ConfigError, "weights_path must be the path .* got 3"),
         (lambda: NeuralBlur("absent.pth", seed=-1), ConfigError, "seed.*got -1"),
-        (lambda: NeuralBlur("absent.pth", seed=2**56), ConfigError, "2\\^56"),
-    ],
-)
-def test_bad_arguments_are_refused_by_name(make, error, message):
-    with pytest.raises(error, match=message):
-        make()
+        (
+            lambda: NeuralBlur("absent.pth", seed=2**56),
+            ConfigError,
+            "seed must be a whole number from 0 to 72057594037927935",
+        ),
+    ]:
+        with pytest.raises(error, match=message):
+            make()

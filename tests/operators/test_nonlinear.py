@@ -16,7 +16,7 @@ def test_a_clipped_pixel_has_no_gradient():
     assert torch.equal(gradient, torch.tensor([[0.0, 3.0, 0.0]]))
 
 
-@pytest.mark.parametrize("factor", [0, -1.0, float("nan"), float("inf"), "2", True, None])
-def test_only_a_positive_finite_factor_is_taken(factor):
-    with pytest.raises(ConfigError, match="factor must be a number above 0 and finite, got"):
-        HDR(factor)
+def test_only_a_positive_finite_factor_is_taken():
+    for factor in [0, -1.0, float("nan"), float("inf"), "2", True, None]:
+        with pytest.raises(ConfigError, match="factor must be a finite number above 0, got"):
+            HDR(factor)

@@ -179,7 +179,7 @@ class BoxInpainting(_Mask):
             vars(self)[name] = whole(f"BoxInpainting's {name}", getattr(self, name), least)
 
     def observed_for(self, shape: tuple[int, ...]) -> Tensor:
-        """(H, W) bool, False inside the box; ConfigError if the box leaves the image or fills it."""
+        """(H, W) bool, False in the box; ConfigError if the box leaves the image or fills it."""
         height, width = sides("BoxInpainting", shape)
         bottom, right = self.top + self.height, self.left + self.width
         if bottom > height or right > width:
