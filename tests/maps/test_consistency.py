@@ -157,5 +157,5 @@ def test_levels_that_do_not_fall_between_the_ends_are_named() -> None:
 
 def test_a_seed_that_no_key_holds_is_named() -> None:
     for seed in [-1, 1 << 56]:
-        with pytest.raises(ConfigError, match="seed must be between 0"):
+        with pytest.raises(ConfigError, match="seed must be a whole number from 0"):
             Consistency(GaussianData(), (2.0,), seed)

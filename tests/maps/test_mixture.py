@@ -99,9 +99,12 @@ def test_bad_settings_are_refused() -> None:
         ({"means": MEANS * math.nan}, "finite means"),
         ({"weights": WEIGHTS[:2]}, "one positive weight"),
         ({"weights": WEIGHTS * 0}, "one positive weight"),
-        ({"std": 0.0}, "std > 0"),
-        ({"num_steps": 0}, "num_steps"),
-        ({"sigma_max": 0.5}, "above std"),
+        ({"std": 0.0}, "std must be a finite number above 0, got 0.0"),
+        ({"num_steps": 0}, "num_steps must be a whole number of at least 1, got 0"),
+        (
+            {"sigma_max": 0.5},
+            "sigma_max .with std below it. must be a finite number above 1, got 0.5",
+        ),
     ]:
         with pytest.raises(ConfigError, match=says):
             nw.maps.Mixture(**{"means": MEANS, **settings})

@@ -13,7 +13,7 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import ConfigError, MissingExtraError
-from noisewalk.maps.flow import GRADIENTS
+from noisewalk.maps.integrate import GRADIENTS
 from noisewalk.maps.ode import ProbabilityFlow, karras_sigmas
 
 SHAPE = (1, 2, 2)
@@ -304,10 +304,10 @@ def test_the_gradient_is_pure() -> None:
 
 def test_what_is_not_allowed_is_named() -> None:
     for change, message in [
-        ({"solver": "rk4"}, "unknown solver 'rk4': choose 'heun' or 'euler'"),
+        ({"solver": "rk4"}, "unknown solver 'rk4': choose one of heun, euler"),
         (
             {"gradient": "exact"},
-            "unknown gradient 'exact': choose 'direct', 'checkpoint' or 'adjoint'",
+            "unknown gradient 'exact': choose one of direct, checkpoint, adjoint",
         ),
         ({"num_steps": 1}, "num_steps must be a whole number of at least 2, got 1"),
         ({"num_steps": 4.0}, "at least 2, got 4.0"),

@@ -24,6 +24,16 @@ class Affine:
     Arguments:
         matrix: (p, d) M.
         offset: (p,) c; None means 0.
+
+    Raises:
+        ConfigError: a matrix or an offset of another shape.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> phi = nw.maps.Affine(torch.tensor([[1.0, 2.0]]), torch.tensor([10.0]))
+        >>> phi(torch.tensor([[3.0, 4.0]]))
+        tensor([[21.]])
     """
 
     matrix: Tensor
@@ -52,14 +62,7 @@ class Affine:
         return (self.matrix.shape[0],)
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Map.
-
-        Arguments:
-            z: (B, d).
-
-        Returns:
-            (B, p).
-        """
+        """(B, d) -> (B, p)."""
         x = z @ self.matrix.to(z).T
         return x if self.offset is None else x + self.offset.to(z)
 
@@ -72,6 +75,16 @@ class Warp:
     Arguments:
         shape: of one z and one x.
         amplitude: a, with |a| < 1.
+
+    Raises:
+        ConfigError: an amplitude for which the map cannot be inverted.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> phi, z = nw.maps.Warp((3,), amplitude=0.8), torch.tensor([[-1.0, 0.0, 2.0]])
+        >>> torch.allclose(phi.inverse(phi(z)), z.double())
+        True
     """
 
     shape: tuple[int, ...]
@@ -88,25 +101,11 @@ class Warp:
         return self.shape
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Map.
-
-        Arguments:
-            z: (B, *shape).
-
-        Returns:
-            (B, *shape).
-        """
+        """(B, *shape) -> (B, *shape)."""
         return z + self.amplitude * torch.sin(z)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Solve Phi(z) = x by bisection, which monotonicity makes safe, to float64's last digits.
-
-        Arguments:
-            x: (B, *shape).
-
-        Returns:
-            (B, *shape) float64.
-        """
+        """z with Phi(z) = x, (B, *shape) float64, by bisection to the last digits."""
         x = x.to(torch.float64)
         low, high = x - abs(self.amplitude), x + abs(self.amplitude)
         for _ in range(60):
@@ -116,16 +115,7 @@ class Warp:
         return (low + high) / 2
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Log density of the pushforward of N(0, I).
-
-        Arguments:
-            x: (B, *shape).
-
-        Returns:
-            (B,) float64.
-        """
+        """The log density of the pushforward of N(0, I) at x, (B,) float64."""
         z = self.inverse(x)
-        terms = (
-            -0.5 * z**2 - 0.5 * math.log(2 * math.pi) - torch.log1p(self.amplitude * torch.cos(z))
-        )
-        return terms.flatten(1).sum(1)
+        normal = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
+        return (normal - torch.log1p(self.amplitude * torch.cos(z))).flatten(1).sum(1)

@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .. import noise
+from .. import _checks, noise
 from .._repr import readable
 from ..errors import ConfigError
 from ..types import Denoiser
@@ -30,6 +30,22 @@ class Consistency:
         denoiser: f(x_t, sigma) with f(x, sigma_min) = x.
         midpoints: noise levels t of the further steps, descending, between sigma_min and sigma_max.
         seed: of the frozen noise.
+
+    Raises:
+        ConfigError: midpoints that do not fall between the denoiser's levels, or a seed that is
+            none.
+
+    Example:
+        >>> import torch
+        >>> from types import SimpleNamespace
+        >>> import noisewalk as nw
+        >>> class Denoiser(SimpleNamespace):  # of N(0, I) data, for levels far above sigma_min
+        ...     def __call__(self, x_t, sigma):
+        ...         return x_t / sigma
+        >>> denoiser = Denoiser(shape=(1, 2, 2), sigma_min=0.002, sigma_max=80.0)
+        >>> phi = nw.maps.Consistency(denoiser, midpoints=(2.0,), seed=0)
+        >>> phi(torch.zeros(5, 1, 2, 2)).shape, phi.nfe
+        (torch.Size([5, 1, 2, 2]), 2)
     """
 
     denoiser: Denoiser
@@ -38,16 +54,14 @@ class Consistency:
 
     def __post_init__(self) -> None:
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
-        levels = (high, *self.midpoints, low)
-        if any(not a > b for a, b in pairwise(levels)):
+        if any(not a > b for a, b in pairwise((high, *self.midpoints, low))):
             raise ConfigError(
                 f"midpoints must fall from below {high} to above {low}, got {self.midpoints}"
             )
-        frozen = [
-            noise.rows(self.seed, 1).at(k).normal(self.shape, noise.FROZEN)[0]
-            for k in range(len(self.midpoints))
-        ]
-        object.__setattr__(self, "_frozen", tuple(frozen))
+        key = _checks.seed(self.seed)
+        steps = (noise.rows(key, 1).at(k) for k in range(len(self.midpoints)))
+        frozen = tuple(step.normal(self.shape, noise.FROZEN)[0] for step in steps)
+        vars(self).update(seed=key, _frozen=frozen)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -57,7 +71,7 @@ class Consistency:
     @property
     def data_shape(self) -> tuple[int, ...]:
         """Shape of one x."""
-        return tuple(self.denoiser.shape)
+        return self.shape
 
     @property
     def nfe(self) -> int:
@@ -65,14 +79,7 @@ class Consistency:
         return 1 + len(self.midpoints)
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Map.
-
-        Arguments:
-            z: (B, C, H, W).
-
-        Returns:
-            (B, C, H, W).
-        """
+        """(B, C, H, W) -> (B, C, H, W)."""
         f = self.denoiser
         x = f(f.sigma_max * z, torch.tensor(f.sigma_max, device=z.device))
         for t, n in zip(self.midpoints, self._frozen, strict=True):  # type: ignore[attr-defined]

@@ -3,9 +3,11 @@ x (GANs, normalising flows, VAE decoders)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
+from .._checks import whole
 from .._repr import readable
 from ..errors import ConfigError
 
@@ -32,6 +34,17 @@ class Generator:
             and dropout in evaluation mode.
         shape: of one z; the prior on it is N(0, I).
         data_shape: of one x.
+
+    Raises:
+        ConfigError: no such module or shape, or a module with active batch normalisation or
+            dropout.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> phi = nw.maps.Generator(torch.nn.Linear(2, 5), shape=(2,), data_shape=(5,))
+        >>> phi(torch.zeros(3, 2)).shape
+        torch.Size([3, 5])
     """
 
     module: Callable[[Tensor], Tensor]
@@ -43,31 +56,11 @@ class Generator:
         if not callable(self.module):
             raise ConfigError(f"Generator needs a module or function z -> x, got {self.module!r}")
         for name in ("shape", "data_shape"):
-            object.__setattr__(self, name, _sides(name, getattr(self, name)))
-        if isinstance(self.module, nn.Module):
-            active = [
-                name or "it"
-                for name, layer in self.module.named_modules()
-                if layer.training and isinstance(layer, BATCH_DEPENDENT)
-            ]
-            if active:
-                raise ConfigError(
-                    f"Generator needs a deterministic module, but {', '.join(active)} is in "
-                    "training mode: call module.eval() first"
-                )
+            vars(self)[name] = shape_of(f"Generator's {name}", getattr(self, name))
+        check_deterministic("Generator", "module", self.module)
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Map.
-
-        Arguments:
-            z: (B, *shape).
-
-        Returns:
-            (B, *data_shape).
-
-        Raises:
-            ConfigError: the module returns another shape than it was declared with.
-        """
+        """(B, *shape) -> (B, *data_shape); ConfigError if the module makes another shape."""
         x = self.module(z)
         if tuple(x.shape[1:]) != self.data_shape:
             raise ConfigError(
@@ -77,13 +70,25 @@ class Generator:
         return x
 
 
-def _sides(name: str, value: tuple[int, ...]) -> tuple[int, ...]:
-    sides = tuple(value) if isinstance(value, tuple | list) else ()
-    if not sides or any(
-        isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides
-    ):
+def check_deterministic(owner: str, argument: str, module: Any) -> None:
+    """ConfigError if a layer of the module mixes or drops rows, as in training."""
+    layers = module.named_modules() if isinstance(module, nn.Module) else ()
+    active = [
+        name or "it"
+        for name, layer in layers
+        if layer.training and isinstance(layer, BATCH_DEPENDENT)
+    ]
+    if active:
         raise ConfigError(
-            f"Generator's {name} must be a tuple of positive whole numbers such as (100,) or "
-            f"(3, 64, 64), got {value!r}"
+            f"{owner} needs a deterministic module, but {', '.join(active)} is in training mode: "
+            f"call {argument}.eval() first"
         )
-    return sides
+
+
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """A shape as a tuple; ConfigError unless it is one, with a side or more."""
+    if not isinstance(value, tuple | list) or not value:
+        raise ConfigError(
+            f"{name} must be a tuple of whole numbers such as (100,) or (3, 64, 64), got {value!r}"
+        )
+    return tuple(whole(name, side) for side in value)

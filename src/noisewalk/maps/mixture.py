@@ -3,7 +3,8 @@ exact density.
 
 For $p(x_0) = \sum_k w_k N(x_0; \mu_k, \tau^2 I)$ and $x = x_0 + \sigma n$, with
 $v = \tau^2 + \sigma^2$, the denoiser is
-$$D(x, \sigma) = (\tau^2 x + \sigma^2 \bar\mu) / v, \qquad \bar\mu = \sum_k r_k \mu_k, \quad r_k \propto w_k e^{-|x - \mu_k|^2 / 2 v}.$$
+$$D(x, \sigma) = (\tau^2 x + \sigma^2 \bar\mu) / v, \qquad
+\bar\mu = \sum_k r_k \mu_k, \quad r_k \propto w_k e^{-|x - \mu_k|^2 / 2 v}.$$
 The flow $dx / d\sigma = (x - D) / \sigma$ (Karras et al. 2022, eq. 1) becomes
 $dw / ds = -e^{-s} \bar\mu$ in $w = x / \sqrt v$, $s = \ln v / 2$: it starts at $w = z$, stays in
 the span of the means, and is integrated there by the classical Runge-Kutta scheme, so that its cost
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .._checks import real, whole
 from .._repr import readable
 from ..errors import ConfigError
 
@@ -39,6 +41,13 @@ class Mixture:
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> import torch
+        >>> import noisewalk as nw
+        >>> phi = nw.maps.Mixture(torch.tensor([[-4.0], [4.0]]), std=0.5)
+        >>> (phi(torch.tensor([[-1.0], [1.0]])) > 0).tolist()  # the sign of z picks the mode
+        [[False], [True]]
     """
 
     means: Tensor
@@ -53,43 +62,33 @@ class Mixture:
     """(K,) log w, normalised."""
 
     def __post_init__(self) -> None:
-        if (
-            self.means.ndim != 2
-            or not self.means.is_floating_point()
-            or not self.means.isfinite().all()
-        ):
+        means = self.means
+        if means.ndim != 2 or not means.is_floating_point() or not means.isfinite().all():
             raise ConfigError(
-                f"Mixture needs finite means (components, d), got {self.means.dtype} of shape "
-                f"{tuple(self.means.shape)}"
+                f"Mixture needs finite means (components, d), got {means.dtype} of shape "
+                f"{tuple(means.shape)}"
             )
-        count = len(self.means)
+        count = len(means)
         weights = torch.full((count,), 1.0 / count) if self.weights is None else self.weights
         if weights.shape != (count,) or not bool((weights > 0).all()):
             raise ConfigError(
                 f"Mixture needs one positive weight per component, ({count},), got shape "
                 f"{tuple(weights.shape)}"
             )
-        if not 0 < self.std < math.inf or self.num_steps < 1:
-            raise ConfigError(
-                f"Mixture needs std > 0 and num_steps >= 1, got {self.std} and {self.num_steps}"
-            )
-        largest = float(self.means.norm(dim=1).max())
-        sigma_max = max(80.0, 20.0 * largest) if self.sigma_max is None else float(self.sigma_max)
-        if not self.std < sigma_max < math.inf:
-            raise ConfigError(
-                f"sigma_max must be finite and above std = {self.std}, got {sigma_max}"
-            )
-        left, values, _ = torch.linalg.svd(self.means.T.double(), full_matrices=False)
+        std = real("Mixture's std", self.std, above=0)
+        high = max(80.0, 20.0 * float(means.norm(dim=1).max()))
+        high = high if self.sigma_max is None else self.sigma_max
+        left, values, _ = torch.linalg.svd(means.T.double(), full_matrices=False)
         rank = int((values > 1e-9 * values.max().clamp(min=1e-30)).sum())
-        weights = (weights / weights.sum()).to(self.means)
-        found = {
-            "weights": weights,
-            "log_weights": weights.log(),
-            "sigma_max": sigma_max,
-            "basis": left[:, :rank].to(self.means),
-        }
-        for name, value in found.items():
-            object.__setattr__(self, name, value)
+        weights = (weights / weights.sum()).to(means)
+        vars(self).update(
+            weights=weights,
+            log_weights=weights.log(),
+            std=std,
+            sigma_max=real("Mixture's sigma_max (with std below it)", high, above=std),
+            num_steps=whole("Mixture's num_steps", self.num_steps),
+            basis=left[:, :rank].to(means),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,14 +106,7 @@ class Mixture:
         return 0.0
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Map.
-
-        Arguments:
-            z: (B, d).
-
-        Returns:
-            (B, d).
-        """
+        """(B, d) -> (B, d)."""
         basis = self.basis.to(z)
         inside = z @ basis
         w, means, constant = inside, self.means.to(z) @ basis, self.log_weights.to(z)
@@ -124,10 +116,8 @@ class Mixture:
         def slope(w: Tensor, s: float) -> Tensor:
             r"""-e^{-s} mu_bar: in w the exponent is w.mu e^{-s} - |mu|^2 e^{-2s} / 2."""
             scaled = means * math.exp(-s)
-            return (
-                -torch.softmax(torch.addmm(constant - 0.5 * scaled.square().sum(1), w, scaled.T), 1)
-                @ scaled
-            )
+            logits = torch.addmm(constant - 0.5 * scaled.square().sum(1), w, scaled.T)
+            return -torch.softmax(logits, 1) @ scaled
 
         for k in range(self.num_steps):
             s = high + k * step
@@ -139,33 +129,15 @@ class Mixture:
         return self.std * (z + (w - inside) @ basis.T)
 
     def denoiser(self, x_t: Tensor, sigma: Tensor | float) -> Tensor:
-        """E[x_0 | x_t], exact.
-
-        Arguments:
-            x_t: (B, d).
-            sigma: noise level, scalar or (B,).
-
-        Returns:
-            (B, d).
-        """
+        """E[x_0 | x_t], exact, (B, d) for x_t of this shape and a noise level, scalar or (B,)."""
         level = torch.as_tensor(sigma, dtype=x_t.dtype, device=x_t.device).reshape(-1, 1)
         variance, means = self.std**2 + level**2, self.means.to(x_t)
-        share = torch.softmax(
-            self.log_weights.to(x_t) + (x_t @ means.T - 0.5 * means.square().sum(1)) / variance, 1
-        )
+        logits = (x_t @ means.T - 0.5 * means.square().sum(1)) / variance
+        share = torch.softmax(self.log_weights.to(x_t) + logits, 1)
         return (self.std**2 * x_t + level**2 * (share @ means)) / variance
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Log density of the mixture, which the pushforward approaches.
-
-        Arguments:
-            x: (B, d).
-
-        Returns:
-            (B,) float64.
-        """
+        """The log density of the mixture, which the pushforward approaches, (B,) float64."""
         scaled = torch.cdist(x.double(), self.means.double()).square() / (2.0 * self.std**2)
-        constant = self.log_weights.to(scaled) - 0.5 * x.shape[1] * math.log(
-            2.0 * math.pi * self.std**2
-        )
-        return torch.logsumexp(constant - scaled, 1)
+        norm = 0.5 * x.shape[1] * math.log(2.0 * math.pi * self.std**2)
+        return torch.logsumexp(self.log_weights.to(scaled) - norm - scaled, 1)

@@ -1,10 +1,11 @@
 r"""The probability-flow ODE of a denoiser as a deterministic map from noise to data.
 
-$$\frac{dx}{d\sigma} = \frac{x - D(x, \sigma)}{\sigma}, \qquad x(\sigma_{max}) = \sigma_{max} z, \qquad \Phi(z) = x(0),$$
+$$\frac{dx}{d\sigma} = \frac{x - D(x, \sigma)}{\sigma}, \qquad
+x(\sigma_{max}) = \sigma_{max} z, \qquad \Phi(z) = x(0),$$
 on the grid $\sigma_i = (\sigma_{max}^{1/\rho} + \tfrac{i}{n-1} (\sigma_{min}^{1/\rho} -
 \sigma_{max}^{1/\rho}))^\rho$, $\rho = 7$, and a final 0. "euler" is DDIM; "heun" corrects each step
 by the trapezoidal rule, except the last one to 0, where the slope has no limit. The gradient can be
-had in the ways of `flow.py`; its "adjoint" covers sigma_max to sigma_min, and the last step is
+had in the ways of `integrate.py`; its "adjoint" covers sigma_max to sigma_min, and the last step is
 always differentiated directly.
 
 Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022,
@@ -19,31 +20,19 @@ from torch import Tensor
 
 from .._repr import readable
 from ..types import Denoiser
-from .flow import CALLS, check_integration, integrate
+from .integrate import CALLS, check_integration, integrate
 
 
 def karras_sigmas(
     num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0, offset: float = 0.0
 ) -> Tensor:
-    """The noise levels of Karras et al., descending.
-
-    Arguments:
-        num_steps: levels, at least 2.
-        sigma_min: the last.
-        sigma_max: the first.
-        rho: curvature of the grid.
-        offset: places of the grid, from -1/2 to 1/2, by which the levels between the first and the
-            last are moved.
-
-    Returns:
-        (num_steps,) float64, without the final 0.
-    """
+    """The noise levels of Karras et al. from sigma_max down to sigma_min, (num_steps,) float64,
+    without the final 0; `offset`, from -1/2 to 1/2, moves those in between along the grid."""
     ramp = torch.linspace(0, 1, num_steps, dtype=torch.float64)
     if offset:
         ramp[1:-1] += offset / (num_steps - 1)
-    return (
-        sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))
-    ) ** rho
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return (high + ramp * (low - high)) ** rho
 
 
 @readable
@@ -62,6 +51,18 @@ class ProbabilityFlow:
     Raises:
         ConfigError: a value that is not allowed.
         MissingExtraError: gradient "adjoint" without torchdiffeq.
+
+    Example:
+        >>> import torch
+        >>> from types import SimpleNamespace
+        >>> import noisewalk as nw
+        >>> class Denoiser(SimpleNamespace):  # of N(0, I) data
+        ...     def __call__(self, x_t, sigma):
+        ...         return x_t / (1 + sigma**2)
+        >>> denoiser = Denoiser(shape=(1, 2, 2), sigma_min=0.002, sigma_max=80.0)
+        >>> phi, z = nw.maps.ProbabilityFlow(denoiser, num_steps=50), torch.ones(1, 1, 2, 2)
+        >>> torch.allclose(phi(z), z, atol=0.02), phi.nfe
+        (True, 99)
     """
 
     denoiser: Denoiser
@@ -70,9 +71,10 @@ class ProbabilityFlow:
     gradient: str = "checkpoint"
 
     def __post_init__(self) -> None:
-        check_integration(
-            self.solver, self.gradient, self.num_steps, solvers=("heun", "euler"), fewest=2
+        steps = check_integration(
+            self.solver, self.gradient, self.num_steps, ("heun", "euler"), least=2
         )
+        vars(self).update(num_steps=steps)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,7 +84,7 @@ class ProbabilityFlow:
     @property
     def data_shape(self) -> tuple[int, ...]:
         """Shape of one x."""
-        return tuple(self.denoiser.shape)
+        return self.shape
 
     @property
     def nfe(self) -> int:
@@ -90,41 +92,21 @@ class ProbabilityFlow:
         return CALLS[self.solver] * (self.num_steps - 1) + 1
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Map.
-
-        Arguments:
-            z: (B, C, H, W).
-
-        Returns:
-            (B, C, H, W).
-        """
+        """(B, C, H, W) -> (B, C, H, W)."""
         *_, x = self.path(z)
         return x
 
     def path(self, z: Tensor, offset: float = 0.0) -> Iterator[Tensor]:
-        """The solver's states.
-
-        Arguments:
-            z: (B, C, H, W).
-            offset: of the grid, as in `karras_sigmas`.
-
-        Yields:
-            num_steps + 1 tensors (B, C, H, W), from sigma_max z to Phi(z).
-        """
-        sigmas = karras_sigmas(
-            self.num_steps, self.denoiser.sigma_min, self.denoiser.sigma_max, offset=offset
-        ).tolist()
-        start = self.denoiser.sigma_max * z
-        yield start
-        for x in integrate(self._slope, start, sigmas, self.solver, self.gradient):
-            yield x
-        yield from integrate(
-            self._slope,
-            x,
-            [sigmas[-1], 0.0],
-            "euler",
-            "direct" if self.gradient == "adjoint" else self.gradient,
-        )
+        """The num_steps + 1 states of the solver, (B, C, H, W), from sigma_max z to Phi(z), with
+        the grid moved by `offset` as in `karras_sigmas`."""
+        low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
+        sigmas = karras_sigmas(self.num_steps, low, high, offset=offset).tolist()
+        x = high * z
+        yield x
+        for state in integrate(self._slope, x, sigmas, self.solver, self.gradient):
+            yield (x := state)
+        last = "direct" if self.gradient == "adjoint" else self.gradient
+        yield from integrate(self._slope, x, [sigmas[-1], 0.0], "euler", last)
 
     def _slope(self, x: Tensor, sigma: Tensor) -> Tensor:
         return (x - self.denoiser(x, sigma)) / sigma
