@@ -1,9 +1,14 @@
-from dataclasses import dataclass, field
+import importlib
+import json
+import math
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from noisewalk._repr import describe, readable
+from noisewalk._repr import describe, facts_of, name_of, readable
+from noisewalk.operators import Identity
 
 
 @readable
@@ -138,3 +143,56 @@ def test_bfloat16_and_conjugated_tensors_have_a_text():
     )
     z = torch.tensor([1 + 2j])
     assert describe(z.conj()) == describe(torch.tensor([1 - 2j]))
+
+
+def cases():
+    """The laws' one instance of every public map, operator, likelihood and kernel."""
+    return importlib.import_module("cases")
+
+
+def test_every_public_object_has_facts_that_json_keeps(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "laws"))
+    listed = cases()
+    for case in (*listed.MAPS, *listed.OPERATORS, *listed.LIKELIHOODS, *listed.KERNELS):
+        value = case.build(torch.float64)
+        facts = facts_of(value)
+        assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+        assert facts["name"] == type(value).__qualname__
+        assert facts == facts_of(case.build(torch.float64))
+        assert " at 0x" not in json.dumps(facts)
+        assert set(facts) == {"name", *(f.name for f in fields(value) if f.repr)}
+
+
+@dataclass
+class Tuned:
+    """A dataclass of dataclasses, with a field that is called as its class's name is."""
+
+    name: str
+    parts: tuple
+    level: float = math.inf
+    count: int = 3
+    secret: str = field(default="x", repr=False)
+
+
+def test_the_facts_of_a_users_object_name_its_module_and_hold_its_fields():
+    matrix = torch.ones(2)
+    assert facts_of(Tuned("a", (Thing(matrix), None, 0.5, True))) == {
+        "name": f"{__name__}.Tuned",
+        "parts": [
+            {"name": f"{__name__}.Thing", "matrix": describe(matrix)},
+            None,
+            0.5,
+            True,
+        ],
+        "level": "inf",
+        "count": 3,
+    }
+    assert name_of(Tuned) == f"{__name__}.Tuned"
+    assert name_of(Identity) == "Identity"
+
+
+def test_the_facts_of_anything_else_are_its_description():
+    assert facts_of({"a": triple, 2: float("nan")}) == {"a": describe(triple), "2": "nan"}
+    assert facts_of(torch.zeros(3)) == describe(torch.zeros(3))
+    assert facts_of(Thing) == describe(Thing) == f"{__name__}.Thing"
+    assert facts_of([1, "b", 2.5, None]) == [1, "b", 2.5, None]

@@ -1,7 +1,5 @@
-"""What an object says of itself: as text, the call that makes it; as facts, its name and its fields.
-
-A tensor stands as its shape and a hash of its content, in both.
-"""
+"""What an object says of itself: as text, the call that makes it; as facts, its name with its
+fields. A tensor stands as its shape and a hash of its content in both."""
 
 import hashlib
 import math
@@ -15,16 +13,9 @@ T = TypeVar("T")
 
 
 def describe(value: Any) -> str:
-    """One line that identifies a value.
-
-    Arguments:
-        value: anything that a map, operator, likelihood or kernel is made of.
-
-    Returns:
-        The text; tensors, arrays and modules by shape and the first 8 hex digits of the SHA-256 of
-        their content, functions by that of their code and of what they hold. What a function calls
-        is known by name alone.
-    """
+    """One line that identifies a value: tensors, arrays and modules by their shape and the first 8
+    hex digits of the SHA-256 of their content, functions by that of their code and of what they
+    hold."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -32,19 +23,22 @@ def describe(value: Any) -> str:
     if isinstance(value, torch.nn.Module):
         return f"{type(value).__name__}#{_digest(list(value.state_dict().values()), repr(value))}"
     if _is_array(value):
-        return f"array{list(value.shape)}#{hashlib.sha256(f'{value.dtype}'.encode() + value.tobytes()).hexdigest()[:8]}"
+        sha = hashlib.sha256(f"{value.dtype}".encode() + value.tobytes())
+        return f"array{list(value.shape)}#{sha.hexdigest()[:8]}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(describe(v) for v in value) + "]"
-    if type(value).__repr__ is object.__repr__ or (
-        callable(value) and hasattr(value, "__qualname__")
-    ):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}{_held(value)}"
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    named = callable(value) and hasattr(value, "__qualname__")
+    if named or type(value).__repr__ is object.__repr__:
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        return f"{getattr(value, '__module__', '')}.{name}{_held(value)}"
     return repr(value)
 
 
 def facts_of(value: Any) -> Any:
-    """What a value is, ready for JSON: a dataclass becomes its name with its fields, a number, a
-    word or a list stays what it is, anything else is described by `describe`."""
+    """What a value is, ready for JSON: a dataclass becomes its name with its fields, plain numbers,
+    words and lists stay what they are, and `describe` tells anything else."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -55,7 +49,7 @@ def facts_of(value: Any) -> Any:
         return {str(key): facts_of(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         shown = {f.name: facts_of(getattr(value, f.name)) for f in fields(value) if f.repr}
-        return {"name": name_of(type(value)), **shown}
+        return {"name": None, **shown} | {"name": name_of(type(value))}
     return describe(value)
 
 
@@ -66,14 +60,7 @@ def name_of(cls: type) -> str:
 
 
 def readable(cls: type[T]) -> type[T]:
-    """Class decorator: give a dataclass a `__repr__` made of `describe` on its fields.
-
-    Arguments:
-        cls: a dataclass made with `repr=False`.
-
-    Returns:
-        The same class.
-    """
+    """Class decorator: a dataclass made with `repr=False` prints its fields as `describe` does."""
 
     def __repr__(self: Any) -> str:  # noqa: N807
         parts = (f"{f.name}={describe(getattr(self, f.name))}" for f in fields(self) if f.repr)
@@ -84,15 +71,13 @@ def readable(cls: type[T]) -> type[T]:
 
 
 def _held(value: Any) -> str:
-    """What tells one function or instance from another of the same name: its code, what it closes
-    over, its attributes."""
-    cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-    owner = [value.__self__] if isinstance(value, MethodType) else []
+    """The hash of what tells a function or an instance from another of the same name: its code,
+    what it closes over, its attributes; what it calls is known by name alone."""
     held = [
-        *cells,
+        *(cell.cell_contents for cell in getattr(value, "__closure__", None) or ()),
         *(getattr(value, "__defaults__", None) or ()),
         *getattr(value, "__dict__", {}).values(),
-        *owner,
+        *([value.__self__] if isinstance(value, MethodType) else []),
     ]
     code = getattr(value, "__code__", None)
     if code is None and not held:
@@ -107,22 +92,16 @@ def _held(value: Any) -> str:
 
 def _is_array(value: Any) -> bool:
     """Whether a value is a numpy array of numbers, without the import."""
-    return (
-        hasattr(value, "__array_interface__")
-        and getattr(value, "ndim", 0) > 0
-        and value.dtype.kind != "O"
-    )
+    array = hasattr(value, "__array_interface__") and getattr(value, "ndim", 0) > 0
+    return array and value.dtype.kind != "O"
 
 
 def _code(code: CodeType) -> bytes:
     """What a function does, functions inside it included: instructions, names and constants."""
+    inside = [c for c in code.co_consts if isinstance(c, CodeType)]
     plain = repr([c for c in code.co_consts if not isinstance(c, CodeType)])
-    return (
-        code.co_code
-        + repr(code.co_names).encode()
-        + plain.encode()
-        + b"".join(_code(c) for c in code.co_consts if isinstance(c, CodeType))
-    )
+    names = repr(code.co_names) + plain
+    return code.co_code + names.encode() + b"".join(map(_code, inside))
 
 
 def _digest(tensors: list[Any], text: str = "") -> str:

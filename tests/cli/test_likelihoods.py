@@ -154,7 +154,7 @@ def test_a_measurement_with_outliers_in_its_own_unit(command):
     [
         (["--likelihood", "cauchy"], "studentt:df=D,scale=S"),
         (["--likelihood", "poisson"], "peak"),
-        (["--likelihood", "poisson:30"], "peak=..."),
+        (["--likelihood", "poisson:30"], "keys of poisson: peak"),
         (["--likelihood", "laplace:scale=0"], "scale must be a finite number above 0"),
         (["--likelihood", "gaussian"], "--sigma-y"),
         (["--likelihood", "poisson:peak=30", "--sigma-y", "0.1"], "leave it out"),

@@ -91,4 +91,4 @@ def shape_of(name: str, value: Any) -> tuple[int, ...]:
         raise ConfigError(
             f"{name} must be a tuple of whole numbers such as (100,) or (3, 64, 64), got {value!r}"
         )
-    return tuple(whole(name, side) for side in value)
+    return tuple(whole(f"every side of {name}", side) for side in value)

@@ -13,7 +13,7 @@ def image_shape(owner: str, shape: Any) -> tuple[int, ...]:
     """The shape of an image as a tuple; ConfigError unless it is (C, H, W) or (H, W)."""
     if not isinstance(shape, tuple | list) or len(shape) not in (2, 3):
         raise ConfigError(f"{owner}'s shape must be (C, H, W) or (H, W), got {shape!r}")
-    return tuple(whole(f"{owner}'s shape", side) for side in shape)
+    return tuple(whole(f"every side of {owner}'s shape", side) for side in shape)
 
 
 def sides(owner: str, shape: tuple[int, ...]) -> tuple[int, int]:

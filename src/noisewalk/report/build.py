@@ -170,7 +170,6 @@ def _fit(run: Run, arrays: Mapping[str, Any]) -> _Fit:
         torch.zeros(images, dtype=torch.float64),
         0.0,
     )
-    infers = hasattr(likelihood, "noise_level")
     for k in range(count):  # one draw at a time: a stored run may be larger than memory
         mean = A(run.draws[:, :, k].flatten(0, 1))
         residual += (
@@ -178,7 +177,8 @@ def _fit(run: Run, arrays: Mapping[str, Any]) -> _Fit:
             / count
         )
         std += likelihood.residual_chi2_std(mean, observed).reshape(images, chains).mean(1) / count
-        level += float(likelihood.noise_level(mean, y, observed).mean()) / count if infers else 0.0
+        told = likelihood.noise_level(mean, y, observed)
+        level = None if told is None else level + float(told.mean()) / count
     kappa = None
     if run.log_evidence is not None and isinstance(
         likelihood, (Gaussian, Laplace, StudentT)
@@ -202,7 +202,7 @@ def _fit(run: Run, arrays: Mapping[str, Any]) -> _Fit:
     return _Fit(
         residual if residual.isfinite().all() else None,
         std,
-        level if infers else None,
+        level,
         kappa,
         p_value,
     )
