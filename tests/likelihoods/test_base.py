@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -242,6 +243,15 @@ def test_a_value_that_is_not_positive_and_finite_is_refused():
         for value in (0.0, -0.1, math.nan, math.inf, True, "0.1", None, torch.ones(2)):
             with pytest.raises(ConfigError, match=f"{name} must be a finite number above 0, got"):
                 build(value)
+
+
+def test_numbers_of_numpy_and_of_torch_are_taken_where_plain_ones_are():
+    for number in (np.float32, np.float64, torch.tensor):
+        assert Laplace(number(0.5)) == Laplace(0.5)
+        assert StudentT(number(2.0), number(0.5)) == StudentT(2.0, 0.5)
+        assert type(Poisson(number(2.0)).peak) is float
+    assert UnknownGaussian(np.int64(2), torch.tensor(3)) == UnknownGaussian(2.0, 3.0)
+    assert Gaussian(np.float32(0.5)).sigma_y == 0.5
 
 
 @every

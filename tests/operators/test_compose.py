@@ -1,5 +1,3 @@
-from dataclasses import dataclass
-
 import pytest
 import torch
 
@@ -58,21 +56,3 @@ def test_only_a_list_of_operators_is_taken():
     for steps in [[], (), None, "hdr", [HDR(), 3], HDR()]:
         with pytest.raises(ConfigError, match="list of at least one operator"):
             Compose(steps)
-
-
-@dataclass
-class Masked:
-    observed: object
-
-    def __call__(self, x):
-        return x
-
-
-def test_observed_of_asks_any_callable_and_refuses_what_is_not_a_bool_tensor():
-    mask = torch.eye(3, dtype=torch.bool)
-    assert observed_of(torch.sin, (3, 3)) is None
-    assert observed_of(Masked(None), (3, 3)) is None
-    assert observed_of(Masked(mask), (3, 3)) is mask
-    for wrong in (mask.float(), [True]):
-        with pytest.raises(ConfigError, match="bool tensor or None"):
-            observed_of(Masked(wrong), (3, 3))

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from noisewalk import operators
 from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.operators import (
     HDR,
@@ -11,15 +12,20 @@ from noisewalk.operators import (
     CameraMotionBlur,
     CloudInpainting,
     Compose,
+    Convolution,
     GaussianBlur,
     Identity,
+    MaskInpainting,
     NeuralBlur,
     PhaseRetrieval,
     RandomInpainting,
+    held_by,
     observed_of,
     parse,
+    text_of,
 )
 from noisewalk.operators.neural_blur import expected_shapes
+from noisewalk.operators.parser import CLASSES
 
 SHAPE = (3, 32, 32)
 
@@ -58,6 +64,58 @@ def test_text_makes_the_operator_it_says():
         assert repr(parse(text, SHAPE)) == repr(operator)
 
 
+def test_an_operator_has_its_text_back():
+    for operator in (
+        AveragePool(4),
+        GaussianBlur(9, 1.5),
+        RandomInpainting(1 / 3, SHAPE, 7),
+        BoxInpainting(1, 2, 3, 4),
+        CloudInpainting(0.3, SHAPE, 2.0, 5),
+        HDR(1.5),
+        Identity(),
+        PhaseRetrieval(2.0),
+        CameraMotionBlur(2.5, SHAPE, 4),
+        Compose([GaussianBlur(9, 1e-5), AveragePool(2), RandomInpainting(0.5, (3, 16, 16))]),
+    ):
+        assert parse(text_of(operator), SHAPE) == operator
+    assert text_of(HDR(1.5)) == "hdr:factor=1.5"
+    assert text_of(Compose([Identity(), AveragePool(4)])) == "identity+avgpool:factor=4"
+
+
+def test_arrays_from_files_come_back_from_what_a_run_holds():
+    mask = torch.arange(16 * 16).reshape(16, 16) % 3 == 0
+    kernel = torch.tensor([[0.25, 0.5, 0.25]])
+    for operator, names in (
+        (MaskInpainting(mask.repeat(2, 2)), ["operator_0_mask"]),
+        (Convolution(kernel), ["operator_0_kernel"]),
+        (
+            Compose([Convolution(kernel), AveragePool(2), MaskInpainting(mask)]),
+            ["operator_0_kernel", "operator_2_mask"],
+        ),
+    ):
+        held = held_by(operator)
+        assert list(held) == names
+        again = parse(text_of(operator), SHAPE, held)
+        assert repr(again) == repr(operator)
+        x = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, *SHAPE)
+        assert torch.equal(again(x), operator(x))
+        with pytest.raises(ConfigError, match=r"operator '(mask|conv):Tensor"):
+            parse(text_of(operator), SHAPE)
+
+
+def test_what_is_not_ours_has_no_text_and_holds_nothing():
+    for operator in (torch.sin, Compose([HDR(), torch.sin])):
+        with pytest.raises(ConfigError, match="has no text"):
+            text_of(operator)
+        assert held_by(operator) == {}
+
+
+def test_every_operator_has_a_text_form():
+    public = {getattr(operators, name) for name in operators.__all__}
+    classes = {value for value in public if isinstance(value, type)}
+    assert classes - set(CLASSES.values()) == {Compose}
+
+
 def test_gray_images_without_a_channel_axis_are_fine():
     assert parse("inpaint:keep=0.5", (8, 8)).shape == (8, 8)
 
@@ -78,6 +136,7 @@ def test_a_network_is_read_from_its_weights(tmp_path):
     operator = parse(f"neuralblur:weights={path},seed=5", (3, 256, 256))
     assert isinstance(operator, NeuralBlur)
     assert (operator.weights_path, operator.seed) == (str(path), 5)
+    assert text_of(operator) == f"neuralblur:weights={path},seed=5"
     with pytest.raises(
         ConfigError,
         match=r"operator 'neuralblur:weights=.*shape \(3, 256, 256\) only, got \(3, 32, 32\)",

@@ -6,22 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from .._checks import whole
 from .._repr import readable
 from ..errors import ConfigError
-
-BATCH_DEPENDENT = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-)
 
 
 @readable
@@ -76,7 +66,7 @@ def check_deterministic(owner: str, argument: str, module: Any) -> None:
     active = [
         name or "it"
         for name, layer in layers
-        if layer.training and isinstance(layer, BATCH_DEPENDENT)
+        if layer.training and isinstance(layer, _BatchNorm | _DropoutNd)
     ]
     if active:
         raise ConfigError(

@@ -95,10 +95,6 @@ class Identity:
         """(B, *x) -> (B, *x)."""
         return x
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one y, that of x."""
-        return tuple(shape)
-
 
 @dataclass(frozen=True)
 class GaussianBlur:
@@ -138,8 +134,7 @@ class GaussianBlur:
 
     @property
     def radius(self) -> int:
-        """Pixels beyond the border that are read: half the side of the kernel's part that is not
-        zero."""
+        """Pixels beyond the border that are read."""
         return min(int(4 * self.std + 0.5), self.kernel_size // 2)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ whatever stood there (NaN too).
 """
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,12 +18,16 @@ from ..noise import MASK, rows
 from .arrays import image_shape, real_array, same_shape, sides
 
 
-class _Mask(ABC):
-    """An operator that hides pixels."""
+class _Mask:
+    """An operator that hides pixels, of images of the `shape` that `observed` was made for."""
 
-    @abstractmethod
+    shape: tuple[int, ...]
+    observed: Tensor
+
     def observed_for(self, shape: tuple[int, ...]) -> Tensor:
         """Bool, broadcastable to x of this shape; ConfigError if x does not fit."""
+        same_shape(type(self).__name__, self.shape, shape)
+        return self.observed
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *x) -> (B, *x), 0 where unobserved."""
@@ -77,11 +80,6 @@ class RandomInpainting(_Mask):
         observed = _lowest(rows(key, 1).uniform((pixels,), MASK)[0], count)
         vars(self).update(keep=keep, shape=shape, seed=key, observed=observed.reshape(shape[-2:]))
 
-    def observed_for(self, shape: tuple[int, ...]) -> Tensor:
-        """(H, W) bool; ConfigError if x of this shape does not fit."""
-        same_shape("RandomInpainting", self.shape, shape)
-        return self.observed
-
 
 @dataclass(frozen=True)
 class CloudInpainting(_Mask):
@@ -132,11 +130,6 @@ class CloudInpainting(_Mask):
             )
         observed = ~_lowest(-smooth_field(shape[-2:], length, key), count)
         vars(self).update(share=share, shape=shape, length=length, seed=key, observed=observed)
-
-    def observed_for(self, shape: tuple[int, ...]) -> Tensor:
-        """(H, W) bool; ConfigError if x of this shape does not fit."""
-        same_shape("CloudInpainting", self.shape, shape)
-        return self.observed
 
 
 def smooth_field(shape: tuple[int, ...], length: float, seed: int) -> Tensor:
@@ -230,7 +223,7 @@ class MaskInpainting(_Mask):
         vars(self).update(mask=torch.from_numpy(mask.astype(bool)))
 
     @property
-    def observed(self) -> Tensor:
+    def observed(self) -> Tensor:  # type: ignore[override]
         """The mask, bool."""
         return self.mask
 

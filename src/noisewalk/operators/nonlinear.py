@@ -36,7 +36,3 @@ class HDR:
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *x) -> (B, *x)."""
         return torch.clamp(self.factor * x, -1.0, 1.0)
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one y: that of x."""
-        return tuple(shape)

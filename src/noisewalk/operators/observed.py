@@ -36,9 +36,8 @@ def observed_of(operator: Operator, shape: tuple[int, ...]) -> Tensor | None:
         >>> nw.operators.observed_of(lambda x: 2 * x, (3, 1, 2)) is None
         True
     """
-    found: Any = (
-        operator.observed_for(tuple(shape)) if depends_on_shape(operator) else observed_by(operator)
-    )
+    lookup = getattr(operator, "observed_for", None)
+    found = observed_by(operator) if lookup is None else lookup(tuple(shape))
     if found is not None and not (isinstance(found, Tensor) and found.dtype == torch.bool):
         raise ConfigError(
             "an operator's observed must be a bool tensor or None, got "
