@@ -178,12 +178,7 @@ def test_the_facts_of_a_users_object_name_its_module_and_hold_its_fields():
     matrix = torch.ones(2)
     assert facts_of(Tuned("a", (Thing(matrix), None, 0.5, True))) == {
         "name": f"{__name__}.Tuned",
-        "parts": [
-            {"name": f"{__name__}.Thing", "matrix": describe(matrix)},
-            None,
-            0.5,
-            True,
-        ],
+        "parts": [{"name": f"{__name__}.Thing", "matrix": describe(matrix)}, None, 0.5, True],
         "level": "inf",
         "count": 3,
     }

@@ -282,7 +282,10 @@ def test_what_has_no_counterpart_is_refused_by_name():
             r"must have the lower number first, got \(1, 0\)",
         ),
         (lambda: from_deepinv(Physics(gaussian()), (0, 0)), "lower number first"),
-        (lambda: from_deepinv(Physics(gaussian()), (0, math.inf)), "two finite numbers"),
+        (
+            lambda: from_deepinv(Physics(gaussian()), (0, math.inf)),
+            "data_range .* finite number, got inf",
+        ),
         (
             lambda: from_deepinv(Physics(gaussian()), 255),
             "two finite numbers, what -1 and 1 stand for, got 255",

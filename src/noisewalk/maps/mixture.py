@@ -92,13 +92,10 @@ class Mixture:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one z: (d,)."""
+        """Shape of one z and of one x: (d,)."""
         return (self.means.shape[1],)
 
-    @property
-    def data_shape(self) -> tuple[int, ...]:
-        """Shape of one x: (d,)."""
-        return self.shape
+    data_shape = shape
 
     @property
     def sigma_min(self) -> float:

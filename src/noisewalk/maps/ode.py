@@ -78,13 +78,10 @@ class ProbabilityFlow:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one z."""
+        """Shape of one z and of one x."""
         return tuple(self.denoiser.shape)
 
-    @property
-    def data_shape(self) -> tuple[int, ...]:
-        """Shape of one x."""
-        return self.shape
+    data_shape = shape
 
     @property
     def nfe(self) -> int:

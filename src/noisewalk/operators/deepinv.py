@@ -9,16 +9,15 @@ deepinv itself is not imported: what is read of a physics are `A`, `noise_model`
 mask.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._checks import real
 from .._repr import readable
 from ..errors import ConfigError
 from ..types import Likelihood
@@ -128,17 +127,14 @@ class DeepinvOperator:
 
 
 def _range(data_range: Any) -> tuple[float, float]:
-    ends = data_range if isinstance(data_range, Sequence) else ()
-    if len(ends) != 2 or not all(isinstance(end, Real) and math.isfinite(end) for end in ends):
+    name = "from_deepinv's data_range"
+    if not isinstance(data_range, Sequence) or len(data_range) != 2:
         raise ConfigError(
-            "from_deepinv's data_range must be two finite numbers, what -1 and 1 stand for, "
-            f"got {data_range!r}"
+            f"{name} must be two finite numbers, what -1 and 1 stand for, got {data_range!r}"
         )
-    low, high = map(float, ends)
+    low, high = (real(name, end) for end in data_range)
     if low >= high:
-        raise ConfigError(
-            f"from_deepinv's data_range must have the lower number first, got {data_range!r}"
-        )
+        raise ConfigError(f"{name} must have the lower number first, got {data_range!r}")
     return low, high
 
 

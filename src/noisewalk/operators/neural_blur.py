@@ -91,9 +91,9 @@ class NeuralBlur:
                 f"{self.weights_path!r}"
             )
         weights = read_weights(Path(self.weights_path))
-        vars(self).update(weights_path=str(self.weights_path), seed=key)
-        vars(self).update(weights=weights, digest=_digest(weights))
-        vars(self).update(code=CODE_STD * rows(key, 1).normal(CODE_SHAPE, MASK)[0])
+        code = CODE_STD * rows(key, 1).normal(CODE_SHAPE, MASK)[0]
+        vars(self).update(seed=key, code=code, weights=weights, digest=_digest(weights))
+        vars(self).update(weights_path=str(self.weights_path))
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, 3, 256, 256) -> (B, 3, 256, 256)."""
