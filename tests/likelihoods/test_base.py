@@ -331,6 +331,8 @@ class Plain:
 
 
 class WithChi2(Plain):
+    noise_level = 0.3  # a number, and not the method of the contract
+
     def residual_chi2(self, mean, y, observed=None):
         return Gaussian(0.3).residual_chi2(mean, y, observed)
 
@@ -364,6 +366,7 @@ def test_a_users_own_answers_are_kept():
     mean, y = pair(LEVELS[0])
     whole = complete(WithChi2())
     assert torch.equal(whole.residual_chi2(mean, y), LEVELS[0].residual_chi2(mean, y))
+    assert whole.noise_level(mean, y) is None
     with pytest.raises(ConfigError, match="never"):
         whole.check_measurement(y)
 

@@ -97,10 +97,10 @@ class _Completed(LikelihoodBase):
 
     def __init__(self, given: Any) -> None:
         self.given = given
-        methods = [
-            n for n, value in vars(LikelihoodBase).items() if callable(value) and n[0] != "_"
-        ]
-        vars(self).update({n: getattr(given, n) for n in methods if hasattr(given, n)})
+        for name, default in vars(LikelihoodBase).items():
+            own = getattr(given, name, None)
+            if name[0] != "_" and callable(default) and callable(own):
+                vars(self)[name] = own
 
     def __repr__(self) -> str:
         return describe(self.given)

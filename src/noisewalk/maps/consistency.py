@@ -4,7 +4,7 @@ One step: $\Phi(z) = f(\sigma_{max} z, \sigma_{max})$. Each further step renoise
 and denoises again,
 $$\Phi(z) = f\big(f(\sigma_{max} z, \sigma_{max}) + \sqrt{t^2 - \sigma_{min}^2}\; n, t\big),$$
 with n drawn once from its own seed and frozen, so that Phi is deterministic (Appendix B.1 of the
-paper). Never clamped: a clamp has no gradient.
+paper). Nothing is clamped, because a clamp has no gradient where it saturates.
 
 Reference: Song et al., Consistency Models, 2023, Algorithm 1.
 """

@@ -101,10 +101,10 @@ class GaussianBlur:
     r"""Blur by a sampled Gaussian, $y = M_H x M_W^T$ with a banded matrix M for each axis;
     reflection at the border.
 
-    The weights are $w_k \propto \exp(-k^2 / 2 s^2)$, $|k| \le r = \lfloor 4 s + 1/2 \rfloor$, of
-    sum 1: a delta in the middle of a kernel_size x kernel_size array after scipy's
-    `gaussian_filter(std)`. Where r exceeds half that array, the weights are folded back at its
-    edge, as there.
+    The weights are $w_k \propto \exp(-k^2 / 2 s^2)$, $|k| \le r = \lfloor 4 s + 1/2 \rfloor$, and
+    sum to 1. They are what scipy's `gaussian_filter(std)` makes of a delta in the middle of a
+    kernel_size x kernel_size array. Where r exceeds half that array, the weights are folded back at
+    its edge, as scipy does.
 
     Arguments:
         kernel_size: side of the array, odd.
@@ -179,9 +179,10 @@ class Convolution:
     r"""Convolution with a kernel of one's own, such as a measured point-spread function; reflection
     at the border.
 
-    $y_i = \sum_u k_u x_{i + c - u}$, c = size // 2: a bright pixel becomes the kernel, unflipped,
-    with its entry c on the pixel (scipy's `ndimage.convolve(mode="mirror")`). The kernel is used as
-    given: scale it to sum 1 to keep brightness.
+    $y_i = \sum_u k_u x_{i + c - u}$ with c = size // 2: a bright pixel becomes the kernel,
+    unflipped, and entry c of the kernel lies on the pixel (scipy's
+    `ndimage.convolve(mode="mirror")`). The kernel is used as given: scale it to sum 1 to keep the
+    brightness.
 
     Arguments:
         kernel: 2-D array or tensor with sides of any parity, finite, of sum other than 0.

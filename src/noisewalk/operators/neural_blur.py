@@ -53,14 +53,13 @@ _placed: "WeakKeyDictionary[NeuralBlur, tuple[_Place, _Weights]]" = WeakKeyDicti
 
 @dataclass(frozen=True, eq=False)
 class NeuralBlur:
-    """Blur by the published network, with one blur code drawn for good.
+    """Blur by the published network, with one blur code for every image and every call.
 
-    A costs about 16 billion multiplications an image. The code is the same for every image and
-    every call.
+    A costs about 16 billion multiplications an image.
 
     Arguments:
-        weights_path: GOPRO_wVAE.pth; read with weights_only, so that none of the code such a file
-            may hold is run.
+        weights_path: GOPRO_wVAE.pth; it is read with weights_only, so that code in the file is
+            never run.
         seed: of the blur code, 0 to 2^56 - 1.
 
     Raises:
