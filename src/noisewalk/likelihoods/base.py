@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._checks import real
 from .._repr import describe
 from ..errors import ConfigError
 from ..noise import Noise
@@ -19,7 +20,10 @@ from .observed import count_of, mask_of, row_sum
 
 
 class LikelihoodBase(ABC):
-    """p(y | A(x)), with everything that a target, a sampler or a report asks of it."""
+    """p(y | A(x)), with everything that a target, a sampler or a report asks of it.
+
+    Subclasses are frozen dataclasses; their fields are positive numbers unless they say otherwise.
+    """
 
     chi2_is_exact = False
     """Whether m `residual_chi2` follows the chi-square law of m degrees of freedom, m being the
@@ -28,6 +32,10 @@ class LikelihoodBase(ABC):
     """Whether y holds counts and not pixels in [-1, 1]."""
     square_variance = math.nan
     """Variance of one squared entry of `residual` under the model; NaN where there is none."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            vars(self)[name] = real(f"{type(self).__name__}'s {name}", value, above=0)
 
     @abstractmethod
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:

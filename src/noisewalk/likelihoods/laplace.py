@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .._checks import real
 from ..noise import Noise
 from .base import LikelihoodBase, sup_at_y
 from .observed import count_of, difference, hide, row_sum
@@ -35,9 +34,6 @@ class Laplace(LikelihoodBase):
     scale: float
     square_variance = 5.0
     sup_log_likelihood = sup_at_y
-
-    def __post_init__(self) -> None:
-        vars(self).update(scale=real("Laplace's scale", self.scale, above=0))
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """-log p(y | A(x)) of every row, (B,) float64."""

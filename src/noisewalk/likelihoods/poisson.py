@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .._checks import real
 from ..errors import ConfigError
 from ..noise import Noise
 from .base import LikelihoodBase
@@ -46,9 +45,6 @@ class Poisson(LikelihoodBase):
 
     peak: float
     counts = True
-
-    def __post_init__(self) -> None:
-        vars(self).update(peak=real("Poisson's peak", self.peak, above=0))
 
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
         """ConfigError unless every observed entry of y can be a count."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .._checks import real
 from ..noise import Noise
 from .base import LikelihoodBase, sup_at_y
 from .observed import count_of, difference, hide, row_sum
@@ -47,10 +46,6 @@ class StudentT(LikelihoodBase):
     df: float
     scale: float
     sup_log_likelihood = sup_at_y
-
-    def __post_init__(self) -> None:
-        for name in ("df", "scale"):
-            vars(self)[name] = real(f"StudentT's {name}", getattr(self, name), above=0)
 
     @property
     def square_variance(self) -> float:  # type: ignore[override]

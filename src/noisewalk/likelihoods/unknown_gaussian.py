@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .._checks import real
 from ..errors import ConfigError
 from ..noise import Noise
 from .base import LikelihoodBase
@@ -52,10 +51,6 @@ class UnknownGaussian(LikelihoodBase):
 
     concentration: float = 1e-3
     rate: float = 1e-3
-
-    def __post_init__(self) -> None:
-        for name in ("concentration", "rate"):
-            vars(self)[name] = real(f"UnknownGaussian's {name}", getattr(self, name), above=0)
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """-log p(y | A(x)) of every row, (B,) float64."""

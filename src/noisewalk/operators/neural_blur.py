@@ -166,7 +166,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} holds something other than named tensors: GOPRO_wVAE.pth is a state dict"
         )
-    problems = _problems(state)
+    expected = expected_shapes()
+    found = (_problem(key, shape, state.get(key)) for key, shape in expected.items())
+    problems = [problem for problem in found if problem]
+    problems += [f"unexpected {key}" for key in state if key not in expected]
     if problems:
         more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise WeightsError(
@@ -174,34 +177,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         )
     return {
         key: state[key].detach().to(torch.float32, copy=True).contiguous()
-        for key in expected_shapes()
+        for key in expected
         if not key.startswith(UNUSED)
     }
 
 
-def _problems(state: _Weights) -> list[str]:
-    """What tells a file from that of the network."""
-    expected = expected_shapes()
-    known = [key for key in expected if key in state]
-    problems = [
-        *(f"missing {key}" for key in expected if key not in state),
-        *(f"unexpected {key}" for key in state if key not in expected),
-        *(
-            f"{key} has shape {tuple(state[key].shape)}, expected {expected[key]}"
-            for key in known
-            if tuple(state[key].shape) != expected[key]
-        ),
-        *(
-            f"{key} is {state[key].dtype}, expected floating point"
-            for key in known
-            if not state[key].is_floating_point()
-        ),
-    ]
-    return problems or [
-        f"{key} holds numbers that are not finite"
-        for key in known
-        if not key.startswith(UNUSED) and not torch.isfinite(state[key].float()).all()
-    ]
+def _problem(key: str, shape: tuple[int, ...], weight: Tensor | None) -> str:
+    """What is wrong with a weight; empty if nothing is."""
+    if weight is None:
+        return f"missing {key}"
+    if tuple(weight.shape) != shape:
+        return f"{key} has shape {tuple(weight.shape)}, expected {shape}"
+    if not weight.is_floating_point():
+        return f"{key} is {weight.dtype}, expected floating point"
+    if not key.startswith(UNUSED) and not torch.isfinite(weight.float()).all():
+        return f"{key} holds numbers that are not finite"
+    return ""
 
 
 def adapt(weights: _Weights, u: Tensor, code: Tensor) -> Tensor:
