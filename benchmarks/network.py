@@ -38,7 +38,8 @@ from noisewalk._packages import locate
 from noisewalk.maps.consistency import Consistency
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.denoiser import NetworkDenoiser
-from noisewalk.priors.openai import Architecture, expected_shapes, infer, to_unet
+from noisewalk.priors.openai import infer, to_unet
+from noisewalk.priors.openai_layers import Architecture, expected_shapes
 from noisewalk.priors.terrain import read_terrain
 
 IMAGENET = Architecture(192, (1, 2, 3, 4), 3, (1, 2, 3), True, 1000, 3, 3, 64, 64)

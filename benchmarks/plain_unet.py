@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from noisewalk.priors.openai import Architecture
+from noisewalk.priors.openai_layers import Architecture
 
 
 class Residual(nn.Module):
@@ -77,7 +77,7 @@ class Attention(nn.Module):
 
 
 class PlainUNet(nn.Module):
-    """F(x, t, label); the blocks' order is that of `noisewalk.priors.openai`'s docstring, written
+    """F(x, t, label); its blocks follow the docstring of `noisewalk.priors.openai_layers`, written
     anew."""
 
     def __init__(self, a: Architecture) -> None:

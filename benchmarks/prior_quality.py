@@ -9,8 +9,8 @@ cards.
 - Distance to the nearest training image, of samples beside held-out images, in pixels and in the
   first extractor's features: is it copying? Both over the whole training set; --feature-pool bounds
   the images whose features are computed.
-- Latent inversion (`noisewalk.priors.train.quality`): --inversion-steps Adam steps on z towards held-out
-  images: PSNR of Phi(z) and |z|^2 / d.
+- Latent inversion (`noisewalk.priors.train.inversion`): --inversion-steps Adam steps on z towards
+  held-out images, PSNR of Phi(z) and |z|^2 / d.
 
     python benchmarks/prior_quality.py --student fashion32 --teacher fashion32-edm --train
     train-images-idx3-ubyte.gz \
@@ -36,9 +36,10 @@ from noisewalk.evaluate.metrics.backbones import read_backbone
 from noisewalk.evaluate.metrics.perceptual import ARCHIVES
 from noisewalk.priors.prior import Prior
 from noisewalk.priors.train.augment import SYMMETRIES, orbit
+from noisewalk.priors.train.check_images import leaks
 from noisewalk.priors.train.data import load_images, to_unit
-from noisewalk.priors.train.quality import compare_nearest, invert, nearest, summarise_inversion
-from noisewalk.priors.train.vetting import leaks
+from noisewalk.priors.train.inversion import invert, summarise_inversion
+from noisewalk.priors.train.nearest import compare_nearest, nearest
 
 PART = 4096
 """Training images that are floating-point numbers at a time."""

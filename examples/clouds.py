@@ -268,7 +268,7 @@ def prior_map(name: str, label: float | None, num_steps: int) -> nw.types.NoiseM
             "with red, green and blue"
         )
     return (
-        prior.ode_map() if getattr(prior.denoiser, "kind", None) == "edm" else prior.map(num_steps)
+        prior.ode_map() if prior.kind == "edm" else prior.map(num_steps)
     )
 
 

@@ -13,7 +13,7 @@ from noisewalk.cli.main import main
 from noisewalk.errors import WeightsError
 from noisewalk.priors import hub
 from noisewalk.priors.load import load_prior
-from noisewalk.priors.train import export
+from noisewalk.priors.train import run as module
 
 TINY = {
     "size": 8,
@@ -195,9 +195,9 @@ def test_a_training_starts_from_weights_alone(teacher, data, tmp_path, monkeypat
     """Without its checkpoint, in the network of the prior that it starts from; the average begins
     anew."""
     steps = []
-    original = export.train
+    original = module.train
     monkeypatch.setattr(
-        export,
+        module,
         "train",
         lambda *a: (steps.append((p.step, p.ema.weights)) or p for p in original(*a)),
     )
@@ -345,7 +345,7 @@ def test_a_stopped_training_says_how_to_go_on(data, tmp_path, monkeypatch, capsy
         f"goes on from the last checkpoint in {tmp_path / 'prior'}",
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(export, "run_training", stopped)
+            patch.setattr(module, "run_training", stopped)
             assert diffusion(data, tmp_path / "prior") == 130
         assert f"interrupted: the same command {says}\n" in capsys.readouterr().err
         assert diffusion(data, tmp_path / "prior") == 0

@@ -13,9 +13,10 @@ import torch
 
 import noisewalk as nw
 from noisewalk.priors.denoiser import NetworkDenoiser
-from noisewalk.priors.train.diffusion import DiffusionLoss
-from noisewalk.priors.train.export import Recipe, new_network, write_prior
-from noisewalk.priors.train.loop import TrainSettings
+from noisewalk.priors.train.export import write_prior
+from noisewalk.priors.train.losses.diffusion import DiffusionLoss
+from noisewalk.priors.train.network import new_network
+from noisewalk.priors.train.recipe import Recipe, TrainSettings
 
 Load = Callable[[str], ModuleType]
 SIDE = 8
@@ -26,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random prior of 8 x 8 colour images, a scene of 40 x 40 with an empty corner."""
     folder = tmp_path_factory.mktemp("clouds")
     for channels, name in ((3, "prior"), (1, "grey")):
-        network = new_network(SIDE, channels, {"widths": (32,), "attention": (), "unshuffle": 1}, 0)
+        network = new_network(SIDE, channels, (32,))
         loss = DiffusionLoss(NetworkDenoiser(network, "edm", (channels, SIDE, SIDE)))
         denoiser = NetworkDenoiser(network, "consistency", (channels, SIDE, SIDE))
         write_prior(

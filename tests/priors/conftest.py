@@ -40,7 +40,7 @@ class Hub:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """huggingface_hub asks this Hub, and it and noisewalk keep their caches in the test's folder."""
+    """huggingface_hub asks this Hub, and its and noisewalk's caches are in the test's folder."""
     from huggingface_hub import close_session, constants
 
     server = Hub(tmp_path / "hub")

@@ -14,8 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from noisewalk.errors import ConfigError
-from noisewalk.priors.denoiser import NetworkDenoiser
-from noisewalk.priors.openai_layout import Architecture, unet_config
+from noisewalk.priors.denoiser import NetworkDenoiser, check_kind
+from noisewalk.priors.openai_layers import Architecture, unet_config
 from noisewalk.types import Denoiser
 
 KINDS = ("edm", "consistency")
@@ -153,7 +153,7 @@ def test_the_network_computes_in_its_dtype_and_the_result_has_the_images(
 
 def test_an_unknown_kind_is_refused_with_the_choices() -> None:
     with pytest.raises(
-        ConfigError, match="unknown kind 'consistancy' of denoiser: choose one of edm, consistency"
+        ConfigError, match="unknown kind 'consistancy': choose one of edm, consistency"
     ):
         NetworkDenoiser(Wave(), "consistancy", (1, 2, 2))
 
@@ -281,3 +281,11 @@ def test_checkpointing_a_network_without_layers_is_refused() -> None:
         ),
     ):
         NetworkDenoiser(Wave(), "edm", (1, 2, 2), checkpoint=True)
+
+
+def test_a_denoiser_of_another_kind_than_a_loss_wants_is_named() -> None:
+    check_kind("teacher", NetworkDenoiser(Wave(), "edm", (1, 2, 2)), "edm")
+    with pytest.raises(
+        ConfigError, match="teacher must be a denoiser of kind 'edm', got one of kind 'consistency'"
+    ):
+        check_kind("teacher", NetworkDenoiser(Wave(), "consistency", (1, 2, 2)), "edm")

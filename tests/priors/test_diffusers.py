@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from noisewalk.errors import WeightsError
-from noisewalk.priors.diffusers import build_unet, read_unet, write_unet
+from noisewalk.priors.diffusers import read_unet, write_unet
+from noisewalk.priors.train.network import new_network
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -21,9 +22,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, str]:
     """A small network's folder, the network, and the sha256 that writing returned."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build_unet(8, 1, (32,))
+    network = new_network(8, 1, (32,))
     folder = tmp_path_factory.mktemp("unet")
     return folder, network, write_unet(network, network.state_dict(), folder)
 
@@ -58,18 +57,16 @@ def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], objec
 
 
 def test_the_layout_is_that_of_the_published_checkpoints() -> None:
-    config = build_unet(
-        16, 3, (32, 64), num_blocks=2, attention=(1,), head_channels=16, unshuffle=2
-    ).config
+    config = new_network(16, 3, (32, 64), attention=(1,), unshuffle=2).config
     expected = {
         "sample_size": 8,
         "in_channels": 12,
         "out_channels": 12,
         "block_out_channels": (32, 64),
-        "layers_per_block": 2,
+        "layers_per_block": 1,
         "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
         "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
-        "attention_head_dim": 16,
+        "attention_head_dim": 32,
         "attn_norm_num_groups": 32,
         "norm_num_groups": 32,
         "norm_eps": 1e-5,

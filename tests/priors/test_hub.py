@@ -16,9 +16,10 @@ from torch import nn
 import noisewalk as nw
 from noisewalk.cli.main import main
 from noisewalk.errors import ConfigError, NoisewalkError, WeightsError
-from noisewalk.priors.diffusers import build_unet, write_unet
+from noisewalk.priors.diffusers import write_unet
 from noisewalk.priors.hub import cached_copy, fetch_repository, push_prior
 from noisewalk.priors.load import load_prior
+from noisewalk.priors.train.network import new_network
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 BIN = "diffusion_pytorch_model.bin"
@@ -27,9 +28,7 @@ NAME = "somebody/tiny"
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return build_unet(8, 1, (32,)).eval()
+    return new_network(8, 1, (32,)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +109,7 @@ def test_a_repository_is_its_network_under_its_schedulers_scaling(
         denoiser.sigma_min,
         denoiser.sigma_max,
         denoiser.sigma_data,
-    ) == (
-        NAME,
-        "consistency",
-        (1, 8, 8),
-        0.002,
-        40.0,
-        0.5,
-    )
+    ) == (NAME, "consistency", (1, 8, 8), 0.002, 40.0, 0.5)
 
 
 def test_the_second_time_nothing_is_asked_for_and_nobody_need_answer(

@@ -18,8 +18,9 @@ from torch import Tensor
 import noisewalk as nw
 from noisewalk._packages import locate
 from noisewalk.errors import ConfigError, NoisewalkError, WeightsError
-from noisewalk.priors.diffusers import build_unet, write_unet
+from noisewalk.priors.diffusers import write_unet
 from noisewalk.priors.load import list_priors, load_prior
+from noisewalk.priors.train.network import new_network
 
 NEEDED = ("kind", "shape", "sigma_min", "sigma_max", "sigma_data", "unshuffle", "sha256")
 GREY, COLOUR = [1, 32, 32], [3, 64, 64]
@@ -42,9 +43,7 @@ def noise(rows: int, shape: tuple[int, ...]) -> Tensor:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small prior's folder."""
     folder = tmp_path_factory.mktemp("prior")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build_unet(8, 1, (32,))
+    network = new_network(8, 1, (32,))
     sha256 = write_unet(network, network.state_dict(), folder / "unet")
     scaling = {"sigma_min": 0.01, "sigma_max": 50, "sigma_data": 0.3, "unshuffle": 1}
     (folder / "card.json").write_text(
@@ -524,7 +523,7 @@ def here(name: str) -> None:
 def test_terrain_needs_its_difficulty() -> None:
     refused("terrain128", ConfigError, "label", "difficulty", "1 to 100")
     for label in (0, 0.99, 101, float("nan")):
-        refused("terrain128", ConfigError, "1 to 100", str(label), label=label)
+        refused("terrain128", ConfigError, "at least 1 and of at most 100", str(label), label=label)
 
 
 def test_terrain_of_other_difficulties_is_other_terrain() -> None:

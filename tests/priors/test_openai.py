@@ -17,7 +17,7 @@ from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.maps.consistency import Consistency
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.openai import infer, read_state, to_unet
-from noisewalk.priors.openai_layout import Architecture, expected_shapes, layers, unet_config
+from noisewalk.priors.openai_layers import Architecture, expected_shapes, layers, unet_config
 
 FIXTURES = Path(__file__).parent / "fixtures"
 COND = Architecture(32, (1, 2), 1, (1,), True, 1000, 3, 3, 32, 32)

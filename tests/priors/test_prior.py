@@ -122,8 +122,8 @@ def test_the_ode_map_has_18_heun_steps_unless_told() -> None:
             ("toy", "diffusion model", "ode_map"),
         ),
         (lambda: prior("consistency").ode_map(), ("toy", "consistency model", "prior.map()")),
-        (lambda: prior("consistency").map(num_steps=0), ("num_steps", "1 or 2", "0")),
-        (lambda: prior("consistency").map(num_steps=3), ("num_steps", "1 or 2", "3")),
+        (lambda: prior("consistency").map(num_steps=0), ("num_steps", "from 1 to 2", "0")),
+        (lambda: prior("consistency").map(num_steps=3), ("num_steps", "from 1 to 2", "3")),
         (lambda: prior("consistency").map(num_steps=1, midpoint=1.0), ("midpoint", "num_steps=2")),
         (lambda: prior("consistency").map(num_steps=2), ("toy", "midpoint")),
         (

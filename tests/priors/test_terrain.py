@@ -98,7 +98,9 @@ def test_the_difficulty_reaches_one_bias_only(weights):
 
 @pytest.mark.parametrize("difficulty", [0, 100.5, -1, float("nan"), True, "50"])
 def test_a_difficulty_out_of_range_is_refused(tmp_path, difficulty):
-    with pytest.raises(ConfigError, match="from 1 to 100"):
+    with pytest.raises(
+        ConfigError, match="difficulty must be a finite number of at least 1 and of at most 100"
+    ):
         read_terrain(tmp_path / "any.onnx", difficulty)
 
 

@@ -114,7 +114,7 @@ def map_of(network: Prior, num_steps: int) -> Any:
     """
     from ..errors import ConfigError
 
-    if getattr(network.denoiser, "kind", None) != "edm":
+    if network.kind != "edm":
         return network.map(num_steps)
     if num_steps != 1:
         raise ConfigError(

@@ -33,7 +33,7 @@ def list_() -> None:
     from rich.table import Table
 
     from ..priors.load import list_priors
-    from ..priors.present import size_of, where
+    from ..priors.on_disk import size_of, where
 
     table = Table(box=None, pad_edge=False)
     for name in ("name", "kind", "shape", "MB", "licence", "here", "source"):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..priors.denoiser import NetworkDenoiser
-    from ..priors.train.export import Recipe
     from ..priors.train.processes import Processes
+    from ..priors.train.recipe import Recipe
 
 RECIPES = ("trajectory", "cd", "ct", "scd")
 DATA = typer.Option(help="IDX file, .npz or folder of images.")
@@ -109,10 +109,10 @@ def diffusion(
     """Train an EDM teacher."""
     from ..errors import ConfigError
     from ..priors.denoiser import NetworkDenoiser
-    from ..priors.train.diffusion import DiffusionLoss
-    from ..priors.train.export import Recipe, new_network
-    from ..priors.train.loop import TrainSettings
+    from ..priors.train.losses.diffusion import DiffusionLoss
+    from ..priors.train.network import new_network
     from ..priors.train.processes import join
+    from ..priors.train.recipe import Recipe, TrainSettings
     from .options import make_folder
 
     autocast = _checked(out, {"start": start}, dtype, bfloat16, push_to_hub, private)
@@ -128,7 +128,7 @@ def diffusion(
                 "attention": (len(levels) - 1,) if attention is None else _numbers(attention),
                 "unshuffle": factor,
             }
-            network = new_network(side, colours, config, seed)
+            network = new_network(side, colours, seed=seed, **config)
             denoiser = NetworkDenoiser(network, "edm", (colours, side, side), unshuffle=factor)
         else:
             given = {
@@ -205,16 +205,16 @@ def distill(
     """Distil a teacher into a consistency model."""
     from dataclasses import replace
 
+    from .._checks import whole
     from ..errors import ConfigError
     from ..priors.load import load_prior
-    from ..priors.train.checks import check_whole
-    from ..priors.train.distance import HUBER, check_distance
-    from ..priors.train.distill import DistillLoss
-    from ..priors.train.export import Recipe
-    from ..priors.train.loop import TrainSettings
+    from ..priors.train.losses.consistency import DistillLoss
+    from ..priors.train.losses.continuous_consistency import TangentLoss
+    from ..priors.train.losses.distance import HUBER, check_distance
+    from ..priors.train.losses.trajectory import TrajectoryLoss
     from ..priors.train.processes import join
-    from ..priors.train.tangent import TangentLoss
-    from ..priors.train.trajectory import TrajectoryLoss, levels_of, teacher_trajectories
+    from ..priors.train.recipe import Recipe, TrainSettings
+    from ..priors.train.trajectories import levels_of, teacher_trajectories
     from .options import make_folder
 
     if recipe not in RECIPES:
@@ -252,7 +252,7 @@ def distill(
         processes.share(batch_size)
         check_distance(distance, HUBER, guide.shape)  # before anything is written
         images, others = _images(data, guide.shape, held_out, processes)
-        check_whole("num_trajectories", num_trajectories, 1)
+        whole("num_trajectories", num_trajectories)
         make_folder(out)
         facts = _facts(data, images) | {
             "recipe": recipe,
@@ -376,13 +376,13 @@ def _images(
     data: Path, shape: tuple[int, ...], held_out: Path | None, processes: Processes
 ) -> tuple[Tensor, Tensor | None]:
     """The training images, checked, and the held-out ones; what is found is printed."""
+    from ..priors.train.check_images import check_images
     from ..priors.train.data import image_names, load_images
-    from ..priors.train.vetting import vet
 
     images = load_images(data, shape[-1], shape[0])
     others = None if held_out is None else load_images(held_out, shape[-1], shape[0])
     names = [] if held_out is None or others is None else image_names(held_out, len(others))
-    warnings = vet(images, image_names(data, len(images)), others, names)
+    warnings = check_images(images, image_names(data, len(images)), others, names)
     if processes.first:
         apart = "" if others is None else f", none of them among the {len(others):,} of {held_out}"
         print(f"{len(images):,} images {'x'.join(map(str, shape))} of {data}{apart}")
@@ -403,7 +403,7 @@ def _run(
     """Print the settings, train, write the prior and push it."""
     from ..errors import NoisewalkError
     from ..priors.hub import push_prior
-    from ..priors.train.export import run_training
+    from ..priors.train.run import run_training
 
     settings, network, loss = recipe.settings, recipe.denoiser.network, recipe.loss
     if processes.first:

@@ -1,6 +1,7 @@
 r"""The denoiser f(x_t, sigma): a network under EDM's or the consistency model's scaling.
 
-$$f(x, \sigma) = c_{out} F(c_{in} x, t') + c_{skip} x, \qquad t' = 250 \ln(\sigma + 10^{-44}), \qquad c_{in} = 1 / \sqrt{\sigma^2 + \sigma_d^2}$$
+$$f(x, \sigma) = c_{out} F(c_{in} x, t') + c_{skip} x, \qquad
+t' = 250 \ln(\sigma + 10^{-44}), \qquad c_{in} = 1 / \sqrt{\sigma^2 + \sigma_d^2}$$
 
 - EDM: $c_{skip} = \sigma_d^2 / (\sigma^2 + \sigma_d^2)$,
   $c_{out} = \sigma \sigma_d / \sqrt{\sigma^2 + \sigma_d^2}$.
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.utils.checkpoint import checkpoint
 
+from .._checks import one_of
 from .._repr import readable
 from ..errors import ConfigError
 
@@ -32,25 +34,29 @@ LAYERS = ("resnets", "attentions", "downsamplers", "upsamplers")
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkDenoiser:
-    """f(x_t, sigma) from a `UNet2DModel`-like network; the network's weights never require
-    gradients at sampling time.
+    """f(x_t, sigma) from a network such as `UNet2DModel`.
 
     Arguments:
         network: module called as `network(x, t, class_labels).sample`; with `unshuffle` f it sees
             (B, C f f, H/f, W/f).
-        kind: "edm" or "consistency", the scaling.
+        kind: the scaling, "edm" or "consistency".
         shape: (C, H, W) of x.
         sigma_min: smallest noise level.
         sigma_max: largest noise level; z ~ N(0, I) becomes x_T = sigma_max z.
         sigma_data: standard deviation of the data in the scaling.
         unshuffle: pixel-unshuffle factor around the network; 1 means none.
-        label: class index given to a class-conditional network, else None.
-        checkpoint: keep the input of each of the network's layers alone and run the layer again in
-            the backward pass: the same numbers bit by bit, for less memory and one more forward
-            pass.
+        label: class index for a class-conditional network, else None.
+        checkpoint: keep only the input of each layer and run the layer again in the backward pass.
+            This takes less memory and one more forward pass; no bit of the result changes.
 
     Raises:
         ConfigError: an unknown kind, or checkpoint for a network without diffusers' blocks.
+
+    Example:
+        >>> import noisewalk as nw, torch
+        >>> denoiser = nw.load_prior("fashion32-edm").denoiser
+        >>> denoiser(torch.zeros(1, 1, 32, 32), torch.tensor(2.0)).shape
+        torch.Size([1, 1, 32, 32])
     """
 
     network: nn.Module
@@ -64,12 +70,9 @@ class NetworkDenoiser:
     checkpoint: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(
-                f"unknown kind {self.kind!r} of denoiser: choose one of {', '.join(KINDS)}"
-            )
+        one_of("kind", self.kind, KINDS)
         _prepare(self.network)
-        object.__setattr__(self, "_twin", recomputing(self.network) if self.checkpoint else None)
+        object.__setattr__(self, "_twin", _recomputing(self.network) if self.checkpoint else None)
 
     def __call__(self, x_t: Tensor, sigma: Tensor) -> Tensor:
         """Denoise.
@@ -91,25 +94,29 @@ class NetworkDenoiser:
         if self.unshuffle > 1:
             h = F.pixel_unshuffle(h, self.unshuffle)
         labels = None if self.label is None else torch.full((len(h),), self.label, device=h.device)
-        dtype = next(self.network.parameters()).dtype
         backward = torch.is_grad_enabled() and unpack_dual(x_t).tangent is None
         network: nn.Module = self._twin if self.checkpoint and backward else self.network  # type: ignore[attr-defined]
-        h = network(
-            h.to(dtype), (250.0 * torch.log(sigma + 1e-44)).to(dtype), class_labels=labels
-        ).sample
+        dtype = next(self.network.parameters()).dtype
+        t = 250.0 * torch.log(sigma + 1e-44)
+        h = network(h.to(dtype), t.to(dtype), class_labels=labels).sample
         if self.unshuffle > 1:
             h = F.pixel_shuffle(h, self.unshuffle)
         return c_out * h.to(x_t.dtype) + c_skip * x_t
 
 
+def check_kind(name: str, denoiser: NetworkDenoiser, kind: str) -> None:
+    """Refuse a denoiser of another kind than a loss is made for."""
+    if denoiser.kind != kind:
+        raise ConfigError(
+            f"{name} must be a denoiser of kind {kind!r}, got one of kind {denoiser.kind!r}"
+        )
+
+
 def _prepare(network: nn.Module) -> None:
-    """Let the network be differentiated forward: torch's rule for group norm wants a contiguous
-    input, once per network."""
+    """Let the network be differentiated forward: group norm then wants a contiguous input."""
     for module in network.modules():
-        if (
-            isinstance(module, nn.GroupNorm)
-            and _contiguous not in module._forward_pre_hooks.values()
-        ):
+        hooked = _contiguous in module._forward_pre_hooks.values()
+        if isinstance(module, nn.GroupNorm) and not hooked:
             module.register_forward_pre_hook(_contiguous)
 
 
@@ -117,30 +124,13 @@ def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | N
     return None if unpack_dual(args[0]).tangent is None else (args[0].contiguous(), *args[1:])
 
 
-def recomputing(network: nn.Module) -> nn.Module:
-    """A copy of the network that shares its weights and checkpoints each of its layers.
-
-    diffusers' own switch would change the network for everyone who holds it, and leaves out
-    attention and resampling.
-
-    Arguments:
-        network: made of diffusers' blocks.
-
-    Returns:
-        The copy.
-
-    Raises:
-        ConfigError: it has no such blocks.
-    """
-    twin = copy.deepcopy(
-        network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    )
-    held = [
-        layers
-        for module in twin.modules()
-        for name in LAYERS
-        if isinstance(layers := getattr(module, name, None), nn.ModuleList)
-    ]
+def _recomputing(network: nn.Module) -> nn.Module:
+    """A copy of the network that shares its weights and checkpoints each of its layers; diffusers'
+    own switch changes the network for everyone, and leaves out attention and resampling."""
+    tensors = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    twin = copy.deepcopy(network, tensors)
+    lists = [getattr(module, name, None) for module in twin.modules() for name in LAYERS]
+    held = [layers for layers in lists if isinstance(layers, nn.ModuleList)]
     if not held:
         raise ConfigError(
             "checkpoint needs a network of diffusers' blocks, such as UNet2DModel, got "
@@ -161,6 +151,5 @@ class _Recomputed(nn.Module):
         self.layer = layer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return checkpoint(
-            self.layer, *args, use_reentrant=False, preserve_rng_state=False, **kwargs
-        )
+        kwargs |= {"use_reentrant": False, "preserve_rng_state": False}
+        return checkpoint(self.layer, *args, **kwargs)

@@ -10,36 +10,27 @@ import torch
 from torch import nn
 
 from .. import _packages as packages
+from .._checks import one_of, real, whole
 from ..errors import ConfigError, WeightsError
-from .cards import check_scaling, check_shape, read_card, read_cards, read_table
+from .cards import SCALING, check_card, read_card, read_cards, read_table
 from .denoiser import KINDS, NetworkDenoiser
 from .prior import Prior
 
 BUNDLED = Path(__file__).parent / "bundled"
-SCALING = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}
-"""What every published consistency model and its teacher were trained with; a card without these
-has them."""
 HEAD_CHANNELS = 64
 """Channels per attention head of OpenAI's checkpoints."""
 SIZE = re.compile(r"(?:imagenet|bedroom|cat)(64|256)(?!\d)")
 """How the names of OpenAI's checkpoints say the image side."""
+SCHEDULERS = {"CMStochasticIterativeScheduler": "consistency", "EDMEulerScheduler": "edm"}
+"""The kind of network that a scheduler of diffusers belongs to."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the caller of `load_prior` says about the weights; None leaves it to the card.
-
-    Arguments:
-        label: class or conditioning value.
-        device: where the network lives.
-        dtype: of its weights and arithmetic.
-        kind: "consistency" or "edm".
-        size: image side.
-        head_channels: channels per attention head.
-    """
+    """What the caller of `load_prior` says about the weights; None leaves it to the card."""
 
     label: float | None
-    device: str | torch.device
+    device: torch.device
     dtype: torch.dtype
     kind: str | None
     size: int | None
@@ -47,17 +38,19 @@ class Request:
 
 
 def list_priors() -> dict[str, dict[str, Any]]:
-    """Every known prior: bundled, in other packages, published checkpoints, Hub repositories.
+    """The cards of all known priors by name: bundled ones, those in other packages, published
+    checkpoints and Hub repositories.
 
     Returns:
-        Cards by name.
+        Cards by name; a card says licence, data, kind, shape, source and noise range.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.list_priors()["fashion32"]["shape"]
+        [1, 32, 32]
     """
-    bundled = {
-        folder.name: read_card(folder)
-        for folder in sorted(BUNDLED.iterdir())
-        if (folder / "card.json").exists()
-    }
-    return {**bundled, **read_cards()}
+    folders = (folder for folder in sorted(BUNDLED.iterdir()) if (folder / "card.json").exists())
+    return {**{folder.name: read_card(folder) for folder in folders}, **read_cards()}
 
 
 def load_prior(
@@ -69,19 +62,21 @@ def load_prior(
     size: int | None = None,
     head_channels: int | None = None,
 ) -> Prior:
-    """Load a prior; its weights never require gradients.
+    """Load a pretrained prior.
+
+    The weights never require gradients. Nothing in a weight file is ever run.
 
     Arguments:
-        source: a bundled or package prior's name ("fashion32", "terrain128", "faces64"), a Hub
+        source: the name of a bundled or package prior ("fashion32", "terrain128", "faces64"), a Hub
             repository ("openai/diffusers-cd_bedroom256_lpips"), a folder that `noisewalk train` or
-            diffusers wrote, or a path to an OpenAI .pt checkpoint.
+            diffusers wrote, or the path of an OpenAI .pt checkpoint.
         label: class, or the conditioning value that the card names (terrain128: difficulty, 1 to
-            100); one per prior.
+            100). A prior has one label.
         device: where the network lives.
         dtype: of the network's weights and arithmetic.
-        kind: "consistency" or "edm"; only for weights without a card. None: for a .pt file "edm" if
+        kind: "consistency" or "edm", only for weights without a card. None: for a .pt file "edm" if
             its name starts with edm_, else "consistency".
-        size: image side, only for a .pt file without a card; None takes what its name says.
+        size: image side, only for a .pt file without a card; None takes it from the file's name.
         head_channels: channels per attention head, only for a .pt file without a card; None: 64.
 
     Returns:
@@ -90,14 +85,21 @@ def load_prior(
     Raises:
         ConfigError: no such prior, or a label, kind or size that does not fit.
         WeightsError: the files are missing, corrupt or not what the card says.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.load_prior("fashion32-edm").denoiser.sigma_max
+        80.0
     """
     request = Request(
-        label, _checked_device(device), _checked_dtype(dtype), kind, size, head_channels
+        label,
+        usable_device(device),
+        _checked_dtype(dtype),
+        None if kind is None else one_of("kind", kind, KINDS),
+        None if size is None else whole("size", size),
+        None if head_channels is None else whole("head_channels", head_channels),
     )
-    if kind not in (None, *KINDS):
-        raise ConfigError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    name, path = str(source), Path(source)
-    cards = read_cards()
+    name, path, cards = str(source), Path(source), read_cards()
     if (BUNDLED / name / "card.json").exists():
         return _from_folder(name, BUNDLED / name, request)
     if cards.get(name, {}).get("format") == "package":
@@ -109,15 +111,12 @@ def load_prior(
     if name.count("/") == 1 and not path.exists() and not name.startswith((".", "/", "~")):
         from .hub import cached_copy, fetch_repository
 
-        return _from_folder(
-            name, cached_copy(name) or fetch_repository(name), request, cards.get(name)
-        )
-    offered = ", ".join(
-        n for n, card in list_priors().items() if card.get("format", "package") == "package"
-    )
+        folder = cached_copy(name) or fetch_repository(name)
+        return _from_folder(name, folder, request, cards.get(name))
+    packaged = [n for n, card in list_priors().items() if card.get("format") in (None, "package")]
     raise ConfigError(
-        f"unknown prior {name!r}: choose one of {offered}, or give a folder, a .pt checkpoint "
-        "or a Hub repository such as owner/name"
+        f"unknown prior {name!r}: choose one of {', '.join(packaged)}, or give a folder, a .pt "
+        "checkpoint or a Hub repository such as owner/name"
     )
 
 
@@ -126,52 +125,48 @@ def _from_folder(
 ) -> Prior:
     from .diffusers import read_unet
 
-    own = (folder / "card.json").exists()
-    if (
-        not own
-        and known is None
-        and not any((p / "config.json").exists() for p in (folder, folder / "unet"))
-    ):
+    if (folder / "card.json").exists():
+        card = read_card(folder)
+    else:
+        card = dict(known or _card_of_pipeline(folder, request))
+    unet = folder / "unet" if (folder / "unet").is_dir() else folder
+    return _denoising(name, card, read_unet(unet, card.get("sha256")), request)
+
+
+def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
+    """What the scheduler in a diffusers folder says of the network."""
+    if not any((place / "config.json").exists() for place in (folder, folder / "unet")):
         raise WeightsError(
             f"{folder} has no card.json and no unet/config.json: give a folder that `noisewalk "
             "train` or diffusers wrote"
         )
-    card = read_card(folder) if own else dict(known or _card_of_pipeline(folder, request))
-    unet = folder / "unet" if (folder / "unet").is_dir() else folder
-    network = read_unet(unet, card.get("sha256"))
-    return _denoising(name, card, network, request)
-
-
-def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
-    """What a diffusers folder says about itself: the scheduler's name and noise levels."""
     path = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_table(path) if path.exists() else {}
-    known = {"CMStochasticIterativeScheduler": "consistency", "EDMEulerScheduler": "edm"}
-    kind = known.get(str(scheduler.get("_class_name")), request.kind)
+    kind = SCHEDULERS.get(str(scheduler.get("_class_name")), request.kind)
     if kind is None:
         raise WeightsError(
             f"{folder} has no card.json and no scheduler that says what the network is: give "
             "kind='consistency' or kind='edm'"
         )
     card = {"kind": kind, **{key: scheduler.get(key, value) for key, value in SCALING.items()}}
-    check_scaling(card, path)
+    check_card(card, path)
     return card
 
 
 def _from_package(name: str, card: Mapping[str, Any], request: Request) -> Prior:
-    _check_label(name, card, request.label)
+    label, side = _checked_label(name, card, request.label), card["shape"][-1]
     if name == "faces64":
         from .faces import read_faces
 
-        _check_request(name, card["kind"], card["shape"][-1], None, request)
-        path = packages.locate(**card["archive"])
-        return Prior(name, card, None, read_faces(path).to(request.device, request.dtype))
+        _check_request(name, card["kind"], side, None, request)
+        network = read_faces(packages.locate(**card["archive"]))
+        return Prior(name, card, None, network.to(request.device, request.dtype))
     from .openai import infer, to_unet
     from .terrain import read_terrain
 
     path = packages.locate(**card["archive"])
-    state = read_terrain(path, float(request.label or 0))
-    network = to_unet(state, infer(state, card["shape"][-1], card["head_channels"], str(path)))
+    state = read_terrain(path, float(label or 0))
+    network = to_unet(state, infer(state, side, card["head_channels"], str(path)))
     return _denoising(name, card, network, request, labelled=True)
 
 
@@ -184,129 +179,107 @@ def _from_checkpoint(
         path = packages.cache_folder() / path.name
         if not path.is_file():
             raise WeightsError(
-                f"{path.name} is not here: download it from {known['source']} and give its "
-                f"path, or put it at {path}"
+                f"{path.name} is not here: download it from {known['source']} and give its path, "
+                f"or put it at {path}"
             )
     if not path.is_file():
         raise WeightsError(f"{path} is missing: give the path of a .pt checkpoint")
     card = dict(known or _side_card(path, request))
-    says = SIZE.search(path.name)
-    size = card["shape"][-1] if "shape" in card else request.size
-    if size is None and says is not None:
-        size = int(says[1])
+    named = SIZE.search(path.name)
+    size = card["shape"][-1] if "shape" in card else request.size or (named and int(named[1]))
     if size is None:
         raise ConfigError(f"the name {path.name} does not say its image side: give size= (--size)")
     state = read_state(path, card.get("sha256"))
-    architecture = infer(
-        state, size, card.get("head_channels") or request.head_channels or HEAD_CHANNELS, str(path)
-    )
-    found = (architecture.in_channels, size, size)
-    if (
-        architecture.in_channels != architecture.out_channels
-        or tuple(card.get("shape", found)) != found
-    ):
+    heads = card.get("head_channels") or request.head_channels or HEAD_CHANNELS
+    found = infer(state, size, heads, str(path))
+    shape = (found.in_channels, size, size)
+    if found.in_channels != found.out_channels or tuple(card.get("shape", shape)) != shape:
         raise WeightsError(
-            f"{path} maps {architecture.in_channels} to {architecture.out_channels} channels, "
-            f"its card says shape {card.get('shape')}"
+            f"{path} maps {found.in_channels} to {found.out_channels} channels, its card says "
+            f"shape {card.get('shape')}"
         )
-    return _denoising(name, {**card, "shape": list(found)}, to_unet(state, architecture), request)
+    return _denoising(name, {**card, "shape": list(shape)}, to_unet(state, found), request)
 
 
 def _side_card(path: Path, request: Request) -> dict[str, Any]:
-    """The card NAME.json beside a checkpoint NAME.pt, if there is one; what it leaves out is as the
-    file's name or the caller says."""
+    """The card NAME.json beside a checkpoint NAME.pt, completed by what the caller and the file's
+    name say."""
+    kind = request.kind or ("edm" if path.name.startswith("edm_") else "consistency")
     side = path.with_suffix(".json")
-    card = {
-        "kind": request.kind or ("edm" if path.name.startswith("edm_") else "consistency"),
-        **SCALING,
-    }
-    if side.exists():
-        card |= read_table(side)
-        check_scaling(card, side)
-        if "shape" in card:
-            check_shape(card, side)
+    card = {"kind": kind, **SCALING, **(read_table(side) if side.exists() else {})}
+    check_card(card, side)
     return card
 
 
 def _denoising(
     name: str, card: Mapping[str, Any], network: nn.Module, request: Request, labelled: bool = False
 ) -> Prior:
-    """The prior around a network; `labelled`: the label is folded into the weights already."""
+    """The prior around a network; `labelled` means that its weights hold the label already."""
     config: Any = network.config
-    unshuffle = int(card.get("unshuffle", 1))
-    if (
-        not isinstance(config["sample_size"], int)
-        or config["in_channels"] != config["out_channels"]
-    ):
-        says = ", ".join(
-            f"{key} {config[key]}" for key in ("sample_size", "in_channels", "out_channels")
-        )
+    side, channels = config["sample_size"], config["in_channels"]
+    if not isinstance(side, int) or channels != config["out_channels"]:
         raise WeightsError(
-            f"the network of {name} has {says}: a denoiser has one whole number as sample_size "
-            "and as many channels out as in"
+            f"the network of {name} has sample_size {side}, in_channels {channels}, out_channels "
+            f"{config['out_channels']}: a denoiser has one whole number as sample_size and as many "
+            "channels out as in"
         )
-    shape = (
-        config["in_channels"] // unshuffle**2,
-        config["sample_size"] * unshuffle,
-        config["sample_size"] * unshuffle,
-    )
+    unshuffle = int(card.get("unshuffle", 1))
+    shape = (channels // unshuffle**2, side * unshuffle, side * unshuffle)
     card = {**SCALING, "shape": list(shape), **card}
     if tuple(card["shape"]) != shape:
         raise WeightsError(
-            f"the card of {name} says shape {tuple(card['shape'])}, the network makes {shape}: "
-            "the card or the weights are of another prior"
+            f"the card of {name} says shape {tuple(card['shape'])}, the network makes {shape}: the "
+            "card or the weights are of another prior"
         )
     _check_request(name, card["kind"], shape[-1], config["attention_head_dim"], request)
     classes = None if labelled else config.get("num_class_embeds")
     if classes and not card.get("label"):
         card["label"] = {"name": "class", "lowest": 0, "highest": classes - 1, "whole": True}
-    _check_label(name, card, request.label)
-    network = nn.Module.to(network, device=request.device, dtype=request.dtype)
-    scaling = {k: float(card[k]) for k in SCALING}
-    label = int(request.label) if classes and request.label is not None else None
-    return Prior(
-        name,
-        card,
-        NetworkDenoiser(network, card["kind"], shape, **scaling, unshuffle=unshuffle, label=label),
-    )  # type: ignore[arg-type]
+    label = _checked_label(name, card, request.label)
+    denoiser = NetworkDenoiser(
+        nn.Module.to(network, device=request.device, dtype=request.dtype),
+        card["kind"],
+        shape,
+        *(float(card["sigma_min"]), float(card["sigma_max"]), float(card["sigma_data"])),
+        unshuffle,
+        int(label) if classes and label is not None else None,
+    )
+    return Prior(name, card, denoiser)
 
 
-def _check_request(
-    name: str, kind: str, size: int, head_channels: int | None, request: Request
-) -> None:
-    held = {"kind": kind, "size": size, "head_channels": head_channels}
-    for key, value in held.items():
+def _check_request(name: str, kind: str, size: int, heads: int | None, request: Request) -> None:
+    for key, value in {"kind": kind, "size": size, "head_channels": heads}.items():
         said = getattr(request, key)
         if said is not None and said != value:
             raise ConfigError(f"{key} of {name} is {value}, got {said}: leave {key} out")
 
 
-def _check_label(name: str, card: Mapping[str, Any], label: float | None) -> None:
+def _checked_label(name: str, card: Mapping[str, Any], label: float | None) -> float | None:
+    """The label as the card wants it; None where it wants none."""
     wanted = card.get("label")
     if wanted is None:
         if label is not None:
             raise ConfigError(f"{name} takes no label, got {label}: leave it out")
-        return
-    allowed = (
-        f"a {'whole ' if wanted['whole'] else ''}number from {wanted['lowest']} to "
-        f"{wanted['highest']}"
-    )
+        return None
+    called, low, high = f"label ({wanted['name']})", wanted["lowest"], wanted["highest"]
     if label is None:
-        raise ConfigError(f"{name} needs a label ({wanted['name']}): give {allowed}")
-    if not wanted["lowest"] <= label <= wanted["highest"] or (
-        wanted["whole"] and label != int(label)
-    ):
-        raise ConfigError(f"{name}'s label ({wanted['name']}) must be {allowed}, got {label}")
+        raise ConfigError(f"{name} needs a {called}: give a number from {low} to {high}")
+    called += f" of {name}"
+    if not wanted["whole"]:
+        return real(called, label, least=low, most=high)
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    return whole(called, label, low, high)
 
 
-def _checked_device(device: str | torch.device) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, after one number was put there and read back."""
     try:
         torch.zeros(1, device=device).item()
         return torch.device(device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {str(device)!r} cannot be used here: {reason}") from error
 
 
 def _checked_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""`Prior`: a pretrained network with its card, from which the maps Phi are made."""
+"""`Prior`: a pretrained network with its card, the source of the maps Phi."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from .._checks import real, whole
 from ..errors import ConfigError
 from ..maps.consistency import Consistency
 from ..maps.generator import Generator
@@ -21,7 +22,12 @@ class Prior:
         name: as given to `load_prior`.
         card: licence, data, sha256, noise range, how it was made, measured quality.
         denoiser: f(x_t, sigma) -> x_0; None for a plain generator.
-        module: a plain generator's network z -> x, else None.
+        module: the network z -> x of a plain generator, else None.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.load_prior("fashion32")
+        Prior('fashion32', kind='consistency', shape=(1, 32, 32))
     """
 
     name: str
@@ -30,16 +36,17 @@ class Prior:
     module: nn.Module | None = None
 
     @property
+    def kind(self) -> str:
+        """What the network is: "consistency", "edm" (a diffusion model) or "generator"."""
+        return "generator" if self.denoiser is None else self.denoiser.kind
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one x, (C, H, W)."""
         return tuple(self.card["shape"] if self.denoiser is None else self.denoiser.shape)
 
     def __repr__(self) -> str:
-        return (
-            f"Prior({self.name!r}, "
-            f"kind={'generator' if self.denoiser is None else self.denoiser.kind!r}, "
-            f"shape={self.shape})"
-        )
+        return f"Prior({self.name!r}, kind={self.kind!r}, shape={self.shape})"
 
     def map(
         self,
@@ -48,53 +55,61 @@ class Prior:
         seed: int = 0,
         checkpoint: bool = False,
     ) -> Consistency | Generator:
-        """The map from noise to images: a consistency model's, or the generator itself.
+        """The map from noise to images of a consistency model, or the generator itself.
+
+        It costs num_steps network calls for each image. A diffusion model has `ode_map` instead.
 
         Arguments:
             num_steps: 1 or 2 network calls.
             midpoint: noise level t of the second call; None takes the card's.
-            seed: of the two-step map's frozen noise.
-            checkpoint: less memory in the backward pass for one more forward pass; the same
-                numbers.
+            seed: of the noise that is frozen in the two-step map.
+            checkpoint: use less memory in the backward pass at the cost of one more forward pass;
+                the numbers are the same.
 
         Returns:
             A NoiseMap.
 
         Raises:
-            ConfigError: another number of steps, or a prior that is no consistency model.
+            ConfigError: another number of steps, or a prior that has no such map.
+
+        Example:
+            >>> import noisewalk as nw
+            >>> phi = nw.load_prior("fashion32").map(num_steps=2)
+            >>> phi.shape, phi.nfe
+            ((1, 32, 32), 2)
         """
         if self.module is not None:
             if num_steps != 1 or midpoint is not None or checkpoint:
                 raise ConfigError(
-                    f"{self.name} is a generator of one network call: leave num_steps, "
-                    "midpoint and checkpoint out"
+                    f"{self.name} is a generator of one network call: leave num_steps, midpoint "
+                    "and checkpoint out"
                 )
             return Generator(self.module, tuple(self.card["latent_shape"]), self.shape)
-        if self.denoiser is None or self.denoiser.kind != "consistency":
+        if self.denoiser is None or self.kind != "consistency":
             raise ConfigError(
-                f"{self.name} is a diffusion model (edm), which has no one- or two-step map: "
-                "use prior.ode_map()"
+                f"{self.name} is a diffusion model (edm) and has no one- or two-step map: use "
+                "prior.ode_map()"
             )
-        if num_steps not in (1, 2):
-            raise ConfigError(f"num_steps must be 1 or 2, got {num_steps}")
         denoiser = replace(self.denoiser, checkpoint=True) if checkpoint else self.denoiser
-        if num_steps == 1:
+        if whole("num_steps", num_steps, 1, 2) == 1:
             if midpoint is not None:
                 raise ConfigError(
                     "midpoint belongs to the two-step map: set num_steps=2 or leave it out"
                 )
             return Consistency(denoiser)
-        t = midpoint if midpoint is not None else self.card.get("midpoint")
+        t = self.card.get("midpoint") if midpoint is None else midpoint
         if t is None:
             raise ConfigError(
-                f"the card of {self.name} names no midpoint for the two-step map: give midpoint="
+                f"the card of {self.name} has no midpoint for the two-step map: give midpoint="
             )
-        return Consistency(denoiser, (float(t),), seed)
+        return Consistency(denoiser, (real("midpoint", t),), seed)
 
     def ode_map(
         self, num_steps: int = 18, solver: str = "heun", gradient: str = "checkpoint"
     ) -> ProbabilityFlow:
         """The probability flow of a diffusion model as a map from noise to images.
+
+        Heun's solver costs 2 num_steps - 1 network calls for each image, Euler's num_steps.
 
         Arguments:
             num_steps: solver steps.
@@ -106,10 +121,15 @@ class Prior:
 
         Raises:
             ConfigError: a prior that is no diffusion model, or an unknown solver.
+
+        Example:
+            >>> import noisewalk as nw
+            >>> phi = nw.load_prior("fashion32-edm").ode_map(num_steps=4)
+            >>> phi.shape, phi.nfe
+            ((1, 32, 32), 7)
         """
-        if self.denoiser is None or self.denoiser.kind != "edm":
+        if self.denoiser is None or self.kind != "edm":
             raise ConfigError(
-                f"{self.name} is a {self.card['kind']} model, not a diffusion model: use "
-                "prior.map()"
+                f"{self.name} is a {self.kind} model, not a diffusion model: use prior.map()"
             )
         return ProbabilityFlow(self.denoiser, num_steps, solver, gradient)

@@ -12,10 +12,8 @@ them:
 - The graph clamps its output to [-1, 1]; Phi is never clamped, so the network agrees with the graph
   before that last node.
 
-Heights h in metres and pixels x are related by $h = s \sinh\big(\tfrac{x + 1}{2}
-\operatorname{arcsinh}(R / s)\big)$ with s = 0.1 and R = 22.16864013671875 (the package's
-`TerrainGenerator._from_model_space`, `asinh_scale` and `height_range`). Heights count from the
-lowest point of each terrain.
+Pixels stand for heights as `to_metres` says, by the `TerrainGenerator._from_model_space` of the
+package. Heights count from the lowest point of each terrain.
 """
 
 import math
@@ -26,7 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from ..errors import ConfigError, MissingExtraError, WeightsError
+from .._checks import real
+from ..errors import MissingExtraError, WeightsError
 
 DIFFICULTY = (1.0, 100.0)
 """Lowest and highest difficulty."""
@@ -46,30 +45,10 @@ LABEL_KEYS = ("label_emb.0.weight", "label_emb.0.bias", "label_emb.2.weight", "l
 
 
 def read_terrain(path: Path, difficulty: float) -> dict[str, Tensor]:
-    """Read the network's weights for one difficulty.
-
-    Arguments:
-        path: the ONNX file.
-        difficulty: 1 (flat) to 100 (rough); the model is continuous in it, so fractions are
-            allowed.
-
-    Returns:
-        A state dict with OpenAI's key names and no label embedding, float32.
-
-    Raises:
-        ConfigError: a difficulty out of range.
-        MissingExtraError: `onnx` is not installed.
-        WeightsError: the file cannot be read, or is no such network.
-    """
+    """The network's float32 weights for one difficulty, with OpenAI's key names and no label
+    embedding; the model is continuous in the difficulty, so fractions are allowed."""
     low, high = DIFFICULTY
-    if (
-        isinstance(difficulty, bool)
-        or not isinstance(difficulty, int | float)
-        or not low <= difficulty <= high
-    ):
-        raise ConfigError(
-            f"difficulty must be a number from {low:g} to {high:g}, got {difficulty!r}"
-        )
+    difficulty = real("difficulty", difficulty, least=low, most=high)
     graph = _read_graph(path)
     constants = {tensor.name: tensor for tensor in graph.initializer}
     state = {
@@ -77,27 +56,36 @@ def read_terrain(path: Path, difficulty: float) -> dict[str, Tensor]:
         for name, value in constants.items()
         if name.startswith(PREFIX)
     }
-    state |= _group_norms(graph, constants, state, path)
-    missing = [key for key in (*LABEL_KEYS, "time_embed.2.bias") if key not in state]
-    if missing:
+    try:
+        state |= _group_norms(graph, constants, state)
+    except ValueError as error:
+        raise WeightsError(f"{path} is not the terrain network: {error}") from error
+    if missing := [key for key in (*LABEL_KEYS, "time_embed.2.bias") if key not in state]:
         raise WeightsError(f"{path} is not the terrain network: it lacks {', '.join(missing)}")
     w0, b0, w2, b2 = (state.pop(key) for key in LABEL_KEYS)
     c = torch.tensor([(difficulty - low) / (high - low)], dtype=torch.float32)
-    state["time_embed.2.bias"] = state["time_embed.2.bias"] + linear(
-        silu(linear(c, w0, b0)), w2, b2
-    )
+    state["time_embed.2.bias"] += linear(silu(linear(c, w0, b0)), w2, b2)
     return state
 
 
 def to_metres(x: Tensor) -> Tensor:
-    """Heights of pixels, never clipped (the package also clips x to [-1, 1] first and moves each
-    terrain's lowest point to 0).
+    r"""Heights of pixels in metres.
+
+    $h = s \sinh\big(\tfrac{x + 1}{2} \operatorname{arcsinh}(R / s)\big)$ with s = 0.1 and
+    R = 22.16864013671875, the `asinh_scale` and `height_range` of the package.
+    The heights are never clipped. The package itself also clips x to [-1, 1] first and moves the
+    lowest point of each terrain to 0.
 
     Arguments:
         x: pixels in [-1, 1], any shape.
 
     Returns:
         Heights in metres, 0 to 22.17 for x in [-1, 1].
+
+    Example:
+        >>> import torch
+        >>> to_metres(torch.tensor([-1.0, 1.0]))
+        tensor([ 0.0000, 22.1686])
     """
     return HEIGHT_SCALE * torch.sinh((x + 1.0) / 2.0 * math.asinh(HEIGHT_RANGE / HEIGHT_SCALE))
 
@@ -110,6 +98,11 @@ def from_metres(h: Tensor) -> Tensor:
 
     Returns:
         Pixels, in [-1, 1] for heights from 0 to 22.17 m.
+
+    Example:
+        >>> import torch
+        >>> from_metres(torch.tensor([0.0, 22.16864])).round(decimals=4)
+        tensor([-1.,  1.])
     """
     return 2.0 * torch.asinh(h / HEIGHT_SCALE) / math.asinh(HEIGHT_RANGE / HEIGHT_SCALE) - 1.0
 
@@ -121,52 +114,40 @@ def _read_graph(path: Path) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("onnx", "onnx") from error
     try:
-        graph = onnx.load_model_from_string(path.read_bytes()).graph
+        return onnx.load_model_from_string(path.read_bytes()).graph
     except (OSError, DecodeError) as error:
         raise WeightsError(f"cannot read {path} as an ONNX file: {error}") from error
-    return graph
 
 
 def _group_norms(
-    graph: Any, constants: dict[str, Any], state: dict[str, Tensor], path: Path
+    graph: Any, constants: dict[str, Any], state: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """Weight and bias of every GroupNorm, from the constants after each InstanceNormalization, in
-    execution order."""
+    execution order; a ValueError says what does not fit."""
     users = {name: node for node in graph.node for name in node.input}
     norms: dict[str, Tensor] = {}
     waiting: list[Tensor] = []
     for node in graph.node:
         if node.op_type == "InstanceNormalization":
-            scale = users.get(users[node.output[0]].output[0]) if node.output[0] in users else None
+            reshape = users.get(node.output[0])
+            scale = users.get(reshape.output[0]) if reshape is not None else None
             shift = users.get(scale.output[0]) if scale is not None else None
-            found = [
-                name
-                for after in (scale, shift)
-                if after is not None
-                for name in after.input
-                if name in constants
-            ]
+            after = [name for n in (scale, shift) if n is not None for name in n.input]
+            found = [name for name in after if name in constants]
             if waiting or len(found) != 2:
-                raise WeightsError(
-                    f"{path} is not the terrain network: {node.name} is not a GroupNorm before "
-                    "a convolution"
-                )
+                raise ValueError(f"{node.name} is not a GroupNorm before a convolution")
             waiting = [_tensor(constants[name]).flatten() for name in found]
         elif node.op_type == "Conv" and waiting:
             key = node.input[1].removeprefix(PREFIX)
             suffix = next((s for s in NORMS if f".{key}".endswith(f".{s}")), None)
             channels = state[key].shape[1] if key in state and state[key].ndim == 4 else None
             if suffix is None or any(len(value) != channels for value in waiting):
-                raise WeightsError(
-                    f"{path} is not the terrain network: the GroupNorm before {key} does not fit it"
-                )
+                raise ValueError(f"the GroupNorm before {key} does not fit it")
             norm = key.removesuffix(suffix) + NORMS[suffix]
             norms |= {f"{norm}.weight": waiting[0], f"{norm}.bias": waiting[1]}
             waiting = []
     if waiting:
-        raise WeightsError(
-            f"{path} is not the terrain network: no convolution after the last GroupNorm"
-        )
+        raise ValueError("no convolution after the last GroupNorm")
     return norms
 
 

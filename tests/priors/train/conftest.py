@@ -1,7 +1,9 @@
 """A network played by a function, so that what a loss compares is known in closed form; it keeps
 the points it was asked about."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -10,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from noisewalk.priors.denoiser import NetworkDenoiser
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share tiny_training, gaussian_flow
 
 SIGMA_DATA, SIGMA_MIN = 0.5, 0.002
 

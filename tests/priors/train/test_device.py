@@ -9,19 +9,18 @@ import pytest
 import torch
 
 from noisewalk.priors.denoiser import NetworkDenoiser
-from noisewalk.priors.train.diffusion import DiffusionLoss
-from noisewalk.priors.train.distill import DistillLoss
-from noisewalk.priors.train.export import new_network
-from noisewalk.priors.train.tangent import TangentLoss
-from noisewalk.priors.train.trajectory import TrajectoryLoss, teacher_trajectories
+from noisewalk.priors.train.losses.consistency import DistillLoss
+from noisewalk.priors.train.losses.continuous_consistency import TangentLoss
+from noisewalk.priors.train.losses.diffusion import DiffusionLoss
+from noisewalk.priors.train.losses.trajectory import TrajectoryLoss
+from noisewalk.priors.train.network import new_network
+from noisewalk.priors.train.trajectories import teacher_trajectories
 
 ELSEWHERE = torch.device("meta")
 
 
 def denoiser(kind: str, unshuffle: int = 2) -> NetworkDenoiser:
-    network = new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": unshuffle}, 0).to(
-        ELSEWHERE
-    )
+    network = new_network(8, 1, (32,), unshuffle=unshuffle).to(ELSEWHERE)
     return NetworkDenoiser(network, kind, (1, 8, 8), unshuffle=unshuffle)
 
 
@@ -66,8 +65,8 @@ def test_levels_do_not_depend_on_how_the_device_draws_its_noise(
             torch.rand(drawn, generator=generator)
             return torch.ones_like(x)
 
-        for module in ("diffusion", "distill", "tangent"):
-            monkeypatch.setattr(f"noisewalk.priors.train.{module}.unit_noise", noise)
+        for module in ("diffusion", "consistency", "continuous_consistency"):
+            monkeypatch.setattr(f"noisewalk.priors.train.losses.{module}.unit_noise", noise)
         student = NetworkDenoiser(
             Seen(), "edm" if name == "diffusion" else "consistency", (1, 8, 8)
         )
@@ -88,7 +87,7 @@ def test_levels_do_not_depend_on_how_the_device_draws_its_noise(
 def test_a_loss_is_computed_in_bfloat16(name: str) -> None:
     def real(kind: str) -> NetworkDenoiser:
         return NetworkDenoiser(
-            new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 2}, 0),
+            new_network(8, 1, (32,), unshuffle=2),
             kind,
             (1, 8, 8),
             unshuffle=2,

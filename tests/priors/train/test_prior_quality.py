@@ -15,9 +15,10 @@ import torch
 
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.load import load_prior
-from noisewalk.priors.train.diffusion import DiffusionLoss
-from noisewalk.priors.train.export import Recipe, new_network, write_prior
-from noisewalk.priors.train.loop import TrainSettings
+from noisewalk.priors.train.export import write_prior
+from noisewalk.priors.train.losses.diffusion import DiffusionLoss
+from noisewalk.priors.train.network import new_network
+from noisewalk.priors.train.recipe import Recipe, TrainSettings
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "prior_quality.py"
 SIZES = {
@@ -51,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two random priors, 60 training images, 30 test images of which one is a training image."""
     folder = tmp_path_factory.mktemp("quality")
     for kind in ("edm", "consistency"):
-        network = new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 1}, 0)
+        network = new_network(8, 1, (32,))
         denoiser = NetworkDenoiser(network, kind, (1, 8, 8))
         loss = DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8)))
         write_prior(

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from noisewalk.errors import ConfigError, MissingExtraError
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.train.data import to_unit
-from noisewalk.priors.train.diffusion import DiffusionLoss
-from noisewalk.priors.train.export import new_network
-from noisewalk.priors.train.loop import TrainSettings, generator_of, train
+from noisewalk.priors.train.loop import generator_of, train
+from noisewalk.priors.train.losses.diffusion import DiffusionLoss
+from noisewalk.priors.train.network import new_network
 from noisewalk.priors.train.processes import ALONE, join
+from noisewalk.priors.train.recipe import TrainSettings
 
 IMAGES = torch.randint(
     0, 256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
@@ -39,10 +40,11 @@ from noisewalk.priors.train.processes import join
 
 folder = Path(sys.argv[1])
 with join("cpu") as processes:
-    told = {"count": processes.count, "rank": processes.rank, "first": processes.first, "device": str(processes.device)}
+    told = {name: getattr(processes, name) for name in ("count", "rank", "first")}
+    told["device"] = str(processes.device)
     for name, parts in {"whole": [6], "killed": [2, 4]}.items():
         for steps in parts:
-            network, loss = tiny(processes.rank)  # other weights in each process: the first one's count
+            network, loss = tiny(processes.rank)  # the weights of the first process count
             run = train(network, loss, IMAGES, SETTINGS, folder / name / "checkpoint.pt", processes)
             told[name] = [p.loss for p in islice(run, steps)]
             processes.accelerator.wait_for_everyone()
@@ -55,7 +57,7 @@ with join("cpu") as processes:
 
 
 def tiny(seed: int) -> tuple[nn.Module, DiffusionLoss]:
-    network = new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 1}, seed)
+    network = new_network(8, 1, (32,), seed=seed)
     return network, DiffusionLoss(NetworkDenoiser(network, "edm", (1, 8, 8)))
 
 

@@ -27,7 +27,9 @@ SMALLER = {
 ADDED = {
     "train": "--batch-size 2",
     "sample": "--chains 2 --num-warmup 2 --warm-start 2",
-    "benchmarks/prior_quality.py": "--num-steps 2 --midpoints 1 --num-neighbours 20 --num-inverted 2 --inversion-steps 2",
+    "benchmarks/prior_quality.py": (
+        "--num-steps 2 --midpoints 1 --num-neighbours 20 --num-inverted 2 --inversion-steps 2"
+    ),
 }
 
 

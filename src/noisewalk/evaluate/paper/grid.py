@@ -104,7 +104,7 @@ class Bench:
     _operators: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if getattr(self.prior.denoiser, "kind", None) != "consistency":
+        if self.prior.kind != "consistency":
             raise ConfigError(
                 f"bench compares methods over a consistency model, and {self.prior.name} is "
                 "none: choose one such as fashion32"

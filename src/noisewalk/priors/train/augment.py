@@ -1,9 +1,9 @@
 """Symmetries of the data: each image of a batch is turned by one of them, drawn uniformly.
 
 - "flip": left and right may change places, as in photographs.
-- "dihedral": the eight flips and quarter turns of a square, for what has no up: satellite and
-  microscope images. Three independent swaps (left and right, top and bottom, rows and columns) make
-  every one of the eight equally likely.
+- "dihedral": the eight flips and quarter turns of a square, for images without an up such as those
+  of satellites and microscopes. Three independent swaps (left and right, top and bottom, rows and
+  columns) make each of the eight equally likely.
 """
 
 import torch
@@ -14,16 +14,7 @@ SYMMETRIES = {"none": 1, "flip": 2, "dihedral": 8}
 
 
 def augment(images: Tensor, symmetry: str, generator: torch.Generator) -> Tensor:
-    """Turn each image at random.
-
-    Arguments:
-        images: (B, C, H, W), H = W for "dihedral".
-        symmetry: a key of `SYMMETRIES`; "none" draws nothing from the generator.
-        generator: on the CPU, whatever the images' device: the same turns everywhere.
-
-    Returns:
-        The same shape.
-    """
+    """Turn each image at random, by draws on the CPU; "none" draws nothing."""
     if symmetry == "none":
         return images
     swaps = (torch.rand(3, len(images), 1, 1, 1, generator=generator) < 0.5).to(images.device)
@@ -35,15 +26,7 @@ def augment(images: Tensor, symmetry: str, generator: torch.Generator) -> Tensor
 
 
 def orbit(images: Tensor, symmetry: str) -> Tensor:
-    """All turned copies of each image.
-
-    Arguments:
-        images: (N, C, H, W), H = W for "dihedral".
-        symmetry: a key of `SYMMETRIES`.
-
-    Returns:
-        (k, N, C, H, W), the images themselves first.
-    """
+    """All turned copies (k, N, C, H, W) of each image, the images themselves first."""
     copies = [images]
     if symmetry != "none":
         copies += [x.flip(-1) for x in copies]

@@ -1,4 +1,4 @@
-"""Training images: an IDX file, an npz file or a folder of images as one uint8 tensor (N, C, H, W)."""
+"""Training images from an IDX file, an npz file or a folder, as one uint8 tensor (N, C, H, W)."""
 
 import gzip
 import zipfile
@@ -10,32 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._checks import whole
 from ...errors import ConfigError
 from ...files.arrays import read_array
-from .checks import check_whole
+from ..problems import listed
 
-NAMED = 5
-"""How many of a folder's unusable files an error names."""
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 
 
 def load_images(path: str | Path, size: int, channels: int) -> Tensor:
-    """Read images and pad them with black to size x size.
-
-    Arguments:
-        path: IDX (`*-ubyte` or `*-ubyte.gz`), `.npz` with an array `images` (N, H, W[, C]) uint8,
-            or a folder of images, 8 bits a channel.
-        size: side of the square result; images smaller than it are padded evenly, larger ones are
-            an error.
-        channels: 1 or 3.
-
-    Returns:
-        (N, channels, size, size) uint8.
-
-    Raises:
-        ConfigError: missing, unreadable or unsuitable images.
-    """
-    check_whole("size", size, 1)
+    """Images (N, channels, size, size) of an IDX file (`*-ubyte`, `*-ubyte.gz`), an array `images`
+    in an `.npz` or a folder, 8 bits a channel; smaller ones are padded evenly with black."""
+    whole("size", size)
     if channels not in (1, 3):
         raise ConfigError(f"channels must be 1 or 3, got {channels!r}")
     path = Path(path)
@@ -43,22 +29,18 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
         raise ConfigError(
             f"no such file or folder: {path}. Give an IDX file, an .npz file or a folder of images"
         )
-    if path.is_dir():
-        images = _read_folder(path)
-    elif path.suffix == ".npz":
-        images = _read_npz(path)
-    else:
-        images = _read_idx(path)
+    read = _read_folder if path.is_dir() else _read_npz if path.suffix == ".npz" else _read_idx
+    images = read(path)
     if images.size == 0:
         raise ConfigError(f"{path} holds no images: its array has the shape {images.shape}")
     if images.ndim == 3:
         images = images[..., None]
-    if images.shape[-1] != channels:
+    _, height, width, found = images.shape
+    if found != channels:
         raise ConfigError(
-            f"{path} holds images of {images.shape[-1]} channels, {channels} are asked for "
-            "(--channels, or those of the prior)"
+            f"{path} holds images of {found} channels, {channels} are asked for (--channels, or "
+            "those of the prior)"
         )
-    height, width = images.shape[1:3]
     if height > size or width > size:
         raise ConfigError(
             f"{path} holds images of {height}x{width}, larger than --size {size}; resize them first"
@@ -69,32 +51,15 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
 
 
 def image_names(path: str | Path, count: int) -> list[str]:
-    """What the images of `load_images` are called in messages.
-
-    Arguments:
-        path: as given to `load_images`.
-        count: number of images.
-
-    Returns:
-        Each image's file in a folder, else its number from 0.
-    """
+    """What the images of `load_images` are called in messages: a folder's files, else numbers."""
     path = Path(path)
-    return (
-        [str(file) for file in _files(path)]
-        if path.is_dir()
-        else [f"{path.name}[{i}]" for i in range(count)]
-    )
+    if path.is_dir():
+        return [str(file) for file in _files(path)]
+    return [f"{path.name}[{i}]" for i in range(count)]
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Map uint8 pixels to [-1, 1].
-
-    Arguments:
-        images: uint8, any shape.
-
-    Returns:
-        float32 of the same shape: 0 becomes -1, 255 becomes 1.
-    """
+    """uint8 pixels as float32: 0 becomes -1, 255 becomes 1."""
     return images.to(torch.float32) / 127.5 - 1.0
 
 
@@ -105,8 +70,8 @@ def _read_idx(path: Path) -> np.ndarray:
         raise ConfigError(f"cannot read {path}: {error}") from error
     if len(raw) < 16 or raw[:4] != b"\x00\x00\x08\x03":
         raise ConfigError(
-            f"{path} is no IDX file of unsigned bytes with three axes, and no .npz file or "
-            "folder either"
+            f"{path} is no IDX file of unsigned bytes with three axes, and no .npz file or folder "
+            "either"
         )
     count, height, width = np.frombuffer(raw, ">u4", 3, 4).tolist()
     if len(raw) != 16 + count * height * width:
@@ -123,10 +88,8 @@ def _read_npz(path: Path) -> np.ndarray:
         with np.load(path, allow_pickle=False) as arrays:
             images = arrays["images"]
     except Exception as error:  # zip and numpy meet damaged bytes with errors of any kind
-        raise ConfigError(
-            f"cannot read an array `images` from {path}: "
-            f"{' '.join(str(error).split()) or type(error).__name__}"
-        ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"cannot read an array `images` from {path}: {reason}") from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ConfigError(
             f"{path}: images must be uint8 (N, H, W) or (N, H, W, C), got {images.dtype} "
@@ -150,30 +113,27 @@ def _read_folder(path: Path) -> np.ndarray:
         if image.dtype == np.uint8:
             images[file] = image
         else:
-            problems.append(
-                f"{file} holds pixels of type {image.dtype}: save it with 8 bits a channel"
-            )
-    shapes = Counter(image.shape for image in images.values())
-    if len(shapes) > 1:
-        usual, _ = shapes.most_common(1)[0]
-        like = next(file for file, image in images.items() if image.shape == usual)
-        odd = [(file, image.shape) for file, image in images.items() if image.shape != usual]
-        problems += [
-            (
-                f"{file} is of shape {shape}, {like} of {usual} (channels, height, width): make "
-                "them alike"
-            )
-            for file, shape in odd
-        ]
+            what = f"{file} holds pixels of type {image.dtype}"
+            problems.append(f"{what}: save it with 8 bits a channel")
+    problems += _odd_ones(images)
     if problems:
-        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-        count = (
-            f"{len(problems)} of the {len(files)} files under {path} cannot be used: "
-            if len(problems) > 1
-            else ""
-        )
-        raise ConfigError(count + "; ".join(problems[:NAMED]) + more)
+        count = f"{len(problems)} of the {len(files)} files under {path} cannot be used: "
+        raise ConfigError((count if len(problems) > 1 else "") + listed(problems))
     return np.moveaxis(np.stack(list(images.values())), 1, -1)
+
+
+def _odd_ones(images: dict[Path, np.ndarray]) -> list[str]:
+    """The images of another shape than most."""
+    shapes = {file: image.shape for file, image in images.items()}
+    if len(set(shapes.values())) < 2:
+        return []
+    usual = Counter(shapes.values()).most_common(1)[0][0]
+    like = next(file for file, shape in shapes.items() if shape == usual)
+    return [
+        f"{file} is of shape {shape}, {like} of {usual} (channels, height, width): make them alike"
+        for file, shape in shapes.items()
+        if shape != usual
+    ]
 
 
 def _files(path: Path) -> list[Path]:

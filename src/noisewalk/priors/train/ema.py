@@ -1,6 +1,7 @@
 r"""Exponential moving average of weights with a power-law profile.
 
-$$\hat\theta_t = \beta_t \hat\theta_{t-1} + (1 - \beta_t) \theta_t, \qquad \beta_t = (1 - 1/t)^{\gamma + 1}$$
+$$\hat\theta_t = \beta_t \hat\theta_{t-1} + (1 - \beta_t) \theta_t, \qquad
+\beta_t = (1 - 1/t)^{\gamma + 1}$$
 
 The window is a fixed share of the training so far, so one setting serves every length of training
 and a resumed run. Buffers that are not floating point (counters) are not averaged: the last value
@@ -14,12 +15,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class PowerEMA:
-    """The averaged weights of a module.
-
-    Arguments:
-        module: the network whose parameters and buffers are averaged.
-        gamma: exponent of the profile; 6.94 is a relative width of 10 %, 16.97 is 5 %.
-    """
+    """The averaged parameters and buffers of a module; a gamma of 6.94 is a relative width of 10 %,
+    16.97 is 5 %."""
 
     def __init__(self, module: nn.Module, gamma: float = 16.97) -> None:
         self.gamma = gamma
@@ -27,29 +24,17 @@ class PowerEMA:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Average in the module's current weights.
-
-        Arguments:
-            module: the network.
-            step: optimiser steps taken, counted from 1.
-        """
+        """Average in the module's weights after an optimiser step, counted from 1."""
         beta = (1.0 - 1.0 / step) ** (self.gamma + 1.0)
-        floats: list[tuple[Tensor, Tensor]] = []
-        others: list[tuple[Tensor, Tensor]] = []
-        for key, value in module.state_dict().items():
-            (floats if value.is_floating_point() else others).append((self.weights[key], value))
-        if floats:
-            get_ema_multi_avg_fn(beta)(
-                *map(list, zip(*floats, strict=True)), step
-            )  # one kernel for all: a GPU waits for the launch of each
-        for kept, value in others:
-            kept.copy_(value)
+        pairs = [(self.weights[key], value) for key, value in module.state_dict().items()]
+        if floats := [pair for pair in pairs if pair[1].is_floating_point()]:
+            # one kernel for all: a GPU waits for the launch of each
+            get_ema_multi_avg_fn(beta)(*map(list, zip(*floats, strict=True)), step)
+        for kept, value in pairs:
+            if not value.is_floating_point():
+                kept.copy_(value)
 
     def load(self, weights: dict[str, Tensor]) -> None:
-        """Take over averaged weights from a checkpoint, of whatever device and layout.
-
-        Arguments:
-            weights: as `self.weights`.
-        """
+        """Take over averaged weights from a checkpoint, of whatever device and layout."""
         for key, value in weights.items():
             self.weights[key].copy_(value)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from torch import nn
 
-from noisewalk.priors.train import show as module
+from noisewalk.priors.train import progress as module
 from noisewalk.priors.train.ema import PowerEMA
 from noisewalk.priors.train.loop import TrainProgress
-from noisewalk.priors.train.show import show
+from noisewalk.priors.train.progress import show
 
 
 @pytest.fixture

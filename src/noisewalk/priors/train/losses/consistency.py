@@ -6,30 +6,29 @@ same trajectory,
 $$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t = x + t n .$$
 
 - "cd", consistency distillation: t and r are neighbours on the teacher's own grid, $x_r$ is the
-  teacher's Heun step from $x_t$, and w = 1. Six network calls' worth a step, but the target has no
-  noise beyond x_t's own.
+  teacher's Heun step from $x_t$, and w = 1. A step costs as much as six network calls, but the
+  target has no noise beyond that of x_t.
 - "ct", consistency tuning: $x_r = x + r n$ with the same n, no teacher, and $w = 1 / (t - r)$,
-  which undoes the shrinking of d with the gap. Four calls' worth a step. The gap halves k times
-  over the training, from $1 - r/t = 2^{-(1 + k')} (1 + 8\,\mathrm{sigmoid}(-t))$ at k' = 0 to k' =
-  k; r is at least sigma_min, where $f(x, \sigma_{min}) = x$ is the goal.
+  which undoes the shrinking of d with the gap. A step costs as much as four calls. The gap
+  $1 - r/t = 2^{-(1 + k')} (1 + 8\,\mathrm{sigmoid}(-t))$ halves k times over the training, from
+  k' = 0 to k' = k. r is at least sigma_min, where $f(x, \sigma_{min}) = x$ is the goal.
 
 The distance d is in `distance.py`.
+
 References: Song et al., Consistency Models, 2023, Algorithm 2; Geng et al., Consistency Models Made
 Easy, 2024, section 3.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import ConfigError
-from ...maps.ode import karras_sigmas
-from ..denoiser import NetworkDenoiser
-from .checks import check_above, check_kind, check_whole
+from ...._checks import one_of, real, whole
+from ....maps.ode import karras_sigmas
+from ...denoiser import NetworkDenoiser, check_kind
 from .distance import HUBER, check_distance, distances
-from .draws import unit_noise
+from .noise import column, student_levels, unit_noise
 
 RECIPES = ("cd", "ct")
 
@@ -49,9 +48,6 @@ class DistillLoss:
             bfloat16 rounds away.
         huber: c per square root of the number of values in an image.
         distance: d, one of `distance.DISTANCES`.
-
-    Raises:
-        ConfigError: a value that is not allowed.
     """
 
     denoiser: NetworkDenoiser
@@ -65,12 +61,11 @@ class DistillLoss:
     distance: str = "huber"
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise ConfigError(f"unknown recipe {self.recipe!r}: choose one of {', '.join(RECIPES)}")
-        check_whole("num_levels", self.num_levels, 2)
-        check_whole("halvings", self.halvings, 0)
-        for name, bound in (("p_mean", -math.inf), ("p_std", 0.0)):
-            check_above(name, getattr(self, name), bound)
+        one_of("recipe", self.recipe, RECIPES)
+        whole("num_levels", self.num_levels, 2)
+        whole("halvings", self.halvings, 0)
+        real("p_mean", self.p_mean)
+        real("p_std", self.p_std, above=0.0)
         check_distance(self.distance, self.huber, self.denoiser.shape)
         check_kind("denoiser", self.denoiser, "consistency")
         if self.recipe == "cd":
@@ -79,27 +74,14 @@ class DistillLoss:
     def __call__(
         self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
     ) -> Tensor:
-        """Loss per image.
-
-        Arguments:
-            network: the student's module under training.
-            x: (B, C, H, W) clean images in [-1, 1].
-            generator: source of the noise, on the CPU whatever x's device.
-            done: share of the training done, which sets r/t of "ct".
-
-        Returns:
-            (B,) loss per image.
-        """
+        """The loss of each image; the share of the training done sets r/t of "ct"."""
         f = replace(self.denoiser, network=network)
         t, r = (level.to(x.device) for level in self._levels(len(x), generator, done))
         noise = unit_noise(x, generator)
         x_t = x + column(t) * noise
-        here = f(
-            x_t,
-            t,
-            # before the goal: under autocast older torch would hand it the goal's weights, which have
-            # no gradient
-        ).float()
+        # before the goal: under autocast older torch would hand it the weights of the goal, which
+        # have no gradient
+        here = f(x_t, t).float()
         with torch.no_grad():
             x_r = self._teacher_step(x_t, t, r) if self.recipe == "cd" else x + column(r) * noise
             goal = torch.where(column(r) > f.sigma_min, f(x_r, r), x_r).float()
@@ -117,7 +99,7 @@ class DistillLoss:
             sigmas = karras_sigmas(self.num_levels, low, high).to(torch.float32)
             index = torch.randint(self.num_levels - 1, (count,), generator=generator)
             return sigmas[index], sigmas[index + 1]
-        t = lognormal_levels(self.denoiser, self.p_mean, self.p_std, count, generator)
+        t = student_levels(self.denoiser, self.p_mean, self.p_std, count, generator)
         share = 2.0 ** -(1 + int(done * self.halvings)) * (1.0 + 8.0 * torch.sigmoid(-t))
         return t, (t * (1.0 - share)).clamp(min=low)
 
@@ -126,34 +108,3 @@ class DistillLoss:
         moved = x + column(r - t) * slope
         corrected = (moved - self.teacher(moved, r)) / column(r)
         return x + column(r - t) * 0.5 * (slope + corrected)
-
-
-def lognormal_levels(
-    denoiser: NetworkDenoiser, p_mean: float, p_std: float, count: int, generator: torch.Generator
-) -> Tensor:
-    """Noise levels with ln(t) ~ N(p_mean, p_std^2), kept between 2 sigma_min and sigma_max.
-
-    Arguments:
-        denoiser: whose range they are for.
-        p_mean: mean of ln(t).
-        p_std: standard deviation of ln(t).
-        count: of them.
-        generator: on the CPU.
-
-    Returns:
-        (count,) levels on the CPU.
-    """
-    t = torch.exp(p_mean + p_std * torch.randn(count, generator=generator))
-    return t.clamp(2 * denoiser.sigma_min, denoiser.sigma_max)
-
-
-def column(t: Tensor) -> Tensor:
-    """One number an image, shaped to multiply images.
-
-    Arguments:
-        t: (B,).
-
-    Returns:
-        (B, 1, 1, 1).
-    """
-    return t.view(-1, 1, 1, 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from noisewalk.errors import ConfigError
-from noisewalk.priors.train.distill import DistillLoss
+from noisewalk.priors.train.losses.consistency import DistillLoss
 
 MEAN, VARIANCE = 0.2, 0.16
 LOW, HIGH = 0.002, 80.0
@@ -41,7 +41,7 @@ def gaussian_teacher(x: Tensor, s: Tensor) -> Tensor:
 
 
 def end_of_heun(x: Tensor, s: Tensor) -> Tensor:
-    """Where the Heun steps of the 18-level grid lead from (x, s): the perfect student of that grid."""
+    """Where the Heun steps of the 18-level grid lead from (x, s): its perfect student."""
     levels = grid(18)
     product = torch.cat(
         [heun_factors(levels).flip(0).cumprod(0).flip(0), torch.ones(1, dtype=torch.float64)]

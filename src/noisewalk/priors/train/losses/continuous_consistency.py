@@ -1,21 +1,22 @@
-r"""Continuous-time consistency distillation: the student f(x, t) is to stay the same along the
+r"""Continuous-time consistency distillation: the student f(x, t) shall not change along the
 teacher's trajectory, $df / dt = 0$.
 
 With $x_t = x + t n$, the teacher's slope $dx/dt = (x_t - D(x_t, t)) / t$ and the tangent in units
 of the network's output,
-$$g = \frac{t}{c_{out}(t)} \frac{df(x_t, t)}{dt} = \frac{t}{c_{out}(t)} \Big(\partial_x f \cdot \frac{dx}{dt} + \partial_t f\Big),
-\qquad \hat g = \frac{g}{\|g\| / \sqrt{n} + 0.1},$$
+$$g = \frac{t}{c_{out}(t)} \frac{df(x_t, t)}{dt}
+= \frac{t}{c_{out}(t)} \Big(\partial_x f \cdot \frac{dx}{dt} + \partial_t f\Big), \qquad
+\hat g = \frac{g}{\|g\| / \sqrt{n} + 0.1},$$
 the loss, whose gradient alone means anything, is
-$$\mathbb{E}\; \frac{1}{n} \big\| F_\theta(x_t, t) - \mathrm{sg}[F(x_t, t) - \hat g] \big\|^2, \qquad f = c_{skip} x + c_{out} F .$$
-There is no grid and no second noise level, so no discretization error. Four calls' worth a step:
-the teacher, forward differentiation (two), the student.
+$$\mathbb{E}\; \frac{1}{n} \big\| F_\theta(x_t, t) - \mathrm{sg}[F(x_t, t) - \hat g] \big\|^2,
+\qquad f = c_{skip} x + c_{out} F .$$
+There is no grid and no second noise level, so no discretization error. A step costs as much as
+four network calls: the teacher, forward differentiation (two), the student.
 
 Reference: Lu and Song, Simplifying, Stabilizing and Scaling Continuous-Time Consistency Models,
 2024, sections 2.2 (the gradient) and 4.1 (normalising the tangent; its warm-up and adaptive weight
 are left out).
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -24,10 +25,9 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..denoiser import NetworkDenoiser
-from .checks import check_above, check_kind
-from .distill import column, lognormal_levels
-from .draws import unit_noise
+from ...._checks import real
+from ...denoiser import NetworkDenoiser, check_kind
+from .noise import column, student_levels, unit_noise
 
 FLOOR = 0.1
 """c of the normalised tangent."""
@@ -35,17 +35,8 @@ FLOOR = 0.1
 
 @dataclass(frozen=True)
 class TangentLoss:
-    """The loss of a batch.
-
-    Arguments:
-        denoiser: the student's scaling, kind "consistency".
-        teacher: the frozen teacher, kind "edm".
-        p_mean: mean of ln(t).
-        p_std: standard deviation of ln(t).
-
-    Raises:
-        ConfigError: a value that is not allowed.
-    """
+    """The loss of a batch for a student of kind "consistency" and a frozen teacher of kind "edm";
+    `p_mean` and `p_std` are mean and standard deviation of ln(t)."""
 
     denoiser: NetworkDenoiser
     teacher: NetworkDenoiser
@@ -57,25 +48,15 @@ class TangentLoss:
     def __post_init__(self) -> None:
         check_kind("denoiser", self.denoiser, "consistency")
         check_kind("teacher", self.teacher, "edm")
-        check_above("p_mean", self.p_mean, -math.inf)
-        check_above("p_std", self.p_std, 0.0)
+        real("p_mean", self.p_mean)
+        real("p_std", self.p_std, above=0.0)
 
     def __call__(
         self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
     ) -> Tensor:
-        """Loss per image.
-
-        Arguments:
-            network: the student's module under training.
-            x: (B, C, H, W) clean images in [-1, 1].
-            generator: source of the noise, on the CPU whatever x's device.
-            done: unused.
-
-        Returns:
-            (B,) loss per image.
-        """
+        """The loss of each image."""
         f = replace(self.denoiser, network=network)
-        t = lognormal_levels(f, self.p_mean, self.p_std, len(x), generator).to(x.device)
+        t = student_levels(f, self.p_mean, self.p_std, len(x), generator).to(x.device)
         x_t = x + column(t) * unit_noise(x, generator)
         c_out = column((t - f.sigma_min) * f.sigma_data * (t**2 + f.sigma_data**2).rsqrt())
         with torch.no_grad():

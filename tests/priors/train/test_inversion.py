@@ -1,5 +1,4 @@
-"""Nearest training neighbours and latent inversion: against the definition, on maps whose answer is
-known, and on a tiny random network."""
+"""Latent inversion: on maps whose answer is known, and on a tiny random network."""
 
 import math
 from dataclasses import replace
@@ -11,60 +10,12 @@ from torch import Tensor
 from noisewalk.errors import ConfigError
 from noisewalk.maps.consistency import Consistency
 from noisewalk.priors.denoiser import NetworkDenoiser
-from noisewalk.priors.train.export import new_network
-from noisewalk.priors.train.quality import (
-    Inversion,
-    compare_nearest,
-    invert,
-    nearest,
-    summarise_inversion,
-)
+from noisewalk.priors.train.inversion import Inversion, invert, summarise_inversion
+from noisewalk.priors.train.network import new_network
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize(("part", "batch_size"), [(50, 256), (7, 3), (1, 1)])
-def test_the_nearest_row_is_the_one_of_all_distances(part: int, batch_size: int) -> None:
-    x, pool = normal(11, 6), normal(50, 6, seed=1)
-    distance, index = nearest(x, pool.split(part), batch_size)
-    expected = torch.linalg.vector_norm(x[:, None].double() - pool[None].double(), dim=-1)
-    assert torch.equal(index, expected.argmin(1))
-    torch.testing.assert_close(distance, expected.amin(1))
-
-
-def test_a_copy_is_at_distance_zero_however_long_the_rows_are() -> None:
-    pool = (
-        normal(40, 3000) + 10.0
-    )  # a difference of large squares would leave rounding errors of about one
-    x = pool[[3, 31]].clone()
-    x[1, 0] += 0.01
-    distance, index = nearest(x, pool.split(16))
-    assert index.tolist() == [3, 31]
-    assert float(distance[0]) == 0.0
-    assert float(distance[1]) == pytest.approx(0.01, rel=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("x", "pool"),
-    [(normal(3, 4), [normal(5, 6)]), (normal(3, 4), []), (normal(3, 2, 2), [normal(5, 4)])],
-)
-def test_a_pool_that_does_not_fit_is_told(x: Tensor, pool: list[Tensor]) -> None:
-    with pytest.raises(ConfigError, match="nearest needs"):
-        nearest(x, pool)
-
-
-def test_the_comparison_tells_copies_from_new_samples() -> None:
-    held_out = 1.0 + torch.arange(1000) / 1000
-    alike = compare_nearest(held_out + 0.0005, held_out)
-    assert alike["share_below"] <= 0.01
-    assert alike["mean"] == pytest.approx(alike["held_out_mean"] + 0.0005)
-    assert alike["held_out_se"] == pytest.approx(float(held_out.double().std()) / math.sqrt(1000))
-    assert alike["held_out_q01"] == pytest.approx(float(held_out.double().quantile(0.01)))
-    assert alike["median"] == pytest.approx(1.4995, abs=1e-3)
-    half = torch.cat([torch.zeros(500), held_out[500:]])
-    assert compare_nearest(half, held_out)["share_below"] == 0.5
 
 
 class Scaled:
@@ -101,11 +52,7 @@ def test_the_weight_shrinks_z_as_ridge_regression_does(weight: float) -> None:
 
 @pytest.fixture(scope="module")
 def student() -> NetworkDenoiser:
-    network = (
-        new_network(8, 1, {"widths": (32,), "attention": (), "unshuffle": 1}, 0)
-        .eval()
-        .requires_grad_(False)
-    )
+    network = new_network(8, 1, (32,)).eval().requires_grad_(False)
     return NetworkDenoiser(network, "consistency", (1, 8, 8))
 
 

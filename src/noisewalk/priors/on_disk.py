@@ -1,4 +1,4 @@
-"""Which priors' weights are on this machine, and how large they are."""
+"""Where the weights of a known prior are on this machine, with their size."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,38 +11,21 @@ from .load import BUNDLED
 
 
 def where(name: str, card: Mapping[str, Any]) -> Path | None:
-    """The place of a known prior's weights.
-
-    Arguments:
-        name: of the prior.
-        card: its card.
-
-    Returns:
-        File or folder, None if the weights are not here.
-    """
+    """The file or folder of a prior's weights; None if they are not here."""
     match card.get("format"):
         case "package":
             archive = card["archive"]
             path = packages.place(archive["package"], archive["version"], archive["member"])
-            return path if path.is_file() else None
         case "openai":
             path = packages.cache_folder() / name
-            return path if path.is_file() else None
         case "hub":
             return cached_copy(name)
         case _:
             return BUNDLED / name / "unet" / WEIGHTS
+    return path if path.is_file() else None
 
 
 def size_of(name: str, card: Mapping[str, Any]) -> int:
-    """Bytes of a known prior's weights.
-
-    Arguments:
-        name: of the prior.
-        card: its card.
-
-    Returns:
-        From the file where it is bundled, else as the card says; rounded for published checkpoints.
-    """
+    """Bytes of a prior's weights; the cards of published checkpoints give a rounded number."""
     known = card.get("size") or card.get("approximate_size")
     return int(known) if known else (BUNDLED / name / "unet" / WEIGHTS).stat().st_size

@@ -7,7 +7,7 @@ import torch
 from noisewalk.errors import ConfigError, WeightsError
 from noisewalk.evaluate.metrics import lpips
 from noisewalk.evaluate.metrics.perceptual import perceptual_distance
-from noisewalk.priors.train.distance import DISTANCES, check_distance, distances
+from noisewalk.priors.train.losses.distance import DISTANCES, check_distance, distances
 
 
 def pair(side: int, channels: int = 3, count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError
-from noisewalk.priors.train.diffusion import DiffusionLoss
+from noisewalk.priors.train.losses.diffusion import DiffusionLoss
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from noisewalk.priors.train.draws import unit_noise
+from noisewalk.priors.train.losses.noise import unit_noise
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -1,5 +1,4 @@
-"""Distillation on trajectories: they are the teacher's own, kept in a file, and a student that
-knows their ends costs nothing."""
+"""Trajectories: the teacher's own, made once and kept in a file that says what they are."""
 
 import math
 from dataclasses import replace
@@ -7,54 +6,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from gaussian_flow import (
+    FLOAT16,
+    HIGH,
+    LOW,
+    MEAN,
+    VARIANCE,
+    gaussian_teacher,
+    levels,
+    ode_end,
+)
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from noisewalk.errors import ConfigError, WeightsError
-from noisewalk.priors.train import trajectory as module
-from noisewalk.priors.train.augment import orbit
-from noisewalk.priors.train.trajectory import (
-    TrajectoryLoss,
-    levels_of,
-    offset_of,
-    teacher_trajectories,
-)
-
-MEAN, VARIANCE = -0.3, 0.2
-LOW, HIGH = 0.002, 80.0
-FLOAT16 = 2.0**-10
-"""Twice the rounding of one float16."""
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def gaussian_teacher(x: Tensor, s: Tensor) -> Tensor:
-    return MEAN + (x - MEAN) * VARIANCE / (VARIANCE + s**2)
-
-
-def ode_end(x: Tensor, s: Tensor) -> Tensor:
-    """The probability flow of N(MEAN, VARIANCE) down to sigma_min, in closed form: the perfect
-    student."""
-    return MEAN + (x - MEAN) * torch.sqrt((VARIANCE + LOW**2) / (VARIANCE + s**2))
-
-
-def levels(num_steps: int) -> Tensor:
-    ramp = torch.arange(num_steps, dtype=torch.float64) / (num_steps - 1)
-    return (HIGH ** (1 / 7) + ramp * (LOW ** (1 / 7) - HIGH ** (1 / 7))) ** 7
-
-
-def exact_trajectories(count: int, num_steps: int) -> Tensor:
-    """(count, num_steps + 1, 1, 2, 2): exact, with their point at sigma_min as the end."""
-    start = (
-        MEAN
-        + torch.sqrt(torch.tensor(VARIANCE + HIGH**2))
-        * torch.randn(count, 1, 1, 2, 2, generator=seeded(5)).double()
-    )
-    s = levels(num_steps).view(1, -1, 1, 1, 1)
-    points = MEAN + (start - MEAN) * torch.sqrt((VARIANCE + s**2) / (VARIANCE + HIGH**2))
-    return torch.cat([points, points[:, -1:]], 1).float()
+from noisewalk.priors.train import trajectories as module
+from noisewalk.priors.train.trajectories import levels_of, offset_of, teacher_trajectories
 
 
 def error_of_the_end(x: Tensor) -> float:
@@ -118,30 +85,6 @@ def test_the_levels_of_the_batches_fill_the_gaps_of_the_grid(play) -> None:
         float(inner.diff().max()) < 0.05
     )  # a hundredth of a place each, where a fixed grid leaves a whole one
     assert abs(sum(offset_of(k) for k in range(100))) / 100 < 0.02
-
-
-def test_points_stand_at_their_own_levels(play) -> None:
-    paths, moved = exact_trajectories(2, 9), levels(9).float().expand(2, -1).clone()
-    paths[1] += 100.0  # a trajectory that its points betray
-    moved[1, 1:-1] *= 1.3
-    student = play("consistency", ode_end)
-    TrajectoryLoss(student, paths, first=0.0, levels=moved)(
-        student.network, torch.zeros(500, 1, 2, 2), seeded(), 0.0
-    )
-    (call,) = student.network.calls
-    small = call.sigma < 10.0  # where 100 stands out of the noise
-    of_second = call.x.flatten(1).mean(1) > 50.0
-    for second in (False, True):
-        met = call.sigma[small & (of_second == second)].double()[:, None]
-        assert len(met) > 50
-        assert float((met / moved[int(second)].double() - 1.0).abs().amin(1).max()) < 1e-5
-
-
-def test_levels_of_another_shape_are_refused(play) -> None:
-    with pytest.raises(ConfigError, match="levels must be of shape"):
-        TrajectoryLoss(
-            play("consistency", ode_end), exact_trajectories(3, 5), levels=torch.ones(3, 6)
-        )
 
 
 def test_kept_trajectories_come_back_without_a_call_of_the_teacher(play, tmp_path: Path) -> None:
@@ -284,127 +227,3 @@ def test_arguments_that_are_not_allowed_are_refused(
 def test_a_consistency_model_is_no_teacher(play, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="teacher must be a denoiser of kind 'edm'"):
         teacher_trajectories(play("consistency", ode_end), 5, 3, tmp_path / "t")
-
-
-def test_the_loss_is_zero_for_the_perfect_student_at_every_level(play) -> None:
-    student = play("consistency", ode_end)
-    loss = TrajectoryLoss(student, exact_trajectories(7, 9))(
-        student.network, torch.zeros(300, 1, 2, 2), seeded(), 0.0
-    )
-    assert loss.shape == (300,)
-    assert (
-        float(loss.detach().max()) < 1e-6
-    )  # float32: off by e = 1e-5 per image, and the loss is e^2 / (2 c) with c = 1e-3
-    assert (
-        len(torch.unique(student.network.calls[0].sigma)) == 8
-    )  # all but sigma_min, where nothing is to be learned
-    worse = play("consistency", lambda x, s: ode_end(x, 1.02 * s))
-    value = TrajectoryLoss(worse, exact_trajectories(7, 9))(
-        worse.network, torch.zeros(300, 1, 2, 2), seeded(), 0.0
-    ).detach()
-    assert float(value[worse.network.calls[0].sigma > 1].min()) > 1e-4
-
-
-def test_points_are_trajectory_points_at_their_level_a_share_of_them_the_first(play) -> None:
-    student, paths, count = play("consistency", ode_end), exact_trajectories(3, 5), 4000
-    TrajectoryLoss(student, paths, first=0.25)(
-        student.network, torch.zeros(count, 1, 2, 2), seeded(), 0.0
-    )
-    (call,) = student.network.calls
-    index = (torch.log(levels(5)) - torch.log(call.sigma)[:, None]).abs().argmin(1)
-    torch.testing.assert_close(call.sigma, levels(5)[index], rtol=2e-6, atol=0)
-    share = torch.bincount(index, minlength=5) / count
-    for found, expected in zip(share.tolist(), [0.25, *3 * [0.75 / 3], 0.0], strict=True):
-        assert abs(found - expected) <= 5 * math.sqrt(expected * (1 - expected) / count)
-    gap = (paths[:, :-1][:, index].double() - call.x).abs().flatten(2).amax(2) / (
-        1e-6 + call.sigma
-    )  # (trajectory, point)
-    row = gap.argmin(0)
-    assert float(gap.amin(0).max()) < 1e-3
-    assert float((torch.bincount(row, minlength=3) / count - 1 / 3).abs().max()) < 5 * math.sqrt(
-        2 / 9 / count
-    )
-
-
-def test_the_loss_is_the_pseudo_huber_distance_to_the_trajectorys_end(play) -> None:
-    paths = torch.zeros(1, 4, 1, 2, 2)
-    paths[0, -1] = torch.tensor([[0.1, -0.2], [0.3, 0.4]])
-    student = play("consistency", lambda x, s: 0 * x)
-    loss = TrajectoryLoss(student, paths, first=1.0, huber=0.1)(
-        student.network, torch.zeros(2, 1, 2, 2), seeded(), 0.0
-    )
-    expected = math.sqrt(0.3 + (0.1 * 2) ** 2) - 0.1 * 2
-    torch.testing.assert_close(loss, torch.full((2,), expected), rtol=1e-5, atol=0)
-
-
-def test_the_network_under_training_is_the_one_that_learns(play) -> None:
-    frozen, trained = play("consistency", ode_end), play("consistency", torch.mul).network
-    TrajectoryLoss(replace(frozen, sigma_min=LOW), exact_trajectories(3, 5))(
-        trained, torch.zeros(4, 1, 2, 2), seeded(), 0.0
-    ).sum().backward()
-    assert trained.shift.grad is not None
-    assert frozen.network.calls == []
-
-
-@pytest.mark.parametrize(
-    "bad", [{"first": -0.1}, {"first": 1.1}, {"first": math.nan}, {"huber": 0.0}], ids=str
-)
-def test_values_that_are_not_allowed_are_refused(play, bad: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(bad))):
-        TrajectoryLoss(play("consistency", ode_end), exact_trajectories(3, 5), **bad)
-
-
-@pytest.mark.parametrize(
-    "shape", [(3,), (0, 4, 1, 2, 2), (3, 3, 1, 2, 2), (3, 4, 1, 4, 4), (3, 4, 2, 2)], ids=str
-)
-def test_trajectories_that_the_student_cannot_follow_are_refused(
-    play, shape: tuple[int, ...]
-) -> None:
-    with pytest.raises(ConfigError, match="trajectories"):
-        TrajectoryLoss(play("consistency", ode_end), torch.zeros(shape))
-
-
-def test_a_student_is_a_consistency_model(play) -> None:
-    with pytest.raises(ConfigError, match="denoiser must be a denoiser of kind 'consistency'"):
-        TrajectoryLoss(play("edm", ode_end), exact_trajectories(3, 5))
-
-
-def test_it_prints_its_trajectories_by_their_hash(play) -> None:
-    a, b = (
-        repr(TrajectoryLoss(play("consistency", ode_end), k + exact_trajectories(3, 5)))
-        for k in (0, 1)
-    )
-    assert "trajectories=Tensor[3, 6, 1, 2, 2]#" in a
-    assert "\n" not in a
-    assert a != b
-
-
-def test_a_turned_trajectory_has_its_point_and_its_end_turned_alike(play) -> None:
-    """Under the symmetry every pair is one of the eight turned ones; each of them occurs."""
-    paths = torch.randn(1, 4, 1, 2, 2, generator=seeded(4)).half()
-    seen = []
-    student = play("consistency", lambda x, s: 0 * x)
-    loss = TrajectoryLoss(student, paths, first=1.0, augment="dihedral")
-    values = loss(student.network, torch.zeros(400, 1, 2, 2), seeded(), 0.0).detach()
-    turned = orbit(paths.flatten(0, 1), "dihedral")  # (8, point, 1, 2, 2)
-    for x in student.network.calls[0].x:
-        gaps = (turned[:, 0].float() - x.float()).abs().flatten(1).amax(1)
-        seen.append(int(gaps.argmin()))
-        assert float(gaps.min()) < 0.1
-    assert sorted(set(seen)) == list(range(8))
-    assert (
-        len(torch.unique(values.round(decimals=4))) == 1
-    )  # the distance to 0 does not depend on the turn
-    perfect = play("consistency", ode_end, (1, 2, 2))
-    assert (
-        float(
-            TrajectoryLoss(perfect, exact_trajectories(7, 9), augment="dihedral")(
-                perfect.network, torch.zeros(99, 1, 2, 2), seeded(), 0.0
-            )
-            .detach()
-            .max()
-        )
-        < 1e-6
-    )
-    with pytest.raises(ConfigError, match="augment must be one of"):
-        TrajectoryLoss(student, paths, augment="turn")

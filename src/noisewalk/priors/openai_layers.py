@@ -1,5 +1,5 @@
-r"""The layout of OpenAI's consistency-model checkpoints: which keys and shapes a network has, and
-where each goes in `UNet2DModel`.
+r"""The layers of OpenAI's consistency models: the name of each in a checkpoint, its place in
+`UNet2DModel`, and its shape.
 
 With L levels of n residual blocks, width $w_i = m\,c_i$ at level i (m model channels, $c_0 = 1$)
 and N = L (n + 1), the file holds
@@ -18,6 +18,7 @@ Beat GANs on Image Synthesis, 2021, Section 3.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError
@@ -89,19 +90,17 @@ class Layer(NamedTuple):
     shape: tuple[int, ...]
     has_bias: bool = True
 
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of its tensors."""
+        return ("weight", "bias") if self.has_bias else ("weight",)
 
-def layers(architecture: Architecture) -> list[Layer]:
-    """Every layer of the network.
 
-    Arguments:
-        architecture: of the checkpoint.
-
-    Returns:
-        The layers, in the file's order; a 1x1 convolution of attention has the shape (out, in, 1).
-    """
+@lru_cache(maxsize=64)
+def layers(architecture: Architecture) -> tuple[Layer, ...]:
+    """Every layer of the network, in the file's order."""
     a, n, widths = architecture, architecture.num_blocks, architecture.widths
-    top = len(widths) - 1
-    embedding = 4 * a.model_channels
+    top, embedding = len(widths) - 1, 4 * architecture.model_channels
     found = [
         Layer("time_embed.0", ("time_embedding.linear_1",), (embedding, a.model_channels)),
         Layer("time_embed.2", ("time_embedding.linear_2",), (embedding, embedding)),
@@ -112,16 +111,11 @@ def layers(architecture: Architecture) -> list[Layer]:
     skips, width = [widths[0]], widths[0]
     for k in range(1, (top + 1) * (n + 1)):
         level, j = divmod(k - 1, n + 1)
-        block = f"down_blocks.{level}"
-        found += _resnet(
-            f"input_blocks.{k}.0",
-            f"{block}.resnets.{j}" if j < n else f"{block}.downsamplers.0",
-            width,
-            widths[level],
-            a,
-        )
+        here, there = f"input_blocks.{k}", f"down_blocks.{level}"
+        place = f"{there}.resnets.{j}" if j < n else f"{there}.downsamplers.0"
+        found += _resnet(f"{here}.0", place, width, widths[level], a)
         if level in a.attention and j < n:
-            found += _attention(f"input_blocks.{k}.1", f"{block}.attentions.{j}", widths[level])
+            found += _attention(f"{here}.1", f"{there}.attentions.{j}", widths[level])
         width = widths[level]
         skips.append(width)
     found += _resnet("middle_block.0", "mid_block.resnets.0", width, width, a)
@@ -129,72 +123,43 @@ def layers(architecture: Architecture) -> list[Layer]:
     found += _resnet("middle_block.2", "mid_block.resnets.1", width, width, a)
     for k in range((top + 1) * (n + 1)):
         up, j = divmod(k, n + 1)
-        level, block = top - up, f"up_blocks.{up}"
-        found += _resnet(
-            f"output_blocks.{k}.0", f"{block}.resnets.{j}", width + skips.pop(), widths[level], a
-        )
-        width = widths[level]
-        if level in a.attention:
-            found += _attention(f"output_blocks.{k}.1", f"{block}.attentions.{j}", width)
+        level, here, there = top - up, f"output_blocks.{k}", f"up_blocks.{up}"
+        found += _resnet(f"{here}.0", f"{there}.resnets.{j}", width + skips.pop(), widths[level], a)
+        width, attended = widths[level], level in a.attention
+        if attended:
+            found += _attention(f"{here}.1", f"{there}.attentions.{j}", width)
         if j == n and level > 0:
-            found += _resnet(
-                f"output_blocks.{k}.{2 if level in a.attention else 1}",
-                f"{block}.upsamplers.0",
-                width,
-                width,
-                a,
-            )
-    return [
-        *found,
-        Layer("out.0", ("conv_norm_out",), (widths[0],)),
-        Layer("out.2", ("conv_out",), (a.out_channels, widths[0], 3, 3)),
-    ]
+            place = f"{there}.upsamplers.0"
+            found += _resnet(f"{here}.{2 if attended else 1}", place, width, width, a)
+    found.append(Layer("out.0", ("conv_norm_out",), (widths[0],)))
+    found.append(Layer("out.2", ("conv_out",), (a.out_channels, widths[0], 3, 3)))
+    return tuple(found)
 
 
 def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    """The complete table of a checkpoint's keys.
-
-    Arguments:
-        architecture: of the checkpoint.
-
-    Returns:
-        Shape by key.
-    """
-    table = {}
-    for layer in layers(architecture):
-        table[f"{layer.source}.weight"] = layer.shape
-        if layer.has_bias:
-            table[f"{layer.source}.bias"] = layer.shape[:1]
-    return table
+    """The shape of every tensor in a checkpoint; 1x1 convolutions of attention are (out, in, 1)."""
+    return {
+        f"{layer.source}.{name}": layer.shape if name == "weight" else layer.shape[:1]
+        for layer in layers(architecture)
+        for name in layer.tensors
+    }
 
 
 def unet_config(architecture: Architecture) -> dict[str, Any]:
-    """The arguments of diffusers' `UNet2DModel` for this network.
-
-    Arguments:
-        architecture: of the checkpoint.
-
-    Returns:
-        The configuration; attn_norm_num_groups is in it because without it the middle's attention
-        norm is dropped.
-    """
+    """The arguments of diffusers' `UNet2DModel`; without attn_norm_num_groups among them it drops
+    the attention norm of the middle."""
     a = architecture
-    down = [
-        "AttnDownBlock2D" if i in a.attention else "ResnetDownsampleBlock2D"
-        for i in range(len(a.channel_mult))
-    ]
-    up = [
-        "AttnUpBlock2D" if i in a.attention else "ResnetUpsampleBlock2D"
-        for i in reversed(range(len(a.channel_mult)))
-    ]
+    attended = [level in a.attention for level in range(len(a.channel_mult))]
+    down = tuple("AttnDownBlock2D" if at else "ResnetDownsampleBlock2D" for at in attended)
+    up = tuple("AttnUpBlock2D" if at else "ResnetUpsampleBlock2D" for at in reversed(attended))
     return {
         "sample_size": a.size,
         "in_channels": a.in_channels,
         "out_channels": a.out_channels,
         "block_out_channels": a.widths,
         "layers_per_block": a.num_blocks,
-        "down_block_types": tuple(down),
-        "up_block_types": tuple(up),
+        "down_block_types": down,
+        "up_block_types": up,
         "downsample_type": "resnet",
         "upsample_type": "resnet",
         "attention_head_dim": a.head_channels,
@@ -210,31 +175,22 @@ def unet_config(architecture: Architecture) -> dict[str, Any]:
 
 
 def _resnet(source: str, target: str, n_in: int, n_out: int, a: Architecture) -> list[Layer]:
-    found = [
-        Layer(f"{source}.in_layers.0", (f"{target}.norm1",), (n_in,)),
-        Layer(f"{source}.in_layers.2", (f"{target}.conv1",), (n_out, n_in, 3, 3)),
-        Layer(
-            f"{source}.emb_layers.1",
-            (f"{target}.time_emb_proj",),
-            (n_out * (2 if a.scale_shift else 1), 4 * a.model_channels),
-        ),
-        Layer(f"{source}.out_layers.0", (f"{target}.norm2",), (n_out,)),
-        Layer(f"{source}.out_layers.3", (f"{target}.conv2",), (n_out, n_out, 3, 3)),
+    embedded = n_out * (2 if a.scale_shift else 1)
+    parts = [
+        ("in_layers.0", "norm1", (n_in,)),
+        ("in_layers.2", "conv1", (n_out, n_in, 3, 3)),
+        ("emb_layers.1", "time_emb_proj", (embedded, 4 * a.model_channels)),
+        ("out_layers.0", "norm2", (n_out,)),
+        ("out_layers.3", "conv2", (n_out, n_out, 3, 3)),
+        *([("skip_connection", "conv_shortcut", (n_out, n_in, 1, 1))] if n_in != n_out else []),
     ]
-    if n_in != n_out:
-        found.append(
-            Layer(f"{source}.skip_connection", (f"{target}.conv_shortcut",), (n_out, n_in, 1, 1))
-        )
-    return found
+    return [Layer(f"{source}.{key}", (f"{target}.{place}",), shape) for key, place, shape in parts]
 
 
 def _attention(source: str, target: str, width: int) -> list[Layer]:
+    qkv = (f"{target}.to_q", f"{target}.to_k", f"{target}.to_v")
     return [
         Layer(f"{source}.norm", (f"{target}.group_norm",), (width,)),
-        Layer(
-            f"{source}.qkv",
-            (f"{target}.to_q", f"{target}.to_k", f"{target}.to_v"),
-            (3 * width, width, 1),
-        ),
+        Layer(f"{source}.qkv", qkv, (3 * width, width, 1)),
         Layer(f"{source}.proj_out", (f"{target}.to_out.0",), (width, width, 1)),
     ]

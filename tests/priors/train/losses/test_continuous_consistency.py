@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from noisewalk.errors import ConfigError
-from noisewalk.priors.train.tangent import FLOOR, TangentLoss
+from noisewalk.priors.train.losses.continuous_consistency import FLOOR, TangentLoss
 
 MEAN, VARIANCE, LOW = 0.2, 0.16, 0.002
 DATA = 0.5

@@ -1,0 +1,1 @@
+"""What a training minimises: a loss per image, and the distance and the noise that losses share."""

@@ -1,0 +1,101 @@
+"""What defines a training: its loss, its settings, and what the card will say of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..._checks import one_of, real, whole
+from ..denoiser import NetworkDenoiser
+from .augment import SYMMETRIES
+
+# (network, clean images (B, C, H, W), generator, share of the training done) -> loss per image (B,)
+Loss = Callable[[nn.Module, Tensor, torch.Generator, float], Tensor]
+
+LARGEST_SEED = 2**32 - 1
+"""torch's CPU generator keeps 32 bits of a seed."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What defines a training apart from its data and loss.
+
+    Arguments:
+        num_images: training length in images seen.
+        batch_size: images per step.
+        lr: Adam's learning rate; falls as 1/sqrt(step) after `lr_hold` steps, and linearly to 0
+            over the last `lr_decay` of the training.
+        lr_hold: steps at full learning rate.
+        lr_warmup: steps of linear rise at the start.
+        ema_gamma: exponent of the averaging profile, above -1.
+        seed: of noise and image order, 0 to 2^32 - 1.
+        bfloat16: compute the network under bfloat16 autocast.
+        checkpoint_seconds: time between checkpoints.
+        augment: symmetry of the images, "none", "flip" or "dihedral".
+        lr_decay: share of the training at its end, from 0 to 1; making a finished training longer
+            undoes it.
+        start: hash of the weights before the first step, for the record alone; None: random ones
+            or the teacher's.
+    """
+
+    num_images: int
+    batch_size: int = 128
+    lr: float = 1e-3
+    lr_hold: int = 2000
+    lr_warmup: int = 100
+    ema_gamma: float = 16.97
+    seed: int = 0
+    bfloat16: bool = False
+    checkpoint_seconds: float = 60.0
+    augment: str = "none"
+    lr_decay: float = 0.0
+    start: str | None = None
+
+    def __post_init__(self) -> None:
+        plain: dict[str, Any] = {
+            "num_images": whole("num_images", self.num_images),
+            "batch_size": whole("batch_size", self.batch_size),
+            "lr": real("lr", self.lr, above=0.0),
+            "lr_hold": whole("lr_hold", self.lr_hold),
+            "lr_warmup": whole("lr_warmup", self.lr_warmup, 0),
+            "ema_gamma": real("ema_gamma", self.ema_gamma, above=-1.0),
+            "seed": whole("seed", self.seed, 0, LARGEST_SEED),
+            "checkpoint_seconds": real("checkpoint_seconds", self.checkpoint_seconds, least=0.0),
+            "augment": one_of("augment", self.augment, tuple(SYMMETRIES)),
+            "lr_decay": real("lr_decay", self.lr_decay, least=0.0, most=1.0),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole training."""
+        return -(-self.num_images // self.batch_size)
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of one step, counted from 1."""
+        last = self.lr_decay * self.num_steps
+        left = min(1.0, (self.num_steps - step + 1) / last) if last >= 1 else 1.0
+        risen = min(1.0, step / max(self.lr_warmup, 1))
+        return left * self.lr * risen / max(1.0, step / self.lr_hold) ** 0.5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train and what to write about it.
+
+    Arguments:
+        denoiser: the scaling around the network.
+        loss: loss per image.
+        settings: length, rates, seed.
+        command: what reproduces the training.
+        facts: of the data, the recipe and the teacher, for the card.
+    """
+
+    denoiser: NetworkDenoiser
+    loss: Loss
+    settings: TrainSettings
+    command: str
+    facts: Mapping[str, Any]
