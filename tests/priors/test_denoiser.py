@@ -47,70 +47,76 @@ def by_hand(kind: str, x: float, sigma: float, data: float, low: float) -> float
     return out * (math.sin(x / math.sqrt(variance)) + 250 * math.log(sigma) / 500) + skip * x
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("data", "low"), [(0.5, 0.002), (1.3, 0.05)])
-def test_the_denoiser_is_the_formula_at_every_level(kind: str, data: float, low: float) -> None:
-    sigma, x = torch.tensor([low, 0.06, 0.5, 3.0, 80.0], dtype=torch.float64), noise(5, 2, 2, 3) * 4
-    got = NetworkDenoiser(Wave(), kind, (2, 2, 3), sigma_min=low, sigma_data=data)(x, sigma)
-    expected = torch.tensor(
-        [
-            [by_hand(kind, v, s, data, low) for v in row.flatten().tolist()]
-            for row, s in zip(x, sigma.tolist(), strict=True)
-        ]
-    )
-    torch.testing.assert_close(got.flatten(1), expected.to(got.dtype), rtol=1e-6, atol=1e-6)
+def test_the_denoiser_is_the_formula_at_every_level() -> None:
+    for kind in KINDS:
+        for data, low in [(0.5, 0.002), (1.3, 0.05)]:
+            sigma, x = (
+                torch.tensor([low, 0.06, 0.5, 3.0, 80.0], dtype=torch.float64),
+                noise(5, 2, 2, 3) * 4,
+            )
+            got = NetworkDenoiser(Wave(), kind, (2, 2, 3), sigma_min=low, sigma_data=data)(x, sigma)
+            expected = torch.tensor(
+                [
+                    [by_hand(kind, v, s, data, low) for v in row.flatten().tolist()]
+                    for row, s in zip(x, sigma.tolist(), strict=True)
+                ]
+            )
+            torch.testing.assert_close(got.flatten(1), expected.to(got.dtype), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_network_is_told_250_log_sigma(kind: str) -> None:
-    network, sigma = Wave(), torch.tensor([0.002, 1.0, 80.0], dtype=torch.float64)
-    NetworkDenoiser(network, kind, (1, 2, 2))(noise(3, 1, 2, 2), sigma)
-    ((_, t, labels),) = network.given
-    torch.testing.assert_close(
-        t, torch.tensor([-1553.6520, 0.0, 1095.5067], dtype=torch.float64), rtol=1e-7, atol=1e-12
-    )
-    assert labels is None
+def test_the_network_is_told_250_log_sigma() -> None:
+    for kind in KINDS:
+        network, sigma = Wave(), torch.tensor([0.002, 1.0, 80.0], dtype=torch.float64)
+        NetworkDenoiser(network, kind, (1, 2, 2))(noise(3, 1, 2, 2), sigma)
+        ((_, t, labels),) = network.given
+        torch.testing.assert_close(
+            t,
+            torch.tensor([-1553.6520, 0.0, 1095.5067], dtype=torch.float64),
+            rtol=1e-7,
+            atol=1e-12,
+        )
+        assert labels is None
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("low", [0.002, 0.01])
-def test_a_consistency_model_is_the_identity_at_sigma_min(dtype: torch.dtype, low: float) -> None:
-    x = noise(3, 1, 2, 2, dtype=dtype)
-    f = NetworkDenoiser(Wave(dtype), "consistency", (1, 2, 2), sigma_min=low)
-    assert torch.equal(f(x, torch.tensor(low, dtype=dtype)), x)
-    assert not torch.equal(f(x, torch.tensor(2 * low, dtype=dtype)), x)
+def test_a_consistency_model_is_the_identity_at_sigma_min() -> None:
+    for dtype in [torch.float32, torch.float64]:
+        for low in [0.002, 0.01]:
+            x = noise(3, 1, 2, 2, dtype=dtype)
+            f = NetworkDenoiser(Wave(dtype), "consistency", (1, 2, 2), sigma_min=low)
+            assert torch.equal(f(x, torch.tensor(low, dtype=dtype)), x)
+            assert not torch.equal(f(x, torch.tensor(2 * low, dtype=dtype)), x)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_diffusion_model_is_the_identity_without_noise(dtype: torch.dtype) -> None:
-    x = noise(3, 1, 2, 2, dtype=dtype)
-    assert torch.equal(
-        NetworkDenoiser(Wave(dtype), "edm", (1, 2, 2))(x, torch.tensor(0.0, dtype=dtype)), x
-    )
+def test_a_diffusion_model_is_the_identity_without_noise() -> None:
+    for dtype in [torch.float32, torch.float64]:
+        x = noise(3, 1, 2, 2, dtype=dtype)
+        assert torch.equal(
+            NetworkDenoiser(Wave(dtype), "edm", (1, 2, 2))(x, torch.tensor(0.0, dtype=dtype)), x
+        )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_scalar_level_is_that_level_for_every_row(kind: str) -> None:
-    f, x = NetworkDenoiser(Wave(), kind, (1, 2, 2)), noise(3, 1, 2, 2)
-    assert torch.equal(f(x, torch.tensor(0.7)), f(x, torch.full((3,), 0.7)))
+def test_a_scalar_level_is_that_level_for_every_row() -> None:
+    for kind in KINDS:
+        f, x = NetworkDenoiser(Wave(), kind, (1, 2, 2)), noise(3, 1, 2, 2)
+        assert torch.equal(f(x, torch.tensor(0.7)), f(x, torch.full((3,), 0.7)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_row_does_not_depend_on_the_others(kind: str) -> None:
-    f, x, sigma = (
-        NetworkDenoiser(Wave(), kind, (1, 2, 2)),
-        noise(3, 1, 2, 2),
-        torch.tensor([0.1, 2.0, 30.0]),
-    )
-    alone = f(x[1:2], sigma[1:2])
-    x[0], x[2] = torch.nan, torch.inf
-    assert torch.equal(f(x, sigma)[1:2], alone)
+def test_a_row_does_not_depend_on_the_others() -> None:
+    for kind in KINDS:
+        f, x, sigma = (
+            NetworkDenoiser(Wave(), kind, (1, 2, 2)),
+            noise(3, 1, 2, 2),
+            torch.tensor([0.1, 2.0, 30.0]),
+        )
+        alone = f(x[1:2], sigma[1:2])
+        x[0], x[2] = torch.nan, torch.inf
+        assert torch.equal(f(x, sigma)[1:2], alone)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_result_is_never_clamped(kind: str) -> None:
-    x = torch.full((1, 1, 2, 2), 50.0, dtype=torch.float64)
-    assert float(NetworkDenoiser(Wave(), kind, (1, 2, 2))(x, torch.tensor(0.01)).min()) > 49
+def test_the_result_is_never_clamped() -> None:
+    for kind in KINDS:
+        x = torch.full((1, 1, 2, 2), 50.0, dtype=torch.float64)
+        assert float(NetworkDenoiser(Wave(), kind, (1, 2, 2))(x, torch.tensor(0.01)).min()) > 49
 
 
 def test_unshuffling_moves_blocks_of_pixels_into_channels_and_back() -> None:
@@ -139,16 +145,14 @@ def test_a_label_goes_to_every_row() -> None:
     assert not labels.dtype.is_floating_point
 
 
-@pytest.mark.parametrize("weights", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_the_network_computes_in_its_dtype_and_the_result_has_the_images(
-    weights: torch.dtype,
-) -> None:
-    network = Wave(weights)
-    got = NetworkDenoiser(network, "edm", (1, 2, 2))(
-        noise(2, 1, 2, 2, dtype=torch.float32), torch.tensor(1.5)
-    )
-    ((h, t, _),) = network.given
-    assert (h.dtype, t.dtype, got.dtype) == (weights, weights, torch.float32)
+def test_the_network_computes_in_its_dtype_and_the_result_has_the_images() -> None:
+    for weights in [torch.float16, torch.bfloat16, torch.float32, torch.float64]:
+        network = Wave(weights)
+        got = NetworkDenoiser(network, "edm", (1, 2, 2))(
+            noise(2, 1, 2, 2, dtype=torch.float32), torch.tensor(1.5)
+        )
+        ((h, t, _),) = network.given
+        assert (h.dtype, t.dtype, got.dtype) == (weights, weights, torch.float32)
 
 
 def test_an_unknown_kind_is_refused_with_the_choices() -> None:

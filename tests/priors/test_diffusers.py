@@ -154,10 +154,10 @@ def test_a_cut_file_without_a_sha256_is_told(unet: Path, keep: int) -> None:
     refused(unet, "cannot read")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}"], ids=repr)
-def test_a_config_that_is_no_json_is_told(unet: Path, content: bytes) -> None:
-    (unet / "config.json").write_bytes(content)
-    refused(unet, "cannot read")
+def test_a_config_that_is_no_json_is_told(unet: Path) -> None:
+    for content in [b"", b"{", b"\xff\xfe{}"]:
+        (unet / "config.json").write_bytes(content)
+        refused(unet, "cannot read")
 
 
 def test_a_missing_key_is_named(unet: Path) -> None:
@@ -181,10 +181,10 @@ def test_weights_of_another_network_are_told_in_one_short_line(unet: Path) -> No
     assert len(message) < 1000
 
 
-@pytest.mark.parametrize("value", [None, ...], ids=["null", "absent"])
-def test_a_config_that_would_drop_the_attention_norm_is_refused(unet: Path, value: Any) -> None:
-    edit_config(unet, attn_norm_num_groups=value)
-    refused(unet, "config.json", "attn_norm_num_groups", "32")
+def test_a_config_that_would_drop_the_attention_norm_is_refused(unet: Path) -> None:
+    for value in [None, ...]:
+        edit_config(unet, attn_norm_num_groups=value)
+        refused(unet, "config.json", "attn_norm_num_groups", "32")
 
 
 BAD = [

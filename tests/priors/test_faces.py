@@ -97,9 +97,8 @@ def drop(state, key):
     return {k: v for k, v in state.items() if k != key}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_another_network_is_refused_by_name(tmp_path, state):
+    for change, message in [
         (lambda s: drop(s, "main.6.weight"), r"missing main\.6\.weight"),
         (lambda s: drop(s, "main.4.running_var"), r"missing main\.4\.running_var"),
         (lambda s: {**s, "extra": torch.zeros(1)}, "unexpected extra"),
@@ -113,20 +112,9 @@ def drop(state, key):
         ),
         (lambda s: {**s, "main.0.weight": torch.zeros(5)}, r"missing main\.0\.weight"),
         (lambda s: {**s, "main.1.bias": 3}, "no tensors under netG_state_dict"),
-    ],
-    ids=[
-        "convolution missing",
-        "statistics missing",
-        "unexpected",
-        "width",
-        "kernel",
-        "rank",
-        "no tensor",
-    ],
-)
-def test_another_network_is_refused_by_name(tmp_path, state, change, message):
-    with pytest.raises(WeightsError, match=message):
-        read_faces(write(tmp_path / "w.tar", change(state)))
+    ]:
+        with pytest.raises(WeightsError, match=message):
+            read_faces(write(tmp_path / "w.tar", change(state)))
 
 
 class Harmful:

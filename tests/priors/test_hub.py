@@ -199,10 +199,10 @@ def test_a_missing_repository_is_told(hub: Any) -> None:
     refused(WeightsError, NAME, "no such repository")
 
 
-@pytest.mark.parametrize("name", ["some body/tiny", "somebody/tiny--net", "somebody/tiny.git"])
-def test_a_name_that_cannot_be_a_repositorys_is_told(hub: Any, name: str) -> None:
-    refused(WeightsError, name, "no repository's name", name=name)
-    assert hub.requests == []
+def test_a_name_that_cannot_be_a_repositorys_is_told(hub: Any) -> None:
+    for name in ["some body/tiny", "somebody/tiny--net", "somebody/tiny.git"]:
+        refused(WeightsError, name, "no repository's name", name=name)
+        assert hub.requests == []
 
 
 def test_a_repository_without_weights_names_both_files(repository: Path) -> None:
@@ -349,11 +349,11 @@ def test_a_push_without_connection_is_told(hub: Any, trained: Path) -> None:
         push_prior(trained, NAME)
 
 
-@pytest.mark.parametrize("name", ["tiny", "a/b/c", "some body/tiny"])
-def test_a_push_to_no_repositorys_name_is_refused(hub: Any, trained: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="OWNER/NAME"):
-        push_prior(trained, name)
-    assert hub.requests == []
+def test_a_push_to_no_repositorys_name_is_refused(hub: Any, trained: Path) -> None:
+    for name in ["tiny", "a/b/c", "some body/tiny"]:
+        with pytest.raises(ConfigError, match="OWNER/NAME"):
+            push_prior(trained, name)
+        assert hub.requests == []
 
 
 @pytest.mark.parametrize("missing", ["card.json", "unet/config.json", f"unet/{WEIGHTS}"])

@@ -114,14 +114,12 @@ def test_network_is_frozen_float32_and_shares_the_file_s_memory():
     assert {p.dtype for p in half.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize(
-    ("architecture", "count"), [(BEDROOM, 526_304_771), (IMAGENET, 295_899_267)]
-)
-def test_published_networks_have_their_published_number_of_parameters(architecture, count):
-    assert sum(tensor.numel() for tensor in blank(architecture).values()) == count
-    with torch.device("meta"):
-        network = UNet2DModel(**unet_config(architecture))
-    assert sum(parameter.numel() for parameter in network.parameters()) == count
+def test_published_networks_have_their_published_number_of_parameters():
+    for architecture, count in [(BEDROOM, 526_304_771), (IMAGENET, 295_899_267)]:
+        assert sum(tensor.numel() for tensor in blank(architecture).values()) == count
+        with torch.device("meta"):
+            network = UNet2DModel(**unet_config(architecture))
+        assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
 def blocks(table: dict[str, tuple[int, ...]], side: str, suffix: str) -> list[tuple[int, int]]:
@@ -178,18 +176,20 @@ def test_middle_attention_keeps_its_norm_under_scale_shift():
     assert unet_config(COND)["attn_norm_num_groups"] == 32
 
 
-@pytest.mark.parametrize("architecture", ALL, ids=str)
-def test_architecture_follows_from_names_and_shapes_and_fills_the_network(architecture):
-    state = blank(architecture)
-    assert infer(state, architecture.size, architecture.head_channels, "file") == architecture
-    flat = {key: tensor[..., None] if tensor.ndim == 3 else tensor for key, tensor in state.items()}
-    assert infer(flat, architecture.size, architecture.head_channels, "file") == architecture
-    filled = to_unet(flat, architecture).state_dict()
-    with torch.device("meta"):
-        fresh = UNet2DModel(**unet_config(architecture)).state_dict()
-    assert {key: tensor.shape for key, tensor in filled.items()} == {
-        key: tensor.shape for key, tensor in fresh.items()
-    }
+def test_architecture_follows_from_names_and_shapes_and_fills_the_network():
+    for architecture in ALL:
+        state = blank(architecture)
+        assert infer(state, architecture.size, architecture.head_channels, "file") == architecture
+        flat = {
+            key: tensor[..., None] if tensor.ndim == 3 else tensor for key, tensor in state.items()
+        }
+        assert infer(flat, architecture.size, architecture.head_channels, "file") == architecture
+        filled = to_unet(flat, architecture).state_dict()
+        with torch.device("meta"):
+            fresh = UNet2DModel(**unet_config(architecture)).state_dict()
+        assert {key: tensor.shape for key, tensor in filled.items()} == {
+            key: tensor.shape for key, tensor in fresh.items()
+        }
 
 
 def test_attention_convolutions_may_have_one_or_two_trailing_ones():
@@ -215,34 +215,38 @@ def refusal(state: dict[str, torch.Tensor]) -> str:
     return message.split("): ", 1)[1]
 
 
-@pytest.mark.parametrize("architecture", [COND, UNCOND, OTHERS[0]], ids=str)
-def test_any_one_bad_key_is_named_and_nothing_else(architecture):
-    state = blank(architecture)
-    for key, tensor in state.items():
-        rest = {other: value for other, value in state.items() if other != key}
-        if key != "label_emb.weight":
-            assert refusal(rest) == f"missing {key}"
-            assert refusal({**rest, f"{key}_old": tensor}) == f"missing {key}; unexpected {key}_old"
-        else:
+def test_any_one_bad_key_is_named_and_nothing_else():
+    for architecture in [COND, UNCOND, OTHERS[0]]:
+        state = blank(architecture)
+        for key, tensor in state.items():
+            rest = {other: value for other, value in state.items() if other != key}
+            if key != "label_emb.weight":
+                assert refusal(rest) == f"missing {key}"
+                assert (
+                    refusal({**rest, f"{key}_old": tensor})
+                    == f"missing {key}; unexpected {key}_old"
+                )
+            else:
+                assert (
+                    refusal({**rest, "label_embed.weight": tensor})
+                    == "unexpected label_embed.weight"
+                )
+            assert refusal({**state, f"ema.{key}": tensor}) == f"unexpected ema.{key}"
             assert (
-                refusal({**rest, "label_embed.weight": tensor}) == "unexpected label_embed.weight"
+                refusal({**state, key: tensor.long()})
+                == f"{key} is torch.int64, expected floating point"
             )
-        assert refusal({**state, f"ema.{key}": tensor}) == f"unexpected ema.{key}"
-        assert (
-            refusal({**state, key: tensor.long()})
-            == f"{key} is torch.int64, expected floating point"
-        )
-        if tensor.ndim >= 2 and tensor.shape[0] != tensor.shape[1]:
-            turned = tensor.transpose(0, 1)
-            assert (
-                refusal({**state, key: turned})
-                == f"{key} has shape {tuple(turned.shape)}, expected {tuple(tensor.shape)}"
-            )
-        if key not in ("label_emb.weight", "input_blocks.0.0.weight"):
-            assert (
-                refusal({**state, key: tensor[:-1]})
-                == f"{key} has shape {tuple(tensor[:-1].shape)}, expected {tuple(tensor.shape)}"
-            )
+            if tensor.ndim >= 2 and tensor.shape[0] != tensor.shape[1]:
+                turned = tensor.transpose(0, 1)
+                assert (
+                    refusal({**state, key: turned})
+                    == f"{key} has shape {tuple(turned.shape)}, expected {tuple(tensor.shape)}"
+                )
+            if key not in ("label_emb.weight", "input_blocks.0.0.weight"):
+                assert (
+                    refusal({**state, key: tensor[:-1]})
+                    == f"{key} has shape {tuple(tensor[:-1].shape)}, expected {tuple(tensor.shape)}"
+                )
 
 
 def test_key_renamed_into_a_block_that_does_not_exist_is_named():
@@ -281,17 +285,14 @@ def test_label_embedding_folded_away_makes_the_network_unconditional():
     assert infer(state, 32, 32, "file") == replace(COND, num_classes=None)
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
+def test_other_layouts_are_refused():
+    for state in [
         {},
         {"conv_in.weight": torch.zeros(32, 3, 3, 3)},
         {"input_blocks.0.0.weight": torch.zeros(())},
-    ],
-)
-def test_other_layouts_are_refused(state):
-    with pytest.raises(WeightsError, match="no U-Net in OpenAI's layout"):
-        infer(state, 32, 32, "file")
+    ]:
+        with pytest.raises(WeightsError, match="no U-Net in OpenAI's layout"):
+            infer(state, 32, 32, "file")
 
 
 def test_width_that_the_norms_cannot_group_is_refused():
@@ -299,21 +300,21 @@ def test_width_that_the_norms_cannot_group_is_refused():
         infer(blank(replace(UNCOND, model_channels=48, head_channels=48)), 32, 48, "file")
 
 
-@pytest.mark.parametrize(
-    ("size", "head_channels", "match"),
-    [(30, 32, "multiple of 4"), (0, 32, "multiple of 4"), (32, 24, "divide"), (32, 0, "divide")],
-)
-def test_size_and_head_width_that_the_network_cannot_have_are_refused(size, head_channels, match):
-    with pytest.raises(ConfigError, match=match):
-        infer(blank(UNCOND), size, head_channels, "file")
+def test_size_and_head_width_that_the_network_cannot_have_are_refused():
+    for size, head_channels, match in [
+        (30, 32, "multiple of 4"),
+        (0, 32, "multiple of 4"),
+        (32, 24, "divide"),
+        (32, 0, "divide"),
+    ]:
+        with pytest.raises(ConfigError, match=match):
+            infer(blank(UNCOND), size, head_channels, "file")
 
 
-@pytest.mark.parametrize(
-    ("channel_mult", "attention"), [((), ()), ((2, 2), ()), ((1, 2), (2,)), ((1, 2), (-1,))]
-)
-def test_impossible_architecture_is_refused(channel_mult, attention):
-    with pytest.raises(ConfigError, match="channel_mult"):
-        replace(COND, channel_mult=channel_mult, attention=attention)
+def test_impossible_architecture_is_refused():
+    for channel_mult, attention in [((), ()), ((2, 2), ()), ((1, 2), (2,)), ((1, 2), (-1,))]:
+        with pytest.raises(ConfigError, match="channel_mult"):
+            replace(COND, channel_mult=channel_mult, attention=attention)
 
 
 def test_weights_of_another_architecture_are_refused():
@@ -347,18 +348,18 @@ def unreadable(path: Path, sha256: str | None = None) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("new_format", [True, False])
-@pytest.mark.parametrize("keep", [0.0, 0.001, 0.5, 0.999])
-def test_truncated_file_is_refused(tmp_path, keep, new_format):
-    path = tmp_path / "cut.pt"
-    torch.save(
-        {"a": torch.ones(10_000), "b": torch.ones(10_000)},
-        path,
-        _use_new_zipfile_serialization=new_format,
-    )
-    content = path.read_bytes()
-    path.write_bytes(content[: int(keep * len(content))])
-    unreadable(path)
+def test_truncated_file_is_refused(tmp_path):
+    for new_format in [True, False]:
+        for keep in [0.0, 0.001, 0.5, 0.999]:
+            path = tmp_path / "cut.pt"
+            torch.save(
+                {"a": torch.ones(10_000), "b": torch.ones(10_000)},
+                path,
+                _use_new_zipfile_serialization=new_format,
+            )
+            content = path.read_bytes()
+            path.write_bytes(content[: int(keep * len(content))])
+            unreadable(path)
 
 
 def test_flipped_bit_in_the_weights_is_refused_without_a_hash(tmp_path):
@@ -370,13 +371,16 @@ def test_flipped_bit_in_the_weights_is_refused_without_a_hash(tmp_path):
     assert "checksum" in unreadable(path)
 
 
-@pytest.mark.parametrize(
-    "content", [b"not a checkpoint", bytes(1000), b"PK\x03\x04" + bytes(100), b"\x80\x02}q\x00."]
-)
-def test_other_content_is_refused(tmp_path, content):
-    path = tmp_path / "other.pt"
-    path.write_bytes(content)
-    unreadable(path)
+def test_other_content_is_refused(tmp_path):
+    for content in [
+        b"not a checkpoint",
+        bytes(1000),
+        b"PK\x03\x04" + bytes(100),
+        b"\x80\x02}q\x00.",
+    ]:
+        path = tmp_path / "other.pt"
+        path.write_bytes(content)
+        unreadable(path)
 
 
 def test_missing_file_and_folder_are_refused(tmp_path):
@@ -392,21 +396,20 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("save", ["zip", "legacy", "pickle"])
-def test_code_in_the_file_is_never_run(tmp_path, save):
-    path, trace = tmp_path / "bomb.pt", tmp_path / "trace"
-    state = {"a": torch.ones(2), "b": Bomb(trace)}
-    if save == "pickle":
-        path.write_bytes(pickle.dumps(Bomb(trace)))
-    else:
-        torch.save(state, path, _use_new_zipfile_serialization=save == "zip")
-    assert "none of its code was run" in unreadable(path)
-    assert not trace.exists()
+def test_code_in_the_file_is_never_run(tmp_path):
+    for save in ["zip", "legacy", "pickle"]:
+        path, trace = tmp_path / "bomb.pt", tmp_path / "trace"
+        state = {"a": torch.ones(2), "b": Bomb(trace)}
+        if save == "pickle":
+            path.write_bytes(pickle.dumps(Bomb(trace)))
+        else:
+            torch.save(state, path, _use_new_zipfile_serialization=save == "zip")
+        assert "none of its code was run" in unreadable(path)
+        assert not trace.exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "match"),
-    [
+def test_anything_but_named_tensors_is_refused(tmp_path):
+    for content, match in [
         ({"state_dict": {"a": torch.ones(1)}}, "'state_dict' is a dict"),
         ({"a": torch.ones(1), "step": 3}, "'step' is a int"),
         ({0: torch.ones(1)}, "entry 0"),
@@ -416,11 +419,9 @@ def test_code_in_the_file_is_never_run(tmp_path, save):
         ([torch.ones(1)], "holds a list"),
         (torch.ones(1), "holds a Tensor"),
         ({}, "an empty dict"),
-    ],
-)
-def test_anything_but_named_tensors_is_refused(tmp_path, content, match):
-    path = tmp_path / "other.pt"
-    torch.save(content, path)
-    with pytest.raises(WeightsError, match=match):
-        read_state(path)
-    unreadable(path)
+    ]:
+        path = tmp_path / "other.pt"
+        torch.save(content, path)
+        with pytest.raises(WeightsError, match=match):
+            read_state(path)
+        unreadable(path)

@@ -123,7 +123,7 @@ def diffusion(
                 for value, usual in ((size, 32), (channels, 1), (unshuffle, 2))
             )
             levels = _numbers("64,96,128" if widths is None else widths)
-            config = {
+            config: dict[str, Any] = {
                 "widths": levels,
                 "attention": (len(levels) - 1,) if attention is None else _numbers(attention),
                 "unshuffle": factor,

@@ -20,8 +20,7 @@ CARD_KEYS = ("kind", "shape", *SCALING, "unshuffle", "sha256")
 
 
 def read_cards() -> dict[str, dict[str, Any]]:
-    """The cards of cards.yaml by name: of a package prior ("terrain128"), a checkpoint file
-    ("cd_bedroom256_lpips.pt") or a Hub repository ("openai/diffusers-cd_bedroom256_lpips")."""
+    """The cards of cards.yaml by name of the prior, checkpoint file or Hub repository."""
     import yaml
 
     priors = yaml.safe_load(CARDS.read_text(encoding="utf-8"))["priors"]

@@ -18,8 +18,7 @@ PICKLED = "diffusion_pytorch_model.bin"
 
 
 def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:
-    """The network of config.json and the weights beside it, in evaluation mode, float32, without
-    gradients; no code in a .bin file is run."""
+    """The network in a folder, for evaluation, in float32; no code in a .bin file is run."""
     from diffusers import UNet2DModel
 
     pickled = (folder / PICKLED).is_file() and not (folder / WEIGHTS).is_file()

@@ -17,8 +17,7 @@ PUSHED = ("card.json", "unet/config.json", f"unet/{WEIGHTS}", "samples.png")
 
 
 def fetch_repository(repository: str, revision: str | None = None) -> Path:
-    """The folder of a repository's network, from the Hub or, where one request gets no answer, from
-    the cache (HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT as usual)."""
+    """The folder of a repository, from the Hub if it answers one request, else from the cache."""
     from huggingface_hub import errors as hf
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
@@ -39,8 +38,7 @@ def fetch_repository(repository: str, revision: str | None = None) -> Path:
 
 
 def cached_copy(repository: str, revision: str | None = None) -> Path | None:
-    """The folder of a repository that is here already, in noisewalk's cache, where files are put by
-    hand, or in the Hub's."""
+    """The folder of a repository that is in noisewalk's cache or in the Hub's."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -60,8 +58,7 @@ def cached_copy(repository: str, revision: str | None = None) -> Path | None:
 
 
 def push_prior(folder: str | Path, repository: str, private: bool = False) -> str:
-    """Upload card, network and samples of a prior that `noisewalk train` wrote; returns the address
-    of the repository."""
+    """Upload a prior that `noisewalk train` wrote; returns the address of the repository."""
     from huggingface_hub import HfApi
     from huggingface_hub import errors as hf
 
@@ -77,12 +74,11 @@ def push_prior(folder: str | Path, repository: str, private: bool = False) -> st
                     f"{repository} is there already and public: choose another name, or make it "
                     "private on the Hub first"
                 )
-            message = f"Upload {folder.name} from noisewalk"
             api.upload_folder(
                 repo_id=repository,
                 folder_path=folder,
                 allow_patterns=list(PUSHED),
-                commit_message=message,
+                commit_message=f"Upload {folder.name} from noisewalk",
             )
         except hf.HFValidationError as error:
             raise ConfigError(
@@ -95,8 +91,7 @@ def push_prior(folder: str | Path, repository: str, private: bool = False) -> st
 
 
 def _download(repository: str, revision: str | None) -> Path:
-    """The repository's folder; the weights come last, so that weights in the cache mean a whole
-    copy."""
+    """The folder of a repository; weights come last, so that cached ones mean a whole copy."""
     from huggingface_hub import errors as hf
     from huggingface_hub import hf_hub_download
 

@@ -202,8 +202,7 @@ def _from_checkpoint(
 
 
 def _side_card(path: Path, request: Request) -> dict[str, Any]:
-    """The card NAME.json beside a checkpoint NAME.pt, completed by what the caller and the file's
-    name say."""
+    """The card NAME.json beside NAME.pt, completed by what the caller and the name say."""
     kind = request.kind or ("edm" if path.name.startswith("edm_") else "consistency")
     side = path.with_suffix(".json")
     card = {"kind": kind, **SCALING, **(read_table(side) if side.exists() else {})}

@@ -31,8 +31,7 @@ _AS_WIDE_AS_THE_LEVEL = (
 
 
 def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """The tensors in a .pt file by name, on the CPU; no code in the file is run, and without a hash
-    the checksums of a zip archive are checked."""
+    """The tensors in a .pt file by name, on the CPU; no code in the file is run."""
     if not path.is_file():
         raise WeightsError(f"{path} is missing: give the path of a .pt checkpoint")
     state = load_pickled(path, sha256)
@@ -53,8 +52,7 @@ def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
 
 
 def infer(state: Mapping[str, Tensor], size: int, head_channels: int, where: str) -> Architecture:
-    """The architecture that every key and shape fits; the file says neither the image side nor the
-    width of attention heads, and `where` names it in messages."""
+    """The architecture that every key and shape fits; `where` names the file in messages."""
     shapes = shapes_of(state)
     totals = {total for side in ("input", "output") if (total := _count_blocks(shapes, side)) >= 2}
     sizes = sorted(
@@ -72,8 +70,7 @@ def infer(state: Mapping[str, Tensor], size: int, head_channels: int, where: str
 
 
 def to_unet(state: Mapping[str, Tensor], architecture: Architecture) -> nn.Module:
-    """A `UNet2DModel` with the checkpoint's weights, in evaluation mode and float32, without
-    gradients; float32 weights are shared with `state`."""
+    """A `UNet2DModel` for evaluation, which shares float32 weights with the checkpoint."""
     from diffusers import UNet2DModel
 
     _check(state, architecture, "the state dict")
@@ -101,8 +98,7 @@ def _count_blocks(shapes: Shapes, side: str) -> int:
 
 
 def _guess(shapes: Shapes, levels: int, n: int) -> Architecture | None:
-    """The architecture that most keys agree on if the file had this many levels and blocks per
-    level; None where nothing says its width."""
+    """The architecture that most keys agree on, given the levels and the blocks per level."""
     widths: list[Counter[int]] = [Counter() for _ in range(levels)]
     attention: Counter[int] = Counter()
     scales: Counter[bool] = Counter()
@@ -145,8 +141,7 @@ def _guess(shapes: Shapes, levels: int, n: int) -> Architecture | None:
 
 
 def _other_side(shape: tuple[int, ...], known: int) -> int:
-    """Of a weight's two sides the one that is not the known one, whichever way round it is stored;
-    0 if there is no weight."""
+    """The side of a weight that is not the known one; 0 if there is no weight."""
     return next((d for d in shape[:2] if d != known), known if shape else 0)
 
 
@@ -157,11 +152,10 @@ def _vote(values: Iterable[int]) -> int:
 
 
 def _mismatches(state: Mapping[str, Tensor], architecture: Architecture) -> list[str]:
-    """What keeps the file from being this architecture; the 1x1 convolutions of attention may have
-    one or two trailing ones."""
+    """What keeps the file from being this architecture."""
     expected = expected_shapes(architecture)
     found = shapes_of(state)
-    for key, shape in expected.items():
+    for key, shape in expected.items():  # a 1x1 convolution may have one or two trailing ones
         if len(shape) == 3 and found.get(key) == (*shape, 1):
             found[key] = shape
     integers = [key for key in expected if key in state and not state[key].is_floating_point()]

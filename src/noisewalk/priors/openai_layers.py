@@ -5,12 +5,12 @@ With L levels of n residual blocks, width $w_i = m\,c_i$ at level i (m model cha
 and N = L (n + 1), the file holds
 
 - input blocks: 0 is the first convolution; k = 1 .. N - 1 is residual block (k - 1) mod (n + 1) of
-  level (k - 1) div (n + 1), where block n halves the image (the lowest level has none);
+  level (k - 1) div (n + 1), whose block n halves the image (the lowest level has none);
 - a middle of residual block, attention, residual block;
-- output blocks: k = 0 .. N - 1 is residual block k mod (n + 1) of level L - 1 - k div (n + 1), on
-  its input concatenated with the output of input block N - 1 - k; after block n another residual
-  block doubles the image (level 0 has none);
-- attention after every residual block of some levels that does not resize, its qkv rows ordered
+- output blocks: k = 0 .. N - 1 is residual block k mod (n + 1) of level L - 1 - k div (n + 1) and
+  takes the output of input block N - 1 - k as well; after block n another residual block doubles
+  the image (level 0 has none);
+- attention after the residual blocks of some levels that do not resize; its qkv rows are ordered
   (three, head, dim).
 
 References: Song et al., Consistency Models, 2023, Appendix C; Dhariwal and Nichol, Diffusion Models
@@ -29,20 +29,8 @@ GROUPS = 32
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a checkpoint's network is; all but `size` and `head_channels` follow from the file.
-
-    Arguments:
-        model_channels: channels of the first level, m.
-        channel_mult: width of each level over m; the first is 1.
-        num_blocks: residual blocks per level, n.
-        attention: indices of the levels with self-attention, ascending; the middle always has it.
-        scale_shift: the time embedding scales and shifts (True) or is added (False).
-        num_classes: of a class-conditional network, else None.
-        in_channels: channels of x.
-        out_channels: channels of the output.
-        size: image side in pixels, a multiple of 2^(L - 1).
-        head_channels: channels per attention head, a divisor of the widths with attention.
-    """
+    """What a checkpoint's network is: m `model_channels`, c_i `channel_mult`, n `num_blocks`, the
+    levels with attention; all but the image side and `head_channels` follow from the file."""
 
     model_channels: int
     channel_mult: tuple[int, ...]
@@ -65,14 +53,13 @@ class Architecture:
         factor = 2 ** (levels - 1)
         if self.size < factor or self.size % factor:
             raise ConfigError(
-                f"size must be a multiple of {factor} for a network of {levels} levels, got "
-                f"{self.size}"
+                f"size must be a multiple of {factor} for {levels} levels, got {self.size}"
             )
         attended = sorted({self.widths[i] for i in self.attention} | {self.widths[-1]})
         if self.head_channels < 1 or any(width % self.head_channels for width in attended):
+            widths = ", ".join(map(str, attended))
             raise ConfigError(
-                "head_channels must divide the attention widths "
-                f"{', '.join(map(str, attended))}, got {self.head_channels}"
+                f"head_channels must divide the attention widths {widths}, got {self.head_channels}"
             )
 
     @property
@@ -82,8 +69,7 @@ class Architecture:
 
 
 class Layer(NamedTuple):
-    """One layer with weights: its key prefix in the file, its prefixes in `UNet2DModel` (three for
-    qkv), its weight's shape."""
+    """One layer with weights: key in the file, keys in `UNet2DModel` (three for qkv), shape."""
 
     source: str
     targets: tuple[str, ...]
@@ -146,8 +132,7 @@ def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 
 
 def unet_config(architecture: Architecture) -> dict[str, Any]:
-    """The arguments of diffusers' `UNet2DModel`; without attn_norm_num_groups among them it drops
-    the attention norm of the middle."""
+    """The arguments of diffusers' `UNet2DModel`."""
     a = architecture
     attended = [level in a.attention for level in range(len(a.channel_mult))]
     down = tuple("AttnDownBlock2D" if at else "ResnetDownsampleBlock2D" for at in attended)

@@ -28,11 +28,11 @@ from .._checks import real
 from ..errors import MissingExtraError, WeightsError
 
 DIFFICULTY = (1.0, 100.0)
-"""Lowest and highest difficulty."""
+"""Lowest and highest."""
 HEIGHT_SCALE = 0.1
 """s, in metres."""
 HEIGHT_RANGE = 22.16864013671875
-"""R, the height in metres that x = 1 stands for; x = -1 is 0."""
+"""R, the height in metres of x = 1; x = -1 is 0."""
 PREFIX = "network."
 NORMS = {
     "in_layers.2.weight": "in_layers.0",
@@ -45,8 +45,7 @@ LABEL_KEYS = ("label_emb.0.weight", "label_emb.0.bias", "label_emb.2.weight", "l
 
 
 def read_terrain(path: Path, difficulty: float) -> dict[str, Tensor]:
-    """The network's float32 weights for one difficulty, with OpenAI's key names and no label
-    embedding; the model is continuous in the difficulty, so fractions are allowed."""
+    """The float32 weights for one difficulty, with OpenAI's key names and no label embedding."""
     low, high = DIFFICULTY
     difficulty = real("difficulty", difficulty, least=low, most=high)
     graph = _read_graph(path)

@@ -43,12 +43,12 @@ def write(path: Path, images: np.ndarray) -> Path:
 FORMATS = ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz", "images.npz"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_grey_images_come_back_exactly_and_in_order(tmp_path: Path, name: str) -> None:
-    images = pixels(5, 6, 6)
-    got = load_images(write(tmp_path / name, images), 6, 1)
-    assert got.dtype == torch.uint8
-    assert torch.equal(got, torch.from_numpy(images)[:, None])
+def test_grey_images_come_back_exactly_and_in_order(tmp_path: Path) -> None:
+    for name in FORMATS:
+        images = pixels(5, 6, 6)
+        got = load_images(write(tmp_path / name, images), 6, 1)
+        assert got.dtype == torch.uint8
+        assert torch.equal(got, torch.from_numpy(images)[:, None])
 
 
 def test_a_path_may_be_a_string(tmp_path: Path) -> None:
@@ -75,23 +75,23 @@ def test_colour_arrays_become_channels_first(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "folder"])
-def test_smaller_images_are_padded_evenly_with_black(tmp_path: Path, name: str) -> None:
-    images = pixels(3, 5, 6) | 1
-    got = load_images(write(tmp_path / name, images), 8, 1)
-    assert got.shape == (3, 1, 8, 8)
-    inside = got[:, 0] > 0
-    rows, columns = (
-        inside[0].any(1).nonzero().flatten().tolist(),
-        inside[0].any(0).nonzero().flatten().tolist(),
-    )
-    assert columns == [1, 2, 3, 4, 5, 6]
-    assert rows in ([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
-    assert torch.equal(
-        got[:, 0, rows[0] : rows[-1] + 1, 1:7].sort(0).values,
-        torch.from_numpy(images).sort(0).values,
-    )
-    assert int(got.sum()) == int(images.sum(dtype=np.int64))
+def test_smaller_images_are_padded_evenly_with_black(tmp_path: Path) -> None:
+    for name in [*FORMATS, "folder"]:
+        images = pixels(3, 5, 6) | 1
+        got = load_images(write(tmp_path / name, images), 8, 1)
+        assert got.shape == (3, 1, 8, 8)
+        inside = got[:, 0] > 0
+        rows, columns = (
+            inside[0].any(1).nonzero().flatten().tolist(),
+            inside[0].any(0).nonzero().flatten().tolist(),
+        )
+        assert columns == [1, 2, 3, 4, 5, 6]
+        assert rows in ([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
+        assert torch.equal(
+            got[:, 0, rows[0] : rows[-1] + 1, 1:7].sort(0).values,
+            torch.from_numpy(images).sort(0).values,
+        )
+        assert int(got.sum()) == int(images.sum(dtype=np.int64))
 
 
 def test_to_unit_maps_0_to_minus_1_and_255_to_1_linearly() -> None:
@@ -115,34 +115,30 @@ def test_a_missing_path_is_named_with_what_is_allowed(tmp_path: Path) -> None:
     refused(tmp_path / "nothing", "no such file or folder", "IDX", ".npz", "folder")
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "folder"])
-def test_another_number_of_channels_is_told(tmp_path: Path, name: str) -> None:
-    refused(write(tmp_path / name, pixels(2, 4, 4)), "1 channels", "3", channels=3)
+def test_another_number_of_channels_is_told(tmp_path: Path) -> None:
+    for name in [*FORMATS, "folder"]:
+        refused(write(tmp_path / name, pixels(2, 4, 4)), "1 channels", "3", channels=3)
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "folder"])
-def test_larger_images_are_told_with_their_size(tmp_path: Path, name: str) -> None:
-    refused(write(tmp_path / name, pixels(2, 4, 7)), "4x7", "6", "resize")
+def test_larger_images_are_told_with_their_size(tmp_path: Path) -> None:
+    for name in [*FORMATS, "folder"]:
+        refused(write(tmp_path / name, pixels(2, 4, 7)), "4x7", "6", "resize")
 
 
 def test_colours_where_grey_is_asked_are_told(tmp_path: Path) -> None:
     refused(write(tmp_path / "a.npz", pixels(2, 4, 4, 3)), "3 channels")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_a_file_that_is_no_image_idx_is_told(tmp_path: Path) -> None:
+    for content in [
         b"",
         b"hello",
         b"\x89PNG\r\n\x1a\n" + bytes(40),
         b"\x00\x00\x08\x01" + bytes(12),
         b"\x00\x00\x0d\x03" + bytes(12),
-    ],
-    ids=repr,
-)
-def test_a_file_that_is_no_image_idx_is_told(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "some-ubyte").write_bytes(content)
-    refused(tmp_path / "some-ubyte", "IDX")
+    ]:
+        (tmp_path / "some-ubyte").write_bytes(content)
+        refused(tmp_path / "some-ubyte", "IDX")
 
 
 def test_an_idx_file_that_is_cut_or_too_long_is_told(tmp_path: Path) -> None:
@@ -176,10 +172,10 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_archive_is_told(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(DAMAGED[name])
-    refused(tmp_path / name, "cannot read")
+def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+    for name in DAMAGED:
+        (tmp_path / name).write_bytes(DAMAGED[name])
+        refused(tmp_path / name, "cannot read")
 
 
 def test_an_npy_file_named_npz_is_told(tmp_path: Path) -> None:
@@ -188,33 +184,23 @@ def test_an_npy_file_named_npz_is_told(tmp_path: Path) -> None:
     refused(tmp_path / "a.npz", "`images`")
 
 
-@pytest.mark.parametrize(
-    "arrays",
-    [{"x": pixels(2, 4, 4)}, {"images": np.array([{"a": 1}], dtype=object)}],
-    ids=["no images", "objects"],
-)
-def test_an_unsuitable_npz_is_told_and_closed(
-    tmp_path: Path, arrays: dict[str, np.ndarray]
-) -> None:
-    np.savez(tmp_path / "a.npz", **arrays)
-    refused(tmp_path / "a.npz", "`images`")
-    gc.collect()  # an open file would warn here, and a warning is an error
+def test_an_unsuitable_npz_is_told_and_closed(tmp_path: Path) -> None:
+    for arrays in [{"x": pixels(2, 4, 4)}, {"images": np.array([{"a": 1}], dtype=object)}]:
+        np.savez(tmp_path / "a.npz", **arrays)
+        refused(tmp_path / "a.npz", "`images`")
+        gc.collect()  # an open file would warn here, and a warning is an error
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("shape", [(0, 4, 4), (2, 0, 4)])
-def test_an_empty_set_is_told(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
-    refused(write(tmp_path / name, np.zeros(shape, np.uint8)), "no images", str(shape))
+def test_an_empty_set_is_told(tmp_path: Path) -> None:
+    for name in FORMATS:
+        for shape in [(0, 4, 4), (2, 0, 4)]:
+            refused(write(tmp_path / name, np.zeros(shape, np.uint8)), "no images", str(shape))
 
 
-@pytest.mark.parametrize(
-    ("size", "channels", "says"), [(0, 1, "size"), (6, 2, "channels"), (6, 4, "channels")]
-)
-def test_a_size_or_number_of_channels_that_is_not_allowed_is_told(
-    tmp_path: Path, size: int, channels: int, says: str
-) -> None:
-    with pytest.raises(ConfigError, match=says):
-        load_images(write(tmp_path / "a.npz", pixels(2, 4, 4, 4)), size, channels)
+def test_a_size_or_number_of_channels_that_is_not_allowed_is_told(tmp_path: Path) -> None:
+    for size, channels, says in [(0, 1, "size"), (6, 2, "channels"), (6, 4, "channels")]:
+        with pytest.raises(ConfigError, match=says):
+            load_images(write(tmp_path / "a.npz", pixels(2, 4, 4, 4)), size, channels)
 
 
 def test_a_file_that_only_has_the_suffix_of_an_npz_is_told(tmp_path: Path) -> None:
@@ -222,18 +208,15 @@ def test_a_file_that_only_has_the_suffix_of_an_npz_is_told(tmp_path: Path) -> No
     refused(tmp_path / "a.npz", "`images`")
 
 
-@pytest.mark.parametrize(
-    "images",
-    [
+def test_arrays_of_another_type_or_rank_are_told(tmp_path: Path) -> None:
+    for images in [
         pixels(2, 4, 4).astype(np.float32),
         pixels(4, 4),
         pixels(1, 2, 2, 2, 1),
         pixels(2, 4, 4).astype(np.uint16),
-    ],
-)
-def test_arrays_of_another_type_or_rank_are_told(tmp_path: Path, images: np.ndarray) -> None:
-    np.savez(tmp_path / "a.npz", images=images)
-    refused(tmp_path / "a.npz", "uint8", str(images.dtype), str(images.shape))
+    ]:
+        np.savez(tmp_path / "a.npz", images=images)
+        refused(tmp_path / "a.npz", "uint8", str(images.dtype), str(images.shape))
 
 
 def test_a_folder_without_images_is_told_with_the_suffixes(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_card_of_the_same_weights_keeps_what_was_measured_since(tmp_path: Path
 
 
 def test_everybody_may_read_the_weights(tmp_path: Path) -> None:
-    made = recipe()
+    made = recipe("consistency")
     write_prior(made, made.denoiser.network.state_dict(), 640, tmp_path)
     assert [path.stat().st_mode for path in (tmp_path / "unet").iterdir()] == [
         (tmp_path / "card.json").stat().st_mode

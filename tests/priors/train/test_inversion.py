@@ -30,24 +30,22 @@ class Scaled:
 
 
 def test_the_likelihoods_fit_of_an_invertible_map_is_exact() -> None:
-    phi, images = Scaled(), 0.3 * normal(5, 1, 2, 2).clamp(-1, 1)
-    found = invert(phi, images, num_steps=2000, lr=0.02, batch_size=2)
-    torch.testing.assert_close(found.z, (images - 0.1) / phi.gain, atol=2e-3, rtol=0)
+    phi, images = Scaled(), 0.3 * normal(3, 1, 2, 2).clamp(-1, 1)
+    found = invert(phi, images, num_steps=300, lr=0.05, batch_size=2)
+    torch.testing.assert_close(found.z, (images - 0.1) / phi.gain, atol=1e-4, rtol=0)
     assert float(found.psnr.min()) > 50
     torch.testing.assert_close(found.size, found.z.double().square().mean((1, 2, 3)))
 
 
-@pytest.mark.parametrize("weight", [0.04, 0.5])
-def test_the_weight_shrinks_z_as_ridge_regression_does(weight: float) -> None:
+def test_the_weight_shrinks_z_as_ridge_regression_does() -> None:
     phi, images = Scaled(), 0.3 * normal(3, 1, 2, 2).clamp(-1, 1)
-    found = invert(phi, images, num_steps=2000, lr=0.02, prior_weight=weight)
-    expected = (
-        phi.gain * (images - 0.1) / (phi.gain**2 + weight)
-    )  # where gain (gain z + shift - x) + w z = 0
-    torch.testing.assert_close(found.z, expected, atol=2e-3, rtol=0)
-    assert float(found.size.mean()) < float(
-        invert(phi, images, num_steps=2000, lr=0.02).size.mean()
-    )
+    free = float(invert(phi, images, num_steps=300, lr=0.05).size.mean())
+    for weight in (0.04, 0.5):
+        found = invert(phi, images, num_steps=300, lr=0.05, prior_weight=weight)
+        # where gain (gain z + shift - x) + w z = 0
+        expected = phi.gain * (images - 0.1) / (phi.gain**2 + weight)
+        torch.testing.assert_close(found.z, expected, atol=1e-4, rtol=0)
+        assert float(found.size.mean()) < free
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +68,7 @@ def test_what_a_network_makes_is_found_again_better_than_what_it_cannot_make(
             calls.append(len(z))
             return super().__call__(z)
 
-    before, after = (invert(phi, own, steps, lr=0.05) for steps in (0, 60))
+    before, after = (invert(phi, own, steps, lr=0.05) for steps in (0, 30))
     assert float((after.psnr - before.psnr).min()) > 3
     found = invert(Counted(phi.denoiser, midpoints), own, 4, batch_size=2)
     assert calls.count(2) + calls.count(1) == len(calls)
@@ -93,16 +91,10 @@ def test_the_start_is_one_noise_per_image_whatever_the_batch(student: NetworkDen
     assert not torch.equal(whole, invert(phi, images, 0, seed=1).z)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [{"prior_weight": -0.1}, {"prior_weight": math.nan}, {"num_steps": -1}, {"lr": 0.0}],
-    ids=str,
-)
-def test_values_that_are_not_allowed_are_refused(
-    student: NetworkDenoiser, bad: dict[str, float]
-) -> None:
-    with pytest.raises(ConfigError, match=next(iter(bad))):
-        invert(Consistency(student), torch.zeros(1, 1, 8, 8), **{"num_steps": 1, **bad})
+def test_values_that_are_not_allowed_are_refused(student: NetworkDenoiser) -> None:
+    for bad in [{"prior_weight": -0.1}, {"prior_weight": math.nan}, {"num_steps": -1}, {"lr": 0.0}]:
+        with pytest.raises(ConfigError, match=next(iter(bad))):
+            invert(Consistency(student), torch.zeros(1, 1, 8, 8), **{"num_steps": 1, **bad})
 
 
 def test_the_summary_is_the_means_and_their_errors() -> None:

@@ -41,6 +41,11 @@ def test_the_steps_pass_unchanged(clock: list[float], capsys: Any) -> None:
     assert [p.step for p in show(steps(clock, 3, 7, 1.0), 70)] == [3, 4, 5, 6, 7]
 
 
+def test_without_progress_nothing_is_shown(clock: list[float], capsys: Any) -> None:
+    assert len(list(show(steps(clock, 1, 100, 5.0), 1000, False))) == 100
+    assert lines(capsys) == []
+
+
 def test_a_log_gets_a_line_a_minute_and_one_at_the_end(clock: list[float], capsys: Any) -> None:
     list(show(steps(clock, 1, 100, 5.0), 1000))
     found = lines(capsys)

@@ -71,11 +71,11 @@ def test_the_loss_of_held_out_images_is_logged_on_the_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "SHEET_SECONDS", 0.0)
-    run_training(recipe(), IMAGES, tmp_path, held_out=IMAGES[:5])
+    run_training(recipe("consistency"), IMAGES, tmp_path, held_out=IMAGES[:5])
     header, *lines = (tmp_path / "loss.csv").read_text().splitlines()
     assert header == "images_seen,held_out_loss"
     assert [line.split(",")[0] for line in lines] == ["4", "8", "12"]
-    run_training(recipe(), IMAGES, tmp_path, held_out=IMAGES[:5])
+    run_training(recipe("consistency"), IMAGES, tmp_path, held_out=IMAGES[:5])
     assert (tmp_path / "loss.csv").read_text().splitlines() == [
         header,
         *lines,

@@ -15,8 +15,6 @@ from ..problems import listed
 
 FEW = 1000
 """Below this many different images a warning says that they are likely to be learnt by heart."""
-NAMED = 3
-"""Pairs that a message names."""
 FRAME = 1 / 3
 """The share of the area from which an empty frame is warned of. 28 x 28 pixels in 32 x 32 are below
 it, 32 x 32 in 64 x 64 above."""
@@ -28,14 +26,13 @@ def check_images(
     held_out: Tensor | None = None,
     held_out_names: Sequence[str] = (),
 ) -> list[str]:
-    """Warnings about uint8 training images (N, C, H, W); images that are all the same, or held-out
-    ones among them, are refused."""
+    """Warnings about uint8 training images; unusable ones and leaks are refused."""
     first = _first_of_each(images)
     if held_out is not None and (found := leaks(images, held_out)):
         pairs = [f"{held_out_names[i]} is {names[j]}" for i, j in found]
         raise ConfigError(
             f"{len(found)} of the {len(held_out)} held-out images are among the training images, "
-            f"take them out of one set: {listed(pairs, NAMED)}"
+            f"take them out of one set: {listed(pairs, most=3)}"
         )
     different = len(set(first))
     if different < 2:
@@ -47,7 +44,7 @@ def check_images(
     if copies := [f"{names[i]} of {names[j]}" for i, j in enumerate(first) if j != i]:
         warnings.append(
             f"{len(copies)} of {len(images)} images are copies of another one, which then weighs "
-            f"more: {listed(copies, NAMED)}"
+            f"more: {listed(copies, most=3)}"
         )
     if different < FEW:
         warnings.append(
@@ -65,8 +62,7 @@ def check_images(
 
 
 def leaks(images: Tensor, held_out: Tensor) -> list[tuple[int, int]]:
-    """The index of each held-out image that is among the training images, with the index of the
-    first one that it equals."""
+    """The index of each held-out image among the training images, with that of its equal."""
     first = _first_of_each(chain(images, held_out))[len(images) :]
     return [(i, j) for i, j in enumerate(first) if j < len(images)]
 

@@ -29,8 +29,7 @@ PARTS = {"network": dict, "optimizer": dict, "ema": dict, "settings": dict, "ste
 def origin_of(
     settings: TrainSettings, network: nn.Module, loss: Loss, images: Tensor
 ) -> dict[str, dict[str, Any]]:
-    """What is trained: the settings, the loss with its parameters, and the hashes of images, frozen
-    networks and tensors."""
+    """What is trained: settings, loss with its parameters, hashes of images and frozen networks."""
     name = getattr(loss, "__qualname__", type(loss).__qualname__)
     record = {"loss": name, "images": describe(images)}
     parts: Any = loss

@@ -5,7 +5,9 @@ $$\hat\theta_t = \beta_t \hat\theta_{t-1} + (1 - \beta_t) \theta_t, \qquad
 
 The window is a fixed share of the training so far, so one setting serves every length of training
 and a resumed run. Buffers that are not floating point (counters) are not averaged: the last value
-is kept. Reference: Karras et al., Analyzing and Improving the Training Dynamics of Diffusion
+is kept. A gamma of 6.94 is a relative width of 10 %, 16.97 is 5 %.
+
+Reference: Karras et al., Analyzing and Improving the Training Dynamics of Diffusion
 Models, 2024, equation 4.
 """
 
@@ -15,8 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class PowerEMA:
-    """The averaged parameters and buffers of a module; a gamma of 6.94 is a relative width of 10 %,
-    16.97 is 5 %."""
+    """The averaged parameters and buffers of a module."""
 
     def __init__(self, module: nn.Module, gamma: float = 16.97) -> None:
         self.gamma = gamma

@@ -22,8 +22,7 @@ from .recipe import Recipe
 def write_prior(
     recipe: Recipe, weights: dict[str, Tensor], seen: int, out: Path, num_processes: int = 1
 ) -> None:
-    """Write unet/, card.json and samples.png of the averaged weights; a card of the very same
-    weights stays, with what was measured since."""
+    """Write a prior's folder; a card of the same weights stays, with what was measured since."""
     denoiser = recipe.denoiser
     scaling = ("sigma_min", "sigma_max", "sigma_data", "unshuffle")
     card: dict[str, Any] = {
@@ -52,8 +51,7 @@ def _sha_of(folder: Path) -> str | None:
 
 
 def write_sheet(denoiser: NetworkDenoiser, weights: dict[str, Tensor], path: Path) -> None:
-    """Write a picture of 64 samples, of the same noise each time; the denoiser's network takes over
-    the weights."""
+    """Write a picture of 64 samples, of the same noise each time."""
     denoiser.network.load_state_dict(weights)
     trained = replace(denoiser, network=denoiser.network.eval())
     phi = Consistency(trained) if denoiser.kind == "consistency" else ProbabilityFlow(trained)

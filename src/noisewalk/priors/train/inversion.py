@@ -46,15 +46,14 @@ def invert(
     seed: int = 0,
     batch_size: int = 16,
 ) -> Inversion:
-    """Find a z for each held-out image (N, C, H, W) in [-1, 1] by Adam, which starts at the same
-    noise for every map; `prior_weight` is w."""
+    """Find a z for each held-out image (N, C, H, W); `prior_weight` is w."""
     weight = real("prior_weight", prior_weight, least=0.0)
     adam = Adam(num_steps, lr, objective="posterior" if weight else "likelihood")
     likelihood = Gaussian(weight**0.5 if weight else 1.0)
     start = noise.rows(seed, len(images)).normal(phi.shape, noise.INIT).to(images)
     z = []
     for y, z0 in zip(images.split(batch_size), start.split(batch_size), strict=True):
-        target = NoisePosterior(phi, _identity, likelihood, y)
+        target = NoisePosterior(phi, lambda x: x, likelihood, y)
         state = adam.start(target(z0))
         for k in range(1, num_steps + 1):
             state = adam.step(state, target, k)
@@ -72,7 +71,3 @@ def summarise_inversion(found: Inversion) -> dict[str, float]:
     for name, (mean, se) in means.items():
         report |= {name: mean, f"{name}_se": se}
     return report
-
-
-def _identity(x: Tensor) -> Tensor:
-    return x

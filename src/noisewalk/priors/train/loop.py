@@ -39,8 +39,7 @@ class TrainProgress(NamedTuple):
 
 
 def generator_of(seed: int, k: int, rank: int = 0) -> torch.Generator:
-    """The CPU generator of step (or batch) k of a process; torch keeps 32 bits of a seed, so all
-    three are mixed into these."""
+    """The CPU generator of step (or batch) k, of which torch keeps 32 bits of the seed."""
     return torch.Generator().manual_seed((seed * 0x9E3779B1 + rank * 0x85EBCA6B + k) % 2**32)
 
 
@@ -52,8 +51,7 @@ def train(
     checkpoint: Path,
     processes: Processes = ALONE,
 ) -> Iterator[TrainProgress]:
-    """Train in place on uint8 images (N, C, H, W), step by step, from the checkpoint if there is
-    one; it is written at intervals and at the end."""
+    """Train in place on uint8 images (N, C, H, W), from the checkpoint if there is one."""
     if not len(images):
         raise ConfigError("there are no images to train on: give at least one")
     share, device = processes.share(settings.batch_size), processes.device
@@ -98,12 +96,11 @@ def train(
 
 def _check_finite(loss: float, lost: int, step: int, lr: float) -> None:
     if not math.isfinite(loss):
-        raise DivergedError(
-            f"the loss is {loss} at step {step}: train with a smaller learning rate (--lr), now "
-            f"{lr:g}, into another --out"
-        )
-    if lost == PATIENCE:
-        raise DivergedError(
-            f"the gradient is not finite in {PATIENCE} steps up to {step}: train with a smaller "
-            "learning rate (--lr) into another --out"
-        )
+        what = f"the loss is {loss} at step {step}"
+    elif lost == PATIENCE:
+        what = f"the gradient is not finite in {PATIENCE} steps up to {step}"
+    else:
+        return
+    raise DivergedError(
+        f"{what}: train with a smaller learning rate (--lr), now {lr:g}, into another --out"
+    )

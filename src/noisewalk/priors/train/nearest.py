@@ -42,8 +42,7 @@ def nearest(x: Tensor, pool: Iterable[Tensor], batch_size: int = 256) -> tuple[T
 
 
 def compare_nearest(samples: Tensor, held_out: Tensor) -> dict[str, float]:
-    """Mean, standard error, median and 1 % quantile of the distances of samples and of held-out
-    images, and the share of samples below that quantile of the held-out ones."""
+    """Statistics of both distances, and the share of samples below 99 % of the held-out ones."""
     report: dict[str, float] = {}
     for prefix, distance in (("", samples.double()), ("held_out_", held_out.double())):
         mean, se = mean_and_se(distance)

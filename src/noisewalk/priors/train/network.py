@@ -21,8 +21,7 @@ def new_network(
     unshuffle: int = 1,
     seed: int = 0,
 ) -> nn.Module:
-    """A diffusers `UNet2DModel` for images of size x size pixels, with one residual block at each
-    of the widths and attention at the named ones; the global generator is left as it was."""
+    """A `UNet2DModel` of random weights; the global generator is left as it was."""
     from diffusers import UNet2DModel
 
     _check(size, widths, attention, unshuffle)

@@ -24,8 +24,7 @@ PATIENCE = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Processes:
-    """Those that train one network, with this one's device and accelerate's `Accelerator`; without
-    one this process is alone."""
+    """Those that train one network; without accelerate's `Accelerator` this one is alone."""
 
     device: torch.device
     accelerator: Any = None
@@ -57,8 +56,7 @@ class Processes:
     def prepare(
         self, network: nn.Module, optimizer: torch.optim.Optimizer
     ) -> tuple[nn.Module, Any]:
-        """What to call and what to step, tied to the other processes'; all start from the first
-        one's weights."""
+        """What to call and what to step; all processes start from the first one's weights."""
         if self.accelerator is None:
             return network, optimizer
         return self.accelerator.prepare(network, optimizer, device_placement=[True, False])
@@ -88,8 +86,7 @@ ALONE = Processes(torch.device("cpu"))
 
 @contextmanager
 def join(device: str) -> Iterator[Processes]:
-    """Join the processes that a launcher started, each on the CPU or with a GPU of its own; without
-    a launcher this process is alone and may name its GPU ("cuda:1")."""
+    """Join the processes that a launcher started; without one this process is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes(usable_device(device))
         return

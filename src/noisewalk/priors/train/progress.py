@@ -13,8 +13,7 @@ LINE_SECONDS = 60.0
 def show(
     steps: Iterator[TrainProgress], total: int, enabled: bool = True
 ) -> Iterator[TrainProgress]:
-    """Pass the steps of `train` through, showing on standard error the mean loss of about the last
-    fifty, images a second, and the time left until `total` images."""
+    """Pass steps through, showing mean loss, images a second and the time left."""
     if not enabled:
         yield from steps
         return

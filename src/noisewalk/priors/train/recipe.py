@@ -25,8 +25,7 @@ class TrainSettings:
     Arguments:
         num_images: training length in images seen.
         batch_size: images per step.
-        lr: Adam's learning rate; falls as 1/sqrt(step) after `lr_hold` steps, and linearly to 0
-            over the last `lr_decay` of the training.
+        lr: Adam's learning rate, which falls as 1/sqrt(step) after `lr_hold` steps.
         lr_hold: steps at full learning rate.
         lr_warmup: steps of linear rise at the start.
         ema_gamma: exponent of the averaging profile, above -1.
@@ -34,10 +33,8 @@ class TrainSettings:
         bfloat16: compute the network under bfloat16 autocast.
         checkpoint_seconds: time between checkpoints.
         augment: symmetry of the images, "none", "flip" or "dihedral".
-        lr_decay: share of the training at its end, from 0 to 1; making a finished training longer
-            undoes it.
-        start: hash of the weights before the first step, for the record alone; None: random ones
-            or the teacher's.
+        lr_decay: share of the training at its end over which the rate falls linearly to 0.
+        start: hash of the first weights, for the record; None: random ones or the teacher's.
     """
 
     num_images: int
@@ -54,18 +51,17 @@ class TrainSettings:
     start: str | None = None
 
     def __post_init__(self) -> None:
-        plain: dict[str, Any] = {
-            "num_images": whole("num_images", self.num_images),
-            "batch_size": whole("batch_size", self.batch_size),
+        one_of("augment", self.augment, tuple(SYMMETRIES))
+        plain: dict[str, float] = {
             "lr": real("lr", self.lr, above=0.0),
-            "lr_hold": whole("lr_hold", self.lr_hold),
-            "lr_warmup": whole("lr_warmup", self.lr_warmup, 0),
             "ema_gamma": real("ema_gamma", self.ema_gamma, above=-1.0),
-            "seed": whole("seed", self.seed, 0, LARGEST_SEED),
             "checkpoint_seconds": real("checkpoint_seconds", self.checkpoint_seconds, least=0.0),
-            "augment": one_of("augment", self.augment, tuple(SYMMETRIES)),
             "lr_decay": real("lr_decay", self.lr_decay, least=0.0, most=1.0),
+            "lr_warmup": whole("lr_warmup", self.lr_warmup, 0),
+            "seed": whole("seed", self.seed, 0, LARGEST_SEED),
         }
+        counts = ("num_images", "batch_size", "lr_hold")
+        plain |= {name: whole(name, getattr(self, name)) for name in counts}
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
@@ -84,15 +80,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train and what to write about it.
-
-    Arguments:
-        denoiser: the scaling around the network.
-        loss: loss per image.
-        settings: length, rates, seed.
-        command: what reproduces the training.
-        facts: of the data, the recipe and the teacher, for the card.
-    """
+    """What to train, the command that reproduces it, and facts for the card."""
 
     denoiser: NetworkDenoiser
     loss: Loss

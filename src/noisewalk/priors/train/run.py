@@ -59,8 +59,7 @@ def run_training(
 def log_loss(
     recipe: Recipe, network: nn.Module, seen: int, held_out: Tensor | None, out: Path
 ) -> None:
-    """Add the mean loss of held-out images to loss.csv, in place of lines that are not earlier; the
-    noise is the same each time."""
+    """Add the mean loss of held-out images to loss.csv, in place of later lines."""
     if held_out is None:
         return
     device, values = next(network.parameters()).device, []

@@ -26,8 +26,7 @@ from .recipe import LARGEST_SEED
 
 
 def offset_of(k: int) -> float:
-    """By how many places of the grid, from -1/2 to 1/2, the levels of batch k are moved: evenly
-    spread over k, by the golden ratio."""
+    """The places of the grid, from -1/2 to 1/2, by which the levels of batch k are moved."""
     return (k + 1) * 0.5 * (math.sqrt(5) - 1) % 1.0 - 0.5
 
 
@@ -51,21 +50,14 @@ def teacher_trajectories(
     bfloat16: bool = False,
     progress: bool = True,
 ) -> Tensor:
-    """Trajectories (count, n + 1, C, H, W) of n Heun steps in float16, from the cache if it was
-    made alike; a stop costs one batch."""
+    """Trajectories (count, n + 1, C, H, W) in float16; those in the cache are read."""
     check_kind("teacher", teacher, "edm")
     count, batch_size = whole("num_trajectories", count), whole("batch_size", batch_size)
     seed = whole("seed", seed, 0, LARGEST_SEED)
     flow = ProbabilityFlow(teacher, num_steps, gradient="direct")
-    made = {
-        "levels": "moved batch by batch",
-        "teacher": repr(teacher),  # its shape, its scaling and the hash of its weights
-        "count": repr(count),
-        "num_steps": repr(int(num_steps)),
-        "seed": repr(seed),
-        "batch_size": repr(batch_size),
-        "bfloat16": repr(bfloat16),
-    }
+    sizes = {"count": count, "num_steps": int(num_steps), "batch_size": batch_size}
+    origin = {**sizes, "seed": seed, "bfloat16": bfloat16, "teacher": teacher}
+    made = {"levels": "moved batch by batch"} | {key: repr(v) for key, v in origin.items()}
     if cache.exists():
         return _read(cache, made)
     x = torch.empty(count, num_steps + 1, *teacher.shape, dtype=torch.float16)

@@ -105,10 +105,10 @@ def test_levels_stay_inside_and_the_noise_is_the_generators(play) -> None:
     assert float(sigma.max()) <= 80.0 * (1 + 1e-5)
 
 
-@pytest.mark.parametrize("bad", [{"p_mean": math.nan}, {"p_std": 0.0}], ids=str)
-def test_values_that_are_not_allowed_are_refused(play, bad) -> None:
-    with pytest.raises(ConfigError, match=next(iter(bad))):
-        TangentLoss(play("consistency", ode_end), play("edm", teacher_of), **bad)
+def test_values_that_are_not_allowed_are_refused(play) -> None:
+    for bad in [{"p_mean": math.nan}, {"p_std": 0.0}]:
+        with pytest.raises(ConfigError, match=next(iter(bad))):
+            TangentLoss(play("consistency", ode_end), play("edm", teacher_of), **bad)
 
 
 def test_kinds_are_checked(play) -> None:

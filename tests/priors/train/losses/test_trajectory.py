@@ -102,22 +102,16 @@ def test_the_network_under_training_is_the_one_that_learns(play) -> None:
     assert frozen.network.calls == []
 
 
-@pytest.mark.parametrize(
-    "bad", [{"first": -0.1}, {"first": 1.1}, {"first": math.nan}, {"huber": 0.0}], ids=str
-)
-def test_values_that_are_not_allowed_are_refused(play, bad: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(bad))):
-        TrajectoryLoss(play("consistency", ode_end), exact_trajectories(3, 5), **bad)
+def test_values_that_are_not_allowed_are_refused(play) -> None:
+    for bad in [{"first": -0.1}, {"first": 1.1}, {"first": math.nan}, {"huber": 0.0}]:
+        with pytest.raises(ConfigError, match=next(iter(bad))):
+            TrajectoryLoss(play("consistency", ode_end), exact_trajectories(3, 5), **bad)
 
 
-@pytest.mark.parametrize(
-    "shape", [(3,), (0, 4, 1, 2, 2), (3, 3, 1, 2, 2), (3, 4, 1, 4, 4), (3, 4, 2, 2)], ids=str
-)
-def test_trajectories_that_the_student_cannot_follow_are_refused(
-    play, shape: tuple[int, ...]
-) -> None:
-    with pytest.raises(ConfigError, match="trajectories"):
-        TrajectoryLoss(play("consistency", ode_end), torch.zeros(shape))
+def test_trajectories_that_the_student_cannot_follow_are_refused(play) -> None:
+    for shape in [(3,), (0, 4, 1, 2, 2), (3, 3, 1, 2, 2), (3, 4, 1, 4, 4), (3, 4, 2, 2)]:
+        with pytest.raises(ConfigError, match="trajectories"):
+            TrajectoryLoss(play("consistency", ode_end), torch.zeros(shape))
 
 
 def test_a_student_is_a_consistency_model(play) -> None:

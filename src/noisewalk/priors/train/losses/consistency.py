@@ -22,7 +22,7 @@ Easy, 2024, section 3.
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ...._checks import one_of, real, whole
 from ....maps.ode import karras_sigmas
@@ -44,8 +44,7 @@ class DistillLoss:
         num_levels: levels of the teacher's grid ("cd").
         p_mean: mean of ln(t) ("ct").
         p_std: standard deviation of ln(t) ("ct").
-        halvings: how often 1 - r/t halves over the training ("ct"); more than 6 make a gap that
-            bfloat16 rounds away.
+        halvings: k ("ct"); more than 6 make a gap that bfloat16 rounds away.
         huber: c per square root of the number of values in an image.
         distance: d, one of `distance.DISTANCES`.
     """
@@ -71,9 +70,7 @@ class DistillLoss:
         if self.recipe == "cd":
             check_kind("teacher", self.teacher, "edm")
 
-    def __call__(
-        self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
-    ) -> Tensor:
+    def __call__(self, network: nn.Module, x: Tensor, generator: Generator, done: float) -> Tensor:
         """The loss of each image; the share of the training done sets r/t of "ct"."""
         f = replace(self.denoiser, network=network)
         t, r = (level.to(x.device) for level in self._levels(len(x), generator, done))
@@ -93,7 +90,7 @@ class DistillLoss:
         """Network calls per image, the teacher's two among them."""
         return 4 if self.recipe == "cd" else 2
 
-    def _levels(self, count: int, generator: torch.Generator, done: float) -> tuple[Tensor, Tensor]:
+    def _levels(self, count: int, generator: Generator, done: float) -> tuple[Tensor, Tensor]:
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
         if self.recipe == "cd":
             sigmas = karras_sigmas(self.num_levels, low, high).to(torch.float32)

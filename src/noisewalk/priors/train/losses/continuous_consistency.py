@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -35,8 +35,7 @@ FLOOR = 0.1
 
 @dataclass(frozen=True)
 class TangentLoss:
-    """The loss of a batch for a student of kind "consistency" and a frozen teacher of kind "edm";
-    `p_mean` and `p_std` are mean and standard deviation of ln(t)."""
+    """The loss of a batch; `p_mean` and `p_std` are those of ln(t)."""
 
     denoiser: NetworkDenoiser
     teacher: NetworkDenoiser
@@ -51,9 +50,7 @@ class TangentLoss:
         real("p_mean", self.p_mean)
         real("p_std", self.p_std, above=0.0)
 
-    def __call__(
-        self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
-    ) -> Tensor:
+    def __call__(self, network: nn.Module, x: Tensor, generator: Generator, done: float) -> Tensor:
         """The loss of each image."""
         f = replace(self.denoiser, network=network)
         t = student_levels(f, self.p_mean, self.p_std, len(x), generator).to(x.device)

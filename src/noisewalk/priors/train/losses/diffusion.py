@@ -11,8 +11,7 @@ equation 8 and Table 1.
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ...._checks import real
 from ...denoiser import NetworkDenoiser, check_kind
@@ -21,8 +20,7 @@ from .noise import column, lognormal, unit_noise
 
 @dataclass(frozen=True)
 class DiffusionLoss:
-    """EDM's loss of a batch; `denoiser`, of kind "edm", is the scaling around the network, `p_mean`
-    and `p_std` are mean and standard deviation of ln(sigma)."""
+    """EDM's loss of a batch; P_mean and P_std are those of ln(sigma)."""
 
     denoiser: NetworkDenoiser
     p_mean: float = -1.2
@@ -35,9 +33,7 @@ class DiffusionLoss:
         real("p_mean", self.p_mean)
         real("p_std", self.p_std, above=0.0)
 
-    def __call__(
-        self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
-    ) -> Tensor:
+    def __call__(self, network: nn.Module, x: Tensor, generator: Generator, done: float) -> Tensor:
         """The loss of each image, averaged over its pixels."""
         denoise = replace(self.denoiser, network=network)
         sigma = lognormal(self.p_mean, self.p_std, len(x), generator).to(x.device)

@@ -23,8 +23,7 @@ DISTANCES = ("huber", *(f"lpips-{net}" for net in ARCHIVES))
 
 
 def check_distance(distance: str, huber: float, shape: tuple[int, ...]) -> None:
-    """Refuse an unknown distance, a huber that is not positive, or images (C, H, W) that the
-    networks of LPIPS cannot see."""
+    """Refuse an unknown distance, a bad huber, or images that LPIPS cannot see."""
     one_of("distance", distance, DISTANCES)
     real("huber", huber, above=0.0)
     if distance != "huber" and shape[0] not in (1, 3):

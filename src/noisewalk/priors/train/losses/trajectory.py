@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ...._checks import one_of, real
 from ...._repr import readable
@@ -35,14 +35,11 @@ class TrajectoryLoss:
     Arguments:
         denoiser: the student's scaling, kind "consistency".
         trajectories: from `teacher_trajectories`, at least 3 steps.
-        first: share of the points at sigma_max, where the one-step map is evaluated; the others are
-            spread evenly between it and sigma_min.
+        first: share of the points at sigma_max, where the one-step map is evaluated.
         huber: c per square root of the number of values in an image.
         distance: d, one of `distance.DISTANCES`.
-        augment: symmetry of the data, a key of `augment.SYMMETRIES`; the teacher's samples should
-            have it too.
-        levels: (count, n) noise levels of the trajectories, from `levels_of`; None: the grid of
-            `karras_sigmas` for all.
+        augment: symmetry of the data, which the teacher's samples should have too.
+        levels: (count, n) noise levels, from `levels_of`; None: the grid of `karras_sigmas`.
     """
 
     denoiser: NetworkDenoiser
@@ -72,9 +69,7 @@ class TrajectoryLoss:
                 f"levels must be of shape (count, n), here {needed}, got {tuple(self.levels.shape)}"
             )
 
-    def __call__(
-        self, network: nn.Module, x: Tensor, generator: torch.Generator, done: float
-    ) -> Tensor:
+    def __call__(self, network: nn.Module, x: Tensor, generator: Generator, done: float) -> Tensor:
         """The loss of as many points as x has rows; the pixels of x are not used."""
         f = replace(self.denoiser, network=network)
         num_steps = self.trajectories.shape[1] - 1
