@@ -14,8 +14,7 @@ from .denoiser import KINDS
 
 CARDS = Path(__file__).parent / "cards.yaml"
 SCALING = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}
-"""The noise levels of every published consistency model and its teacher; a card without them has
-these."""
+"""The noise levels of all published consistency models; a card without them has these."""
 CARD_KEYS = ("kind", "shape", *SCALING, "unshuffle", "sha256")
 
 

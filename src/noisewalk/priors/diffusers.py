@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ..errors import WeightsError
 from ..storage.atomic import write_whole
 from .cards import read_table
+from .misfits import listed, misfits, shapes_of
 from .openai import read_state
-from .problems import listed, misfits, shapes_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 PICKLED = "diffusion_pytorch_model.bin"

@@ -1,5 +1,4 @@
-"""Priors on the Hugging Face Hub, which are downloaded once and then read from the Hub's cache, and
-to which trained ones are uploaded."""
+"""Priors on the Hugging Face Hub: downloaded once, read from the Hub's cache, uploaded."""
 
 import logging
 from collections.abc import Iterator

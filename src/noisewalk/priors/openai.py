@@ -4,8 +4,6 @@ r"""OpenAI's consistency-model checkpoints (.pt) as diffusers' `UNet2DModel`.
 and shapes: each value is the one that most keys agree on, and of all numbers of levels and blocks
 those are kept whose list of layers differs least from the file. One bad key is then named as what
 it is and does not bend the architecture.
-
-References: Song et al., Consistency Models, 2023, Appendix C.
 """
 
 import re
@@ -20,14 +18,11 @@ from torch import Tensor, nn
 
 from .._pickled import load_pickled
 from ..errors import WeightsError
+from .misfits import Shapes, listed, misfits, shapes_of
 from .openai_layers import GROUPS, Architecture, expected_shapes, layers, unet_config
-from .problems import Shapes, listed, misfits, shapes_of
 
 _BLOCK = re.compile(r"(input|output)_blocks\.([0-9]{1,4})\.([0-9])\.(.+)")
-_AS_WIDE_AS_THE_LEVEL = (
-    *("in_layers.2.bias", "out_layers.0.weight"),
-    *("out_layers.0.bias", "out_layers.3.bias"),
-)
+_AS_WIDE_AS_LEVEL = re.compile(r"(in_layers\.2|out_layers\.[03])\.bias|out_layers\.0\.weight")
 
 
 def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
@@ -108,7 +103,7 @@ def _guess(shapes: Shapes, levels: int, n: int) -> Architecture | None:
         if match is None or k >= levels * (n + 1) or (match[1] == "input" and k == 0):
             continue
         level = (k - 1) // (n + 1) if match[1] == "input" else levels - 1 - k // (n + 1)
-        if match[4] in _AS_WIDE_AS_THE_LEVEL and len(shape) == 1:
+        if _AS_WIDE_AS_LEVEL.fullmatch(match[4]) and len(shape) == 1:
             widths[level][shape[0]] += 1
         elif match[4] == "emb_layers.1.bias":
             plain = shapes.get(key.replace("emb_layers.1", "out_layers.3"), ())

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError
 
 GROUPS = 32
-"""Groups of every norm."""
 
 
 @dataclass(frozen=True)

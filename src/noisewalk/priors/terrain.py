@@ -28,7 +28,6 @@ from .._checks import real
 from ..errors import MissingExtraError, WeightsError
 
 DIFFICULTY = (1.0, 100.0)
-"""Lowest and highest."""
 HEIGHT_SCALE = 0.1
 """s, in metres."""
 HEIGHT_RANGE = 22.16864013671875
@@ -40,7 +39,7 @@ NORMS = {
     "qkv.weight": "norm",
     "out.2.weight": "out.0",
 }
-"""Which GroupNorm comes right before a convolution."""
+"""The GroupNorm right before each convolution."""
 LABEL_KEYS = ("label_emb.0.weight", "label_emb.0.bias", "label_emb.2.weight", "label_emb.2.bias")
 
 

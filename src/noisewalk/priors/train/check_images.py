@@ -11,13 +11,12 @@ from itertools import chain
 from torch import Tensor
 
 from ...errors import ConfigError
-from ..problems import listed
+from ..misfits import listed
 
 FEW = 1000
 """Below this many different images a warning says that they are likely to be learnt by heart."""
 FRAME = 1 / 3
-"""The share of the area from which an empty frame is warned of. 28 x 28 pixels in 32 x 32 are below
-it, 32 x 32 in 64 x 64 above."""
+"""Least share of the area of an empty frame that is warned of; 28 x 28 in 32 x 32 are below it."""
 
 
 def check_images(

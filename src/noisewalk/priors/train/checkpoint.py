@@ -20,10 +20,8 @@ BEFORE: dict[str, dict[str, Any]] = {
     "settings": {"augment": "none", "lr_decay": 0.0},
     "record": {"augment": repr("none"), "distance": repr("huber")},
 }
-"""What trainings did before these settings existed; others that a checkpoint lacks are not
-compared."""
+"""What trainings did before these settings existed; any other that is absent is not compared."""
 PARTS = {"network": dict, "optimizer": dict, "ema": dict, "settings": dict, "step": int}
-"""What a checkpoint holds at least."""
 
 
 def origin_of(

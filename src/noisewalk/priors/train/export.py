@@ -43,7 +43,7 @@ def write_prior(
 
 
 def _sha_of(folder: Path) -> str | None:
-    """Of the weights that a folder's card is of; None where there is no card that can be read."""
+    """The hash in a folder's card; None where there is no card that can be read."""
     try:
         return str(read_card(folder)["sha256"])
     except WeightsError:

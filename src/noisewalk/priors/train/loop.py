@@ -25,8 +25,7 @@ from .processes import ALONE, Processes
 from .recipe import Loss, TrainSettings
 
 PATIENCE = 20
-"""Steps in a row whose gradient may be anything but finite; such a step leaves the weights as they
-are."""
+"""Steps in a row whose gradient may be infinite or NaN; such a step leaves the weights alone."""
 
 
 class TrainProgress(NamedTuple):

@@ -2,8 +2,7 @@ r"""Does a prior copy its training images? The distance to the nearest of them.
 
 $\min_j \|f(x) - f(t_j)\|$ over the training images t, for samples x and, beside them, for held-out
 images, in pixels (f(x) = x) or in features. A prior that copies makes samples nearer to the
-training images than held-out images are. Where the training turned the images (`--augment`), the
-nearest over all turned copies of x counts.
+training images than held-out images are. Under `--augment` the nearest turned copy of x counts.
 """
 
 import math

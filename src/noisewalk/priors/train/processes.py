@@ -1,5 +1,4 @@
-"""The processes that share one training: this one alone, or those that a launcher such as torchrun
-started and accelerate joins.
+"""The processes that share one training: one, or several that torchrun or the like has started.
 
 Every process takes its share of each batch, and all apply the mean of their gradients, so the
 weights stay equal everywhere. Only the first process writes and prints.
@@ -81,7 +80,6 @@ class Processes:
 
 
 ALONE = Processes(torch.device("cpu"))
-"""One process on the CPU."""
 
 
 @contextmanager

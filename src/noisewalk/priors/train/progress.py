@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from .loop import TrainProgress
 
 LINE_SECONDS = 60.0
-"""Time between two lines of a log."""
 
 
 def show(

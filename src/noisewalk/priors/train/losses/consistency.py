@@ -35,19 +35,8 @@ RECIPES = ("cd", "ct")
 
 @dataclass(frozen=True)
 class DistillLoss:
-    """The consistency loss of a batch.
-
-    Arguments:
-        denoiser: the student's scaling, kind "consistency".
-        teacher: the frozen teacher, kind "edm"; used by "cd".
-        recipe: "cd" or "ct".
-        num_levels: levels of the teacher's grid ("cd").
-        p_mean: mean of ln(t) ("ct").
-        p_std: standard deviation of ln(t) ("ct").
-        halvings: k ("ct"); more than 6 make a gap that bfloat16 rounds away.
-        huber: c per square root of the number of values in an image.
-        distance: d, one of `distance.DISTANCES`.
-    """
+    """The consistency loss of a batch, "cd" on a grid of `num_levels`, "ct" with lognormal t and k
+    `halvings`; more than 6 make a gap that bfloat16 rounds away."""
 
     denoiser: NetworkDenoiser
     teacher: NetworkDenoiser

@@ -1,5 +1,4 @@
-r"""Continuous-time consistency distillation: the student f(x, t) shall not change along the
-teacher's trajectory, $df / dt = 0$.
+r"""Continuous-time consistency distillation: $df / dt = 0$ along the teacher's trajectory.
 
 With $x_t = x + t n$, the teacher's slope $dx/dt = (x_t - D(x_t, t)) / t$ and the tangent in units
 of the network's output,

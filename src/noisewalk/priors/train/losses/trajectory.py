@@ -1,5 +1,4 @@
-r"""Distillation on the teacher's own trajectories: the student learns where each of their points
-ends.
+r"""Distillation on trajectories of the teacher: the student learns where each of them ends.
 
 For points $x_{t_i}$ of a trajectory that ends at $x_0$ (`trajectories.py`) the loss is
 $$\mathbb{E}\; d\big(f(x_{t_i}, t_i), x_0\big)$$
@@ -30,17 +29,8 @@ from .distance import HUBER, check_distance, distances
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class TrajectoryLoss:
-    """The loss of a batch of points on trajectories.
-
-    Arguments:
-        denoiser: the student's scaling, kind "consistency".
-        trajectories: from `teacher_trajectories`, at least 3 steps.
-        first: share of the points at sigma_max, where the one-step map is evaluated.
-        huber: c per square root of the number of values in an image.
-        distance: d, one of `distance.DISTANCES`.
-        augment: symmetry of the data, which the teacher's samples should have too.
-        levels: (count, n) noise levels, from `levels_of`; None: the grid of `karras_sigmas`.
-    """
+    """The loss of a batch of points, with a share `first` of them at sigma_max, where the one-step
+    map is evaluated; without `levels` all trajectories have the grid of `karras_sigmas`."""
 
     denoiser: NetworkDenoiser
     trajectories: Tensor

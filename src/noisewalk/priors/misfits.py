@@ -1,4 +1,4 @@
-"""Many problems told in one line of a message."""
+"""What in a file does not fit, told in one line."""
 
 from collections.abc import Mapping, Sequence
 
