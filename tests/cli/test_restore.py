@@ -13,7 +13,7 @@ from noisewalk.cli.restore import restore
 from noisewalk.errors import StoreError
 from noisewalk.files import ValueRange
 from noisewalk.maps import Warp
-from noisewalk.report.build import read_report_data
+from noisewalk.report.read import read_report_data
 from noisewalk.sampling.chains import Chains
 from noisewalk.storage.store import open_store
 

@@ -1,5 +1,4 @@
-"""The run report: one self-contained page and three pictures, of a run's folder or from plain
-arrays."""
+"""The run report: one self-contained page with its pictures, from a run's folder or from arrays."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ if TYPE_CHECKING:
     from .build import build_report
     from .data import ReportData
     from .html import render
-    from .images import write_images
+    from .pictures import write_images
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
@@ -17,6 +16,6 @@ __getattr__, __dir__, __all__ = lazy(
         "ReportData": "data",
         "build_report": "build",
         "render": "html",
-        "write_images": "images",
+        "write_images": "pictures",
     },
 )

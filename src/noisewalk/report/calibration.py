@@ -1,28 +1,42 @@
-"""A calibration as a page: the plot, the p-values and what they say, one self-contained file beside
-its numbers."""
+"""The page of a calibration: one self-contained file beside its plot and its numbers."""
 
-import base64
+import io
 import json
 from html import escape
-from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from ..evaluate.calibrate.calibration import Calibration
+from .files import write_files
+from .html import document
+from .images import png_uri
 
 LEVEL = 0.01
 """Holm-adjusted p-values below it reject."""
+QUESTIONS = {
+    "exactness": "Is the kernel exact? The truth stands at a random place of a reversible chain, "
+    "among whose draws it is ranked. The test needs no convergence.",
+    "converged": "Are the runs long enough? The truth is ranked among the draws of a run that has "
+    "its own start.",
+}
 
 
 def write_calibration(found: Calibration, problem: str, folder: Path) -> None:
-    """Write calibration.html, calibration.json and calibration.png.
-
-    Arguments:
-        found: the ranks.
-        problem: one line that names prior, operator and noise.
-        folder: made if absent.
-    """
+    """Write calibration.html, calibration.json and calibration.png into a folder, which is made if
+    absent; `problem` is one line that names the prior, the operator and the noise."""
     folder.mkdir(parents=True, exist_ok=True)
-    found.plot().savefig(folder / "calibration.png", dpi=150)
+    buffer = io.BytesIO()
+    found.plot().savefig(buffer, format="png", dpi=150)
+    picture = buffer.getvalue()
+    contents = {
+        "calibration.png": picture,
+        "calibration.json": (json.dumps(_numbers(found, problem), indent=2) + "\n").encode(),
+        "calibration.html": _page(found, problem, picture).encode(),
+    }
+    write_files(folder, contents)
+
+
+def _numbers(found: Calibration, problem: str) -> dict[str, Any]:
     numbers = {
         "problem": problem,
         "test": found.test,
@@ -35,68 +49,50 @@ def write_calibration(found: Calibration, problem: str, folder: Path) -> None:
         "ranks": found.ranks.tolist(),
     }
     if found.tarp is not None and found.coverage is not None:
+        tarp, coverage = found.tarp, found.coverage
         numbers["tarp"] = {
-            "credibility": found.tarp.credibility.tolist(),
-            "coverage": found.tarp.coverage.tolist(),
+            "credibility": tarp.credibility.tolist(),
+            "coverage": tarp.coverage.tolist(),
         }
         numbers["coverage"] = {
-            "nominal": found.coverage.nominal.tolist(),
-            "empirical": found.coverage.empirical.tolist(),
+            "nominal": coverage.nominal.tolist(),
+            "empirical": coverage.empirical.tolist(),
         }
-    (folder / "calibration.json").write_text(json.dumps(numbers, indent=2) + "\n")
-    (folder / "calibration.html").write_text(
-        _page(found, problem, (folder / "calibration.png").read_bytes()), encoding="utf-8"
-    )
+    return numbers
 
 
 def _page(found: Calibration, problem: str, picture: bytes) -> str:
-    worst = float(found.p_values.min())
-    rejected = [
-        name for name, p in zip(found.quantities, found.p_values.tolist(), strict=True) if p < LEVEL
-    ]
+    p_values = dict(zip(found.quantities, found.p_values.tolist(), strict=True))
+    rejected = [name for name, p in p_values.items() if p < LEVEL]
     verdict = (
         f"Rejected at the 1 % level: {', '.join(rejected)}."
         if rejected
-        else f"No rejection at the 1 % level (smallest adjusted p-value {worst:.2g})."
+        else f"No rejection at the 1 % level (smallest adjusted p-value "
+        f"{min(p_values.values()):.2g})."
     )
-    question = (
-        (
-            "Is the kernel exact? The truth stands at a random place of a reversible chain; no "
-            "convergence is needed."
-        )
-        if found.test == "exactness"
-        else (
-            "Are the runs long enough? The truth is ranked among the draws of a run from its own "
-            "start."
-        )
+    facts = {
+        "problem": problem,
+        "kernel": repr(found.kernel),
+        "problems": len(found.ranks),
+        "draws": found.num_draws,
+        "acceptance": f"{found.acceptance_rate:.2f}",
+        "network calls": f"{found.nfe:,}",
+    }
+    image = (
+        f'<img src="{png_uri(picture)}" alt="Distribution of the truth\'s ranks minus the '
+        'uniform one, and coverage" style="max-width:100%">'
     )
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{p:.3g}</td></tr>"
-        for name, p in zip(found.quantities, found.p_values.tolist(), strict=True)
+    head = "<thead><tr><th>ranked quantity</th><th>adjusted p-value</th></tr></thead>"
+    return document(
+        f"{problem} · calibration",
+        '<main>\n<header class="top"><p class="brand">noisewalk · calibration</p>'
+        f"<h1>{escape(problem)}</h1></header>\n<p>{QUESTIONS[found.test]}</p>\n"
+        f"<p><strong>{escape(verdict)}</strong></p>\n{image}\n"
+        f"<table>{head}{_rows({k: f'{p:.3g}' for k, p in p_values.items()})}</table>\n"
+        f"<table>{_rows(facts)}</table>\n</main>",
     )
-    facts = (
-        ("problem", problem),
-        ("kernel", repr(found.kernel)),
-        ("problems", len(found.ranks)),
-        ("draws", found.num_draws),
-    )
-    more = (("acceptance", f"{found.acceptance_rate:.2f}"), ("network calls", f"{found.nfe:,}"))
-    table = "".join(
-        f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in (*facts, *more)
-    )
-    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    image = base64.b64encode(picture).decode()
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta '
-        'name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(problem)} · noisewalk "
-        f"calibration</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        '<header class="top"><p class="brand">noisewalk · '
-        f"calibration</p><h1>{escape(problem)}</h1></header>\n"
-        f"<p>{question}</p>\n<p><strong>{escape(verdict)}</strong></p>\n"
-        f'<img src="data:image/png;base64,{image}" alt="Distribution of the truth\'s ranks '
-        'minus the uniform one, and coverage" style="max-width:100%">\n'
-        "<table><thead><tr><th>ranked</th><th>adjusted "
-        f"p</th></tr></thead><tbody>{rows}</tbody></table>\n"
-        f"<table><tbody>{table}</tbody></table>\n</main>\n</body>\n</html>\n"
-    )
+
+
+def _rows(facts: dict[str, Any]) -> str:
+    rows = (f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
+    return f"<tbody>{''.join(rows)}</tbody>"

@@ -1,17 +1,20 @@
-"""What a report shows: plain arrays and strings, independent of how a run is stored.
+"""What a report shows: plain arrays and texts, independent of how a run is stored.
 
-Pixels are on the library's scale, [-1, 1]; `value_range` says what -1 and 1 mean to the user, and
-only labels are converted: a pixel p reads low + (p + 1) (high - low) / 2, a standard deviation s
+Pixels are on the library's scale, [-1, 1]. `value_range` says what -1 and 1 stand for, and only
+labels are converted: a pixel p reads low + (p + 1) (high - low) / 2, and a standard deviation s
 reads s (high - low) / 2.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
+
+Value = float | int | str | None
+"""A number or a text of the summary; None: missing."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -20,35 +23,43 @@ class ReportData:
 
     Arguments:
         title: one line that names the problem.
-        measurement: y, any shape; (C, h, w) is shown as an image, (h, w) as a heat map, a vector as
-            a curve. NaN counts as unobserved.
+        measurement: y, of any shape. (C, h, w) is shown as an image, (h, w) as a heat map and a
+            vector as a curve. A NaN is an unobserved entry.
         mean: (C, H, W) mean over the draws.
         std: (C, H, W) standard deviation over the draws.
         samples: (chain, sample, C, H, W) a selection of the draws.
         nll: (chain, draw) trace of -log p(y | x).
-        summary: the run's numbers by name, None where there is none. "chi2" with "num_images" is
-            the mean over so many images; "psnr" is that of the mean where "psnr_draws" is given
-            too.
+        summary: the run's numbers by name; None: missing. "chi2" is the mean over "num_images"
+            images. "psnr" is the score of the mean where "psnr_draws" is given too.
         truth: (C, H, W) clean image; None: not known.
         observed: bool, broadcastable to y, True where measured; None: everywhere.
         residual: (y - A(x)) / noise averaged over the draws, shape of y; None: not shown.
         log_posterior: (chain, draw) trace of log p(z | y) up to a constant; None: not shown.
         acceptance_rate: (chain, draw) in [0, 1]; None: the kernel has none.
-        settings: (group, [(name, value), ...]) pairs in the order of display; a name "command" is
-            shown as the command line.
+        settings: (group, [(name, value), ...]) pairs in the order of display. The value of a name
+            "command" is shown as a command line.
         value_range: (low, high, unit): what the pixels -1 and 1 stand for; the unit may be empty.
-        measurement_unit: None: y is on the pixel scale; else y is on its own scale (counts, Fourier
-            magnitudes) and this is its unit, which may be empty.
-        notes: warnings that must be seen first.
-        remarks: what must be seen first as well, but is no warning.
-        has_step: whether the kernel has a step size; without one (slice sampling) a low acceptance
-            means nothing.
-        likelihood: its name and values; "gaussian", alone or before a ":", is one of known sigma_y.
-        chi2_std: standard deviation of "chi2" of one image if the model is right; None: a Gaussian
-            likelihood's, sqrt(2 / m), of others not known; NaN: none.
+        measurement_unit: the unit of a y on its own scale, such as "counts", which may be empty;
+            None: y is on the scale of the pixels.
+        notes: warnings, shown first.
+        remarks: what is shown first as well, but is no warning.
+        has_step: whether the kernel has a step size. Without one, a low acceptance rate is no
+            fault. None: not known.
+        chi2_is_exact: whether m "chi2" follows the chi-square law of m degrees of freedom, with m
+            observed entries, as under Gaussian noise of a known level.
+        chi2_std: standard deviation of the "chi2" of one image if the model is right. None: that of
+            the chi-square law if `chi2_is_exact`, else not known. NaN: there is none.
 
     Raises:
-        ConfigError: shapes that do not fit together.
+        ConfigError: the shapes do not fit together, or the value range is empty or not finite.
+
+    Example:
+        >>> import numpy as np, noisewalk as nw
+        >>> x = np.random.default_rng(0).uniform(-1, 1, (2, 5, 1, 8, 8))
+        >>> moments = {"mean": x.mean((0, 1)), "std": x.std((0, 1))}
+        >>> shown = {"title": "Noise", "measurement": x[0, 0], "summary": {"nfe": 10}}
+        >>> nw.report.ReportData(samples=x, nll=np.zeros((2, 5)), **moments, **shown)
+        ReportData('Noise', x=(1, 8, 8), y=(1, 8, 8), chains=2, draws=5, shown=5)
     """
 
     title: str
@@ -57,7 +68,7 @@ class ReportData:
     std: np.ndarray
     samples: np.ndarray
     nll: np.ndarray
-    summary: Mapping[str, float | int | str | None]
+    summary: Mapping[str, Value]
     truth: np.ndarray | None = None
     observed: np.ndarray | None = None
     residual: np.ndarray | None = None
@@ -66,47 +77,24 @@ class ReportData:
     settings: Sequence[tuple[str, Sequence[tuple[str, Any]]]] = ()
     value_range: tuple[float, float, str] = (-1.0, 1.0, "")
     measurement_unit: str | None = None
-    notes: Sequence[str] = field(default=())
-    remarks: Sequence[str] = field(default=())
-    has_step: bool = True
-    likelihood: str = "gaussian"
+    notes: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+    has_step: bool | None = True
+    chi2_is_exact: bool = True
     chi2_std: float | None = None
 
     def __post_init__(self) -> None:
-        if self.mean.ndim != 3:
-            raise ConfigError(f"the report's mean has shape {self.mean.shape}; give (C, H, W)")
+        x, y, chains = self.mean.shape, self.measurement.shape, len(self.samples)
+        self._demand("mean", lambda v: v.ndim == 3, "(C, H, W)")
         for name in ("std", "truth"):
-            value = getattr(self, name)
-            if value is not None and value.shape != self.mean.shape:
-                raise ConfigError(
-                    f"the report's {name} has shape {value.shape}; give the mean's, "
-                    f"{self.mean.shape}"
-                )
-        if self.samples.ndim != 5 or self.samples.shape[2:] != self.mean.shape:
-            raise ConfigError(
-                f"the report's samples have shape {self.samples.shape}; give (chain, sample, "
-                f"{', '.join(map(str, self.mean.shape))})"
-            )
+            self._demand(name, lambda v: v.shape == x, f"the mean's, {x}")
+        allowed = f"(chain, sample, {', '.join(map(str, x))})"
+        self._demand("samples", lambda v: v.ndim == 5 and v.shape[2:] == x, allowed)
         for name in ("nll", "log_posterior", "acceptance_rate"):
-            value = getattr(self, name)
-            if value is not None and (value.ndim != 2 or len(value) != len(self.samples)):
-                raise ConfigError(
-                    f"the report's {name} has shape {value.shape}; give (chain, draw) with the "
-                    f"samples' {len(self.samples)} chains"
-                )
-        if self.residual is not None and self.residual.shape != self.measurement.shape:
-            raise ConfigError(
-                f"the report's residual has shape {self.residual.shape}; give the "
-                f"measurement's, {self.measurement.shape}"
-            )
-        if self.observed is not None:
-            try:
-                np.broadcast_to(self.observed, self.measurement.shape)
-            except ValueError:
-                raise ConfigError(
-                    f"the report's observed has shape {self.observed.shape}; give one that "
-                    f"broadcasts to {self.measurement.shape}"
-                ) from None
+            allowed = f"(chain, draw) with the samples' {chains} chains"
+            self._demand(name, lambda v: v.ndim == 2 and len(v) == chains, allowed)
+        self._demand("residual", lambda v: v.shape == y, f"the measurement's, {y}")
+        self._demand("observed", lambda v: _broadcasts(v, y), f"one that broadcasts to {y}")
         low, high, _ = self.value_range
         if not (np.isfinite(low) and np.isfinite(high) and low != high):
             raise ConfigError(
@@ -127,29 +115,51 @@ class ReportData:
 
     @property
     def scale(self) -> float:
-        """User's units per library unit, (high - low) / 2, positive."""
+        """User's units per library unit, |high - low| / 2."""
         return abs(self.value_range[1] - self.value_range[0]) / 2
 
     @property
     def measured(self) -> np.ndarray:
-        """Where y was measured: bool of y's shape, False where it is NaN."""
+        """Where y was measured: bool of y's shape, False where y is NaN."""
         observed = True if self.observed is None else np.asarray(self.observed, dtype=bool)
         return np.isfinite(self.measurement) & observed
 
+    @property
+    def on_grid(self) -> bool:
+        """Whether pictures of x have its pixel grid: one channel or three; others are tiled."""
+        return len(self.mean) in (1, 3)
+
+    @property
+    def measurement_on_grid(self) -> bool:
+        """Whether the measurement is a picture of the same field of view as x."""
+        x, y = self.mean, self.measurement
+        if not self.on_grid or self.measurement_unit is not None or y.ndim != 3:
+            return False
+        return len(y) in (1, 3) and y.shape[1] * x.shape[2] == y.shape[2] * x.shape[1]
+
+    @property
+    def of_particles(self) -> bool:
+        """Whether the draws are particles: several chains of one draw."""
+        return len(self.samples) > 1 and self.nll.shape[1] == 1
+
+    def _demand(self, name: str, fits: Callable[[np.ndarray], bool], allowed: str) -> None:
+        """Raise a ConfigError if an array is given and does not fit."""
+        value = getattr(self, name)
+        if value is not None and not fits(value):
+            raise ConfigError(f"the report's {name} has shape {value.shape}; give {allowed}")
+
 
 def as_list(data: ReportData | Sequence[ReportData]) -> list[ReportData]:
-    """One report or several, as a list.
-
-    Arguments:
-        data: one, or a sequence.
-
-    Returns:
-        At least one.
-
-    Raises:
-        ConfigError: the sequence is empty.
-    """
+    """One report or several, as a list; ConfigError if there is none."""
     several = [data] if isinstance(data, ReportData) else list(data)
     if not several:
         raise ConfigError("a report of no images was asked for; give at least one ReportData")
     return several
+
+
+def _broadcasts(values: np.ndarray, shape: tuple[int, ...]) -> bool:
+    try:
+        np.broadcast_to(values, shape)
+    except ValueError:
+        return False
+    return True

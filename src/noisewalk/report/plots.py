@@ -1,6 +1,6 @@
 """Curves as inline SVG: traces over draws, one line per chain, and measurements that are vectors.
 
-The SVG holds only lines and stretches to the page; tick labels are HTML beside it, so that they
+The SVG holds only lines and stretches to the page. Its tick labels are HTML beside it, so that they
 keep their size on a phone and in print.
 """
 
@@ -21,17 +21,8 @@ def trace(
     horizontal: str = "kept draw",
     limits: tuple[float, float] | None = None,
 ) -> str:
-    """Lines over the last axis.
-
-    Arguments:
-        values: (line, position); entries that are not finite break the line.
-        name: what is plotted, for the alternative text.
-        horizontal: what the position counts.
-        limits: of the vertical axis; None: the range of the values.
-
-    Returns:
-        An HTML fragment.
-    """
+    """One line for each row of values (line, position), broken where a value is not finite; without
+    limits the vertical axis spans the values."""
     lines, length = values.shape
     finite = values[np.isfinite(values)]
     if finite.size == 0:
@@ -51,44 +42,27 @@ def trace(
         f"{name}: {lines} lines over {length} values ({horizontal}), from {number(finite.min())} "
         f"to {number(finite.max())}"
     )
+    ends = f"<span>1</span><span>{escape(horizontal)}</span><span>{length}</span>"
     return (
         f'<div class="plot"><div class="ylabels" aria-hidden="true">{labels}</div>'
         '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(what)}">{grid}{paths}</svg>'
-        '<div class="xlabels" '
-        f'aria-hidden="true"><span>1</span><span>{escape(horizontal)}</span><span>{length}</span></div></div>'
+        f'<div class="xlabels" aria-hidden="true">{ends}</div></div>'
     )
 
 
 def ticks(low: float, high: float, most: int = 4) -> list[float]:
-    """Round numbers inside an interval.
-
-    Arguments:
-        low: its lower end.
-        high: its upper end, larger.
-        most: how many at most, about.
-
-    Returns:
-        Multiples of 1, 2 or 5 times a power of ten.
-    """
+    """About `most` multiples of 1, 2 or 5 times a power of ten inside an interval."""
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= raw * (1 - 1e-9))
-    return [
-        k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-    ]
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [k * step for k in range(first, last + 1)]
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean over a sliding window, shorter at the ends; entries that are not finite are skipped.
-
-    Arguments:
-        values: (line, position).
-        window: positions, odd.
-
-    Returns:
-        The same shape.
-    """
+    """Mean of each row (line, position) over a sliding window of odd length, shorter at the ends;
+    entries that are not finite are skipped."""
     seen = np.isfinite(values)
     kernel = np.ones(window)
     total = np.stack([np.convolve(row, kernel) for row in np.where(seen, values, 0.0)])
@@ -114,17 +88,15 @@ def _y(value: float, low: float, high: float) -> str:
 
 
 def _path(row: np.ndarray, low: float, high: float) -> str:
-    """One line; a long one keeps the smallest and largest value of each stretch, so that no
+    """One line; a long one keeps the smallest and the largest value of each stretch, so that no
     excursion is lost."""
     index = np.arange(len(row))
     if len(row) > MAX_POINTS:
         parts = np.array_split(index, MAX_POINTS // 2)
-        filled = np.where(np.isfinite(row), row, np.inf), np.where(np.isfinite(row), row, -np.inf)
-        index = np.unique(
-            np.concatenate(
-                [[p[0] + filled[0][p].argmin(), p[0] + filled[1][p].argmax()] for p in parts]
-            )
-        )
+        finite = np.isfinite(row)
+        above, below = np.where(finite, row, np.inf), np.where(finite, row, -np.inf)
+        ends = [[p[0] + above[p].argmin(), p[0] + below[p].argmax()] for p in parts]
+        index = np.unique(np.concatenate(ends))
     last, out, pen = max(len(row) - 1, 1), [], "M"
     for i in index:
         if math.isfinite(row[i]):

@@ -5,33 +5,25 @@ from numbers import Integral
 
 import numpy as np
 
-from .checks import Value
+from .data import Value
 
 DASH = "–"
+_SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def number(value: float | int, digits: int = 4) -> str:
-    """A number in few digits, with a true minus sign.
-
-    Arguments:
-        value: not NaN; whole numbers are written out, truth values become yes and no.
-        digits: significant ones, for what is not whole.
-
-    Returns:
-        The text.
-    """
+    """A number in few significant digits with a true minus sign; whole numbers are written out, and
+    truth values become yes and no."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) < 1e9):
         text = str(int(value))
+    elif 10.0**digits <= abs(value) < 1e9:
+        text = f"{float(value):.0f}"
     else:
-        text = (
-            f"{float(value):.0f}"
-            if 10.0**digits <= abs(value) < 1e9
-            else f"{float(value):.{digits}g}"
-        )
+        text = f"{float(value):.{digits}g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
         text = f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
@@ -39,28 +31,12 @@ def number(value: float | int, digits: int = 4) -> str:
 
 
 def with_unit(value: float, unit: str, digits: int = 3) -> str:
-    """A number and its unit.
-
-    Arguments:
-        value: finite.
-        unit: may be empty.
-        digits: significant ones.
-
-    Returns:
-        The text.
-    """
+    """A finite number and its unit, which may be empty."""
     return f"{number(value, digits)} {unit}".strip()
 
 
 def duration(seconds: float) -> str:
-    """A time span in the two largest units.
-
-    Arguments:
-        seconds: finite, not negative.
-
-    Returns:
-        The text, such as "2 h 5 min".
-    """
+    """A time span in its two largest units, such as "2 h 5 min"."""
     if seconds < 100:
         return f"{number(seconds, 3)} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -69,22 +45,11 @@ def duration(seconds: float) -> str:
 
 
 def shown(key: str, value: Value) -> str:
-    """A summary's value.
-
-    Arguments:
-        key: its name.
-        value: number, text, or None.
-
-    Returns:
-        The text, a dash for None.
-    """
+    """A value of the summary; a dash for None."""
     if value is None:
         return DASH
     if isinstance(value, str):
         return value
-    if key == "seconds" and math.isfinite(value) and value >= 0:
+    if key == "seconds" and 0 <= value < math.inf:
         return duration(value)
     return number(value, 3 if key == "chi2_p_value" else 4)
-
-
-_SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")

@@ -177,7 +177,7 @@ def combined_report(folders: list[Path], path: Path) -> None:
         path: of the page.
     """
     from ...report import render
-    from ...report.build import read_report_data
+    from ...report.read import read_report_data
 
     path.write_text(
         render([entry for folder in folders for entry in read_report_data(folder)[0]]),

@@ -1,0 +1,71 @@
+"""The facts of a stored run that the report reads, checked; what the run does not tell is None."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .._checks import real
+from ..errors import ConfigError
+
+Settings = list[tuple[str, list[tuple[str, Any]]]]
+
+
+class Facts(NamedTuple):
+    """What spec.json says of a run: `operator` and `likelihood` are the texts that their parsers
+    read, `exact` and `has_step` are the kernel's."""
+
+    title: str
+    value_range: tuple[float, float]
+    operator: str | None
+    likelihood: str | None
+    sigma_y: float | None
+    likelihood_name: str | None
+    exact: bool | None
+    has_step: bool | None
+    settings: Settings
+
+
+def facts_from(
+    spec: Mapping[str, Any], title: str | None, value_range: tuple[float, float] | None
+) -> Facts:
+    """The facts of a specification, with the title and the value range that are given in place of
+    its own; ConfigError for one of a wrong type."""
+    given = {"title": title, "value_range": value_range}
+    problem = {**_group(spec, "problem"), **{k: v for k, v in given.items() if v is not None}}
+    plan = _group(spec, "plan")
+    kernel, sigma_y = _group(plan, "kernel"), problem.get("sigma_y")
+    run = {k: v for k, v in spec.items() if k not in ("problem", "plan", "command")}
+    command = {k: v for k, v in spec.items() if k == "command"}
+    shown = {"problem": problem, "run": run, "sampler": plan, "reproduce": command}
+    return Facts(
+        title=_text(problem, "title") or "noisewalk run",
+        value_range=_bounds(problem.get("value_range", problem.get("range", (-1.0, 1.0)))),
+        operator=_text(problem, "operator"),
+        likelihood=_text(problem, "likelihood"),
+        sigma_y=None if sigma_y is None else real("sigma_y", sigma_y, above=0.0),
+        likelihood_name=_text(_group(spec, "likelihood"), "name"),
+        exact=kernel["exact"] if isinstance(kernel.get("exact"), bool) else None,
+        has_step=kernel["step_size"] is not None if "step_size" in kernel else None,
+        settings=[(name, list(facts.items())) for name, facts in shown.items() if facts],
+    )
+
+
+def _group(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = facts.get(name, {})
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"the run's {name} must be a dict of facts, got {value!r}")
+    return value
+
+
+def _text(facts: Mapping[str, Any], name: str) -> str | None:
+    value = facts.get(name)
+    if not isinstance(value, str | None):
+        raise ConfigError(f"the run's {name} must be a text, got {value!r}")
+    return value
+
+
+def _bounds(value: Any) -> tuple[float, float]:
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise ConfigError(f"the value range must be two numbers, got {value!r}") from None
+    return real("the value range's low", low), real("the value range's high", high)

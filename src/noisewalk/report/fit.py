@@ -1,0 +1,69 @@
+"""How the draws of a run fit its measurement, averaged over the draws."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..evaluate.diagnostics.evidence import log_kappa
+from ..evaluate.diagnostics.predictive import chi2_p_value
+from ..sampling.run import Run
+from .model import Model, noise_level_of, sup_log_likelihood_of
+
+
+class Fit(NamedTuple):
+    """The fit; None where the run does not tell its operator and its likelihood.
+
+    `residual`, (image, *y), is in units of the noise, and None where the noise has no variance.
+    `chi2_std`, (image,), is the standard deviation of chi2 under the model. `noise_level` is
+    sigma_y where the likelihood infers it. `log_kappa` bounds the log condition number of the worst
+    image from above where the run has an evidence. `p_value` is the posterior predictive one of
+    chi2 for the image where it is most extreme; None where chi2 does not follow its law.
+    """
+
+    residual: Tensor | None = None
+    chi2_std: Tensor | None = None
+    noise_level: float | None = None
+    log_kappa: float | None = None
+    p_value: float | None = None
+
+
+def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
+    """Compare A(x) of every draw with the measurement, one draw at a time: a stored run may be
+    larger than memory."""
+    A, likelihood = model.operator, model.likelihood
+    if A is None or likelihood is None:
+        return Fit()
+    images, chains, count = run.draws.shape[:3]
+    ys, seen = (v if v is None else v.repeat_interleave(chains, 0) for v in (y, observed))
+    residual = torch.zeros(y.shape, dtype=torch.float64)
+    std, levels = torch.zeros(images, dtype=torch.float64), []
+    for k in range(count):
+        mean = A(run.draws[:, :, k].flatten(0, 1))
+        one = likelihood.residual(mean, ys, seen)
+        residual += one.reshape(images, chains, *y.shape[1:]).mean(1) / count
+        std += likelihood.residual_chi2_std(mean, seen).reshape(images, chains).mean(1) / count
+        if (level := noise_level_of(likelihood, mean, ys, seen)) is not None:
+            levels.append(float(level.mean()))
+    return Fit(
+        residual if residual.isfinite().all() else None,
+        std,
+        sum(levels) / count if levels else None,
+        _kappa(run, y, model, observed),
+        _p_value(run) if model.chi2_is_exact else None,
+    )
+
+
+def _kappa(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> float | None:
+    sup = sup_log_likelihood_of(model.likelihood, y, observed)
+    if run.log_evidence is None or sup is None:
+        return None
+    return float(log_kappa(run.log_evidence, sup).max())
+
+
+def _p_value(run: Run) -> float | None:
+    if run.num_observed is None:
+        return None
+    each = zip(run.arrays["chi2"][...].flatten(1), run.num_observed.tolist(), strict=True)
+    found = [float(chi2_p_value(values, int(observed))) for values, observed in each]
+    return max(found, key=lambda p: abs(p - 0.5))

@@ -1,0 +1,88 @@
+"""A run's folder as what a report shows."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+from ..sampling.run import open_run
+from ..storage.store import open_store
+from .data import ReportData
+from .facts import Facts, facts_from
+from .fit import Fit, fit_of
+from .model import model_of
+from .notes import notes_of, remarks_of
+from .scores import evenly, scores_of
+
+SHOWN = 8
+"""Draws shown per chain."""
+
+
+def read_report_data(
+    folder: Path, title: str | None = None, value_range: tuple[float, float] | None = None
+) -> tuple[list[ReportData], dict[str, Any]]:
+    """What the report shows, one entry per image, and the run's summary with the scores where the
+    truth is known; numbers that do not exist are None."""
+    run, arrays = open_run(folder), open_store(folder).arrays
+    y = run.y
+    if y is None:
+        raise StoreError(f"{folder} holds no measurement y: restore it from a copy")
+    if run.draws.shape[2] == 0:
+        raise StoreError(
+            f"{folder} has no draw yet: continue the run with --resume, or repeat its nw.sample "
+            "call with this store"
+        )
+    facts = facts_from(run.spec, title, value_range)
+    truth, observed = (arrays[k][...] if k in arrays else None for k in ("truth", "observed"))
+    model = model_of(facts, tuple(run.draws.shape[3:]), arrays)
+    fit, mean = fit_of(run, y, model, observed), run.mean
+    found = {**run.summary(), **scores_of(run.draws, mean, truth), **_of_fit(facts, fit)}
+    summary = {k: None if _is_nan(v) else v for k, v in found.items()}  # an infinite R-hat stays
+    images = {
+        "truth": truth,
+        "measurement": y,
+        "observed": observed,
+        "mean": mean,
+        "std": run.std,
+        "samples": evenly(run.draws, SHOWN),
+        "residual": fit.residual,
+        "nll": run.nll[...],
+        "log_posterior": run.lp,
+        "acceptance_rate": run.arrays["acceptance_rate"][...],
+    }
+    own_scale = facts.operator is None and y.shape[1:] != run.draws.shape[3:]
+    shared = {
+        "summary": summary,
+        "settings": facts.settings,
+        "value_range": (*facts.value_range, ""),
+        "notes": list(notes_of(run, summary, facts.exact)),
+        "remarks": list(remarks_of(run, summary)),
+        "has_step": facts.has_step,
+        "chi2_is_exact": model.chi2_is_exact,
+        "measurement_unit": "counts" if model.counts else "" if own_scale else None,
+    }
+    entries = [
+        ReportData(
+            title=facts.title if len(y) == 1 else f"{facts.title} (image {i})",
+            chi2_std=None if fit.chi2_std is None else float(fit.chi2_std[i]),
+            **{name: None if v is None else v[i].numpy() for name, v in images.items()},
+            **shared,
+        )
+        for i in range(len(y))
+    ]
+    return entries, {k: None if v in (math.inf, -math.inf) else v for k, v in summary.items()}
+
+
+def _of_fit(facts: Facts, fit: Fit) -> dict[str, Any]:
+    """What the fit adds to the summary."""
+    told = {
+        "likelihood": facts.likelihood,
+        "noise_level": fit.noise_level,
+        "log_kappa": fit.log_kappa,
+        "chi2_p_value": fit.p_value,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,156 @@
+"""What each key number of a run says in plain words, with a mark by a stated threshold.
+
+Under Gaussian noise of a known level sigma_y, the misfit of the truth, m chi2 = sum((y - A(x))^2) /
+sigma_y^2 over m observed entries, follows chi-square(m). So does the misfit of a draw from the
+exact posterior, because y and a draw are then distributed as y and the truth. Hence chi2 has mean 1
+and standard deviation sqrt(2 / m). The mean over draws spreads less, so the band below is on the
+safe side. Under other likelihoods chi2 has another standard deviation (`ReportData.chi2_std`) and
+no p-value.
+"""
+
+import math
+from collections.abc import Callable
+
+R_HAT_GOOD, R_HAT_BAD = 1.05, 1.2
+ESS_GOOD, ESS_BAD = 400.0, 50.0
+ACCEPTANCE_GOOD, ACCEPTANCE_BAD = 0.4, 0.1
+MEMORY_GOOD, MEMORY_BAD = 0.3, 0.6
+
+Verdict = tuple[str, str]
+"""A mark ("good", "warn", "bad", or "" for none) and what the number says."""
+Judge = Callable[[float], Verdict]
+
+
+def said(text: str) -> Judge:
+    """A judge that gives no mark and always the same text."""
+    return lambda _: ("", text)
+
+
+def r_hat(value: float) -> Verdict:
+    """Whether the chains agree."""
+    text = (
+        "Compares the spread between chains with the spread within them, at the worst pixel. It is "
+        f"1 when the chains agree; up to {R_HAT_GOOD} is good. "
+    )
+    if math.isinf(value):
+        text += "Each chain is stuck in its own place: the draws say nothing about the posterior."
+        return "bad", text
+    mark = _at_most(value, R_HAT_GOOD, R_HAT_BAD)
+    return mark, text + (
+        "These chains agree."
+        if mark == "good"
+        else "These chains have not mixed: the mean and the uncertainty still depend on where the "
+        "chains started. Run longer chains."
+    )
+
+
+def ess(value: float) -> Verdict:
+    """How many independent draws the chains are worth."""
+    text = f"The number of independent draws that the chains are worth, at the worst pixel. {_ESS}"
+    if value > 0:
+        text += f" The mean is known to within {_percent(value)}\u00a0% of the uncertainty shown."
+    return _at_least(value, ESS_GOOD, ESS_BAD), text
+
+
+def ess_tail(value: float) -> Verdict:
+    """How many independent draws the ends of the intervals are worth."""
+    text = f"The same for the ends of the intervals, the 5\u00a0% and 95\u00a0% quantiles. {_ESS}"
+    return _at_least(value, ESS_GOOD, ESS_BAD), text
+
+
+def acceptance(has_step: bool | None) -> Judge:
+    """The judge of the acceptance rate of a kernel with or without a step size."""
+    if has_step is None:
+        return said("The share of proposals that were accepted.")
+    if has_step:
+        return _acceptance
+    return said(
+        "The share of the tried points that were accepted. This kernel has no step size, so a "
+        "small share only means more network calls."
+    )
+
+
+def memory(value: float) -> Verdict:
+    """How well the moves of tempered SMC mix its particles."""
+    mark = _at_most(value, MEMORY_GOOD, MEMORY_BAD)
+    text = (
+        "The correlation between where resampling put the particles and where their moves then "
+        "took them, at the worst temperature. "
+        f"Up to {MEMORY_GOOD} is good, above {MEMORY_BAD} is bad. "
+    )
+    if mark == "good":
+        return mark, text
+    return mark, text + (
+        "Either copies of one particle stay together, or the posterior has separate modes, which "
+        "no move connects. Compare the log evidence of two seeds."
+    )
+
+
+def divergences(value: float) -> Verdict:
+    """Whether every proposal was finite."""
+    mark = "good" if value == 0 else "bad"
+    return mark, "The number of proposals that were not finite. There should be none."
+
+
+def chi2(num_observed: int, std: float | None) -> Judge:
+    """The judge of the squared residual: `std` is its standard deviation if the model is right."""
+
+    def judge(value: float) -> Verdict:
+        text = (
+            "The squared residual y − A(x) per entry, in units of the noise. It is near 1 when the "
+            "draws explain the measurement up to the noise. "
+        )
+        if std is None:
+            return "", text + "How far it may be from 1 under this likelihood is not known here."
+        if not math.isfinite(std):
+            return "", text + "The noise has outliers of any size, so there is no band to judge by."
+        band = 2.0 * std
+        mark = _at_most(abs(value - 1.0), band, 2.0 * band)
+        text += (
+            f"With {num_observed} observed entries, an exact posterior lies between "
+            f"{max(0.0, 1.0 - band):.3f} and {1.0 + band:.3f} in 95\u00a0% of all cases. "
+        )
+        if mark == "good":
+            return mark, text
+        return mark, text + (
+            "It is too large: the draws miss the measurement, or the noise level is set too low."
+            if value > 1
+            else "It is too small: the draws follow the noise, or the noise level is set too high."
+        )
+
+    return judge
+
+
+def p_value(value: float) -> Verdict:
+    """Whether the residual looks like noise."""
+    return _at_least(2.0 * min(value, 1.0 - value), 0.05, 0.0001), (
+        "The probability that pure noise leaves a larger residual. From 0.025 to 0.975 is good. "
+        "Near 0 the draws miss the measurement, near 1 they follow its noise."
+    )
+
+
+_ESS = f"At least {ESS_GOOD:.0f} is good, below {ESS_BAD:.0f} is too few."
+
+
+def _acceptance(value: float) -> Verdict:
+    mark = _at_least(value, ACCEPTANCE_GOOD, ACCEPTANCE_BAD)
+    text = (
+        "The share of proposals that a Metropolis test accepts. For an unadjusted kernel it tells "
+        f"how nearly exact the steps are. At least {ACCEPTANCE_GOOD} is good, below "
+        f"{ACCEPTANCE_BAD} is bad. "
+    )
+    return mark, text + ("" if mark == "good" else "The step is too large for this problem.")
+
+
+def _at_most(value: float, good: float, bearable: float) -> str:
+    return "good" if value <= good else "warn" if value <= bearable else "bad"
+
+
+def _at_least(value: float, good: float, bearable: float) -> str:
+    return _at_most(-value, -good, -bearable)
+
+
+def _percent(size: float) -> str:
+    """The standard error of a mean over so many draws, in percent of one draw's deviation."""
+    value = 100 / math.sqrt(size)
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
