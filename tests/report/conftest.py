@@ -1,11 +1,14 @@
-"""A small report to vary."""
+"""A small report to vary, and a small run to report on."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import noisewalk as nw
 from noisewalk.report import ReportData
 
 SUMMARY: dict[str, Any] = {
@@ -56,3 +59,35 @@ def make() -> Callable[..., ReportData]:
         return ReportData(**(arguments | changes))
 
     return build
+
+
+@pytest.fixture
+def target() -> nw.NoisePosterior:
+    phi, y = nw.maps.Warp((1, 6, 6), 0.5), torch.zeros(1, 1, 6, 6)
+    return nw.NoisePosterior(phi, torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), y)
+
+
+@pytest.fixture
+def sampled(tmp_path: Path) -> Callable[..., Path]:
+    """The folder of a run of chains as they are given."""
+
+    def sample(
+        target: nw.NoisePosterior,
+        kernel: nw.Kernel | None = None,
+        draws: int = 6,
+        chains: int = 2,
+    ) -> Path:
+        nw.sample(
+            target,
+            nw.Langevin(1e-2, adjust=True) if kernel is None else kernel,
+            draws,
+            chains,
+            num_warmup=0,
+            adapt=None,
+            warm_start=None,
+            store=tmp_path / "run",
+            progress=False,
+        )
+        return tmp_path / "run"
+
+    return sample

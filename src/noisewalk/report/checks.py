@@ -142,11 +142,12 @@ _OF = {
     "": ("", ""),
 }
 _NFE = "All network evaluations, including the warm start and rejected moves."
+_PER_DRAW = "All network calls divided by the number of kept draws."
 _JUMP = "How far consecutive draws move: 1 for independent draws, near 0 for slow chains."
 _TIME = "The number of steps times the step size, Nτ. The prior relaxes in a time of about 1."
 _COST: list[Row] = [
     ("nfe", "Network calls", "Not counted.", said(_NFE)),
-    ("nfe_per_draw", "Network calls per kept draw", "Not counted.", said("The same per draw.")),
+    ("nfe_per_draw", "Network calls per kept draw", "Not counted.", said(_PER_DRAW)),
     ("seconds", "Time", "Not measured.", said("Wall-clock time of the run.")),
     ("jump", "Jump", _SEVERAL, said(_JUMP)),
     ("langevin_time", "Langevin time", "This kernel has no step size.", said(_TIME)),

@@ -1,7 +1,7 @@
 """The report page: one file with every picture, style and script inside, readable without a script
 and in print."""
 
-import re
+import string
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -13,6 +13,7 @@ from .panels import display_width
 from .readout import payload
 from .text import shown
 
+PLAIN = string.ascii_letters + string.digits + "_-"
 MARKS = {"good": "good", "warn": "check", "bad": "bad"}
 
 
@@ -140,7 +141,7 @@ def _mark(mark: str) -> str:
 
 
 def _id(anchor: str, key: str) -> str:
-    return f"{anchor}-{re.sub(r'[^A-Za-z0-9_-]', '-', key)}"
+    return f"{anchor}-{''.join(c if c in PLAIN else '-' for c in key)}"
 
 
 def _verdict(found: list[Check], anchor: str) -> str:

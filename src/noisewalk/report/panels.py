@@ -36,7 +36,8 @@ def panel(
         f'{escape(title)}</figcaption><div class="pane{" linked" if linked else ""}">'
         f'<img src="{images.data_uri(pixels)}" alt="{alt}" class="{grain(pixels)}" '
         f'width="{across}" height="{height}"></div><div class="bar"><img src="{bar}" alt="" '
-        f'width="256" height="1"><div>{spans}</div></div><p class="note">{escape(note)}</p></figure>'
+        f'width="256" height="1"><div>{spans}</div></div><p class="note">{escape(note)}</p>'
+        "</figure>"
     )
 
 

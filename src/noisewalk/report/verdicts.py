@@ -107,8 +107,8 @@ def chi2(num_observed: int, std: float | None) -> Judge:
         band = 2.0 * std
         mark = _at_most(abs(value - 1.0), band, 2.0 * band)
         text += (
-            f"With {num_observed} observed entries, an exact posterior lies between "
-            f"{max(0.0, 1.0 - band):.3f} and {1.0 + band:.3f} in 95\u00a0% of all cases. "
+            f"With {num_observed} observed entries, a draw from the exact posterior gives "
+            f"{max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f} in 95\u00a0% of all cases. "
         )
         if mark == "good":
             return mark, text
