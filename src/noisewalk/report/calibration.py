@@ -27,11 +27,11 @@ def write_calibration(found: Calibration, problem: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     found.plot().savefig(buffer, format="png", dpi=150)
-    picture = buffer.getvalue()
+    numbers, picture = _numbers(found, problem), buffer.getvalue()
     contents = {
         "calibration.png": picture,
-        "calibration.json": (json.dumps(_numbers(found, problem), indent=2) + "\n").encode(),
-        "calibration.html": _page(found, problem, picture).encode(),
+        "calibration.json": (json.dumps(numbers, indent=2) + "\n").encode(),
+        "calibration.html": _page(numbers, picture).encode(),
     }
     write_files(folder, contents)
 
@@ -48,45 +48,35 @@ def _numbers(found: Calibration, problem: str) -> dict[str, Any]:
         "p_values": dict(zip(found.quantities, found.p_values.tolist(), strict=True)),
         "ranks": found.ranks.tolist(),
     }
-    if found.tarp is not None and found.coverage is not None:
-        tarp, coverage = found.tarp, found.coverage
-        numbers["tarp"] = {
-            "credibility": tarp.credibility.tolist(),
-            "coverage": tarp.coverage.tolist(),
-        }
-        numbers["coverage"] = {
-            "nominal": coverage.nominal.tolist(),
-            "empirical": coverage.empirical.tolist(),
-        }
+    curves = {"tarp": ("credibility", "coverage"), "coverage": ("nominal", "empirical")}
+    for name, axes in curves.items():
+        if (curve := getattr(found, name)) is not None:
+            numbers[name] = {axis: getattr(curve, axis).tolist() for axis in axes}
     return numbers
 
 
-def _page(found: Calibration, problem: str, picture: bytes) -> str:
-    p_values = dict(zip(found.quantities, found.p_values.tolist(), strict=True))
+def _page(numbers: dict[str, Any], picture: bytes) -> str:
+    p_values, problem = numbers["p_values"], numbers["problem"]
     rejected = [name for name, p in p_values.items() if p < LEVEL]
-    verdict = (
-        f"Rejected at the 1 % level: {', '.join(rejected)}."
-        if rejected
-        else f"No rejection at the 1 % level (smallest adjusted p-value "
-        f"{min(p_values.values()):.2g})."
-    )
+    smallest = f"smallest adjusted p-value {min(p_values.values()):.2g}"
+    verdict = f"No rejection at the 1 % level ({smallest})."
+    if rejected:
+        verdict = f"Rejected at the 1 % level: {', '.join(rejected)}."
     facts = {
         "problem": problem,
-        "kernel": repr(found.kernel),
-        "problems": len(found.ranks),
-        "draws": found.num_draws,
-        "acceptance": f"{found.acceptance_rate:.2f}",
-        "network calls": f"{found.nfe:,}",
+        "kernel": numbers["kernel"],
+        "problems": numbers["num_problems"],
+        "draws": numbers["num_draws"],
+        "acceptance": f"{numbers['acceptance_rate']:.2f}",
+        "network calls": f"{numbers['nfe']:,}",
     }
-    image = (
-        f'<img src="{png_uri(picture)}" alt="Distribution of the truth\'s ranks minus the '
-        'uniform one, and coverage" style="max-width:100%">'
-    )
+    alt = "Distribution of the truth's ranks minus the uniform one, and coverage"
+    image = f'<img src="{png_uri(picture)}" alt="{alt}" style="max-width:100%">'
     head = "<thead><tr><th>ranked quantity</th><th>adjusted p-value</th></tr></thead>"
     return document(
         f"{problem} · calibration",
         '<main>\n<header class="top"><p class="brand">noisewalk · calibration</p>'
-        f"<h1>{escape(problem)}</h1></header>\n<p>{QUESTIONS[found.test]}</p>\n"
+        f"<h1>{escape(problem)}</h1></header>\n<p>{QUESTIONS[numbers['test']]}</p>\n"
         f"<p><strong>{escape(verdict)}</strong></p>\n{image}\n"
         f"<table>{head}{_rows({k: f'{p:.3g}' for k, p in p_values.items()})}</table>\n"
         f"<table>{_rows(facts)}</table>\n</main>",

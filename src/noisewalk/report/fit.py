@@ -35,7 +35,8 @@ def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
     if A is None or likelihood is None:
         return Fit()
     images, chains, count = run.draws.shape[:3]
-    ys, seen = (v if v is None else v.repeat_interleave(chains, 0) for v in (y, observed))
+    ys = y.repeat_interleave(chains, 0)
+    seen = None if observed is None else observed.repeat_interleave(chains, 0)
     residual = torch.zeros(y.shape, dtype=torch.float64)
     std, levels = torch.zeros(images, dtype=torch.float64), []
     for k in range(count):

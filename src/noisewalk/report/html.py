@@ -100,7 +100,7 @@ def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) 
         ("Key numbers", "numbers", _numbers(found, anchor)),
         ("Errors and residuals", "errors", sections.errors(data)),
         ("Traces", "traces", sections.traces(data)),
-        _chains(data, anchor, level),
+        ("Particles" if data.of_particles else "Chains", "chains", _chains(data, anchor, level)),
         ("Settings", "settings", sections.settings(data)),
     )
     parts = [
@@ -114,10 +114,10 @@ def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) 
     return "\n".join(p for p in parts if p) + "\n</article>\n"
 
 
-def _chains(data: ReportData, anchor: str, level: int) -> tuple[str, str, str]:
+def _chains(data: ReportData, anchor: str, level: int) -> str:
     if data.of_particles:
-        return "Particles", "chains", sections.particles(data)
-    return "Chains", "chains", sections.chains(data, anchor, level + 2)
+        return sections.particles(data)
+    return sections.chains(data, anchor, level + 2)
 
 
 def _section(title: str, body: str, anchor: str, name: str, level: int) -> str:

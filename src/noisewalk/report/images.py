@@ -31,10 +31,9 @@ def tile(x: np.ndarray) -> np.ndarray:
         return np.moveaxis(x, 0, -1)
     columns = math.ceil(math.sqrt(channels))
     rows = math.ceil(channels / columns)
-    grid = np.full((rows * columns, height, width), np.nan)
-    grid[:channels] = x
-    laid = grid.reshape(rows, columns, height, width).swapaxes(1, 2)
-    return laid.reshape(rows * height, columns * width)
+    gaps = np.full((rows * columns - channels, height, width), np.nan)
+    grid = np.concatenate([x, gaps]).reshape(rows, columns, height, width)
+    return grid.swapaxes(1, 2).reshape(rows * height, columns * width)
 
 
 def picture(

@@ -10,6 +10,10 @@ from .verdicts import ESS_BAD, ESS_GOOD, MEMORY_BAD, R_HAT_GOOD
 
 LARGE_ERROR = 0.5
 """Standard error of a log evidence from which on its estimate is no more than a warning."""
+UNADJUSTED = (
+    "The kernel is unadjusted: its draws have a bias of the order of the step size, which R-hat "
+    "cannot detect."
+)
 
 
 def notes_of(run: Run, summary: Mapping[str, Any], exact: bool | None) -> Iterator[str]:
@@ -36,10 +40,7 @@ def notes_of(run: Run, summary: Mapping[str, Any], exact: bool | None) -> Iterat
             "step size."
         )
     if exact is False:
-        yield (
-            "The kernel is unadjusted: its draws have a bias of the order of the step size, which "
-            "R-hat cannot detect."
-        )
+        yield UNADJUSTED
 
 
 def remarks_of(run: Run, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -59,11 +60,9 @@ def conditioning(log_kappa: float, error: float | None = None) -> str:
     """Whether the posterior is well-conditioned: the paper's Theorem 4.1 in plain words."""
     epsilon = float(informative_epsilon(log_kappa))
     bound = f"below {epsilon:.1g}" if epsilon > 1e-300 else "too small to write"
-    verdict = (
-        "well-conditioned."
-        if log_kappa < 3.0
-        else "ill-conditioned: errors of the prior can matter."
-    )
+    verdict = "well-conditioned."
+    if log_kappa >= 3.0:
+        verdict = "ill-conditioned: errors of the prior can matter."
     return (
         f"The log condition number, log kappa, is at most {log_kappa:.1f}{_error(error)}. The "
         f"posterior is {verdict} A prior that is wrong by eps in total variation changes the "
@@ -74,16 +73,11 @@ def conditioning(log_kappa: float, error: float | None = None) -> str:
 def _mixing(run: Run, summary: Mapping[str, Any]) -> str:
     """What the chains do not tell, or tell against themselves; "" where they have mixed."""
     r_hat, ess = summary["r_hat_max"], summary["ess_bulk_min"] or math.inf
-    if r_hat is None and run.draws.shape[1] == 1:
-        return (
-            "One chain alone cannot show whether chains agree. Treat the uncertainty map as a "
-            "lower bound, and run at least two chains."
-        )
     if r_hat is None:
-        return (
-            "There are too few draws, or the draws do not vary, so it is not known whether the "
-            "chains agree. Treat the uncertainty map as a lower bound."
-        )
+        why = "There are too few draws, or they do not vary, to tell whether the chains agree."
+        if run.draws.shape[1] == 1:
+            why = "One chain alone cannot tell whether chains agree: run at least two."
+        return f"{why} Treat the uncertainty map as a lower bound."
     if math.isinf(r_hat):
         return (
             "The chains are stuck, each in its own place (R-hat is infinite): these are not draws "

@@ -79,7 +79,7 @@ def _tick(value: float, marks: list[float]) -> str:
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
-    pad = 0.05 * (high - low) or 0.5 * max(abs(low), 1.0) * 1e-2
+    pad = 0.05 * (high - low) or 0.005 * max(abs(low), 1.0)
     return low - pad, high + pad
 
 

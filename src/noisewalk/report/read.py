@@ -1,11 +1,14 @@
 """A run's folder as what a report shows."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..errors import StoreError
-from ..sampling.run import open_run
+from ..sampling.run import Run, open_run
 from ..storage.store import open_store
 from .data import ReportData
 from .facts import Facts, facts_from
@@ -24,10 +27,7 @@ def read_report_data(
     """What the report shows, one entry per image, and the run's summary with the scores where the
     truth is known; numbers that do not exist are None."""
     run, arrays = open_run(folder), open_store(folder).arrays
-    y = run.y
-    if y is None:
-        raise StoreError(f"{folder} holds no measurement y: restore it from a copy")
-    if run.draws.shape[2] == 0:
+    if run.y is None or run.draws.shape[2] == 0:
         raise StoreError(
             f"{folder} has no draw yet: continue the run with --resume, or repeat its nw.sample "
             "call with this store"
@@ -35,23 +35,11 @@ def read_report_data(
     facts = facts_from(run.spec, title, value_range)
     truth, observed = (arrays[k][...] if k in arrays else None for k in ("truth", "observed"))
     model = model_of(facts, tuple(run.draws.shape[3:]), arrays)
-    fit, mean = fit_of(run, y, model, observed), run.mean
+    fit, mean = fit_of(run, run.y, model, observed), run.mean
     found = {**run.summary(), **scores_of(run.draws, mean, truth), **_of_fit(facts, fit)}
     summary = {k: None if _is_nan(v) else v for k, v in found.items()}  # an infinite R-hat stays
-    images = {
-        "truth": truth,
-        "measurement": y,
-        "observed": observed,
-        "mean": mean,
-        "std": run.std,
-        "samples": evenly(run.draws, SHOWN),
-        "residual": fit.residual,
-        "nll": run.nll[...],
-        "log_posterior": run.lp,
-        "acceptance_rate": run.arrays["acceptance_rate"][...],
-    }
-    own_scale = facts.operator is None and y.shape[1:] != run.draws.shape[3:]
-    shared = {
+    own_scale = facts.operator is None and run.y.shape[1:] != run.draws.shape[3:]
+    shared: dict[str, Any] = {
         "summary": summary,
         "settings": facts.settings,
         "value_range": (*facts.value_range, ""),
@@ -61,16 +49,30 @@ def read_report_data(
         "chi2_is_exact": model.chi2_is_exact,
         "measurement_unit": "counts" if model.counts else "" if own_scale else None,
     }
-    entries = [
-        ReportData(
-            title=facts.title if len(y) == 1 else f"{facts.title} (image {i})",
-            chi2_std=None if fit.chi2_std is None else float(fit.chi2_std[i]),
-            **{name: None if v is None else v[i].numpy() for name, v in images.items()},
-            **shared,
-        )
-        for i in range(len(y))
-    ]
+    given = {"truth": truth, "observed": observed, "mean": mean}
+    entries = [ReportData(**own, **shared) for own in _each(run, facts.title, fit, given)]
     return entries, {k: None if v in (math.inf, -math.inf) else v for k, v in summary.items()}
+
+
+def _each(
+    run: Run, title: str, fit: Fit, given: dict[str, Tensor | None]
+) -> Iterator[dict[str, Any]]:
+    """What each image has of its own: its title, and its part of the arrays."""
+    arrays = {
+        **given,
+        "measurement": run.y,
+        "std": run.std,
+        "samples": evenly(run.draws, SHOWN),
+        "nll": run.nll[...],
+        "log_posterior": run.lp,
+        "acceptance_rate": run.arrays["acceptance_rate"][...],
+        "residual": fit.residual,
+    }
+    count = run.draws.shape[0]
+    for i in range(count):
+        own = {name: None if v is None else v[i].numpy() for name, v in arrays.items()}
+        own["title"] = title if count == 1 else f"{title} (image {i})"
+        yield own | {"chi2_std": None if fit.chi2_std is None else float(fit.chi2_std[i])}
 
 
 def _of_fit(facts: Facts, fit: Fit) -> dict[str, Any]:
