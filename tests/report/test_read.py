@@ -14,6 +14,12 @@ from noisewalk.report.checks import checks
 from noisewalk.report.read import read_report_data
 
 
+def say_model(folder: Path, likelihood: str = "gaussian", sigma_y: float | None = 0.1) -> None:
+    """Put the texts of a run from the command line into spec.json."""
+    told = {"operator": "avgpool:factor=1", "likelihood": likelihood, "sigma_y": sigma_y}
+    edit(folder, "problem", value={k: v for k, v in told.items() if v is not None})
+
+
 def edit(folder: Path, *path: str, value: object) -> None:
     """Put another value into spec.json; `...` takes it away."""
     spec = json.loads((folder / "spec.json").read_text())
@@ -91,9 +97,7 @@ def test_an_edited_specification_ends_in_one_line_and_leaves_the_old_report(
     target, sampled, path: tuple[str, ...], value: object
 ) -> None:
     folder = sampled(target)
-    for name, text in (("operator", "avgpool:factor=1"), ("likelihood", "gaussian")):
-        edit(folder, "problem", name, value=text)
-    edit(folder, "problem", "sigma_y", value=0.1)
+    say_model(folder)
     page = build_report(folder)
     before = {p.name: p.read_bytes() for p in page.parent.iterdir() if p.is_file()}
     edit(folder, *path, value=value)
@@ -107,9 +111,7 @@ def test_an_edited_specification_ends_in_one_line_and_leaves_the_old_report(
 def test_the_texts_of_a_command_line_give_the_residual(target, sampled) -> None:
     folder = sampled(target)
     assert read_report_data(folder)[0][0].residual is None
-    for name, text in (("operator", "avgpool:factor=1"), ("likelihood", "gaussian")):
-        edit(folder, "problem", name, value=text)
-    edit(folder, "problem", "sigma_y", value=0.1)
+    say_model(folder)
     (entry,), summary = read_report_data(folder)
     run = nw.open_run(folder)
     torch.testing.assert_close(
@@ -117,6 +119,31 @@ def test_the_texts_of_a_command_line_give_the_residual(target, sampled) -> None:
     )
     assert summary["likelihood"] == "gaussian"
     assert 0 <= summary["chi2_p_value"] <= 1
+
+
+def test_an_inferred_noise_level_is_told(target, sampled) -> None:
+    unknown = nw.NoisePosterior(
+        target.phi, torch.nn.Identity(), nw.likelihoods.UnknownGaussian(), target.y
+    )
+    folder = sampled(unknown)
+    say_model(folder, "unknown", None)
+    _, summary = read_report_data(folder)
+    run = nw.open_run(folder)
+    size = run.draws[...].double().square().mean().sqrt()  # y = 0: the residual is the draw
+    assert summary["noise_level"] == pytest.approx(float(size), rel=0.1)
+    assert not {"chi2_p_value", "log_kappa"} & summary.keys()
+
+
+def test_the_condition_number_of_a_run_of_smc_is_told(target, tmp_path) -> None:
+    folder = tmp_path / "run"
+    kernel = nw.HMC(0.1, 4)
+    run = nw.tempered_smc(target, 20, kernel=kernel, num_moves=1, store=folder, progress=False)
+    assert "log_kappa" not in read_report_data(folder)[1]
+    say_model(folder)
+    (entry,), summary = read_report_data(folder)
+    best = -target.likelihood.nll(target.y, target.y)
+    assert summary["log_kappa"] == pytest.approx(float(best - run.log_evidence), rel=1e-9)
+    assert any("conditioned" in remark for remark in entry.remarks)
 
 
 def test_no_module_matches_on_printed_text() -> None:
