@@ -1,5 +1,6 @@
 """How the draws of a run fit its measurement, averaged over the draws."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -12,20 +13,18 @@ from .model import Model, noise_level_of, sup_log_likelihood_of
 
 
 class Fit(NamedTuple):
-    """The fit; None where the run does not tell its operator and its likelihood.
+    """The fit; None or empty where the run does not tell its operator and its likelihood.
 
     `residual`, (image, *y), is in units of the noise, and None where the noise has no variance.
-    `chi2_std`, (image,), is the standard deviation of chi2 under the model. `noise_level` is
-    sigma_y where the likelihood infers it. `log_kappa` bounds the log condition number of the worst
-    image from above where the run has an evidence. `p_value` is the posterior predictive one of
-    chi2 for the image where it is most extreme; None where chi2 does not follow its law.
+    `chi2_std`, (image,), is the standard deviation of chi2 under the model. `numbers` go into the
+    summary, as far as they exist: noise_level, which is sigma_y where the likelihood infers it;
+    log_kappa, an upper bound for the worst image of a run with an evidence; and chi2_p_value, the
+    posterior predictive one of the image where it is most extreme.
     """
 
     residual: Tensor | None = None
     chi2_std: Tensor | None = None
-    noise_level: float | None = None
-    log_kappa: float | None = None
-    p_value: float | None = None
+    numbers: Mapping[str, float] = {}
 
 
 def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
@@ -46,13 +45,13 @@ def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
         std += likelihood.residual_chi2_std(mean, seen).reshape(images, chains).mean(1) / count
         if (level := noise_level_of(likelihood, mean, ys, seen)) is not None:
             levels.append(float(level.mean()))
-    return Fit(
-        residual if residual.isfinite().all() else None,
-        std,
-        sum(levels) / count if levels else None,
-        _kappa(run, y, model, observed),
-        _p_value(run) if model.chi2_is_exact else None,
-    )
+    numbers = {
+        "noise_level": sum(levels) / count if levels else None,
+        "log_kappa": _kappa(run, y, model, observed),
+        "chi2_p_value": _p_value(run) if model.chi2_is_exact else None,
+    }
+    known = {name: value for name, value in numbers.items() if value is not None}
+    return Fit(residual if residual.isfinite().all() else None, std, known)
 
 
 def _kappa(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> float | None:

@@ -11,7 +11,7 @@ from ..errors import StoreError
 from ..sampling.run import Run, open_run
 from ..storage.store import open_store
 from .data import ReportData
-from .facts import Facts, facts_from
+from .facts import facts_from
 from .fit import Fit, fit_of
 from .model import model_of
 from .notes import notes_of, remarks_of
@@ -36,7 +36,9 @@ def read_report_data(
     truth, observed = (arrays[k][...] if k in arrays else None for k in ("truth", "observed"))
     model = model_of(facts, tuple(run.draws.shape[3:]), arrays)
     fit, mean = fit_of(run, run.y, model, observed), run.mean
-    found = {**run.summary(), **scores_of(run.draws, mean, truth), **_of_fit(facts, fit)}
+    found = {**run.summary(), **scores_of(run.draws, mean, truth), **fit.numbers}
+    if facts.likelihood is not None:
+        found["likelihood"] = facts.likelihood
     summary = {k: None if _is_nan(v) else v for k, v in found.items()}  # an infinite R-hat stays
     own_scale = facts.operator is None and run.y.shape[1:] != run.draws.shape[3:]
     shared: dict[str, Any] = {
@@ -73,17 +75,6 @@ def _each(
         own = {name: None if v is None else v[i].numpy() for name, v in arrays.items()}
         own["title"] = title if count == 1 else f"{title} (image {i})"
         yield own | {"chi2_std": None if fit.chi2_std is None else float(fit.chi2_std[i])}
-
-
-def _of_fit(facts: Facts, fit: Fit) -> dict[str, Any]:
-    """What the fit adds to the summary."""
-    told = {
-        "likelihood": facts.likelihood,
-        "noise_level": fit.noise_level,
-        "log_kappa": fit.log_kappa,
-        "chi2_p_value": fit.p_value,
-    }
-    return {name: value for name, value in told.items() if value is not None}
 
 
 def _is_nan(value: Any) -> bool:

@@ -84,27 +84,20 @@ def traces(data: ReportData) -> str:
 
 def particles(data: ReportData) -> str:
     """Every particle shown."""
-    width = panels.display_width(data, 96)
-    draws = (
-        _draw(x[0], f"Particle {i + 1}", width, listed=True) for i, x in enumerate(data.samples)
-    )
-    return f'<div class="panels small">{"".join(draws)}</div>'
+    names = [f"Particle {i + 1}" for i in range(len(data.samples))]
+    return _small(data, data.samples[:, 0], names)
 
 
 def chains(data: ReportData, anchor: str, level: int) -> str:
     """A section for each chain, with its draws."""
-    out, width = "", panels.display_width(data, 96)
+    out = ""
     for i, samples in enumerate(data.samples):
-        label = f"{anchor}-chain-{i + 1}"
-        draws = "".join(
-            _draw(x, f"Chain {i + 1}, draw {j + 1}", width, listed=True)
-            for j, x in enumerate(samples)
-        )
+        label, title = f"{anchor}-chain-{i + 1}", f"Chain {i + 1}"
+        draws = _small(data, samples, [f"{title}, draw {j + 1}" for j in range(len(samples))])
         key = _key(i) if len(data.samples) <= plots.COLOURS else ""
         out += (
-            f'<section class="chain" aria-labelledby="{label}"><h{level} id="{label}">{key}Chain '
-            f'{i + 1}</h{level}><p class="note">{escape("; ".join(_facts(data, i)))}</p>'
-            f'<div class="panels small">{draws}</div></section>'
+            f'<section class="chain" aria-labelledby="{label}"><h{level} id="{label}">{key}{title}'
+            f'</h{level}><p class="note">{escape("; ".join(_facts(data, i)))}</p>{draws}</section>'
         )
     return out
 
@@ -142,6 +135,12 @@ def _draw(x: np.ndarray, name: str, width: int, listed: bool = False) -> str:
         f'width="{across}" height="{height}"{attribute}></div><figcaption>{caption}</figcaption>'
         "</figure>"
     )
+
+
+def _small(data: ReportData, samples: np.ndarray, names: list[str]) -> str:
+    width = panels.display_width(data, 96)
+    draws = (_draw(x, name, width, listed=True) for x, name in zip(samples, names, strict=True))
+    return f'<div class="panels small">{"".join(draws)}</div>'
 
 
 def _trace(
