@@ -58,7 +58,7 @@ class Consistency:
             raise ConfigError(
                 f"midpoints must fall from below {high} to above {low}, got {self.midpoints}"
             )
-        key = _checks.seed(self.seed)
+        key = _checks.seed_of(self.seed)
         steps = (noise.rows(key, 1).at(k) for k in range(len(self.midpoints)))
         frozen = tuple(step.normal(self.shape, noise.FROZEN)[0] for step in steps)
         vars(self).update(seed=key, _frozen=frozen)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import real, seed, whole
+from .._checks import real, seed_of, whole
 from .._repr import readable
 from ..errors import ConfigError
 from ..noise import MASK, rows
@@ -241,7 +241,7 @@ class MaskInpainting(_Mask):
 
 def _shape_and_seed(mask: RandomInpainting | CloudInpainting) -> tuple[tuple[int, ...], int]:
     name = type(mask).__name__
-    return image_shape(name, mask.shape), seed(mask.seed, f"{name}'s seed")
+    return image_shape(name, mask.shape), seed_of(mask.seed, f"{name}'s seed")
 
 
 def _lowest(scores: Tensor, count: int) -> Tensor:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .._checks import real, seed
+from .._checks import real, seed_of
 from ..errors import ConfigError
 from ..noise import MASK, rows
 from .arrays import floating, image_shape, same_shape
@@ -68,7 +68,7 @@ class CameraMotionBlur:
     def __post_init__(self) -> None:
         length = real("CameraMotionBlur's length in pixels", self.length, above=0, most=LONGEST)
         shape = image_shape("CameraMotionBlur", self.shape)
-        key = seed(self.seed, "CameraMotionBlur's seed")
+        key = seed_of(self.seed, "CameraMotionBlur's seed")
         blur = Convolution(_kernel(trajectory(length, key)))
         reach = blur.kernel.shape[0] // 2
         if reach >= min(shape[-2:]):

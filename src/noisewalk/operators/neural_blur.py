@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._checks import seed
+from .._checks import seed_of
 from .._pickled import load_pickled
 from ..errors import ConfigError, WeightsError
 from ..noise import MASK, rows
@@ -83,7 +83,7 @@ class NeuralBlur:
     """What A needs, float32, without gradients."""
 
     def __post_init__(self) -> None:
-        key = seed(self.seed, "NeuralBlur's seed")
+        key = seed_of(self.seed, "NeuralBlur's seed")
         if not isinstance(self.weights_path, str | Path):
             raise ConfigError(
                 "NeuralBlur's weights_path must be the path of GOPRO_wVAE.pth, got "

@@ -1,7 +1,7 @@
 """How the draws of a run fit its measurement, averaged over the draws."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from ..evaluate.diagnostics.evidence import log_kappa
 from ..evaluate.diagnostics.predictive import chi2_p_value
 from ..sampling.run import Run
-from .model import Model, noise_level_of, sup_log_likelihood_of
+from .model import Model
 
 
 class Fit(NamedTuple):
@@ -43,19 +43,18 @@ def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
         one = likelihood.residual(mean, ys, seen)
         residual += one.reshape(images, chains, *y.shape[1:]).mean(1) / count
         std += likelihood.residual_chi2_std(mean, seen).reshape(images, chains).mean(1) / count
-        if (level := noise_level_of(likelihood, mean, ys, seen)) is not None:
+        if (level := likelihood.noise_level(mean, ys, seen)) is not None:
             levels.append(float(level.mean()))
     numbers = {
         "noise_level": sum(levels) / count if levels else None,
-        "log_kappa": _kappa(run, y, model, observed),
+        "log_kappa": _kappa(run, likelihood.sup_log_likelihood(y, observed)),
         "chi2_p_value": _p_value(run) if model.chi2_is_exact else None,
     }
     known = {name: value for name, value in numbers.items() if value is not None}
     return Fit(residual if residual.isfinite().all() else None, std, known)
 
 
-def _kappa(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> float | None:
-    sup = sup_log_likelihood_of(model.likelihood, y, observed)
+def _kappa(run: Run, sup: Any) -> float | None:
     if run.log_evidence is None or sup is None:
         return None
     return float(log_kappa(run.log_evidence, sup).max())

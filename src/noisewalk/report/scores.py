@@ -9,7 +9,7 @@ from torch import Tensor
 from .._packages import locate
 from ..errors import WeightsError
 from ..evaluate.metrics import lpips, psnr, ssim
-from ..evaluate.metrics.lpips import ARCHIVES
+from ..evaluate.metrics.perceptual import ARCHIVES
 
 SCORED = 25
 """Draws scored per chain."""

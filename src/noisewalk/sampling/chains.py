@@ -75,9 +75,8 @@ class Chains:
         return _Session(self, target, sink).ticks()
 
     def facts(self) -> dict[str, Any]:
-        """Every choice but the number of draws, which may grow."""
-        choices = {key: facts_of(value) for key, value in vars(self).items() if key != "num_draws"}
-        return {"name": "Chains", **choices, "kernel": self.kernel.facts()}
+        """Every choice, ready for JSON."""
+        return {**facts_of(self), "kernel": self.kernel.facts()}
 
 
 def adapted_kernel(packed: dict[str, Any], plan: Chains, device: torch.device) -> Kernel:

@@ -15,7 +15,7 @@ from ..types import Plan, RunStore
 from .probe import check_probe, probe_of
 from .run import Run, made, open_run
 
-FREE = ("num_draws", "command", "probe")
+FREE = ("plan.num_draws", "command", "probe")
 """What may change when a stored run goes on; the probe is compared with a tolerance."""
 
 
@@ -52,8 +52,7 @@ def draw(
 def spec_of(plan: Plan, target: Any) -> dict[str, Any]:
     """What a run is, as facts: two runs of one specification have equal draws."""
     threads = torch.get_num_threads()
-    own = {"num_threads": threads, "plan": plan.facts(), "num_draws": plan.num_draws}
-    return {**target.facts(), **own}
+    return {**target.facts(), "num_threads": threads, "plan": plan.facts()}
 
 
 def _in_memory(plan: Plan, target: Any, progress: bool) -> Run:
@@ -88,22 +87,18 @@ def _stored(
     resume: bool,
 ) -> Iterator[Any]:
     """The run's folder, open for this plan's draws, with what does not change already in it."""
-    from ..storage.store import RunStore
+    from ..storage.store import Layout, RunStore
 
     spec = {**spec_of(plan, target), "problem": dict(problem or {}), "probe": probe_of(target)}
     if command is not None:
         spec["command"] = command
     if resume:
         _check_model(folder, spec)
-    shapes = (target.num_images, plan.num_rows, tuple(target.shape), tuple(target.data_shape))
+    shapes = tuple(target.shape), tuple(target.data_shape)
+    layout = Layout(target.num_images, plan.num_rows, *shapes, target.y.dtype)
+    extras = ("step_size", "chi2")
     with RunStore.create_or_resume(
-        folder,
-        spec,
-        *shapes,
-        target.y.dtype,
-        extras=("step_size", "chi2"),
-        free=FREE,
-        resume=resume,
+        folder, spec, layout, extras=extras, free=FREE, resume=resume
     ) as sink:
         fixed = {"y": target.y, "num_observed": target.num_observed, **(arrays or {})}
         if target.observed is not None:
@@ -115,8 +110,9 @@ def _stored(
 
 def _check_model(folder: Path, spec: dict[str, Any]) -> None:
     """StoreError where all facts are the stored run's and yet its model says something else."""
-    from ..storage.folder import normal, read_spec
+    from ..storage.folder import read_spec
+    from ..storage.spec import differences, normal
 
-    stored = (read_spec(folder) or {}) if folder.is_dir() else {}
-    if all(stored.get(key) == value for key, value in normal(spec).items() if key not in FREE):
-        check_probe(folder, stored.get("probe", {}), spec["probe"])
+    found = read_spec(folder) if folder.is_dir() else None
+    if found is not None and not list(differences(found.facts, normal(spec), FREE)):
+        check_probe(folder, found.facts.get("probe", {}), spec["probe"])

@@ -106,8 +106,7 @@ class TemperedSMC:
 
     def facts(self) -> dict[str, Any]:
         """Every choice, ready for JSON."""
-        choices = {key: facts_of(value) for key, value in vars(self).items()}
-        return {"name": "TemperedSMC", **choices, "kernel": self.kernel.facts()}
+        return {**facts_of(self), "num_draws": 1, "kernel": self.kernel.facts()}
 
 
 @dataclass

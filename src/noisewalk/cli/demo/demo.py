@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from ...errors import ConfigError
-from ...gaussians.refresh import Refresh, Schedule, SpectralRefresh
 from ...files import ValueRange
+from ...gaussians.refresh import Refresh, Schedule, SpectralRefresh
 from ...likelihoods import Gaussian
 from ...priors.load import load_prior
 from ...sampling.chains import Chains as Plan

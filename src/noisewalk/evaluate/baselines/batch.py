@@ -41,7 +41,7 @@ class Batch:
     ) -> None:
         self.y, self.observed, self.shape, self.progress = y, observed, shape, progress
         self.num_samples = _checks.whole("num_samples", num_samples)
-        self.seed = _checks.seed(seed)
+        self.seed = _checks.seed_of(seed)
         self.first_image = _checks.whole("first_image", first_image, 0)
         total = len(y) * self.num_samples
         self.batch_size = total if batch_size is None else _checks.whole("batch_size", batch_size)

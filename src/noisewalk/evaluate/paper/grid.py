@@ -31,7 +31,7 @@ from ...likelihoods import Gaussian
 from ...operators import observed_of, parse
 from ...posterior import NoisePosterior
 from ...priors.prior import Prior
-from ...sampling.defaults import NUM_WARMUP, FRICTION, leapfrogs
+from ...sampling.defaults import FRICTION, NUM_WARMUP, leapfrogs
 from ...sampling.sample import sample
 from ...sampling.starts import Adam
 from ...storage.atomic import write_whole
