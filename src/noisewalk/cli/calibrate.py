@@ -1,185 +1,141 @@
-"""`noisewalk calibrate`: is the sampler right on problems simulated from a prior?"""
+"""`noisewalk calibrate`: test whether the sampler is right on problems simulated from a prior."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
-from .options import (
-    LIKELIHOOD_HELP,
-    dtype_of,
-    interruptible,
-    kernel_of,
-    make_folder,
-    map_of,
-    refuse,
-    rows_at_once,
-)
+from ..errors import ConfigError
+from . import options as opt
+
+if TYPE_CHECKING:
+    from ..evaluate.calibrate.calibration import Calibration
+
+app = typer.Typer(**opt.PLAIN)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command.
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """The options of `noisewalk calibrate`; None where one is left out."""
 
-    Arguments:
-        app: the command line.
-    """
-    app.command()(calibrate)
-
-
-def calibrate(
-    prior: Annotated[
-        str, typer.Option(help="Name (noisewalk priors), Hub repository, folder or .pt file.")
-    ],
-    operator: Annotated[str, typer.Option(help="Such as avgpool:factor=4; steps joined by +.")],
-    sigma_y: Annotated[
-        float | None, typer.Option(help="Noise standard deviation of gaussian, pixels in [-1, 1].")
-    ] = None,
-    likelihood: Annotated[
-        str, typer.Option(help=LIKELIHOOD_HELP + ":concentration=A,rate=B, pixels in [-1, 1].")
-    ] = "gaussian",
+    prior: opt.Prior
+    operator: opt.Operator
+    sigma_y: opt.SigmaY = None
+    likelihood: opt.Likelihood = "gaussian"
     test: Annotated[
         str,
-        typer.Option(
-            help="exactness (is the kernel right?) or converged (are its runs long enough?)."
-        ),
-    ] = "exactness",
-    kernel: Annotated[
-        str | None,
-        typer.Option(help="em, ei, mala, pcnl, hmc, slice or smc; without it the sound default."),
-    ] = None,
-    step_size: Annotated[
-        float | None,
-        typer.Option(help="Step of the kernel; without it an exact kernel's is adapted."),
-    ] = None,
-    num_leapfrog: Annotated[
-        int | None, typer.Option(help="Leapfrog steps of hmc; 8, or 5 with --num-steps 2.")
-    ] = None,
-    spectral: Annotated[
-        bool,
-        typer.Option(
-            "--spectral",
-            help="Fit the kernel's Gaussian by frequency, for precise measurements, not by rank.",
-        ),
-    ] = False,
-    num_problems: Annotated[int, typer.Option(help="Simulated problems.")] = 200,
-    num_draws: Annotated[int, typer.Option(help="Draws the truth is ranked among.")] = 19,
+        Option(help="exactness (is the kernel right?) or converged (are its runs long enough?)."),
+    ] = "exactness"
+    kernel: opt.Kernel = None
+    step_size: opt.StepSize = None
+    num_leapfrog: opt.NumLeapfrog = None
+    spectral: opt.Spectral = False
+    num_problems: Annotated[int, Option(help="The simulated problems.")] = 200
+    num_draws: Annotated[int, Option(help="The draws among which the truth is ranked.")] = 19
     thin: Annotated[
         int | None,
-        typer.Option(
-            help=(
-                "Transitions between draws; 1, and 2 for exactness of hmc, which keeps its "
-                "velocity."
-            )
-        ),
-    ] = None,
-    num_warmup: Annotated[
-        int | None, typer.Option(help="Transitions before the draws of converged.")
-    ] = None,
-    warm_start: Annotated[
-        int | None, typer.Option(help="Adam steps before the chains of converged; 60.")
-    ] = None,
+        Option(help="The transitions between draws; by default 1, and 2 for exactness of hmc."),
+    ] = None
+    num_warmup: opt.NumWarmup = None
+    warm_start: opt.WarmStart = None
     num_carried: Annotated[
-        int | None, typer.Option(help="Particles that smc carries; at least --num-draws.")
-    ] = None,
-    label: Annotated[
-        float | None, typer.Option(help="Class or conditioning value of the prior.")
-    ] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="consistency or edm, for weights without a card.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Image side, for a .pt file without a card.")
-    ] = None,
-    head_channels: Annotated[
-        int | None, typer.Option(help="Channels per attention head, for a .pt file without a card.")
-    ] = None,
-    num_steps: Annotated[int, typer.Option(help="1 or 2 network calls per map.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder of calibration.html, .json and .png.")] = Path(
-        "calibration"
-    ),
-    seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[
-        str,
-        typer.Option(help="Of the network: float32, float64 (the whole run), bfloat16 or float16."),
-    ] = "float32",
-    microbatch: Annotated[
-        int | None,
-        typer.Option(help="Rows per network call; 128, fewer of images larger than 32 x 32."),
-    ] = None,
-) -> None:
-    """Rank the truth of many simulated problems among the sampler's draws; uniform ranks mean that
-    it is right."""
-    from ..errors import ConfigError
+        int | None, Option(help="The particles that smc carries, at least --num-draws.")
+    ] = None
+    label: opt.Label = None
+    kind: opt.Kind = None
+    size: opt.Size = None
+    head_channels: opt.HeadChannels = None
+    num_steps: opt.NumSteps = 1
+    out: Annotated[
+        Path, Option(help="The folder of calibration.html, calibration.json and calibration.png.")
+    ] = Path("calibration")
+    seed: opt.Seed = 0
+    device: opt.Device = "cpu"
+    dtype: opt.Dtype = "float32"
+    microbatch: opt.Microbatch = None
+
+
+@app.command()
+@opt.reads(CalibrateOptions)
+def calibrate(options: CalibrateOptions) -> None:
+    """Rank the truth of many simulated problems among the sampler's draws. The ranks are uniform if
+    the sampler is right."""
+    check(options)
+    found, problem = calibration_of(options)
+    conclude(found, problem, options.out)
+
+
+def check(options: CalibrateOptions) -> None:
+    """Raise a ConfigError where the options contradict each other, or the folder is in use."""
+    kernel, out = options.kernel, options.out
+    name, smc = kernel or "the default kernel", kernel == "smc"
+    if kernel in (None, "slice", "smc"):
+        opt.refuse(name, options, "step_size")
+    if kernel != "hmc":
+        opt.refuse(name, options, "num_leapfrog")
+    if not smc:
+        opt.refuse(name, options, "num_carried")
+    if smc or options.test == "exactness":
+        opt.refuse("smc" if smc else "exactness", options, "num_warmup", "warm_start")
+    if smc:
+        opt.refuse(name, options, "thin")
+    if kernel in ("em", "mala", "smc"):
+        opt.refuse(name, options, "spectral")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is not an empty folder: give another --out")
+
+
+def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
+    """What the calibration found, and the problem as text."""
     from ..evaluate.calibrate.calibrate import calibrate as run
     from ..gaussians.refresh import SpectralRefresh
     from ..likelihoods import parse as parse_likelihood
     from ..operators import parse
     from ..priors.load import load_prior
-    from ..report.calibration import write_calibration
-    from ..sampling.defaults import leapfrogs
     from ..sampling.starts import Adam
-    from ..types import Kernel
+    from .plans import kernel_of
 
-    if kernel in (None, "smc"):
-        refuse(kernel or "the default kernel", step_size=step_size)
-    refuse(
-        kernel or "the default kernel",
-        num_leapfrog=None if kernel == "hmc" else num_leapfrog,
-        num_carried=None if kernel == "smc" else num_carried,
-    )
-    if test == "exactness" or kernel == "smc":
-        refuse(
-            "smc" if kernel == "smc" else "exactness", num_warmup=num_warmup, warm_start=warm_start
-        )
-    if kernel == "smc":
-        refuse("smc", thin=thin)
-    refuse(
-        kernel or "the default kernel",
-        spectral=spectral or None if kernel in ("em", "mala", "smc") else None,
-    )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is not an empty folder: give another --out")
-    noise = parse_likelihood(likelihood, sigma_y)
-    network = load_prior(prior, label, device, dtype_of(dtype), kind, size, head_channels)
-    problem = f"{prior}, {operator}, {noise}"
-    phi, steps = map_of(network, num_steps), num_leapfrog
-    chosen: Any = (
-        kernel
-        if kernel is None or kernel == "smc"
-        else kernel_of(kernel, step_size, leapfrogs(phi.nfe) if steps is None else steps)
-    )
-    given = isinstance(chosen, Kernel)
-    adapted = step_size is None and given and chosen.exact and chosen.step_size is not None
-    make_folder(out)
-    with interruptible("a calibration keeps nothing before its end"):
+    o = options
+    likelihood, dtype = parse_likelihood(o.likelihood, o.sigma_y), opt.dtype_of(o.dtype)
+    prior = load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
+    phi = opt.map_of(prior, o.num_steps)
+    kernel: Any = o.kernel
+    adapted = False
+    if kernel not in (None, "smc"):
+        kernel = kernel_of(kernel, o.step_size, o.num_leapfrog, phi.nfe)
+        adapted = o.step_size is None and kernel.exact and kernel.step_size is not None
+    opt.make_folder(o.out)
+    with opt.interruptible("a calibration keeps nothing before its end"):
         found = run(
             phi,
-            parse(operator, network.shape),
-            noise,
-            chosen,
-            num_problems,
-            test,
-            seed,
-            num_draws,
-            "auto" if thin is None else thin,
-            rows_at_once(network.shape) if microbatch is None else microbatch,
-            "auto" if num_warmup is None else num_warmup,
-            Adam(60 if warm_start is None else warm_start) if warm_start != 0 else None,
-            adapted,
-            num_carried,
-            device=device,
-            dtype=dtype_of(
-                "float64" if dtype == "float64" else "float32"
-            ),  # as `sample`: the half precisions are the network's alone
-            refresh=SpectralRefresh() if spectral else "auto",
+            parse(o.operator, prior.shape),
+            likelihood,
+            kernel,
+            o.num_problems,
+            o.test,
+            o.seed,
+            o.num_draws,
+            thin="auto" if o.thin is None else o.thin,
+            microbatch=opt.rows_at_once(prior.shape) if o.microbatch is None else o.microbatch,
+            num_warmup="auto" if o.num_warmup is None else o.num_warmup,
+            warm_start=None if o.warm_start == 0 else Adam(o.warm_start or 60),
+            adapted=adapted,
+            num_carried=o.num_carried,
+            device=o.device,
+            dtype=opt.dtype_of("float64" if o.dtype == "float64" else "float32"),
+            refresh=SpectralRefresh() if o.spectral else "auto",
         )
+    return found, f"{o.prior}, {o.operator}, {likelihood}"
+
+
+def conclude(found: "Calibration", problem: str, out: Path) -> None:
+    """Write the page and print the p-values."""
+    from ..report.calibration import write_calibration
+
     write_calibration(found, problem, out)
     for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):
         print(f"  {name:16} p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")
-    print(
-        f"{found}\n  acceptance {found.acceptance_rate:.2f}  NFE {found.nfe:,}\nopen "
-        f"{out / 'calibration.html'}"
-    )
+    print(f"{found}\n  acceptance {found.acceptance_rate:.2f}  NFE {found.nfe:,}")
+    print(f"open {out / 'calibration.html'}")

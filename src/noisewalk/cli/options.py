@@ -1,224 +1,158 @@
-"""Options that several commands share, from text to objects."""
+"""What the commands share: their options, and the checks of what is given."""
 
-from __future__ import annotations
-
+import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from typer import Option
+
+from .._checks import one_of
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..priors.prior import Prior
-    from ..sampling.smc import TemperedSMC as Ladder
+    from ..priors.prior import Prior as LoadedPrior
 
+Seed = Annotated[int, Option(help="The seed of all noise.")]
+Device = Annotated[str, Option(help="cpu or cuda.")]
+Dtype = Annotated[
+    str, Option(help="The network's precision: float32, bfloat16, float16; float64 is for all.")
+]
+Prior = Annotated[
+    str, Option(help="A name (see noisewalk priors), a Hub repository, a folder or a .pt file.")
+]
+Label = Annotated[float | None, Option(help="The class or conditioning value of the prior.")]
+Kind = Annotated[str | None, Option(help="consistency or edm, for weights without a card.")]
+Size = Annotated[int | None, Option(help="The image side of a .pt file without a card.")]
+HeadChannels = Annotated[
+    int | None, Option(help="The channels per attention head of a .pt file without a card.")
+]
+NumSteps = Annotated[int, Option(help="The network calls of the map: 1 or 2.")]
+Operator = Annotated[
+    str, Option(help="Such as avgpool:factor=4 or inpaint:keep=0.2,seed=0; join steps by +.")
+]
+SigmaY = Annotated[
+    float | None,
+    Option(help="The noise level of gaussian in the file's unit; for calibrate that of [-1, 1]."),
+]
+Likelihood = Annotated[
+    str,
+    Option(
+        help="gaussian, poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or "
+        "unknown:concentration=A,rate=B; in the unit of --sigma-y."
+    ),
+]
+Kernel = Annotated[
+    str | None, Option(help="em, ei, mala, pcnl, hmc, slice or smc; default preconditioned HMC.")
+]
+StepSize = Annotated[
+    float | None, Option(help="The kernel's step; it is kept. Without it the step is adapted.")
+]
+NumLeapfrog = Annotated[
+    int | None, Option(help="Leapfrog steps; default 8 for hmc (5 with --num-steps 2), 6 for smc.")
+]
+Spectral = Annotated[
+    bool, Option("--spectral", help="Fit the kernel's Gaussian by frequency: precise measurements.")
+]
+Thin = Annotated[
+    int | None, Option(help="Transitions per draw; default 1, 10 for an adapted mala or pcnl.")
+]
+NumWarmup = Annotated[int | None, Option(help="The transitions that are discarded first.")]
+WarmStart = Annotated[
+    int | None, Option(help="Adam steps before the chains; default 200, for calibrate 60.")
+]
+Range = Annotated[
+    tuple[float, float] | None,
+    Option(metavar="LO HI", help="The values in the file that stand for -1 and 1."),
+]
+Microbatch = Annotated[int | None, Option(help="The rows of one network call.")]
+
+PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
+"""Settings of every typer app. Plain help texts need no import of rich's parsers."""
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-LIKELIHOOD_HELP = (
-    "gaussian (with --sigma-y), poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or "
-    "unknown"
-)
-KERNELS = {"em": ("em", False), "ei": ("ei", False), "mala": ("em", True), "pcnl": ("ei", True)}
+T = TypeVar("T")
+
+
+def reads(options: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]]:
+    """Decorate a command that takes a dataclass: the fields of the dataclass become its options."""
+
+    def decorate(command: Callable[[T], None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            command(options(**given))
+
+        run.__signature__ = signature(options)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def help_if_alone(context: typer.Context) -> None:
+    """Print the help of a group of commands that is called without one."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def refuse(what: str, options: Any, *names: str) -> None:
+    """Raise a ConfigError if an option is given that nothing would read."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value is not False:
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{what} does not read {flag} (got {value}): leave it out")
 
 
 def dtype_of(name: str) -> Any:
-    """A --dtype.
-
-    Arguments:
-        name: such as "float32".
-
-    Returns:
-        The torch dtype.
-
-    Raises:
-        ConfigError: an unknown name.
-    """
+    """The torch dtype of --dtype."""
     import torch
 
-    from ..errors import ConfigError
+    return getattr(torch, one_of("--dtype", name, DTYPES))
 
-    if name not in DTYPES:
-        raise ConfigError(f"unknown --dtype {name!r}: choose one of {', '.join(DTYPES)}")
-    return getattr(torch, name)
+
+def map_of(prior: "LoadedPrior", num_steps: int) -> Any:
+    """The map of --num-steps; a diffusion model's is its probability flow."""
+    if prior.denoiser is None or prior.denoiser.kind != "edm":
+        return prior.map(num_steps)
+    if num_steps != 1:
+        raise ConfigError(
+            f"{prior.name} is a diffusion model, sampled by its probability flow: leave "
+            "--num-steps out"
+        )
+    return prior.ode_map()
+
+
+def rows_at_once(shape: tuple[int, ...]) -> int:
+    """The --microbatch of many rows: 128 of 32 x 32 pixels, 8 of 128 x 128, and so on."""
+    return max(1, min(128, 128 * 32**2 // (shape[-2] * shape[-1])))
 
 
 def make_folder(out: Path) -> None:
-    """Make --out before the work, not after it.
-
-    Arguments:
-        out: the folder.
-
-    Raises:
-        ConfigError: it cannot be made or written to.
-    """
-    import os
-
-    from ..errors import ConfigError
-
+    """Make the folder of --out before the work; ConfigError if it cannot be written to."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"cannot make the folder {out} ({error.strerror or error}): give another --out"
-        ) from error
+        why = error.strerror or error
+        raise ConfigError(f"cannot make the folder {out} ({why}): give another --out") from error
     if not os.access(out, os.W_OK):
         raise ConfigError(f"{out} is not writable: give another --out")
 
 
 @contextmanager
-def interruptible(said: str) -> Iterator[None]:
-    """Long work: Ctrl-C ends it with one line and exit status 130.
-
-    Arguments:
-        said: what is kept, and how to go on.
-    """
-    import typer
-
+def interruptible(kept: str) -> Iterator[None]:
+    """End on Ctrl-C with exit status 130 and a line that says what is kept and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        print(f"interrupted: {said}", file=sys.stderr)
+        print(f"interrupted: {kept}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
-def refuse(what: str, **given: Any) -> None:
-    """Refuse options that nothing would read.
-
-    Arguments:
-        what: does not read them, such as "smc".
-        **given: values by the options' Python names, None where left out.
-
-    Raises:
-        ConfigError: one is given.
-    """
-    from ..errors import ConfigError
-
-    for name, value in given.items():
-        if value is not None:
-            raise ConfigError(
-                f"{what} does not read --{name.replace('_', '-')} (got {value}): leave it out"
-            )
-
-
-def map_of(network: Prior, num_steps: int) -> Any:
-    """The map of --num-steps; a diffusion model's is its probability flow.
-
-    Arguments:
-        network: a prior.
-        num_steps: 1 or 2, for a consistency model.
-
-    Returns:
-        From noise to x.
-
-    Raises:
-        ConfigError: a number of steps for a diffusion model.
-    """
-    from ..errors import ConfigError
-
-    if network.kind != "edm":
-        return network.map(num_steps)
-    if num_steps != 1:
-        raise ConfigError(
-            f"{network.name} is a diffusion model, sampled by its probability flow: leave "
-            "--num-steps out"
-        )
-    return network.ode_map()
-
-
-def kernel_of(name: str, step_size: float | None, num_leapfrog: int) -> Any:
-    """A --kernel.
-
-    Arguments:
-        name: "em", "ei", "mala", "pcnl", "hmc" or "slice".
-        step_size: None where it is to be adapted.
-        num_leapfrog: of "hmc".
-
-    Returns:
-        The kernel.
-
-    Raises:
-        ConfigError: an unknown name, or a step size missing or out of place.
-    """
-    from ..errors import ConfigError
-    from ..kernels.hmc import HMC
-    from ..kernels.langevin import Langevin
-    from ..kernels.slice import EllipticalSlice
-    from ..sampling.defaults import FRICTION
-
-    if name in KERNELS:
-        scheme, adjust = KERNELS[name]
-        if step_size is None and not adjust:
-            raise ConfigError(
-                f"the unadjusted kernel {name} needs --step-size, for instance 1e-5 as in the paper"
-            )
-        return Langevin(1e-3 if step_size is None else step_size, scheme, adjust)
-    if name == "hmc":
-        return HMC(0.1 if step_size is None else step_size, num_leapfrog, friction=FRICTION)
-    if name == "slice":
-        if step_size is not None:
-            raise ConfigError("elliptical slice sampling has no step size: leave --step-size out")
-        return EllipticalSlice()
-    raise ConfigError(
-        f"unknown kernel {name!r}: choose one of {', '.join(KERNELS)}, hmc, slice, smc"
-    )
-
-
-def rows_at_once(shape: tuple[int, ...]) -> int:
-    """The --microbatch of many particles where none is given, so that memory does not grow with
-    their number.
-
-    Arguments:
-        shape: (C, H, W) of an image.
-
-    Returns:
-        128 rows of 32 x 32 pixels, 8 of 128 x 128, and so on.
-    """
-    return max(1, min(128, 128 * 32**2 // (shape[-2] * shape[-1])))
-
-
-def smc_of(
-    target: Any,
-    num_particles: int,
-    step_size: float | None,
-    num_leapfrog: int | None,
-    num_moves: str | None,
-    rank: int | None,
-    seed: int,
-) -> Ladder:
-    """The options of --kernel smc.
-
-    Arguments:
-        target: the posterior.
-        num_particles: draws that come back.
-        step_size: where the moves' adaptation starts; None: the kernel's own.
-        num_leapfrog: of the moves; None: the kernel's own.
-        num_moves: such as "4" or "2,16"; None: `tempered_smc`'s own.
-        rank: of the Gauss-Newton Gaussian of each temperature; None: none.
-        seed: of all noise.
-
-    Returns:
-        The plan.
-
-    Raises:
-        ConfigError: a value out of range, or one that slice sampling, which moves the particles
-            where there is no gradient, does not read.
-    """
-    from ..errors import ConfigError
-    from ..sampling.defaults import moves_of, resolve_smc
-
-    moves: Any = None
-    if num_moves is not None:
-        try:
-            moves = tuple(int(part) for part in num_moves.split(","))
-        except ValueError:
-            raise ConfigError(
-                f"--num-moves must be a number such as 4, or two such as 2,16; got {num_moves!r}"
-            ) from None
-        moves = moves[0] if len(moves) == 1 else moves
-    if not target.differentiable:
-        refuse(
-            "smc without gradients, by slice sampling,",
-            step_size=step_size,
-            num_leapfrog=num_leapfrog,
-        )
-    kernel = moves_of(target, num_particles, rank, step_size=step_size, num_leapfrog=num_leapfrog)
-    return resolve_smc(target, num_particles, kernel=kernel, num_moves=moves, seed=seed, rank=rank)
+def command_line() -> str:
+    """What was typed, without --resume: the command that reproduces the work."""
+    return shlex.join(["noisewalk", *(word for word in sys.argv[1:] if word != "--resume")])

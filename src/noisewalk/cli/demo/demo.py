@@ -1,47 +1,46 @@
-"""The main job: a held-out image, most of it hidden, restored with its uncertainty."""
+"""The demo's problems: held-out images, each with the tasks and the settings of its prior."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ...errors import ConfigError
-from ...files import ValueRange
+from ..._checks import one_of
+from ...files.images import ValueRange
 from ...gaussians.refresh import Refresh, Schedule, SpectralRefresh
 from ...likelihoods import Gaussian
+from ...operators import parse
+from ...posterior import simulate
 from ...priors.load import load_prior
-from ...sampling.chains import Chains as Plan
-from ..problem import Problem, simulated
+from ...report import render
+from ...report.build import read_report_data
+from ...sampling.defaults import resolve
+from ...sampling.starts import Adam
+from ...types import Plan
+from ..problem import Problem
 from .images import held_out_images
 
 
 @dataclass(frozen=True)
 class Example:
-    """What the demo restores with one prior.
-
-    Arguments:
-        image: number of the held-out image.
-        source: what its images are called.
-        value_range: the unit of the report, of which bytes 0 and 255 are the ends; None: the bytes
-            themselves.
-        sigma_y: of the measurements, on the scale of [-1, 1].
-        num_warmup: transitions; with `num_draws` so few that the demo takes a few minutes.
-        num_draws: of each chain.
-        adam: steps of the warm start.
-        refresh: the kernel's preconditioner.
-        tasks: operators by name; the first `USUAL` are restored where nobody says which.
-    """
+    """What the demo restores with one prior."""
 
     image: int
+    """Number of the held-out image."""
     source: str
+    """What its images are called."""
     value_range: ValueRange | None
+    """What the bytes 0 and 255 stand for in the report; None: the bytes themselves."""
     sigma_y: float
+    """Noise level, pixels in [-1, 1]."""
     num_warmup: int
     num_draws: int
-    adam: int
+    adam_steps: int
     refresh: Schedule
     tasks: dict[str, str]
+    """Operators by name; the first `USUAL` are restored where nobody says which."""
 
 
 USUAL = 2
@@ -61,125 +60,58 @@ EXAMPLES = {
         23, "Fashion-MNIST test image", None, 0.1, 60, 40, 100, Refresh(), CLOTHES
     ),
 }
-"""By prior."""
+"""By prior; so few transitions that the demo takes a few minutes."""
 
 
 def demo_problem(
     task: str, prior: str, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Problem:
-    """One of the demo's problems.
-
-    Arguments:
-        task: of the prior's example.
-        prior: a key of `EXAMPLES`.
-        seed: of the measurement's noise.
-        device: where the run happens.
-        dtype: of the network; float64: of the whole run.
-
-    Returns:
-        The problem, simulated from an image that no prior was trained on.
-
-    Raises:
-        ConfigError: there is no example of that prior.
-    """
+    """A problem simulated from an image that no prior was trained on."""
     example = example_of(prior)
     network = load_prior(prior, device=device, dtype=dtype)
     pixels = held_out_images(prior=prior)[example.image]
     usual = ValueRange.of(pixels.dtype)
     image = usual.to_unit(np.moveaxis(pixels, -1, 0))[None].to(device)
-    title = f"{example.source} {example.image}"
-    problem = simulated(
-        network,
+    operator, likelihood = parse(example.tasks[task], network.shape), Gaussian(example.sigma_y)
+    problem = Problem(
+        f"{example.source} {example.image}",
+        network.name,
         network.map(),
         example.tasks[task],
-        Gaussian(example.sigma_y),
-        image,
+        operator,
+        likelihood,
+        simulate(operator, likelihood, image, seed),
         example.value_range or usual,
-        title,
-        seed,
+        truth=image,
     )
-    return problem.to(dtype) if dtype == torch.float64 else problem
+    return problem.in_float64() if dtype == torch.float64 else problem
 
 
-def demo_plan(problem: Problem, seed: int = 0) -> Plan:
-    """How the demo samples: the default kernel in four chains, with a short warm-up.
-
-    Arguments:
-        problem: from `demo_problem`.
-        seed: of the chains' noise.
-
-    Returns:
-        The plan.
-    """
-    from ...sampling.defaults import resolve
-    from ...sampling.starts import Adam
-
-    example = example_of(problem.prior_name)
+def demo_plan(target: Any, prior: str, seed: int = 0) -> Plan:
+    """How the demo samples: the default kernel in four chains, with a short warm-up."""
+    example = example_of(prior)
     return resolve(
-        problem.target(),
-        None,
-        example.num_draws,
-        4,
-        example.num_warmup,
-        1,
-        Adam(example.adam),
-        "auto",
-        seed,
+        target,
+        num_draws=example.num_draws,
+        num_warmup=example.num_warmup,
+        warm_start=Adam(example.adam_steps),
+        seed=seed,
         refresh=example.refresh,
     )
 
 
 def example_of(prior: str) -> Example:
-    """What the demo restores with a prior.
-
-    Arguments:
-        prior: its name.
-
-    Returns:
-        The example.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if prior not in EXAMPLES:
-        raise ConfigError(
-            f"the demo has no example of {prior!r}: choose --prior from {', '.join(EXAMPLES)}"
-        )
-    return EXAMPLES[prior]
+    """What the demo restores with a prior; ConfigError where there is no example of it."""
+    return EXAMPLES[one_of("--prior of the demo", prior, tuple(EXAMPLES))]
 
 
 def tasks_of(prior: str, chosen: list[str] | None = None) -> list[str]:
-    """The tasks that the demo restores.
-
-    Arguments:
-        prior: a key of `EXAMPLES`.
-        chosen: tasks of its example; None: the first `USUAL` of them.
-
-    Returns:
-        Their names.
-
-    Raises:
-        ConfigError: there is no example of that prior, or no such task in it.
-    """
-    known = list(example_of(prior).tasks)
-    if unknown := [task for task in chosen or () if task not in known]:
-        raise ConfigError(
-            f"the demo of {prior} has no task {unknown[0]!r}: choose --task from {', '.join(known)}"
-        )
-    return chosen or known[:USUAL]
+    """The tasks that the demo restores; ConfigError where the example has no such task."""
+    known = tuple(example_of(prior).tasks)
+    return [one_of(f"--task of {prior}", task, known) for task in chosen or known[:USUAL]]
 
 
 def combined_report(folders: list[Path], path: Path) -> None:
-    """One page for several runs.
-
-    Arguments:
-        folders: of the runs.
-        path: of the page.
-    """
-    from ...report import render
-    from ...report.read import read_report_data
-
-    path.write_text(
-        render([entry for folder in folders for entry in read_report_data(folder)[0]]),
-        encoding="utf-8",
-    )
+    """Write one page for several runs."""
+    entries = [entry for folder in folders for entry in read_report_data(folder)[0]]
+    path.write_text(render(entries), encoding="utf-8")

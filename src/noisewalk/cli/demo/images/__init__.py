@@ -1,5 +1,5 @@
-"""Images that ship with the package, which no prior was trained on: 100 of Fashion-MNIST's test set
-(MIT), 100 crops of Landsat 8 scenes (public domain)."""
+"""Images that no prior was trained on: 100 of the test set of Fashion-MNIST (MIT), and 100 crops of
+Landsat 8 scenes (public domain)."""
 
 from pathlib import Path
 
@@ -19,19 +19,11 @@ FILES = {
 
 
 def held_out_images(count: int = 100, prior: str = "fashion32") -> np.ndarray:
-    """Held-out images.
+    """At most 100 held-out images (count, H, W, C) in uint8 for a key of `FILES`.
 
-    Arguments:
-        count: how many, at most 100.
-        prior: a key of `FILES`.
-
-    Returns:
-        (count, H, W, C) uint8. For fashion32 and its kin 32 x 32 x 1, the 28 x 28 originals padded
-        with black. For satellite64 64 x 64 x 3, of which 0 to 255 are top-of-atmosphere
-        reflectances 0 to 0.2; some of these crops overlap (`examples/satellite_data.py`).
-
-    Raises:
-        ConfigError: there are no images for that prior.
+    Those of fashion32 and its kin are 28 x 28 originals, padded with black to 32 x 32 x 1. In those
+    of satellite64, 64 x 64 x 3, the bytes 0 to 255 are top-of-atmosphere reflectances of 0 to 0.2;
+    some of the crops overlap (`examples/satellite_data.py`).
     """
     if prior not in FILES:
         raise ConfigError(f"there are no bundled images for {prior!r}, only for {', '.join(FILES)}")

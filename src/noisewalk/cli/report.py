@@ -1,0 +1,24 @@
+"""`noisewalk report`: rebuild the report of a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+
+app = typer.Typer(**opt.PLAIN)
+
+
+@app.command()
+def report(
+    run: Annotated[
+        Path, typer.Argument(help="The run's folder, also one of nw.sample(..., store=...).")
+    ],
+    title: Annotated[str | None, typer.Option(help="One line; by default the run's own.")] = None,
+    range: opt.Range = None,
+) -> None:
+    """Rebuild report.html, summary.json, the pictures, mean.npy and std.npy of a run."""
+    from ..report.build import build_report
+
+    print(build_report(run, title, range))

@@ -1,0 +1,131 @@
+"""`noisewalk sample`: draw posterior samples for one image or measurement into a run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from .._checks import one_of
+from ..errors import ConfigError
+from . import options as opt
+
+app = typer.Typer(**opt.PLAIN)
+
+OF_SMC = ("num_particles", "num_moves")
+OF_CHAINS = ("num_draws", "chains", "thin", "num_warmup", "warm_start", "lr")
+UNREAD = {
+    "em": (*OF_SMC, "rank", "spectral", "num_leapfrog"),
+    "ei": (*OF_SMC, "num_leapfrog"),
+    "mala": (*OF_SMC, "rank", "spectral", "num_leapfrog"),
+    "pcnl": (*OF_SMC, "num_leapfrog"),
+    "hmc": OF_SMC,
+    "slice": (*OF_SMC, "num_leapfrog", "step_size"),
+    "smc": (*OF_CHAINS, "spectral"),
+}
+"""The options that a kernel does not read."""
+FITS = ("crop", "resize", "pad")
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """The options of `noisewalk sample`; None where one is left out."""
+
+    input: Annotated[
+        Path,
+        Argument(help="A measurement, or a clean image: .png .jpg .tif .npy .npz .fits"),
+    ]
+    prior: opt.Prior
+    operator: opt.Operator
+    sigma_y: opt.SigmaY = None
+    likelihood: opt.Likelihood = "gaussian"
+    simulate: Annotated[
+        bool, Option("--simulate", help="Degrade the clean image INPUT, restore and score it.")
+    ] = False
+    label: opt.Label = None
+    kind: opt.Kind = None
+    size: opt.Size = None
+    head_channels: opt.HeadChannels = None
+    num_steps: opt.NumSteps = 1
+    kernel: opt.Kernel = None
+    step_size: opt.StepSize = None
+    num_leapfrog: opt.NumLeapfrog = None
+    num_particles: Annotated[int | None, Option(help="Particles of smc; default 200.")] = None
+    num_moves: Annotated[
+        str | None, Option(help="Moves of smc at a temperature: 4 (default), or 2,16 for 2 to 16.")
+    ] = None
+    rank: Annotated[
+        int | None, Option(help="Rank of the kernel's Gaussian; default 40 for hmc, else none.")
+    ] = None
+    spectral: opt.Spectral = False
+    thin: opt.Thin = None
+    num_draws: Annotated[int | None, Option(help="The draws of a chain; default 100.")] = None
+    num_warmup: opt.NumWarmup = None
+    chains: Annotated[int | None, Option(help="The number of chains; default 4.")] = None
+    warm_start: opt.WarmStart = None
+    lr: Annotated[float | None, Option(help="Adam's learning rate; default 0.01.")] = None
+    range: opt.Range = None
+    fit: Annotated[
+        str | None, Option(help="How to fit a clean image of another size: crop, resize or pad.")
+    ] = None
+    missing: Annotated[
+        str | None, Option(help="What marks a gap: nan, a number, or a mask (nonzero = observed).")
+    ] = None
+    out: Annotated[Path | None, Option(help="The run's folder; default runs/INPUT-OPERATOR.")] = (
+        None
+    )
+    resume: Annotated[bool, Option("--resume", help="Go on with an existing run.")] = False
+    seed: opt.Seed = 0
+    device: opt.Device = "cpu"
+    dtype: opt.Dtype = "float32"
+    microbatch: opt.Microbatch = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the run goes."""
+        return self.out or Path("runs") / f"{self.input.stem}-{self.operator.split(':')[0]}"
+
+
+@app.command()
+@opt.reads(SampleOptions)
+def sample(options: SampleOptions) -> None:
+    """Draw posterior samples for one image or measurement into a run folder."""
+    from ..priors.load import load_prior
+    from .plans import plan_of
+    from .problem import read_problem
+    from .solve import solve
+
+    check(options)
+    o = options
+    dtype = opt.dtype_of(o.dtype)
+    prior = load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
+    problem = read_problem(options, prior)
+    many = opt.rows_at_once(prior.shape) if o.kernel == "smc" else None
+    target = problem.target(many if o.microbatch is None else o.microbatch)
+    kept = f"what is done so far is safe in {o.folder}; the same command with --resume goes on"
+    solve(problem, target, plan_of(options, target), o.folder, kept, o.resume)
+    print(f"open {o.folder / 'report.html'}")
+
+
+def check(options: SampleOptions) -> None:
+    """Raise a ConfigError where the options contradict each other."""
+    kernel = options.kernel
+    if kernel is not None:
+        one_of("kernel", kernel, tuple(UNREAD))
+    opt.refuse(kernel or "the default kernel", options, *UNREAD[kernel or "hmc"])
+    if options.spectral:
+        opt.refuse("--spectral", options, "rank")
+    if options.warm_start == 0:
+        opt.refuse("--warm-start 0", options, "lr")
+    if options.fit is not None:
+        one_of("--fit", options.fit, FITS)
+    if options.simulate and options.missing:
+        raise ConfigError(
+            "--missing belongs to a measurement: leave out --simulate, or use a mask operator"
+        )
+    if options.fit and not options.simulate:
+        raise ConfigError(
+            "--fit belongs to a clean image: a measurement must have the shape that the operator "
+            "produces"
+        )

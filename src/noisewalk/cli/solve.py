@@ -1,0 +1,52 @@
+"""From a problem and a plan to a run folder: announce, draw, report, sum up."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ..report.build import build_report
+from ..sampling.execute import draw
+from ..sampling.run import Run
+from ..types import Plan
+from .options import command_line, interruptible
+from .problem import Problem
+
+SHOWN = "psnr ssim lpips chi2 noise_level r_hat_max ess_bulk_min acceptance_rate nfe seconds"
+"""What is printed of a run's summary."""
+
+
+def solve(
+    problem: Problem, target: Any, plan: Plan, folder: Path, kept: str, resume: bool = False
+) -> Run:
+    """Draw a problem's posterior samples into a folder with their report; `kept` is what Ctrl-C
+    says."""
+    print(announcement(problem, target, plan), f"  into {folder}", sep="\n", flush=True)
+    facts, arrays = problem.facts(), problem.arrays()
+    with interruptible(kept):
+        run = draw(plan, target, folder, True, facts, arrays, command_line(), resume)
+        build_report(folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    if summary["r_hat_max"] is None and min(summary["num_chains"], summary["num_draws"]) > 1:
+        summary["r_hat_max"] = run.summary()["r_hat_max"]  # JSON has no infinity
+    values = {key: summary.get(key) for key in SHOWN.split()}
+    shown = (f"{k} {v:.4g}" for k, v in values.items() if v is not None and not math.isnan(v))
+    print("  " + "  ".join(shown), flush=True)
+    return run
+
+
+def announcement(problem: Problem, target: Any, plan: Plan) -> str:
+    """The problem, the doubts about it, the settings and the cost."""
+    low, high = problem.value_range.low, problem.value_range.high
+    settings = {name: value for name, value in vars(plan).items() if value is not None}
+    return "\n  ".join(
+        [
+            problem.title,
+            *(f"note: {doubt}" for doubt in problem.doubts()),
+            f"prior {problem.prior_name}  likelihood {problem.likelihood}, pixels in [-1, 1]  "
+            f"value range {low:g} {high:g}",
+            str(settings.pop("kernel")),
+            "  ".join(f"{name} {value}" for name, value in settings.items()),
+            f"NFE about {plan.estimate(target).calls:,}",
+        ]
+    )
