@@ -2,15 +2,15 @@
 
 import functools
 import json
-import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from noisewalk.cli import bench as cli_bench
-from noisewalk.cli.main import main
+from noisewalk.cli.bench import WHAT, BenchOptions
+from noisewalk.cli.bench_inputs import sizes_of, without_exact
 from noisewalk.errors import WeightsError
 from noisewalk.evaluate.metrics import extractors
 from noisewalk.priors import load
@@ -33,19 +33,9 @@ READ_ONCE = functools.cache(load.load_prior)
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch, capsys):
+def bench(noisewalk):
     """`noisewalk bench` in this process; returns exit status, output and errors."""
-    monkeypatch.setattr(load, "load_prior", READ_ONCE)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["noisewalk", "bench", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out = capsys.readouterr()
-        return ended.value.code, out.out, out.err
-
-    return run
+    return functools.partial(noisewalk, "bench")
 
 
 def test_a_table_is_made_and_made_again_from_what_is_stored(bench, tmp_path):
@@ -118,7 +108,7 @@ def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(
 ):
     from noisewalk import _progress as progress
 
-    assert set(EVERY) == set(cli_bench.WHAT)
+    assert set(EVERY) == set(WHAT)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     usual = ["--prior", "fashion32", "--num-samples", "2", "--num-steps", "2", "--warm-start", "1"]
     images = [] if what == "figure2" else ["--num-images", "1"]
@@ -224,26 +214,23 @@ def test_the_papers_images_extractors_and_teacher(bench, monkeypatch, tmp_path):
 
 
 def test_a_table_of_the_paper_has_100_images():
-    assert cli_bench._sizes("table1", None, None, None, True, None)[:2] == (100, 10)
-    assert cli_bench._sizes("table3", None, None, None, True, None)[:2] == (100, 25)
+    assert sizes_of(BenchOptions("table1", paper=True), None)[:2] == (100, 10)
+    assert sizes_of(BenchOptions("table3", paper=True), None)[:2] == (100, 25)
 
 
 def test_the_exact_kernels_rows_are_of_several_images_or_asked_for(capsys):
-    def of(what, images=None, exact=None, methods=None):
-        return cli_bench._sizes(what, images, None, exact, False, methods)[2]
+    def of(what, rows=None, **options):
+        return sizes_of(BenchOptions(what, **options), rows).exact
 
-    assert (of("table1"), of("table3", 16), of("table3")) == (2, 2, 0)
-    assert (of("table3", exact=1), of("table3", methods=("ours1-exact",)), of("figure3")) == (
-        1,
-        1,
-        1,
-    )
-    rows = cli_bench._without_exact("table3")
+    assert (of("table1"), of("table3", num_images=16), of("table3")) == (2, 2, 0)
+    asked = of("table3", num_exact=1), of("table3", rows=("ours1-exact",)), of("figure3")
+    assert asked == (1, 1, 1)
+    rows = without_exact("table3")
     assert "--num-exact" in capsys.readouterr().out
     assert "ours2-em" in rows
     assert "dps-dm" in rows
     assert not any(row.endswith("exact") for row in rows)
-    assert cli_bench._without_exact("tableA4")
+    assert without_exact("tableA4")
     assert capsys.readouterr().out == ""  # which has no such rows
 
 
@@ -323,16 +310,11 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_bad_input_is_one_line_and_status_2(bench, tmp_path, name):
-    np.savez(tmp_path / "mine.npz", images=np.zeros((8, 32, 32), np.uint8))
-    words, says = WRONG[name]
-    code, _, err = bench(*words, "--out", "w")
-    assert code == 2
-    assert err.startswith("error: ")
-    assert len(err.strip().splitlines()) == 1
-    assert says in err
-    assert not (tmp_path / "w").exists()
+def test_bad_input_is_one_line_and_status_2(refused):
+    np.savez("mine.npz", images=np.zeros((8, 32, 32), np.uint8))
+    for name, (words, says) in WRONG.items():
+        assert says in refused("bench", *words, "--out", "w"), name
+        assert not Path("w").exists()
 
 
 def test_the_papers_priors_without_weights_are_one_line(bench, monkeypatch, tmp_path):

@@ -1,16 +1,13 @@
 """`noisewalk priors`: what is known, what is here, and one line for what cannot be had."""
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import noisewalk
 from noisewalk import _packages as packages
-from noisewalk.cli.main import main
 from noisewalk.priors import hub
 from noisewalk.priors.load import list_priors
 
@@ -25,42 +22,28 @@ ELSEWHERE = {
 
 
 @pytest.fixture
-def priors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> Callable[..., tuple[int, str, str]]:
-    """`noisewalk priors` in this process, with empty caches; returns its exit status and what it
-    prints."""
+def priors(noisewalk, monkeypatch):
+    """`noisewalk priors` with empty caches; returns the exit status, the output and the errors."""
     from huggingface_hub import constants
 
-    monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["noisewalk", "priors", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), out, err
-
-    return run
+    monkeypatch.setenv("NOISEWALK_CACHE", str(Path("cache").absolute()))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(Path("hf").absolute()))
+    return partial(noisewalk, "priors")
 
 
-def row(out: str, name: str) -> list[str]:
+def row(out, name):
     (line,) = [line for line in out.splitlines() if line.split()[0] == name]
     return line.split()
 
 
-def fails(done: tuple[int, str, str]) -> str:
+def fails(done):
     code, _, err = done
     assert code == 2, err
     assert len(err.splitlines()) == 1, err
     return err
 
 
-def test_every_known_prior_is_one_row_with_its_facts(
-    priors: Callable[..., tuple[int, str, str]],
-) -> None:
+def test_every_known_prior_is_one_row_with_its_facts(priors):
     code, out, _ = priors("list")
     assert code == 0
     for name, card in CARDS.items():
@@ -72,13 +55,11 @@ def test_every_known_prior_is_one_row_with_its_facts(
         assert ("no" in rest) is (name not in BUNDLED)
 
 
-def test_list_is_what_the_group_alone_does(priors: Callable[..., tuple[int, str, str]]) -> None:
+def test_list_is_what_the_group_alone_does(priors):
     assert priors() == priors("list")
 
 
-def test_what_was_put_into_the_cache_is_here(
-    priors: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_what_was_put_into_the_cache_is_here(priors, tmp_path):
     archive = CARDS[ELSEWHERE["package"]]["archive"]
     places = {
         ELSEWHERE["package"]: packages.place(
@@ -99,13 +80,13 @@ def test_what_was_put_into_the_cache_is_here(
 
 
 @pytest.mark.parametrize("name", [BUNDLED[0], *ELSEWHERE.values()])
-def test_show_prints_the_card(priors: Callable[..., tuple[int, str, str]], name: str) -> None:
+def test_show_prints_the_card(priors, name):
     code, out, _ = priors("show", name)
     assert code == 0
     assert json.loads(out) == CARDS[name]
 
 
-def test_show_prints_the_card_of_a_folder(priors: Callable[..., tuple[int, str, str]]) -> None:
+def test_show_prints_the_card_of_a_folder(priors):
     folder = Path(noisewalk.__file__).parent / "priors" / "bundled" / "fashion32"
     code, out, _ = priors("show", str(folder))
     assert code == 0
@@ -113,43 +94,33 @@ def test_show_prints_the_card_of_a_folder(priors: Callable[..., tuple[int, str, 
 
 
 @pytest.mark.parametrize("command", ["show", "get"])
-def test_an_unknown_name_lists_the_known_ones(
-    priors: Callable[..., tuple[int, str, str]], command: str
-) -> None:
+def test_an_unknown_name_lists_the_known_ones(priors, command):
     says = fails(priors(command, "fashion33"))
     assert all(name in says for name in ("'fashion33'", *CARDS))
 
 
 @pytest.mark.parametrize("command", ["show", "get", "push"])
-def test_a_missing_argument_is_named(
-    priors: Callable[..., tuple[int, str, str]], command: str
-) -> None:
+def test_a_missing_argument_is_named(priors, command):
     assert "argument" in fails(priors(command)).lower()
 
 
-def test_a_bundled_prior_need_not_be_got(priors: Callable[..., tuple[int, str, str]]) -> None:
+def test_a_bundled_prior_need_not_be_got(priors):
     assert priors("get", BUNDLED[0]) == (0, f"{BUNDLED[0]} ships with noisewalk\n", "")
 
 
-def test_a_package_priors_file_is_fetched_as_its_card_says(
-    priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_priors_file_is_fetched_as_its_card_says(priors, monkeypatch):
     monkeypatch.setattr(packages, "fetch", lambda **archive: archive)
     name = ELSEWHERE["package"]
     assert priors("get", name) == (0, f"{CARDS[name]['archive']}\n", "")
 
 
 @pytest.mark.parametrize("name", [ELSEWHERE["hub"], "somebody/tiny"])
-def test_any_hub_repository_is_fetched(
-    priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_any_hub_repository_is_fetched(priors, monkeypatch, name):
     monkeypatch.setattr(hub, "fetch_repository", lambda repository: f"folder of {repository}")
     assert priors("get", name) == (0, f"folder of {name}\n", "")
 
 
-def test_a_large_checkpoint_is_to_be_downloaded_from_its_source(
-    priors: Callable[..., tuple[int, str, str]],
-) -> None:
+def test_a_large_checkpoint_is_to_be_downloaded_from_its_source(priors):
     name = ELSEWHERE["openai"]
     says = fails(priors("get", name))
     assert name in says
@@ -157,9 +128,7 @@ def test_a_large_checkpoint_is_to_be_downloaded_from_its_source(
 
 
 @pytest.mark.parametrize("private", [False, True])
-def test_push_prints_where_it_is_and_how_it_loads(
-    priors: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, private: bool
-) -> None:
+def test_push_prints_where_it_is_and_how_it_loads(priors, monkeypatch, private):
     monkeypatch.setattr(hub, "push_prior", lambda *arguments: str(arguments))
     code, out, _ = priors("push", "folder", "me/mine", *["--private"] * private)
     assert code == 0
@@ -169,7 +138,5 @@ def test_push_prints_where_it_is_and_how_it_loads(
     )
 
 
-def test_a_folder_that_is_no_prior_is_not_pushed(
-    priors: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_a_folder_that_is_no_prior_is_not_pushed(priors, tmp_path):
     assert "card.json" in fails(priors("push", tmp_path, "me/mine"))

@@ -117,70 +117,69 @@ def test_a_teacher_is_distilled_into_a_consistency_model_of_its_shape(
     assert card(tmp_path / "student")["sha256"] != card(teacher)["sha256"]
 
 
-@pytest.mark.parametrize(
-    ("command", "change", "says"),
-    [
-        ("diffusion", {"widths": "32,many"}, "whole numbers"),
-        ("diffusion", {"data": "nowhere.npz"}, "nowhere.npz"),
-        ("diffusion", {"size": 4}, "larger"),
-        ("diffusion", {"channels": 3}, "channels"),
-        ("distill", {"teacher": "fashion32"}, "edm"),
-        ("distill", {"teacher": "nobody"}, "nobody"),
-        ("distill", {"recipe": "magic"}, "magic"),
-        ("distill", {"distance": "l2"}, "choose one of huber, lpips-alex, lpips-vgg"),
-        ("distill", {"recipe": "scd", "distance": "lpips-alex"}, "leave --distance out"),
-        ("diffusion", {"widths": 33}, "widths must be multiples of 32, such as 64,96,128, got 33"),
-        ("diffusion", {"attention": 1}, "attention must name levels from 0 to 0"),
-        ("diffusion", {"size": 9, "unshuffle": 2}, "size must be a multiple of 2"),
-        ("diffusion", {"size": 0}, "size"),
-        ("diffusion", {"augment": "mirror"}, "none, flip, dihedral"),
-        (
-            "diffusion",
-            {"dtype": "float16"},
-            "must be float32 or bfloat16, got 'float16': float16 is for sampling alone",
-        ),
-        ("diffusion", {"dtype": "int8"}, "must be float32 or bfloat16"),
-        ("diffusion", {"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
-        ("diffusion", {"push_to_hub": "mine"}, "--push-to-hub takes OWNER/NAME, got 'mine'"),
-        (
-            "diffusion",
-            {"start": "fashion32-edm"},
-            "--size, --widths, --attention, --unshuffle come from --start",
-        ),
-        ("diffusion", {**FROM, "start": "fashion32"}, "--start takes a prior of kind edm"),
-        ("diffusion", {**FROM, "start": "nobody"}, "nobody"),
-        ("distill", {"start": "fashion32-edm"}, "--start takes a prior of kind consistency"),
-        ("distill", {"start": "fashion32"}, "makes no images of shape (1, 8, 8)"),
-        ("distill", {"augment": "turn"}, "none, flip, dihedral"),
-        ("distill", {"dtype": "float64"}, "must be float32 or bfloat16"),
-        ("distill", {"push_to_hub": "a/b/c"}, "OWNER/NAME"),
-    ],
-)
-def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
-    teacher, data, tmp_path, capsys, command, change, says
-):
-    out = tmp_path / "prior"
-    if command == "diffusion":
-        status = diffusion(out=out, **{"data": data, **change})
-    else:
-        status = train(
-            "distill",
-            **{
-                "data": data,
-                "teacher": teacher,
-                "out": out,
-                "num_images": 4,
-                "num_trajectories": 2,
-                "batch_size": 2,
-                **change,
-            },
-        )
-    stdout, stderr = capsys.readouterr()
-    assert status == 2
-    assert len(stderr.strip().splitlines()) == 1
-    assert says in stderr
-    assert "wrote" not in stdout
-    assert not out.exists()
+WRONG = [
+    ("diffusion", {"widths": "32,many"}, "whole numbers"),
+    ("diffusion", {"data": "nowhere.npz"}, "nowhere.npz"),
+    ("diffusion", {"size": 4}, "larger"),
+    ("diffusion", {"channels": 3}, "channels"),
+    ("distill", {"teacher": "fashion32"}, "edm"),
+    ("distill", {"teacher": "nobody"}, "nobody"),
+    ("distill", {"recipe": "magic"}, "magic"),
+    ("distill", {"distance": "l2"}, "choose one of huber, lpips-alex, lpips-vgg"),
+    ("distill", {"recipe": "scd", "distance": "lpips-alex"}, "leave --distance out"),
+    ("diffusion", {"widths": 33}, "widths must be multiples of 32, such as 64,96,128, got 33"),
+    ("diffusion", {"attention": 1}, "attention must name levels from 0 to 0"),
+    ("diffusion", {"size": 9, "unshuffle": 2}, "size must be a multiple of 2"),
+    ("diffusion", {"size": 0}, "size"),
+    ("diffusion", {"augment": "mirror"}, "none, flip, dihedral"),
+    (
+        "diffusion",
+        {"dtype": "float16"},
+        "must be float32 or bfloat16, got 'float16': float16 is for sampling alone",
+    ),
+    ("diffusion", {"dtype": "int8"}, "must be float32 or bfloat16"),
+    ("diffusion", {"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
+    ("diffusion", {"push_to_hub": "mine"}, "--push-to-hub takes OWNER/NAME, got 'mine'"),
+    (
+        "diffusion",
+        {"start": "fashion32-edm"},
+        "--size, --widths, --attention, --unshuffle come from --start",
+    ),
+    ("diffusion", {**FROM, "start": "fashion32"}, "--start takes a prior of kind edm"),
+    ("diffusion", {**FROM, "start": "nobody"}, "nobody"),
+    ("distill", {"start": "fashion32-edm"}, "--start takes a prior of kind consistency"),
+    ("distill", {"start": "fashion32"}, "makes no images of shape (1, 8, 8)"),
+    ("distill", {"augment": "turn"}, "none, flip, dihedral"),
+    ("distill", {"dtype": "float64"}, "must be float32 or bfloat16"),
+    ("distill", {"push_to_hub": "a/b/c"}, "OWNER/NAME"),
+]
+
+
+def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(teacher, data, tmp_path, capsys):
+    out, few = tmp_path / "prior", {"num_images": 4, "num_trajectories": 2, "batch_size": 2}
+    for command, change, says in WRONG:
+        if command == "diffusion":
+            status = diffusion(out=out, **{"data": data, **change})
+        else:
+            given = {"data": data, "teacher": teacher, "out": out, **few, **change}
+            status = train("distill", **given)
+        stdout, stderr = capsys.readouterr()
+        assert status == 2, says
+        assert len(stderr.strip().splitlines()) == 1
+        assert says in stderr
+        assert "wrote" not in stdout
+        assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(data, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert diffusion(data, tmp_path / "file" / "below") == 2
+    assert "cannot make the folder" in capsys.readouterr().err
+
+
+def test_a_student_does_not_write_into_its_teachers_folder(tmp_path, capsys):
+    assert train("distill", data=tmp_path, teacher=tmp_path, out=tmp_path) == 2
+    assert "--teacher and --out are both" in capsys.readouterr().err
 
 
 def test_a_private_repository_wants_a_name(data, tmp_path, capsys):

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from .._repr import describe
 from ..errors import ConfigError, NoisewalkError
-from ..priors import hub
+from ..priors import hub, load
 from ..priors.denoiser import NetworkDenoiser
-from ..priors.load import load_prior
 from ..priors.train import export
 from ..priors.train.data import image_names, load_images
 from ..priors.train.loop import TrainSettings
@@ -73,7 +72,7 @@ def settings_of(options: "TrainOptions", network: nn.Module, **rates: Any) -> Tr
 
 def trainable(source: str, kind: str) -> NetworkDenoiser:
     """The denoiser of a prior of that kind, with a network that may be trained."""
-    denoiser = load_prior(source).denoiser
+    denoiser = load.load_prior(source).denoiser
     if denoiser is None or denoiser.kind != kind:
         found = "generator" if denoiser is None else denoiser.kind
         raise ConfigError(f"--start takes a prior of kind {kind}, and {source} is of kind {found}")
