@@ -42,23 +42,15 @@ class BenchOptions:
     images: Annotated[
         Path | None, Option(help="A folder, .npz or IDX file; bundled priors have their own.")
     ] = None
-    num_images: Annotated[
-        int | None, Option(help="Default 8 for tables, 3 for figures, 100 with --paper.")
-    ] = None
+    num_images: Annotated[int | None, Option(help="Default 8, figures 3, --paper 100.")] = None
     num_exact: Annotated[
-        int | None,
-        Option(
-            help="The images in the exact kernel's rows; default a quarter, for table3 an eighth. "
-            "A table leaves these rows out where that is one image."
-        ),
+        int | None, Option(help="Images in the exact kernel's rows; default a quarter of them.")
     ] = None
     out: Annotated[
-        Path | None,
-        Option(help="What it holds is not computed again; default bench/WHAT-PRIOR."),
+        Path | None, Option(help="What it holds is not made again; default bench/WHAT-PRIOR.")
     ] = None
     samples_of: Annotated[
-        Path | None,
-        Option(help="The folder of another table, such as table3, whose first samples are taken."),
+        Path | None, Option(help="A folder of another table, whose first samples are taken.")
     ] = None
     paper: Annotated[
         bool, Option("--paper", help="The paper's checkpoints, images and settings; for a GPU.")
@@ -66,26 +58,15 @@ class BenchOptions:
     teacher: Annotated[
         str | None, Option(help="The diffusion model of the DM rows; default the card's.")
     ] = None
-    tasks: Annotated[
-        str | None, Option(help="Some of sr,blur,inpaint,nonlinear,phase,hdr; default all.")
-    ] = None
-    methods: Annotated[
-        str | None, Option(help="Some rows, such as dps-dm,ours1-em,ours1-exact; default all.")
-    ] = None
-    num_samples: Annotated[
-        int | None, Option(help="The samples of an image; default 10, for table3 25.")
-    ] = None
-    num_steps: Annotated[
-        int | None, Option(help="The network calls of a sample of the guided methods.")
-    ] = None
+    tasks: Annotated[str | None, Option(help="Some of sr,blur,inpaint,nonlinear,phase,hdr.")] = None
+    methods: Annotated[str | None, Option(help="Some rows, such as dps-dm,ours1-em.")] = None
+    num_samples: Annotated[int | None, Option(help="Of an image; default 10, table3 25.")] = None
+    num_steps: Annotated[int | None, Option(help="The calls of a guided sample.")] = None
     warm_start: Annotated[int | None, Option(help="The Adam steps of our methods.")] = None
     num_warmup: Annotated[int | None, Option(help="The warm-up of the exact kernel.")] = None
     extractor: Annotated[
         str | None,
-        Option(
-            help="The features of FD and diversity: clip-vit-b32, resnet50, inception-v3, none or "
-            "efficientnet-lite0; default the last, with --paper the paper's."
-        ),
+        Option(help="Of features: efficientnet-lite0, clip-vit-b32, resnet50, inception-v3, none."),
     ] = None
     neural_blur: Annotated[
         Path | None, Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")
@@ -112,9 +93,11 @@ def bench(options: BenchOptions) -> None:
     from .bench_inputs import bench_of
 
     made, sheets, sizes = bench_of(options)
-    count = f"{sizes.images} images x {made.num_samples} samples"
-    print(f"{what}: {made.prior.name} {made.prior.shape}, {count}, seed {made.seed}, into", end=" ")
-    print(made.out, flush=True)
+    print(
+        f"{what}: {made.prior.name} {made.prior.shape}, {sizes.images} images x "
+        f"{made.num_samples} samples, seed {made.seed}, into {made.out}",
+        flush=True,
+    )
     with opt.interruptible(f"the cells so far are stored in {made.out}; the same command goes on"):
         if what == "figure2":
             _figure2(made)
@@ -124,7 +107,7 @@ def bench(options: BenchOptions) -> None:
 
 def check(options: BenchOptions) -> None:
     """Raise a ConfigError where the options contradict each other."""
-    what, cells = one_of("WHAT", options.what, WHAT), options.samples_of
+    what, cells = one_of("table or figure", options.what, WHAT), options.samples_of
     opt.refuse(what, options, *UNREAD.get(what, "").split())
     if options.jobs is not None:
         whole("--jobs", options.jobs)
@@ -166,7 +149,7 @@ def _sheets(
     from ..evaluate.paper.tables import TABLES, collect
 
     table = what in TABLES
-    shown = sheets if table else sheets_of(made, sheets)
+    shown: dict[str, Any] = sheets if table else sheets_of(made, sheets)
     grids = {
         name: Grid(sheet.tasks, sheet.methods, sizes.images, sizes.exact)
         for name, sheet in shown.items()

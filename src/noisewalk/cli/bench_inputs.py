@@ -38,8 +38,7 @@ PAPER_EXTRACTORS = {
 PAPER_PRIOR = "openai/diffusers-cd_bedroom256_lpips"
 NUM_IMAGES, NUM_PICTURED, NUM_SHOWN = 8, 3, 10
 """Images of a table, images and samples of a figure, where the options do not say."""
-MOST_IMAGES = 1000
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+MOST_IMAGES, PICTURES = 1000, (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 class Sizes(NamedTuple):
@@ -59,8 +58,8 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
     sheets = sheets_of(o.what, names_in(o.tasks, "--tasks", tuple(presets.SIGMA_Y)), shown)
     name = o.prior or PAPER_PRIOR
     prior = load.load_prior(name, o.label, o.device, dtype_of(o.dtype))
-    methods = [name for sheet in sheets.values() for name in sheet.methods]
-    guided = o.what == "figure2" or any(name.endswith("-dm") for name in methods)
+    methods = [method for sheet in sheets.values() for method in sheet.methods]
+    guided = o.what == "figure2" or any(method.endswith("-dm") for method in methods)
     teacher = teacher_of(o, prior) if guided else None
     pool = pool_of(o, prior)
     if len(pool) < sizes.images:

@@ -25,8 +25,7 @@ class CalibrateOptions:
     sigma_y: opt.SigmaY = None
     likelihood: opt.Likelihood = "gaussian"
     test: Annotated[
-        str,
-        Option(help="exactness (is the kernel right?) or converged (are its runs long enough?)."),
+        str, Option(help="exactness (is the kernel right?) or converged (are runs long enough?).")
     ] = "exactness"
     kernel: opt.Kernel = None
     step_size: opt.StepSize = None
@@ -35,8 +34,7 @@ class CalibrateOptions:
     num_problems: Annotated[int, Option(help="The simulated problems.")] = 200
     num_draws: Annotated[int, Option(help="The draws among which the truth is ranked.")] = 19
     thin: Annotated[
-        int | None,
-        Option(help="The transitions between draws; by default 1, and 2 for exactness of hmc."),
+        int | None, Option(help="Transitions between draws; default 1, 2 for exactness of hmc.")
     ] = None
     num_warmup: opt.NumWarmup = None
     warm_start: opt.WarmStart = None
@@ -62,27 +60,31 @@ class CalibrateOptions:
 def calibrate(options: CalibrateOptions) -> None:
     """Rank the truth of many simulated problems among the sampler's draws. The ranks are uniform if
     the sampler is right."""
+    from ..report.calibration import write_calibration
+
     check(options)
     found, problem = calibration_of(options)
-    conclude(found, problem, options.out)
+    write_calibration(found, problem, options.out)
+    for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):
+        print(f"  {name:16} p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")
+    print(f"{found}\n  acceptance {found.acceptance_rate:.2f}  NFE {found.nfe:,}")
+    print(f"open {options.out / 'calibration.html'}")
 
 
 def check(options: CalibrateOptions) -> None:
     """Raise a ConfigError where the options contradict each other, or the folder is in use."""
     kernel, out = options.kernel, options.out
     name, smc = kernel or "the default kernel", kernel == "smc"
-    if kernel in (None, "slice", "smc"):
-        opt.refuse(name, options, "step_size")
-    if kernel != "hmc":
-        opt.refuse(name, options, "num_leapfrog")
-    if not smc:
-        opt.refuse(name, options, "num_carried")
+    unread = {
+        "step_size": kernel in (None, "slice", "smc"),
+        "num_leapfrog": kernel != "hmc",
+        "num_carried": not smc,
+        "thin": smc,
+        "spectral": kernel in ("em", "mala", "smc"),
+    }
+    opt.refuse(name, options, *(option for option, never in unread.items() if never))
     if smc or options.test == "exactness":
         opt.refuse("smc" if smc else "exactness", options, "num_warmup", "warm_start")
-    if smc:
-        opt.refuse(name, options, "thin")
-    if kernel in ("em", "mala", "smc"):
-        opt.refuse(name, options, "spectral")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder: give another --out")
 
@@ -128,14 +130,3 @@ def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
             refresh=SpectralRefresh() if o.spectral else "auto",
         )
     return found, f"{o.prior}, {o.operator}, {likelihood}"
-
-
-def conclude(found: "Calibration", problem: str, out: Path) -> None:
-    """Write the page and print the p-values."""
-    from ..report.calibration import write_calibration
-
-    write_calibration(found, problem, out)
-    for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):
-        print(f"  {name:16} p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")
-    print(f"{found}\n  acceptance {found.acceptance_rate:.2f}  NFE {found.nfe:,}")
-    print(f"open {out / 'calibration.html'}")

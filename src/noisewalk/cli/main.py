@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from ..errors import NoisewalkError
+from . import options as opt
 
 COMMANDS = {
     "demo": (".demo.command", "Restore a real held-out image with its uncertainty."),
@@ -32,9 +34,7 @@ class Commands(TyperGroup):
         return name, typer.main.get_command(module.app), rest
 
 
-app = typer.Typer(
-    cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, **opt.PLAIN)
 for _name, (_, _help) in COMMANDS.items():
     app.command(_name, help=_help)(lambda: None)
 
@@ -48,14 +48,11 @@ def root(
     if version:
         print(__version__)
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        print(context.get_help())
+    opt.help_if_alone(context)
 
 
 def main() -> None:
     """Run the command line: bad input ends in one line and exit status 2."""
-    from ..errors import NoisewalkError
-
     try:
         code = app(standalone_mode=False)
     except NoisewalkError as error:

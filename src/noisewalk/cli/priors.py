@@ -1,5 +1,4 @@
-"""`noisewalk priors`: list the known priors, show a card, get weights that are elsewhere, push
-trained ones to the Hub."""
+"""`noisewalk priors`: list the known priors, show their cards, get weights, push trained ones."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,7 +73,7 @@ def get(
         print(fetch(**ARCHIVES[net]))
         return
     unknown_repository = name.count("/") == 1 and name not in list_priors()
-    card = {"format": "hub"} if unknown_repository else _card(name)
+    card: dict[str, Any] = {"format": "hub"} if unknown_repository else _card(name)
     match card.get("format"):
         case "package":
             print(fetch(**card["archive"]))

@@ -1,7 +1,7 @@
 """A restoration problem: prior, operator, likelihood and measurement, from a file."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..priors.prior import Prior
     from .sample import SampleOptions
 
+Parts: TypeAlias = tuple[str, str, NoiseMap, str, Operator]
+"""The first five fields of a problem."""
 UNSCALED = ValueRange(-1.0, 1.0)
 """Leaves counts and floats as they are."""
 NARROW = 0.2
@@ -94,7 +96,8 @@ class Problem:
     def doubts(self) -> list[str]:
         """What makes the value range look wrong, a phrase each."""
         seen = torch.ones_like(self.y, dtype=torch.bool)
-        for mask in (self.observed, observed_of(self.operator, self._shape)):
+        shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
+        for mask in (self.observed, observed_of(self.operator, shape)):
             seen = seen if mask is None else seen & mask.to(seen.device)
         y = self.y[seen]
         low, high = self.value_range.low, self.value_range.high
@@ -106,7 +109,11 @@ class Problem:
             ]
         if self.value_range != UNSCALED or self.counts:
             return []
-        pixels = y if self.truth is None and self._keeps_black() else self.truth
+        pixels = self.truth
+        if pixels is None:
+            with torch.no_grad():
+                black = self.operator(self.y.new_full((1, *shape), -1.0))
+            pixels = y if float(black.median()) < -0.5 else None  # where black is seen as black
         if pixels is None or (pixels < DARKEST).double().mean() >= 0.01:
             return []
         return [
@@ -114,81 +121,53 @@ class Problem:
             "black, give --range 0 1"
         ]
 
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        return tuple(self.phi.data_shape)  # type: ignore[attr-defined]
-
-    def _keeps_black(self) -> bool:
-        """Whether y shows a black image as black."""
-        with torch.no_grad():
-            black = self.operator(self.y.new_full((1, *self._shape), -1.0))
-        return float(black.median()) < -0.5
-
 
 def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     """The problem of `noisewalk sample`, from its file."""
-    operator = parse(options.operator, prior.shape)
-    problem = (_simulated if options.simulate else _measured)(options, prior, operator)
-    return problem.in_float64() if options.dtype == "float64" else problem
+    o, phi, operator = (
+        options,
+        map_of(prior, options.num_steps),
+        parse(options.operator, prior.shape),
+    )
+    bounds = None if o.range is None else ValueRange(*o.range)
+    parts: Parts = (o.input.name, prior.name, phi, o.operator, operator)
+    problem = (_simulated if o.simulate else _measured)(o, prior.shape, bounds, parts)
+    return problem.in_float64() if o.dtype == "float64" else problem
 
 
-def _simulated(options: "SampleOptions", prior: "Prior", operator: Operator) -> Problem:
-    """A clean image and the measurement that is simulated from it.
-
-    --sigma-y beside the likelihood "unknown" is the level of the simulation, which the sampler is
-    not told.
-    """
+def _simulated(
+    options: "SampleOptions", shape: tuple[int, ...], bounds: ValueRange | None, parts: Parts
+) -> Problem:
+    """A clean image and its measurement. With the likelihood "unknown", --sigma-y is the level of
+    the simulation, which the sampler is not told."""
     o, name = options, _name(options)
-    image, bounds = load_image(o.input, prior.shape, _bounds(o), o.fit)  # type: ignore[arg-type]
+    image, found = load_image(o.input, shape, bounds, o.fit)  # type: ignore[arg-type]
+    truth, operator = image[None].to(o.device), parts[-1]
     hidden = name == "unknown" and o.sigma_y is not None
-    likelihood: Any = parse_likelihood(o.likelihood, None if hidden else o.sigma_y, bounds.half)
-    source = parse_likelihood("gaussian", o.sigma_y, bounds.half) if hidden else None
+    likelihood: Any = parse_likelihood(o.likelihood, None if hidden else o.sigma_y, found.half)
+    source = parse_likelihood("gaussian", o.sigma_y, found.half) if hidden else None
     if name == "unknown" and not hidden and likelihood.concentration < 1:
         raise ConfigError(
             "a measurement of unknown noise level is simulated at the level of --sigma-y, which "
             "the sampler is not told: give --sigma-y"
         )
-    truth = image[None].to(o.device)
-    return Problem(
-        o.input.name,
-        prior.name,
-        map_of(prior, o.num_steps),
-        o.operator,
-        operator,
-        likelihood,
-        simulate(operator, source or likelihood, truth, o.seed),
-        bounds,
-        truth=truth,
-        simulated_by=source,
-        counts=name == "poisson",
-    )
+    y = simulate(operator, source or likelihood, truth, o.seed)
+    return Problem(*parts, likelihood, y, found, truth, None, source, name == "poisson")
 
 
-def _measured(options: "SampleOptions", prior: "Prior", operator: Operator) -> Problem:
+def _measured(
+    options: "SampleOptions", shape: tuple[int, ...], bounds: ValueRange | None, parts: Parts
+) -> Problem:
     """A measurement file as y; counts stay as they are, whatever the range of the outputs."""
-    o, counts = options, _name(options) == "poisson"
-    shape, seen = output_shape_of(operator, prior.shape), observed_of(operator, prior.shape)
-    given = _bounds(o)
-    scale = UNSCALED if counts else given
-    y, observed, found = load_measurement(o.input, shape, scale, o.missing, seen)
-    bounds = given or found
-    return Problem(
-        o.input.name,
-        prior.name,
-        map_of(prior, o.num_steps),
-        o.operator,
-        operator,
-        parse_likelihood(o.likelihood, o.sigma_y, bounds.half),
-        y[None].to(o.device),
-        bounds,
-        observed=None if observed is None else observed[None].to(o.device),
-        counts=counts,
-    )
+    o, operator, counts = options, parts[-1], _name(options) == "poisson"
+    size, seen = output_shape_of(operator, shape), observed_of(operator, shape)
+    scale = UNSCALED if counts else bounds
+    y, observed, found = load_measurement(o.input, size, scale, o.missing, seen)
+    found = bounds or found
+    likelihood = parse_likelihood(o.likelihood, o.sigma_y, found.half)
+    gaps = None if observed is None else observed[None].to(o.device)
+    return Problem(*parts, likelihood, y[None].to(o.device), found, observed=gaps, counts=counts)
 
 
 def _name(options: "SampleOptions") -> str:
     return options.likelihood.partition(":")[0].strip()
-
-
-def _bounds(options: "SampleOptions") -> ValueRange | None:
-    return None if options.range is None else ValueRange(*options.range)

@@ -97,8 +97,7 @@ def sample(options: SampleOptions) -> None:
     from .solve import solve
 
     check(options)
-    o = options
-    dtype = opt.dtype_of(o.dtype)
+    o, dtype = options, opt.dtype_of(options.dtype)
     prior = load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
     problem = read_problem(options, prior)
     many = opt.rows_at_once(prior.shape) if o.kernel == "smc" else None

@@ -32,11 +32,7 @@ class TrainOptions:
     data: Annotated[Path, Option(help="An IDX file, an .npz file or a folder of images.")]
     out: Annotated[Path, Option(help="The folder of the prior. An existing training goes on.")]
     start: Annotated[
-        str | None,
-        Option(
-            help="A prior whose weights the training starts from: a diffusion model for diffusion, "
-            "a consistency model for distill (default the teacher)."
-        ),
+        str | None, Option(help="A prior to start from: a diffusion model; for distill a student.")
     ] = None
     num_images: Annotated[int, Option(help="The training's length in images seen.")] = 500_000
     batch_size: BatchSize = 128
@@ -44,36 +40,22 @@ class TrainOptions:
         float, Option(help="The share of the training, at its end, in which the rate falls to 0.")
     ] = 0.0
     augment: Annotated[
-        str,
-        Option(
-            help="The symmetry of the data: none, flip (left-right) or dihedral (flips and quarter "
-            "turns, as of satellite images)."
-        ),
+        str, Option(help="The data's symmetry: none, flip (left-right) or dihedral (also turns).")
     ] = "none"
     held_out: Annotated[
         Path | None,
-        Option(
-            help="Images that must not be among --data. loss.csv has their loss, except for the "
-            "recipe trajectory, which sees no images."
-        ),
+        Option(help="Images not among --data, for loss.csv (the recipe trajectory has none)."),
     ] = None
     push_to_hub: Annotated[
         str | None,
-        Option(
-            metavar="OWNER/NAME",
-            help="Upload the finished prior. Log in first: hf auth login, or HF_TOKEN.",
-        ),
+        Option(metavar="OWNER/NAME", help="Upload the prior. Log in first: hf auth login."),
     ] = None
     private: Annotated[bool, Option("--private", help="Only its owner sees what is uploaded.")] = (
         False
     )
     seed: opt.Seed = 0
     device: Annotated[
-        str,
-        Option(
-            help="cpu or cuda; for several GPUs: torchrun --nproc-per-node N --no-python noisewalk "
-            "train ..."
-        ),
+        str, Option(help="cpu or cuda; several GPUs: torchrun --no-python noisewalk train ...")
     ] = "cpu"
     dtype: Annotated[
         str, Option(help="float32, or bfloat16 for a network that keeps its weights in float32.")
@@ -130,8 +112,9 @@ class DistillOptions(TrainOptions):
 @app.command()
 @opt.reads(DiffusionOptions)
 def diffusion(options: DiffusionOptions) -> None:
-    """Train a diffusion model, which may become the teacher of a consistency model."""
+    """Train a diffusion model, the teacher of a consistency model."""
     from ..priors.train.diffusion import DiffusionLoss
+    from ..priors.train.export import Recipe
     from ..priors.train.processes import join
     from . import training
 
@@ -142,24 +125,22 @@ def diffusion(options: DiffusionOptions) -> None:
         settings = training.settings_of(o, denoiser.network, lr=o.lr)
         images, others = training.read_images(o, denoiser.shape, processes)
         opt.make_folder(o.out)
-        loss = DiffusionLoss(denoiser, o.p_mean, o.p_std)
-        facts = training.facts_of(o.data, images)
-        training.run(o, (denoiser, loss, settings, facts), images, others, processes)
+        loss, facts = DiffusionLoss(denoiser, o.p_mean, o.p_std), training.facts_of(o.data, images)
+        recipe = Recipe(denoiser, loss, settings, opt.command_line(), facts)
+        training.run(o, recipe, images, others, processes)
 
 
 @app.command()
 @opt.reads(DistillOptions)
 def distill(options: DistillOptions) -> None:
-    """Distil a diffusion model, the teacher, into a consistency model."""
-    from dataclasses import replace
-
+    """Distil a diffusion model into a consistency model."""
     from ..priors.load import load_prior
     from ..priors.train.distance import HUBER, check_distance
+    from ..priors.train.export import Recipe
     from ..priors.train.processes import join
     from . import training
 
-    o = options
-    short = one_of("--recipe", o.recipe, RECIPES) == "trajectory"
+    o, short = options, one_of("--recipe", options.recipe, RECIPES) == "trajectory"
     if o.recipe == "scd" and o.distance != "huber":
         raise ConfigError("the recipe scd compares no two images: leave --distance out")
     training.check(o, start=o.start, teacher=o.teacher)
@@ -170,30 +151,21 @@ def distill(options: DistillOptions) -> None:
             raise ConfigError(
                 f"{o.teacher} is no diffusion model: a student needs a teacher of kind edm"
             )
-        kind = "edm" if o.start is None else "consistency"
-        first = training.trainable(o.start or o.teacher, kind)
-        if first.shape != guide.shape:
-            raise ConfigError(
-                f"{o.start} makes no images of shape {teacher.shape}: start from a student of this "
-                "teacher"
-            )
-        parts = {"network": first.network, "kind": "consistency", "unshuffle": first.unshuffle}
-        student = replace(guide, **parts)
+        student = _student(o, guide)
         rate = o.lr if o.lr is not None else 1e-3 if short else 3e-4
-        settings = training.settings_of(o, first.network, lr=rate, lr_hold=600)
+        settings = training.settings_of(o, student.network, lr=rate, lr_hold=600)
         processes.share(o.batch_size)
         check_distance(o.distance, HUBER, guide.shape)
         images, others = training.read_images(o, guide.shape, processes)
         whole("num_trajectories", o.num_trajectories)
         opt.make_folder(o.out)
-        facts = training.facts_of(o.data, images)
-        facts |= {"recipe": o.recipe, "teacher": o.teacher}
+        facts = training.facts_of(o.data, images) | {"recipe": o.recipe, "teacher": o.teacher}
         facts["teacher_sha256"] = teacher.card.get("sha256")
         if short:
             facts["num_trajectories"] = o.num_trajectories
         loss = _loss(o, student, guide, processes)
-        watched = None if short else others  # the loss of a trajectory sees no images
-        training.run(o, (student, loss, settings, facts), images, watched, processes)
+        recipe = Recipe(student, loss, settings, opt.command_line(), facts)
+        training.run(o, recipe, images, None if short else others, processes)
 
 
 def _new(options: DiffusionOptions) -> Any:
@@ -221,6 +193,23 @@ def _started(options: DiffusionOptions) -> Any:
     if known := [f"--{name}" for name in fixed if getattr(options, name) is not None]:
         raise ConfigError(f"{', '.join(known)} come from --start {options.start}: leave them out")
     return trainable(str(options.start), "edm")
+
+
+def _student(options: DistillOptions, teacher: Any) -> Any:
+    """The student of a teacher, with the weights of --start or else of the teacher."""
+    from dataclasses import replace
+
+    from .training import trainable
+
+    kind = "edm" if options.start is None else "consistency"
+    first = trainable(options.start or options.teacher, kind)
+    if first.shape != teacher.shape:
+        raise ConfigError(
+            f"{options.start} makes no images of shape {teacher.shape}: start from a student of "
+            "this teacher"
+        )
+    network, unshuffle = first.network, first.unshuffle
+    return replace(teacher, network=network, kind="consistency", unshuffle=unshuffle)
 
 
 def _loss(options: DistillOptions, student: Any, teacher: Any, processes: Any) -> Any:

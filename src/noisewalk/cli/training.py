@@ -17,7 +17,7 @@ from ..priors.train.data import image_names, load_images
 from ..priors.train.loop import TrainSettings
 from ..priors.train.processes import Processes
 from ..priors.train.vetting import vet
-from .options import DTYPES, command_line
+from .options import DTYPES
 
 if TYPE_CHECKING:
     from .train import TrainOptions
@@ -106,19 +106,16 @@ def read_images(
 
 def run(
     options: "TrainOptions",
-    parts: tuple[NetworkDenoiser, Any, TrainSettings, dict[str, Any]],
+    recipe: export.Recipe,
     images: Tensor,
     held_out: Tensor | None,
     processes: Processes,
 ) -> None:
-    """Print the settings, train, write the prior and push it; the parts are denoiser, loss,
-    settings and facts."""
-    denoiser, loss, settings, facts = parts
+    """Print the settings, train, write the prior and push it."""
     out = options.out
     if processes.first:
-        print(announcement(denoiser.network, loss, settings, processes.count))
+        print(announcement(recipe, processes.count))
         print(f"  into {out}; the same command goes on where it was stopped", flush=True)
-    recipe = export.Recipe(denoiser, loss, settings, command_line(), facts)
     try:
         export.run_training(recipe, images, out, processes, held_out)
     except KeyboardInterrupt:
@@ -131,12 +128,13 @@ def run(
         _push(out, options.push_to_hub, options.private)
 
 
-def announcement(network: nn.Module, loss: Any, settings: TrainSettings, processes: int) -> str:
+def announcement(recipe: export.Recipe, num_processes: int) -> str:
     """The settings and the cost of a training."""
+    settings, network, loss = recipe.settings, recipe.denoiser.network, recipe.loss
     weights = sum(p.numel() for p in network.parameters()) / 1e6
     dtype = "bfloat16" if settings.bfloat16 else "float32"
-    shared = "" if processes == 1 else f" by {processes} processes"
-    nfe = settings.num_steps * settings.batch_size * loss.nfe
+    shared = "" if num_processes == 1 else f" by {num_processes} processes"
+    nfe = settings.num_steps * settings.batch_size * loss.nfe  # type: ignore[attr-defined]
     return (
         f"  {type(loss).__name__} of {type(network).__name__}, {weights:.3g} M weights, "
         f"{dtype}{shared}\n"

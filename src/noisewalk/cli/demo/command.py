@@ -19,10 +19,7 @@ def demo(
     prior: Annotated[str, Option(help="satellite64 or fashion32.")] = "satellite64",
     task: Annotated[
         list[str] | None,
-        Option(
-            help="Of satellite64: super-resolution, clouds, box or deblurring. Repeat the option "
-            "for several tasks; the default is the first two."
-        ),
+        Option(help="super-resolution, clouds, box, deblurring; repeat it; default the first two."),
     ] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "cpu",

@@ -25,12 +25,10 @@ from .images import held_out_images
 
 @dataclass(frozen=True)
 class Example:
-    """What the demo restores with one prior."""
+    """What the demo restores with one prior: the held-out image of a number, of a source."""
 
     image: int
-    """Number of the held-out image."""
     source: str
-    """What its images are called."""
     value_range: ValueRange | None
     """What the bytes 0 and 255 stand for in the report; None: the bytes themselves."""
     sigma_y: float
