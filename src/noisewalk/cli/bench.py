@@ -42,15 +42,18 @@ class BenchOptions:
     images: Annotated[
         Path | None, Option(help="A folder, .npz or IDX file; bundled priors have their own.")
     ] = None
-    num_images: Annotated[int | None, Option(help="Default 8, figures 3, --paper 100.")] = None
+    num_images: Annotated[
+        int | None, Option(help="The images; default 8, for figures 3, with --paper 100.")
+    ] = None
     num_exact: Annotated[
-        int | None, Option(help="Images in the exact kernel's rows; default a quarter of them.")
+        int | None, Option(help="The images in the exact kernel's rows; default a quarter.")
     ] = None
     out: Annotated[
-        Path | None, Option(help="What it holds is not made again; default bench/WHAT-PRIOR.")
+        Path | None,
+        Option(help="The folder, where what is there is kept; default bench/WHAT-PRIOR."),
     ] = None
     samples_of: Annotated[
-        Path | None, Option(help="A folder of another table, whose first samples are taken.")
+        Path | None, Option(help="The folder of another table whose samples are taken first.")
     ] = None
     paper: Annotated[
         bool, Option("--paper", help="The paper's checkpoints, images and settings; for a GPU.")
@@ -59,14 +62,20 @@ class BenchOptions:
         str | None, Option(help="The diffusion model of the DM rows; default the card's.")
     ] = None
     tasks: Annotated[str | None, Option(help="Some of sr,blur,inpaint,nonlinear,phase,hdr.")] = None
-    methods: Annotated[str | None, Option(help="Some rows, such as dps-dm,ours1-em.")] = None
-    num_samples: Annotated[int | None, Option(help="Of an image; default 10, table3 25.")] = None
-    num_steps: Annotated[int | None, Option(help="The calls of a guided sample.")] = None
+    methods: Annotated[str | None, Option(help="Some of the rows, such as dps-dm,ours1-em.")] = None
+    num_samples: Annotated[
+        int | None, Option(help="The samples of an image; default 10, for table3 25.")
+    ] = None
+    num_steps: Annotated[int | None, Option(help="The network calls of a guided sample.")] = None
     warm_start: Annotated[int | None, Option(help="The Adam steps of our methods.")] = None
     num_warmup: Annotated[int | None, Option(help="The warm-up of the exact kernel.")] = None
     extractor: Annotated[
         str | None,
-        Option(help="Of features: efficientnet-lite0, clip-vit-b32, resnet50, inception-v3, none."),
+        Option(
+            help="The network whose features FD and the diversity use: efficientnet-lite0, "
+            "clip-vit-b32, resnet50, inception-v3 or none. The default is the first, or with "
+            "--paper the paper's."
+        ),
     ] = None
     neural_blur: Annotated[
         Path | None, Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")
@@ -74,7 +83,7 @@ class BenchOptions:
     label: opt.Label = None
     microbatch: opt.Microbatch = None
     jobs: Annotated[
-        int | None, Option(help="Processes; by default several for long work on a CPU, else 1.")
+        int | None, Option(help="The processes; default 1, or several for long work on a CPU.")
     ] = None
     seed: opt.Seed = 0
     device: opt.Device = "cpu"

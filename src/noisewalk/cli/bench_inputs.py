@@ -68,12 +68,13 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
             "for fewer"
         )
     extractors = extractors_of(o, str(pool.device)) if table else {"fd": "none"}
-    first = extractors["fd"]
+    first, cached = extractors["fd"], cache_folder() / "GOPRO_wVAE.pth"
+    blur = o.neural_blur or (cached if cached.is_file() else None)
     made = Bench(
         prior,
         teacher,
         pool,
-        presets.tasks_for(prior.shape, o.seed, _weights(o.neural_blur)),
+        presets.tasks_for(prior.shape, o.seed, blur),
         o.out or Path("bench") / f"{o.what}-{Path(name).name}",
         sizes.samples,
         o.seed,
@@ -214,11 +215,6 @@ def extractors_of(options: "BenchOptions", device: str) -> dict[str, str]:
             print(f"  note: {EXTRACTOR} instead of the paper's {found[key]}: {error}", flush=True)
             found[key] = EXTRACTOR
     return found
-
-
-def _weights(given: Path | None) -> Path | None:
-    usual = cache_folder() / "GOPRO_wVAE.pth"
-    return given if given is not None else usual if usual.is_file() else None
 
 
 def _lpips_net(prior: Prior) -> str | None:

@@ -34,21 +34,17 @@ class CalibrateOptions:
     num_problems: Annotated[int, Option(help="The simulated problems.")] = 200
     num_draws: Annotated[int, Option(help="The draws among which the truth is ranked.")] = 19
     thin: Annotated[
-        int | None, Option(help="Transitions between draws; default 1, 2 for exactness of hmc.")
+        int | None, Option(help="The transitions between draws; default 1, 2 for exactness of hmc.")
     ] = None
     num_warmup: opt.NumWarmup = None
     warm_start: opt.WarmStart = None
-    num_carried: Annotated[
-        int | None, Option(help="The particles that smc carries, at least --num-draws.")
-    ] = None
+    num_carried: Annotated[int | None, Option(help="The particles that smc carries.")] = None
     label: opt.Label = None
     kind: opt.Kind = None
     size: opt.Size = None
     head_channels: opt.HeadChannels = None
     num_steps: opt.NumSteps = 1
-    out: Annotated[
-        Path, Option(help="The folder of calibration.html, calibration.json and calibration.png.")
-    ] = Path("calibration")
+    out: Annotated[Path, Option(help="The folder of calibration.html.")] = Path("calibration")
     seed: opt.Seed = 0
     device: opt.Device = "cpu"
     dtype: opt.Dtype = "float32"

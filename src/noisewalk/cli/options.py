@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Seed = Annotated[int, Option(help="The seed of all noise.")]
 Device = Annotated[str, Option(help="cpu or cuda.")]
 Dtype = Annotated[
-    str, Option(help="The network's precision: float32, bfloat16, float16; float64 is for all.")
+    str, Option(help="float32, bfloat16 or float16 for the network; float64 for the whole run.")
 ]
 Prior = Annotated[
     str, Option(help="A name (see noisewalk priors), a Hub repository, a folder or a .pt file.")
@@ -52,20 +52,22 @@ Kernel = Annotated[
     str | None, Option(help="em, ei, mala, pcnl, hmc, slice or smc; default preconditioned HMC.")
 ]
 StepSize = Annotated[
-    float | None, Option(help="The kernel's step; it is kept. Without it the step is adapted.")
+    float | None,
+    Option(help="The kernel's step, which is then kept; without it the step is adapted."),
 ]
 NumLeapfrog = Annotated[
-    int | None, Option(help="Leapfrog steps; default 8 for hmc (5 with --num-steps 2), 6 for smc.")
+    int | None,
+    Option(help="The leapfrog steps; default 8 for hmc (5 with --num-steps 2), 6 for smc."),
 ]
 Spectral = Annotated[
-    bool, Option("--spectral", help="Fit the kernel's Gaussian by frequency: precise measurements.")
+    bool, Option("--spectral", help="Fit the kernel's Gaussian by frequency, for precise data.")
 ]
 Thin = Annotated[
-    int | None, Option(help="Transitions per draw; default 1, 10 for an adapted mala or pcnl.")
+    int | None, Option(help="The transitions per draw; default 1, 10 for an adapted mala or pcnl.")
 ]
 NumWarmup = Annotated[int | None, Option(help="The transitions that are discarded first.")]
 WarmStart = Annotated[
-    int | None, Option(help="Adam steps before the chains; default 200, for calibrate 60.")
+    int | None, Option(help="The Adam steps before the chains; default 200, for calibrate 60.")
 ]
 Range = Annotated[
     tuple[float, float] | None,

@@ -12,10 +12,8 @@ app = typer.Typer(**opt.PLAIN)
 
 @app.command()
 def report(
-    run: Annotated[
-        Path, typer.Argument(help="The run's folder, also one of nw.sample(..., store=...).")
-    ],
-    title: Annotated[str | None, typer.Option(help="One line; by default the run's own.")] = None,
+    run: Annotated[Path, typer.Argument(help="The folder of the run.")],
+    title: Annotated[str | None, typer.Option(help="The title; default the run's own.")] = None,
     range: opt.Range = None,
 ) -> None:
     """Rebuild report.html, summary.json, the pictures, mean.npy and std.npy of a run."""

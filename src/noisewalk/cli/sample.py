@@ -51,12 +51,13 @@ class SampleOptions:
     kernel: opt.Kernel = None
     step_size: opt.StepSize = None
     num_leapfrog: opt.NumLeapfrog = None
-    num_particles: Annotated[int | None, Option(help="Particles of smc; default 200.")] = None
+    num_particles: Annotated[int | None, Option(help="The particles of smc; default 200.")] = None
     num_moves: Annotated[
-        str | None, Option(help="Moves of smc at a temperature: 4 (default), or 2,16 for 2 to 16.")
+        str | None,
+        Option(help="The moves of smc at a temperature; default 4. 2,16 is from 2 to 16."),
     ] = None
     rank: Annotated[
-        int | None, Option(help="Rank of the kernel's Gaussian; default 40 for hmc, else none.")
+        int | None, Option(help="The rank of the kernel's Gaussian; default 40 for hmc, else none.")
     ] = None
     spectral: opt.Spectral = False
     thin: opt.Thin = None

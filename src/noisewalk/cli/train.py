@@ -32,7 +32,8 @@ class TrainOptions:
     data: Annotated[Path, Option(help="An IDX file, an .npz file or a folder of images.")]
     out: Annotated[Path, Option(help="The folder of the prior. An existing training goes on.")]
     start: Annotated[
-        str | None, Option(help="A prior to start from: a diffusion model; for distill a student.")
+        str | None,
+        Option(help="The prior to start from: a diffusion model, or for distill a student."),
     ] = None
     num_images: Annotated[int, Option(help="The training's length in images seen.")] = 500_000
     batch_size: BatchSize = 128
@@ -40,11 +41,11 @@ class TrainOptions:
         float, Option(help="The share of the training, at its end, in which the rate falls to 0.")
     ] = 0.0
     augment: Annotated[
-        str, Option(help="The data's symmetry: none, flip (left-right) or dihedral (also turns).")
+        str, Option(help="The data's symmetry: none, flip (left-right) or dihedral (turns too).")
     ] = "none"
     held_out: Annotated[
         Path | None,
-        Option(help="Images not among --data, for loss.csv (the recipe trajectory has none)."),
+        Option(help="Images apart from --data. Their loss goes to loss.csv (not for trajectory)."),
     ] = None
     push_to_hub: Annotated[
         str | None,
@@ -55,11 +56,13 @@ class TrainOptions:
     )
     seed: opt.Seed = 0
     device: Annotated[
-        str, Option(help="cpu or cuda; several GPUs: torchrun --no-python noisewalk train ...")
+        str,
+        Option(
+            help="cpu or cuda. For N GPUs: torchrun --nproc-per-node N --no-python noisewalk "
+            "train ..."
+        ),
     ] = "cpu"
-    dtype: Annotated[
-        str, Option(help="float32, or bfloat16 for a network that keeps its weights in float32.")
-    ] = "float32"
+    dtype: Annotated[str, Option(help="float32 or bfloat16; weights stay float32.")] = "float32"
     bfloat16: Annotated[bool, Option("--bfloat16", help="The same as --dtype bfloat16.")] = False
 
     @property
@@ -98,11 +101,11 @@ class DistillOptions(TrainOptions):
     recipe: Annotated[str, Option(help=", ".join(RECIPES))] = "trajectory"
     distance: Annotated[
         str,
-        Option(help="Of the student's image to its goal: huber, lpips-alex, lpips-vgg (not scd)."),
+        Option(
+            help="The student's error: huber, lpips-alex or lpips-vgg. The recipe scd has none."
+        ),
     ] = "huber"
-    num_trajectories: Annotated[
-        int, Option(help="The teacher's trajectories, for the recipe trajectory.")
-    ] = 20_000
+    num_trajectories: Annotated[int, Option(help="Those of the recipe trajectory.")] = 20_000
     batch_size: BatchSize = 64
     lr: Annotated[
         float | None, Option(help="Adam's learning rate; default 1e-3 for trajectory, else 3e-4.")

@@ -19,7 +19,7 @@ def demo(
     prior: Annotated[str, Option(help="satellite64 or fashion32.")] = "satellite64",
     task: Annotated[
         list[str] | None,
-        Option(help="super-resolution, clouds, box, deblurring; repeat it; default the first two."),
+        Option(help="super-resolution, clouds, box, deblurring, inpainting; may be repeated."),
     ] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "cpu",

@@ -8,13 +8,8 @@ import numpy as np
 from ....errors import ConfigError
 
 GREY, COLOUR = "fashion_mnist_test.npz", "landsat_test.npz"
-FILES = {
-    "fashion32": GREY,
-    "fashion32-ct": GREY,
-    "fashion32-edm": GREY,
-    "satellite64": COLOUR,
-    "satellite64-edm": COLOUR,
-}
+FILES = dict.fromkeys(("fashion32", "fashion32-ct", "fashion32-edm"), GREY)
+FILES |= dict.fromkeys(("satellite64", "satellite64-edm"), COLOUR)
 """By the prior that they fit."""
 
 
