@@ -11,7 +11,6 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.evaluate.calibrate.calibrate import _simulate
 from noisewalk.gaussians.spectral import Spectral
 from noisewalk.kernels.split_hmc import SplitHMC
 from noisewalk.noise import Noise
@@ -25,14 +24,13 @@ def bent(x: Tensor) -> Tensor:
 PHI, LIKELIHOOD = nw.maps.Warp((4,), 0.8), nw.likelihoods.Gaussian(0.4)
 
 
-@pytest.mark.parametrize(
-    "kernel", [None, nw.Langevin(0.1, adjust=True), nw.EllipticalSlice(), nw.HMC(0.3, 3)], ids=str
-)
-def test_an_exact_kernel_passes(kernel: object) -> None:
-    found = nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=400)  # type: ignore[arg-type]
-    assert found.ranks.shape == (400, len(found.quantities))
-    assert 0.2 < found.acceptance_rate < 1
-    assert float(found.p_values.min()) > 0.001
+def test_an_exact_kernel_passes() -> None:
+    kernels = (None, nw.Langevin(0.1, adjust=True), nw.EllipticalSlice(), nw.HMC(0.3, 3))
+    for kernel in kernels:
+        found = nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=400)
+        assert found.ranks.shape == (400, len(found.quantities))
+        assert 0.2 < found.acceptance_rate < 1
+        assert float(found.p_values.min()) > 0.001, kernel
 
 
 def test_ties_of_rejected_moves_are_broken_independently_of_the_truths_place() -> None:
@@ -66,7 +64,7 @@ def test_an_adapted_hmc_is_what_sample_runs() -> None:
         PHI, bent, LIKELIHOOD, nw.HMC(0.3, 3), num_problems=30, num_draws=5, adapted=True
     )
     assert found.kernel.preconditioner.mean.shape == (30, 4)
-    assert float(found.kernel.step_size.max()) <= math.pi / 2 / 3 * (1 + 1e-6)
+    assert float(found.kernel.step_size.max()) <= nw.HMC(0.3, 3).quarter_turn * (1 + 1e-6)
     short = nw.calibrate(
         PHI,
         bent,
@@ -88,20 +86,36 @@ def test_an_exact_kernel_that_is_not_reversible_is_refused() -> None:
 
 
 @dataclass(frozen=True)
-class Careless:
-    """MALA that accepts everything and says it is adjusted."""
+class Careless(nw.Kernel):
+    """MALA that accepts everything and says it is exact."""
 
-    adjust = True
+    exact = True
 
-    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
+    def step(
+        self, state: State, target: Target, noise: Noise, carry: Tensor | None = None
+    ) -> tuple[State, Info, Tensor | None]:
         return nw.Langevin(0.15).step(state, target, noise)
 
 
 def test_a_biased_kernel_is_found_out() -> None:
-    assert (
-        float(nw.calibrate(PHI, bent, LIKELIHOOD, Careless(), num_problems=1500).p_values.min())
-        < 0.001
-    )
+    found = nw.calibrate(PHI, bent, LIKELIHOOD, Careless(), num_problems=1500)
+    assert float(found.p_values.min()) < 0.001
+
+
+@dataclass(frozen=True)
+class Stateless(nw.Kernel):
+    """A kernel whose step forgets what happened."""
+
+    exact = True
+
+    def step(self, state: State, target: Target, noise: Noise, carry: Any = None) -> Any:
+        return state
+
+
+def test_what_is_no_kernel_is_told_what_one_is() -> None:
+    for kernel in (Stateless(), "mala", Careless, object()):
+        with pytest.raises(ConfigError, match=r"step must return|kernel must be"):
+            nw.calibrate(PHI, bent, LIKELIHOOD, kernel, num_problems=20)  # type: ignore[arg-type]
 
 
 def test_draws_from_a_stuck_start_fail_the_converged_test_and_good_ones_pass() -> None:
@@ -128,27 +142,14 @@ def coarse(x: Tensor) -> Tensor:
     return torch.from_numpy(np.round(2 * x.numpy()) / 2)
 
 
-@pytest.mark.parametrize("test", ["exactness", "converged"])
-def test_an_operator_without_gradients_is_calibrated_by_slice_sampling(test: str) -> None:
-    found = nw.calibrate(
-        PHI, coarse, LIKELIHOOD, num_problems=200, test=test, thin=4, differentiable=False
-    )
-    assert isinstance(found.kernel, nw.EllipticalSlice)
-    assert float(found.p_values.min()) > 0.001
-
-
-@pytest.mark.parametrize("test", ["exactness", "converged"])
-def test_a_kernel_that_needs_gradients_is_refused_where_there_are_none(test: str) -> None:
-    with pytest.raises(ConfigError, match="needs gradients"):
-        nw.calibrate(
-            PHI,
-            coarse,
-            LIKELIHOOD,
-            nw.HMC(0.1, 2),
-            num_problems=30,
-            test=test,
-            differentiable=False,
-        )
+def test_an_operator_without_gradients_is_calibrated_by_slice_sampling() -> None:
+    settings: dict[str, Any] = {"num_problems": 200, "differentiable": False}
+    for test in ("exactness", "converged"):
+        found = nw.calibrate(PHI, coarse, LIKELIHOOD, test=test, thin=4, **settings)
+        assert isinstance(found.kernel, nw.EllipticalSlice)
+        assert float(found.p_values.min()) > 0.001
+        with pytest.raises(ConfigError, match="needs gradients"):
+            nw.calibrate(PHI, coarse, LIKELIHOOD, nw.HMC(0.1, 2), test=test, **settings)
 
 
 def test_tempered_smc_passes_the_converged_test() -> None:
@@ -170,18 +171,14 @@ def test_a_run_that_knows_nothing_of_the_truth_fits_step_and_preconditioner_to_e
     assert float(adapted.kernel.step_size.min()) > 2e-3
 
 
-@pytest.mark.parametrize(
-    "kernel", [None, nw.HMC(0.3, 4), nw.EllipticalSlice()], ids=["default", "hmc", "slice"]
-)
-def test_a_spectral_gaussian_is_fitted_where_it_is_asked_for(kernel: Any) -> None:
-    found = nw.calibrate(
-        PHI, bent, LIKELIHOOD, kernel, num_problems=200, refresh=nw.SpectralRefresh(num_probes=4)
-    )
-    assert isinstance(found.kernel.preconditioner, Spectral)
-    assert len(found.kernel.preconditioner.mean) == 200
-    if isinstance(kernel, nw.HMC):
-        assert found.kernel.step_size == 0.3
-    assert float(found.p_values.min()) > 0.001
+def test_a_spectral_gaussian_is_fitted_where_it_is_asked_for() -> None:
+    settings: dict[str, Any] = {"num_problems": 200, "refresh": nw.SpectralRefresh(num_probes=4)}
+    for kernel in (None, nw.HMC(0.3, 4), nw.EllipticalSlice()):
+        found = nw.calibrate(PHI, bent, LIKELIHOOD, kernel, **settings)
+        assert isinstance(found.kernel.preconditioner, Spectral)
+        assert len(found.kernel.preconditioner.mean) == 200
+        assert kernel is None or found.kernel.step_size == kernel.step_size
+        assert float(found.p_values.min()) > 0.001
 
 
 def test_a_run_that_is_ranked_takes_the_refresh_too() -> None:
@@ -211,13 +208,14 @@ def test_the_plot_has_a_curve_per_quantity() -> None:
     assert "smallest p" in repr(found)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_a_value_out_of_range_is_refused() -> None:
+    changes: list[dict[str, Any]] = [
         {"test": "both"},
         {"num_problems": 5},
         {"num_draws": 1},
         {"thin": 0},
+        {"thin": "often"},
+        {"seed": -1},
         {"kernel": nw.Langevin(0.1)},
         {"kernel": "smc"},
         {"kernel": "em"},
@@ -225,22 +223,43 @@ def test_the_plot_has_a_curve_per_quantity() -> None:
         {"refresh": "spectral"},
         {"kernel": "smc", "test": "converged", "refresh": nw.SpectralRefresh()},
         {"kernel": nw.Langevin(0.1, "em", adjust=True), "refresh": nw.SpectralRefresh()},
-    ],
-)
-def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ConfigError):
-        nw.calibrate(PHI, bent, LIKELIHOOD, **change)  # type: ignore[arg-type]
+    ]
+    for change in changes:
+        with pytest.raises(ConfigError):
+            nw.calibrate(PHI, bent, LIKELIHOOD, **change)
+
+
+def test_whole_numbers_of_any_kind_are_taken() -> None:
+    kernel = nw.EllipticalSlice()
+    counts = [(20, 3, 1, 5), (np.int64(20), torch.tensor(3), np.int32(1), np.uint8(5))]
+    found = [
+        nw.calibrate(PHI, bent, LIKELIHOOD, kernel, n, seed=seed, num_draws=draws, thin=thin)
+        for n, draws, thin, seed in counts
+    ]
+    assert torch.equal(found[0].ranks, found[1].ranks)
+
+
+def test_progress_is_silent_only_when_asked_to_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("noisewalk._progress.LINE_SECONDS", 0.0)
+    for test in ("exactness", "converged"):
+        for progress in (True, False):
+            settings: dict[str, Any] = {"num_problems": 20, "num_draws": 2, "num_warmup": 2}
+            nw.calibrate(PHI, bent, LIKELIHOOD, test=test, progress=progress, **settings)
+            told = capsys.readouterr()
+            assert told.out == ""
+            assert bool(told.err) == progress
 
 
 def test_the_whole_run_is_of_the_dtype() -> None:
-    target, truth = _simulate(
-        nw.maps.Warp((3,), 0.5),
-        torch.nn.Identity(),
-        nw.likelihoods.Gaussian(0.5),
-        20,
-        0,
-        None,
-        "cpu",
-        torch.float64,
-    )
-    assert target.y.dtype == truth.z.dtype == truth.x.dtype == torch.float64
+    seen = set()
+
+    def watched(x: Tensor) -> Tensor:
+        seen.add(x.dtype)
+        return x
+
+    for test in ("exactness", "converged"):
+        settings: dict[str, Any] = {"num_problems": 20, "num_draws": 2, "dtype": torch.float64}
+        nw.calibrate(PHI, watched, LIKELIHOOD, nw.EllipticalSlice(), test=test, **settings)
+    assert seen == {torch.float64}

@@ -9,13 +9,8 @@ from torch import Tensor
 from ..diagnostics.ranks import Coverage, Tarp
 
 NUM_PROJECTIONS = 4
-QUANTITIES = (
-    "nll",
-    "log posterior",
-    "|z|^2",
-    "mean of x",
-    *(f"projection {k}" for k in range(NUM_PROJECTIONS)),
-)
+PROJECTIONS = tuple(f"projection {k}" for k in range(NUM_PROJECTIONS))
+QUANTITIES = ("nll", "log posterior", "|z|^2", "mean of x", *PROJECTIONS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,71 +52,55 @@ class Calibration:
         )
 
     def plot(self) -> Any:
-        """The ranks' distribution functions minus the uniform one; for "converged" the coverage of
-        intervals and TARP's beside them.
+        """The ranks' distribution functions minus the uniform one. For "converged" the coverage of
+        the intervals and TARP's stand beside them.
 
-        The grey band holds 95 % of exact samplers at each place.
+        At each place the grey band holds 95 % of exact samplers.
 
         Returns:
             A matplotlib Figure.
         """
         from matplotlib.figure import Figure
 
-        if self.coverage is None or self.tarp is None:
-            figure = Figure(figsize=(7, 4), layout="constrained")
-            self._plot_ranks(figure.subplots())
-            return figure
-        figure = Figure(figsize=(12, 4), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        ranked = self.coverage is None or self.tarp is None
+        figure = Figure(figsize=(7 if ranked else 12, 4), layout="constrained")
+        left, *right = figure.subplots(1, 1 if ranked else 2, squeeze=False)[0]
         self._plot_ranks(left)
-        self._plot_coverage(right, self.coverage, self.tarp)
+        for axes in right:
+            self._plot_coverage(axes)
         return figure
 
     def _plot_ranks(self, axes: Any) -> None:
         places = torch.arange(self.num_draws + 1)
-        uniform = (places + 1.0) / (self.num_draws + 1)
-        band = 1.96 * (uniform * (1 - uniform) / len(self.ranks)).sqrt()
-        axes.fill_between(
-            places / self.num_draws,
-            -band,
-            band,
-            color="0.85",
-            step="post",
-            label="95 % of exact samplers",
-        )
+        across, uniform = places / self.num_draws, (places + 1.0) / (self.num_draws + 1)
+        self._plot_band(axes, across, uniform, torch.zeros_like(uniform), step="post")
         for k, name in enumerate(QUANTITIES):
             curve = (self.ranks[:, k, None] <= places).double().mean(0) - uniform
-            axes.step(
-                places / self.num_draws,
-                curve,
-                where="post",
-                label=f"{name}, p {float(self.p_values[k]):.2g}",
-            )
+            label = f"{name}, p {float(self.p_values[k]):.2g}"
+            axes.step(across, curve, where="post", label=label)
         axes.set_xlabel("rank of the truth / largest rank")
         axes.set_ylabel("share of problems - uniform")
         axes.legend(fontsize=7, ncols=2)
 
-    def _plot_coverage(self, axes: Any, coverage: Coverage, tarp: Tarp) -> None:
+    def _plot_coverage(self, axes: Any) -> None:
+        inside, tarp = self.coverage, self.tarp
+        assert inside is not None
+        assert tarp is not None
         levels = torch.linspace(0, 1, 101, dtype=torch.float64)
-        band = 1.96 * (levels * (1 - levels) / len(self.ranks)).sqrt()
-        axes.fill_between(
-            levels, levels - band, levels + band, color="0.85", label="95 % of exact samplers"
-        )
-        axes.plot(
-            tarp.credibility,
-            tarp.coverage,
-            "k",
-            label=f"TARP of x, p {float(self.p_values[-1]):.2g}",
-        )
+        self._plot_band(axes, levels, levels, levels)
+        label = f"TARP of x, p {float(self.p_values[-1]):.2g}"
+        axes.plot(tarp.credibility, tarp.coverage, "k", label=label)
+        style = {"markersize": 3, "linewidth": 0.8}
         for k, name in enumerate(QUANTITIES):
-            axes.plot(
-                coverage.nominal,
-                coverage.empirical[:, k],
-                "o-",
-                markersize=3,
-                linewidth=0.8,
-                label=name,
-            )
+            axes.plot(inside.nominal, inside.empirical[:, k], "o-", label=name, **style)
         axes.set_xlabel("nominal coverage")
         axes.set_ylabel("share of problems whose truth is inside")
         axes.legend(fontsize=7)
+
+    def _plot_band(
+        self, axes: Any, across: Tensor, share: Tensor, centre: Tensor, step: str | None = None
+    ) -> None:
+        """Where the share of problems would be for 95 % of exact samplers, around a centre."""
+        band = 1.96 * (share * (1 - share) / len(self.ranks)).sqrt()
+        style = {"color": "0.85", "step": step, "label": "95 % of exact samplers"}
+        axes.fill_between(across, centre - band, centre + band, **style)

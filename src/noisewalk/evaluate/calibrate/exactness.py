@@ -1,0 +1,89 @@
+"""Does a kernel keep the posterior? The truth stands in a chain of its own.
+
+Given y the truth is a draw of the posterior. A reversible kernel that keeps the posterior runs
+backward as it runs forward. With the truth at a uniformly random place of a chain, its rank among
+all places is therefore uniform, whether the chain has converged or not.
+
+Reference: Besag and Clifford, Generalized Monte Carlo significance tests, 1989.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ... import noise as keyed
+from ..._progress import show
+from ...gaussians.refresh import Refresh
+from ...kernels.metropolis import select
+from ...posterior import NoisePosterior
+from ...sampling.chains import adapted_kernel
+from ...sampling.contract import checked
+from ...sampling.defaults import adaptation_of, default_kernel, resolve
+from ...sampling.execute import execute
+from ...sampling.starts import Adam
+from ...storage.memory import MemoryStore
+from ...types import Kernel, State, Tick
+from ..diagnostics.ranks import holm, sbc
+from .calibration import Calibration
+from .problems import quantities
+from .request import Request
+
+PLACE = (1 << 31) + 1
+"""Step of the noise that says where in its chain a truth stands: no run reaches it."""
+PILOT_START, PILOT_WARMUP, PILOT_RANK = Adam(60, 0.03), 20, 24
+"""The run that fits a kernel to each y before the truth is ranked: its warm start, the transitions
+that adapt the step, the rank of the preconditioner."""
+
+
+def exactness(request: Request, target: NoisePosterior, truth: State) -> Calibration:
+    """Rank the truths among the other places of their chains."""
+    before = target.nfe
+    kernel = _fitted(request, target)
+    chain: list[Tensor] = []
+    rates: list[float] = []
+    for tick in show(_walk(request, target, truth, kernel, chain), request.progress):
+        rates.append(tick.acceptance_rate)
+    seed, nfe = request.seed, target.nfe - before
+    ranks = sbc(quantities(truth, seed), torch.stack(chain, 1), seed)
+    p_values, rate = holm(ranks.p_values), sum(rates) / len(rates)
+    return Calibration("exactness", kernel, ranks.ranks, request.num_draws, p_values, rate, nfe=nfe)
+
+
+def _fitted(request: Request, target: NoisePosterior) -> Kernel:
+    """The kernel with the step and the preconditioner that a run of its own, which knows nothing of
+    the truth, finds for every y, as far as either is asked for."""
+    given = request.kernel if isinstance(request.kernel, Kernel) else None
+    chosen = default_kernel(target) if given is None else given
+    tuned, refresh = given is None or request.adapted, request.refresh
+    adapt = adaptation_of(chosen) if tuned else None
+    if refresh == "auto":
+        fits = tuned and chosen.fits_preconditioner
+        refresh = Refresh((0.0,), PILOT_RANK) if fits else None
+    if adapt is None and refresh is None:
+        return chosen
+    seed = request.seed + 1
+    plan = resolve(target, given, 1, 1, PILOT_WARMUP, 1, PILOT_START, adapt, seed, refresh)
+    memory = MemoryStore(target.num_images, 1)
+    execute(plan, target, memory, request.progress)
+    return adapted_kernel(memory.sampler or {}, plan, target.y.device)
+
+
+def _walk(
+    request: Request, target: NoisePosterior, truth: State, kernel: Kernel, chain: list[Tensor]
+) -> Iterator[Tick]:
+    """Go backward from every truth to the chain's start, then forward from the truth to its end,
+    and append the ranked quantities of each place to `chain`."""
+    num_draws, thin, before, state = request.num_draws, request.thin, target.nfe, truth
+    rows = keyed.rows(request.seed, target.num_images, device=target.y.device)
+    # Step 0's uniform numbers break ties in `sbc`: the place must not depend on them.
+    place = (rows.at(PLACE).uniform((), keyed.JITTER) * (num_draws + 1)).long()
+    for k in range(num_draws):
+        state = select(place == k, truth, state)
+        carry = None  # fresh at every place, where the chain is then reversible
+        for step in range(k * thin, (k + 1) * thin):
+            out = kernel.step(state, target, rows.at(1 + step), carry)
+            state, info, carry = checked(kernel, out, state)
+            rate = float(info.acceptance_rate.double().mean())
+            yield Tick("ranks", step + 1, num_draws * thin, target.nfe - before, rate)
+        chain.append(quantities(state, request.seed))

@@ -1,0 +1,42 @@
+"""Problems whose truth is known, simulated from the prior, and the quantities that are ranked."""
+
+import torch
+from torch import Tensor
+
+from ... import noise as keyed
+from ...operators import observed_of
+from ...posterior import NoisePosterior
+from ...types import State
+from .calibration import NUM_PROJECTIONS
+from .request import Request
+
+TRUTH = 1 << 31
+"""Step of the noise that the truth and its measurement are made of: no run reaches it."""
+
+
+def simulate(request: Request) -> tuple[NoisePosterior, State]:
+    """One posterior a problem, and the truths: z* ~ N(0, I), y = A(Phi(z*)) + noise."""
+    phi, operator, likelihood = request.phi, request.operator, request.likelihood
+    rows = keyed.rows(request.seed, request.num_problems, device=request.device).at(TRUTH)
+    z = rows.normal(tuple(phi.shape), keyed.INIT, request.dtype)
+    with torch.no_grad():
+        x = torch.cat([phi(part) for part in z.split(request.microbatch or len(z))])
+        y = likelihood.sample(operator(x), rows, observed_of(operator, tuple(x.shape[1:])))
+    target = NoisePosterior(
+        phi,
+        operator,
+        likelihood,
+        y,
+        microbatch=request.microbatch,
+        differentiable=request.differentiable,
+    )
+    return target, target(z)
+
+
+def quantities(state: State, seed: int) -> Tensor:
+    """(B, quantity) float64 on the CPU, in the order of `calibration.QUANTITIES`."""
+    x, z = (part.to(torch.float64).flatten(1) for part in (state.x, state.z))
+    radius, shape = z.square().sum(1), (x.shape[1], NUM_PROJECTIONS)
+    directions = keyed.rows(seed, 1).normal(shape, keyed.PROBE, torch.float64)[0].to(x.device)
+    plain = torch.stack([state.nll, -state.nll - 0.5 * radius, radius, x.mean(1)], 1)
+    return torch.cat([plain, x @ directions], 1).cpu()

@@ -1,0 +1,94 @@
+"""What a calibration is asked for, checked."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..._checks import one_of, seed_of, whole
+from ...errors import ConfigError
+from ...gaussians.refresh import Schedule
+from ...sampling.contract import check_kernel
+from ...sampling.starts import Adam
+from ...types import Kernel, Likelihood, NoiseMap, Operator
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `calibrate`, checked; `thin` becomes a number."""
+
+    phi: NoiseMap
+    operator: Operator
+    likelihood: Likelihood
+    kernel: Kernel | str | None
+    num_problems: int
+    test: str
+    seed: int
+    num_draws: int
+    thin: Any
+    microbatch: int | None
+    num_warmup: int | str
+    warm_start: Adam | str | None
+    adapted: bool
+    num_carried: int | None
+    progress: bool
+    device: torch.device | str
+    dtype: torch.dtype
+    differentiable: bool
+    refresh: Schedule | str | None
+
+    def __post_init__(self) -> None:
+        one_of("test", self.test, ("exactness", "converged"))
+        thin = self._usual_thin() if isinstance(self.thin, str) else self.thin
+        checked = {
+            "num_problems": whole("num_problems", self.num_problems, 20),
+            "num_draws": whole("num_draws", self.num_draws, 2),
+            "thin": whole("thin", thin),
+            "seed": seed_of(self.seed),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if isinstance(self.kernel, str):
+            self._check_smc()
+        elif self.kernel is not None:
+            self._check_kernel(check_kernel(self.kernel))
+        elif self.adapted:
+            raise ConfigError("adapted=True is for a given kernel: the default one always is")
+
+    def _usual_thin(self) -> int | str:
+        """2 for the exactness of a kernel that hands something on, since otherwise nothing would be
+        handed on; 1 elsewhere."""
+        kernel = self.kernel
+        carries = kernel is None or (isinstance(kernel, Kernel) and kernel.carries)
+        usual = 2 if self.test == "exactness" and carries else 1
+        return usual if self.thin == "auto" else self.thin
+
+    def _check_smc(self) -> None:
+        if self.kernel != "smc" or self.test == "exactness":
+            raise ConfigError(
+                "kernel must be a transition, None, or 'smc' with test='converged', got "
+                f"{self.kernel!r} with test={self.test!r}"
+            )
+        if self.refresh != "auto" or self.adapted:
+            raise ConfigError("'smc' fits its own kernel: leave refresh and adapted out")
+
+    def _check_kernel(self, kernel: Kernel) -> None:
+        if self.test == "exactness" and not kernel.exact:
+            raise ConfigError(
+                f"test='exactness' is for exact kernels, and {kernel} is unadjusted: set "
+                "adjust=True, or test='converged'"
+            )
+        if self.test == "exactness" and not (kernel.reversible or kernel.carries):
+            raise ConfigError(
+                f"test='exactness' runs a chain backward, and {kernel} is not reversible: set "
+                "test='converged'"
+            )
+        if self.adapted and not (kernel.exact and kernel.step_size is not None):
+            raise ConfigError(
+                f"adapted=True is for an exact kernel with a step size, got {kernel!r}"
+            )
+        if kernel.needs_gradient and not self.differentiable:
+            raise ConfigError(
+                f"{type(kernel).__name__} needs gradients, and the problem has none: use "
+                "EllipticalSlice, 'smc', or None"
+            )
