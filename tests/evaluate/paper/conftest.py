@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noisewalk.evaluate.paper.grid import Bench
-from noisewalk.evaluate.paper.presets import tasks_for
+from noisewalk.evaluate.paper.bench import Bench
+from noisewalk.evaluate.paper.tasks import tasks_for
 from noisewalk.noise import PROBE, rows
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.prior import Prior
 
 SHAPE = (1, 16, 16)
+ROOT = Path(__file__).parents[3]
+"""From where another process imports this module, to unpickle a bench."""
 
 
 class Tiny(nn.Module):
@@ -37,8 +39,9 @@ def prior(name: str, kind: str, seed: int) -> Prior:
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path) -> Callable[..., Bench]:
+def make_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
     """A bench with few steps of everything; what is given changes it."""
+    monkeypatch.syspath_prepend(ROOT)
 
     def make(**changes: Any) -> Bench:
         pool = rows(7, 10).normal(SHAPE, PROBE).clamp(-1, 1)

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from noisewalk.errors import ConfigError
-from noisewalk.evaluate.paper import costs
-from noisewalk.evaluate.paper.costs import estimate2, figure2
-from noisewalk.evaluate.paper.figures import FIGURES, boxes, draw_sheet, figure1, sheets_of
+from noisewalk.evaluate.paper import figure2 as module
+from noisewalk.evaluate.paper.figure1 import figure1
+from noisewalk.evaluate.paper.figure2 import estimate2, figure2
 from noisewalk.evaluate.paper.grid import Grid, fill, pending
+from noisewalk.evaluate.paper.sheets import FIGURES, boxes, draw_sheet, sheets_of
 
 
 def drawn(path):
@@ -81,9 +82,9 @@ def test_effective_samples_are_shared_out_over_the_run(make_bench, monkeypatch):
     """A chain that makes one effective sample in four draws has made 2 of them after 8, whatever
     its first draws look like."""
     monkeypatch.setattr(
-        costs, "image_diagnostics", lambda x: {"ess_bulk_median": 0.25 * x.shape[1]}
+        module, "image_diagnostics", lambda x: {"ess_bulk_median": 0.25 * x.shape[1]}
     )
-    found = costs._exact_curve(make_bench(), (1, 2, 40))
+    found = module.exact_curve(make_bench(), (1, 2, 40))
     last = found["nfe"][1] - found["nfe"][0]
     assert found["samples"] == [1, 2]
     assert last == 4 * 4 * 8  # draws, chains and leapfrogs

@@ -8,18 +8,13 @@ import pytest
 import torch
 
 from noisewalk.errors import ConfigError, DivergedError
+from noisewalk.evaluate.paper import bench as bench_module
 from noisewalk.evaluate.paper import grid as module
-from noisewalk.evaluate.paper.grid import (
-    Grid,
-    block_nfe,
-    draw,
-    expected_nfe,
-    fill,
-    path_of,
-    pending,
-    read_cell,
-)
-from noisewalk.evaluate.paper.presets import METHODS
+from noisewalk.evaluate.paper import runs
+from noisewalk.evaluate.paper.cells import path_of, read_cell
+from noisewalk.evaluate.paper.grid import Grid, block_nfe, fill, pending
+from noisewalk.evaluate.paper.methods import METHODS
+from noisewalk.evaluate.paper.runs import draw, expected_nfe
 
 GRID = Grid(
     ("sr", "hdr"), ("dps-dm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei", "ours1-exact"), 10, 2
@@ -124,7 +119,7 @@ def test_a_cell_scored_by_other_rules_is_scored_again_from_its_samples(make_benc
     bench, grid = make_bench(), Grid(("sr", "phase"), ("ours1-em", "ours1-exact"), 2, 2)
     complete(bench, grid)
     before = cells(bench, grid)
-    monkeypatch.setattr(module, "RULES", -1)
+    monkeypatch.setattr(bench_module, "RULES", -1)
     assert len(pending(bench, grid)) == 4
     monkeypatch.setattr(module, "draw", lambda *args: pytest.fail("computed again"))
     complete(bench, grid)
@@ -259,7 +254,7 @@ def test_an_image_that_fails_costs_its_block_nothing(make_bench, monkeypatch, er
 
 def test_a_run_that_was_cut_short_is_no_cell(make_bench, monkeypatch):
     monkeypatch.setattr(
-        module, "sample", lambda *args, **settings: type("Run", (), {"complete": False})
+        runs, "sample", lambda *args, **settings: type("Run", (), {"complete": False})
     )
     bench = make_bench()
     with pytest.raises(KeyboardInterrupt):

@@ -7,12 +7,9 @@ from pathlib import Path
 import pytest
 
 from noisewalk.errors import ConfigError
+from noisewalk.evaluate.paper.methods import METHODS
 from noisewalk.evaluate.paper.presets import (
     APPENDIX_D,
-    LINEAR,
-    METHODS,
-    NONLINEAR,
-    SIGMA_Y,
     SMALL,
     SMALL_LR,
     TABLE_A1,
@@ -21,8 +18,8 @@ from noisewalk.evaluate.paper.presets import (
     Walk,
     dataset_of,
     preset,
-    tasks_for,
 )
+from noisewalk.evaluate.paper.tasks import LINEAR, NONLINEAR, SIGMA_Y, tasks_for
 from noisewalk.operators import output_shape_of, parse
 
 TASKS = (*LINEAR, *NONLINEAR)

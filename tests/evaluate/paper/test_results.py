@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from noisewalk.evaluate.metrics import mean_and_se
-from noisewalk.evaluate.paper.render import markdown
+from noisewalk.evaluate.paper.table_text import markdown
 from noisewalk.evaluate.paper.tables import TABLES
 
 ROOT = Path(__file__).parents[3]

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from noisewalk.evaluate.paper import tables
+from noisewalk.evaluate.paper.estimate import duration, estimate
 from noisewalk.evaluate.paper.grid import Grid, fill, pending
-from noisewalk.evaluate.paper.presets import METHODS
-from noisewalk.evaluate.paper.render import latex, markdown, marks, write
-from noisewalk.evaluate.paper.tables import TABLES, collect, duration, estimate
+from noisewalk.evaluate.paper.methods import METHODS
+from noisewalk.evaluate.paper.table_text import latex, markdown, marks, write
+from noisewalk.evaluate.paper.tables import TABLES, collect
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_the_estimate_says_what_is_left(make_bench):
 
 
 def test_a_cosine_is_clips_similarity_in_clips_features_alone(make_bench):
-    from noisewalk.evaluate.paper.render import heads_of
+    from noisewalk.evaluate.paper.table_text import heads_of
 
     columns = {**TABLES["table3"].columns, **TABLES["table3"].beside}
     found = {
@@ -146,14 +147,14 @@ def test_a_frechet_distance_is_fid_in_inceptions_features_alone(made):
 
 def test_a_medians_error_shrinks_with_the_number_of_images():
     few, many = (
-        tables._median_and_se(
+        tables.median_and_se(
             torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         )
         for n in (50, 5000)
     )
     assert many[1] == pytest.approx((torch.pi / 2 / 5000) ** 0.5, rel=0.2)  # of normal numbers
     assert few[1] > 5 * many[1]
-    one = tables._median_and_se(torch.tensor([3.0]))
+    one = tables.median_and_se(torch.tensor([3.0]))
     assert one[0] == 3.0
     assert one[1] != one[1]
 

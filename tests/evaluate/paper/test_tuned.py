@@ -8,7 +8,9 @@ import torch
 
 import noisewalk as nw
 from noisewalk.cli.demo.images import held_out_images
-from noisewalk.evaluate.paper.presets import LINEAR, METHODS, SMALL, Guided, preset, tasks_for
+from noisewalk.evaluate.paper.methods import METHODS
+from noisewalk.evaluate.paper.presets import SMALL, Guided, preset
+from noisewalk.evaluate.paper.tasks import LINEAR, tasks_for
 from noisewalk.priors.train.data import to_unit
 
 GUIDED = [name for name in SMALL if not name.startswith("ours")]

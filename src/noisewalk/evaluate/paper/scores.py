@@ -3,10 +3,10 @@ r"""The numbers of one cell: an image's samples beside its truth.
 Fidelity is averaged over the samples; the mean of the samples is scored beside it. Coverage is the
 share of pixels whose true value lies between the smallest and the largest of n samples, nominally
 (n - 1) / (n + 1); on real images it also measures how well the prior fits. Samples and truth are
-rounded to the 256 grey levels of an image before, or black pixels, of which some images have many,
-would be decided by errors far below one level; where samples equal the truth its place among them
-is shared out, which keeps the nominal value. A sample with a value that is not finite makes its
-cell's numbers NaN.
+rounded to the 256 grey levels of an image before: errors far below one level would otherwise decide
+about the many black pixels of some images. Where samples equal the truth its place among them is
+shared out, which keeps the nominal value. A sample with a value that is not finite makes its cell's
+numbers NaN.
 
 R-hat is the median over pixels that vary and projections, from chains cut in halves: from as few
 draws as a table's it is above 1 even where all draws are independent (`r_hat_of_independent` says
@@ -35,22 +35,11 @@ from ..metrics import (
 )
 from ..metrics.pixel import WINDOW
 
-NAMES = (
-    "psnr",
-    "ssim",
-    "lpips",
-    "psnr_mean",
-    "chi2",
-    "coverage",
-    "coverage_varied",
-    "r_hat",
-    "diversity_score",
-    "similarity",
-    "pairwise_lpips",
-    "pixel_std",
-    "vendi",
-)
+FIDELITY = ("psnr", "ssim", "lpips", "psnr_mean", "chi2", "coverage", "coverage_varied", "r_hat")
+DIVERSITY = ("diversity_score", "similarity", "pairwise_lpips", "pixel_std", "vendi")
+NAMES = (*FIDELITY, *DIVERSITY)
 CLUSTERS = 6
+"""Samples that the diversity score needs more than."""
 RULES = 3
 """Version of these rules: cells scored by others are scored again."""
 
@@ -58,29 +47,20 @@ RULES = 3
 def score(
     draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, bench: Any
 ) -> tuple[dict[str, Any], Tensor | None]:
-    """Score an image's samples.
+    """Numbers by name, NaN where there is none, and the samples' features, of the samples
+    (chain, draw, *x) of an image whose truth and posterior are given.
 
-    Arguments:
-        draws: (chain, draw, *x).
-        truth: (*x).
-        target: the image's posterior, for the chi-square.
-        chained: whether the draws are of Markov chains: R-hat says something; a chain alone is
-            taken as two, its halves.
-        bench: names the extractors and the LPIPS network, each None where it is not here, whether
-            diversity is wanted, and the pixels that vary.
-
-    Returns:
-        Numbers by name, NaN where there is none, and the samples' features.
+    `chained` tells whether the draws are of Markov chains, so that R-hat says something. The bench
+    names the extractors and the LPIPS network, each None where it is not here, says whether
+    diversity is wanted, and knows the pixels that vary.
     """
     x = draws.flatten(0, 1)
     out: dict[str, Any] = dict.fromkeys(NAMES, float("nan"))
     out["finite"] = bool(x.isfinite().all())
     if not out["finite"]:
         return out, None
-    out["psnr"], out["psnr_mean"] = (
-        _mean(psnr(x, truth)),
-        _mean(psnr(x.mean(0, keepdim=True), truth)),
-    )
+    out["psnr"] = _mean(psnr(x, truth))
+    out["psnr_mean"] = _mean(psnr(x.mean(0, keepdim=True), truth))
     if min(truth.shape[-2:]) >= WINDOW:
         out["ssim"] = _mean(ssim(x, truth))
     if bench.lpips_net is not None:
@@ -97,7 +77,24 @@ def score(
     return out, found
 
 
+def r_hat_of_independent(num_chains: int, num_draws: int) -> float:
+    """What the R-hat column would be if all draws were independent: the median over a thousand
+    numbers, NaN for too few draws."""
+    generator = torch.Generator().manual_seed(0)
+    shape = num_chains, num_draws, 1, 32, 32
+    return _r_hat(torch.randn(shape, generator=generator, dtype=torch.float64))
+
+
+def turned(draws: Tensor, truth: Tensor) -> Tensor:
+    """Each sample (..., *x), or the sample turned by 180 degrees where that is nearer to the truth:
+    phase retrieval cannot tell the two apart."""
+    other = draws.flip(-2, -1)
+    there, here = ((x - truth).square().flatten(-3).sum(-1) for x in (other, draws))
+    return torch.where((there < here)[..., None, None, None], other, draws)
+
+
 def _r_hat(draws: Tensor) -> float:
+    """Of chains (chain, draw, *x); a chain alone is taken as two, its halves."""
     half = draws.shape[1] // 2
     if len(draws) == 1 and half == 0:
         return float("nan")
@@ -105,62 +102,19 @@ def _r_hat(draws: Tensor) -> float:
     return image_diagnostics(chains)["r_hat_median"]
 
 
-def r_hat_of_independent(num_chains: int, num_draws: int) -> float:
-    """What the R-hat column would be if all draws were independent.
-
-    Arguments:
-        num_chains: chains.
-        num_draws: of each.
-
-    Returns:
-        The median over a thousand numbers; NaN for too few draws.
-    """
-    return _r_hat(
-        torch.randn(
-            num_chains,
-            num_draws,
-            1,
-            32,
-            32,
-            generator=torch.Generator().manual_seed(0),
-            dtype=torch.float64,
-        )
-    )
-
-
-def turned(draws: Tensor, truth: Tensor) -> Tensor:
-    """Each sample, or the sample turned by 180 degrees where that is nearer to the truth: phase
-    retrieval cannot tell the two apart.
-
-    Arguments:
-        draws: (..., *x), x of (C, H, W).
-        truth: (*x).
-
-    Returns:
-        The samples.
-    """
-    other = draws.flip(-2, -1)
-    nearer = (other - truth).square().flatten(-3).sum(-1) < (draws - truth).square().flatten(
-        -3
-    ).sum(-1)
-    return torch.where(nearer[..., None, None, None], other, draws)
-
-
 def _diversity(x: Tensor, found: Tensor | None, bench: Any) -> dict[str, float]:
     out = {"pixel_std": _mean(pixel_std(x[None]))}
     if bench.lpips_net is not None:
         out["pairwise_lpips"] = _mean(pairwise_lpips(x[None], bench.lpips_net))
-    if found is not None:
-        for name, function in (
-            ("similarity", clip_similarity),
-            ("vendi", vendi_score),
-            ("diversity_score", diversity_score),
-        ):
-            if name != "diversity_score" or len(x) > CLUSTERS:
-                seen = (
-                    features(x, bench.extractors[name]) if name in bench.extractors else found
-                )  # what is there is not computed again
-                out[name] = _mean(function(x[None], partial(_given, seen), batch_size=len(x)))
+    if found is None:
+        return out
+    scores: dict[str, Any] = {"similarity": clip_similarity, "vendi": vendi_score}
+    if len(x) > CLUSTERS:
+        scores["diversity_score"] = diversity_score
+    for name, function in scores.items():
+        other = bench.extractors.get(name)
+        seen = found if other is None else features(x, other)  # computed once where it is the same
+        out[name] = _mean(function(x[None], partial(_given, seen), batch_size=len(x)))
     return out
 
 

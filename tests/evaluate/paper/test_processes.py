@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from noisewalk.errors import NoisewalkError
-from noisewalk.evaluate.paper import pool
-from noisewalk.evaluate.paper.grid import Grid, pending, read_cell
-from noisewalk.evaluate.paper.pool import fill_shared, threads_of_each, usual_jobs
-from noisewalk.evaluate.paper.presets import METHODS
+from noisewalk.evaluate.paper import processes
+from noisewalk.evaluate.paper.cells import read_cell
+from noisewalk.evaluate.paper.grid import Grid, pending
+from noisewalk.evaluate.paper.methods import METHODS
+from noisewalk.evaluate.paper.processes import fill_shared, threads_of_each, usual_jobs
 
 GRID = Grid(("sr",), ("dps-dm", "lgd-cm", "ours1-em"), 2, 1)
 
@@ -54,8 +55,8 @@ def test_several_processes_store_the_cells_of_one(make_bench, tmp_path):
 
 def test_a_block_of_the_exact_kernel_is_longer_than_its_calls():
     blocks = [(None, METHODS["dps-dm"], range(8)), (None, METHODS["ours2-exact"], range(1))]
-    assert pool.length(1000, blocks[0]) == 1000
-    assert pool.length(500, blocks[1]) > 1000
+    assert processes.length(1000, blocks[0]) == 1000
+    assert processes.length(500, blocks[1]) > 1000
 
 
 def test_an_interruption_ends_the_processes_and_keeps_what_was_stored(make_bench):
@@ -86,11 +87,13 @@ def test_a_killed_process_is_said(make_bench):
 def test_the_processes_end_with_the_one_that_started_them(tmp_path):
     code = """
 import multiprocessing, time
-from noisewalk.evaluate.paper import pool
+from noisewalk.evaluate.paper import processes
 if __name__ == "__main__":
     from concurrent.futures import ProcessPoolExecutor
-    held = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), pool._begin, (pool.pickle.dumps(None), 1))
-    print(held.submit(pool.os.getpid).result(), flush=True)
+    given = processes.pickle.dumps(None), 1
+    spawn = multiprocessing.get_context("spawn")
+    held = ProcessPoolExecutor(1, spawn, processes._begin, given)
+    print(held.submit(processes.os.getpid).result(), flush=True)
     time.sleep(600)
 """
     (tmp_path / "parent.py").write_text(code)
@@ -120,7 +123,7 @@ def test_processes_are_started_unasked_where_there_is_much_to_do(make_bench, mon
     blocks = pending(bench, GRID)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     assert usual_jobs(bench, blocks) == 1
-    monkeypatch.setattr(pool, "WORTH", 1)
+    monkeypatch.setattr(processes, "WORTH", 1)
     assert usual_jobs(bench, blocks) == 3
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert usual_jobs(bench, blocks) == 2

@@ -7,7 +7,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
@@ -15,7 +15,8 @@ import torch
 
 from ...errors import NoisewalkError
 from ...types import Tick
-from .grid import Bench, Block, block_nfe, compute, fill
+from .bench import Bench
+from .grid import Block, block_nfe, compute, fill
 
 WORTH = 20_000
 """Network calls from which on processes are worth their start of about ten seconds."""
@@ -29,45 +30,22 @@ _shared: list[Bench] = []
 
 
 def usual_jobs(bench: Bench, blocks: list[Block]) -> int:
-    """Processes where the user names none.
-
-    Arguments:
-        bench: the grid's.
-        blocks: those to compute.
-
-    Returns:
-        As many as torch has threads, eight and the blocks at most; one on a GPU, for large images,
-        and for little work.
-    """
-    if (
-        bench.images.device.type != "cpu"
-        or bench.block == 1
-        or sum(block_nfe(bench, *block) for block in blocks) < WORTH
-    ):
+    """Processes where the user names none: as many as torch has threads, eight and the blocks at
+    most; one on a GPU, for large images, and for little work."""
+    alone = bench.images.device.type != "cpu" or bench.block == 1
+    if alone or sum(block_nfe(bench, *block) for block in blocks) < WORTH:
         return 1
     return min(torch.get_num_threads(), MOST, len(blocks))
 
 
 def length(nfe: int, block: Block) -> int:
-    """How long a block takes beside others.
-
-    Arguments:
-        nfe: its network calls.
-        block: task, method and images.
-
-    Returns:
-        Calls of a block's usual length.
-    """
+    """How long a block of so many network calls takes, in calls of a usual block."""
     return nfe * (ALONE if block[1].family == "exact" else 1)
 
 
 @contextmanager
 def threads_of_each(jobs: int) -> Iterator[None]:
-    """Give torch the threads that one of several processes has.
-
-    Arguments:
-        jobs: processes.
-    """
+    """Give torch the threads that one of several processes has."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, before // jobs))
     try:
@@ -77,54 +55,42 @@ def threads_of_each(jobs: int) -> Iterator[None]:
 
 
 def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
-    """Compute blocks in several processes and store their cells, the longest first.
-
-    Arguments:
-        bench: the grid's.
-        blocks: from `pending`.
-        jobs: processes; one computes here.
-
-    Yields:
-        Progress in estimated network calls.
-
-    Raises:
-        NoisewalkError: a process ended before its work did.
-    """
+    """Compute blocks in several processes, the longest first, and store their cells; one process
+    computes here. NoisewalkError where a process ends before its work does."""
     if jobs == 1:
         yield from fill(bench, blocks)
         return
-    longest_first = sorted(
-        ((block_nfe(bench, *block), block) for block in blocks), key=lambda pair: -length(*pair)
-    )
-    total, done = sum(cost for cost, _ in longest_first), 0
-    before = set(multiprocessing.active_children())
-    with threads_of_each(jobs):
-        given = (
-            pickle.dumps(bench),
-            torch.get_num_threads(),
-        )  # as bytes: torch would share every weight through a file of its own
-    finished = False
+    costed = [(block_nfe(bench, *block), block) for block in blocks]
+    costed.sort(key=lambda pair: -length(*pair))
+    before, finished = set(multiprocessing.active_children()), False
+    with threads_of_each(jobs):  # as bytes: torch would share every weight through its own file
+        given = (pickle.dumps(bench), torch.get_num_threads())
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, given)
     try:
         with _deaf():
-            running = {pool.submit(_one, block): (cost, block) for cost, block in longest_first}
-        yield Tick(f"{jobs} processes", 0, total, 0, float("nan"))
-        for ended in as_completed(running):
-            ended.result()
-            cost, (task, method, _) = running[ended]
-            done += cost
-            yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
+            running = {pool.submit(_one, block): (cost, block) for cost, block in costed}
+        yield from _ended(running, jobs)
         finished = True
     except BrokenProcessPool as error:
-        text = (
+        raise NoisewalkError(
             f"one of {jobs} processes ended, perhaps for want of memory ({error}): the same "
             "command goes on, and --jobs 1 needs the least"
-        )
-        raise NoisewalkError(text) from error
+        ) from error
     finally:
         pool.shutdown(wait=finished, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()
+
+
+def _ended(running: dict[Future[None], tuple[int, Block]], jobs: int) -> Iterator[Tick]:
+    """A tick for every block that ends."""
+    total, done = sum(cost for cost, _ in running.values()), 0
+    yield Tick(f"{jobs} processes", 0, total, 0, float("nan"))
+    for ended in as_completed(running):
+        ended.result()
+        cost, (task, method, _) = running[ended]
+        done += cost
+        yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
 
 
 @contextmanager

@@ -1,0 +1,118 @@
+"""Where a grid's cells are stored.
+
+A cell is one JSON of numbers and settings. An npz beside it holds the samples, the truth, y and the
+samples' features. A table of fewer samples may take the first ones of another table's folder: all
+methods but the exact kernel, whose chains depend on their number, draw them in the same order.
+"""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import ConfigError
+from ...storage.atomic import write_whole
+from .bench import Bench
+from .methods import Method
+from .runs import expected_nfe
+from .tasks import Task
+
+
+def path_of(bench: Bench, task: str, method: str, image: int) -> Path:
+    """Where a cell's JSON is."""
+    return bench.out / "cells" / task / method / f"{image:05d}.json"
+
+
+def read_cell(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
+    """A stored cell; None if it is not there or was scored by other rules, ConfigError if it was
+    made with other settings."""
+    cell = _sampled(bench, task, method, image)
+    return None if cell is None or cell["settings"]["scored"] != bench.scored else cell
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays beside a cell's JSON."""
+    with np.load(path.with_suffix(".npz")) as held:
+        return {name: held[name] for name in held.files}
+
+
+def kept(
+    bench: Bench, task: Task, method: Method, image: int
+) -> tuple[Bench, dict[str, Any]] | None:
+    """The bench whose samples may be a cell's, and what drawing them cost: its own, or the first
+    ones of a larger grid's, whose time is shared out by network calls."""
+    cell = _sampled(bench, task, method, image)
+    if cell is not None:
+        return bench, cell
+    if bench.samples_of is None or method.family == "exact":
+        return None
+    owner = replace(bench, out=bench.samples_of)
+    larger = _read(path_of(owner, task.name, method.name, image))
+    if larger is None or larger["settings"]["num_samples"] < bench.num_samples:
+        return None
+    owner = replace(owner, num_samples=larger["settings"]["num_samples"])
+    cell = _sampled(owner, task, method, image)
+    if cell is None or cell["failed"]:
+        return None
+    nfe = expected_nfe(bench, method, task.name)
+    times = {key: cell[key] * nfe / cell["nfe"] for key in ("seconds", "cpu_seconds")}
+    return owner, {**cell, **times, "nfe": nfe, "first_of": owner.num_samples}
+
+
+def read_samples(
+    bench: Bench, task: Task, method: Method, image: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Stored samples (chain, draw, *x) with their truth and measurement."""
+    held = read_arrays(path_of(bench, task.name, method.name, image))
+    parts = (torch.from_numpy(held[name]).to(bench.images) for name in ("draws", "truth", "y"))
+    draws, truth, y = parts
+    return draws.unflatten(0, (bench.chains_of(method), -1)), truth, y
+
+
+def store(
+    bench: Bench,
+    task: Task,
+    method: Method,
+    image: int,
+    numbers: dict[str, Any],
+    arrays: dict[str, Tensor | None],
+) -> None:
+    """Write a cell, its arrays first."""
+    path = path_of(bench, task.name, method.name, image)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held: dict[str, Any] = {
+        k: v.detach().float().cpu().numpy() for k, v in arrays.items() if v is not None
+    }
+    write_whole(path.with_suffix(".npz"), lambda partial: np.savez_compressed(partial, **held))
+    lost = {k: None for k, v in numbers.items() if isinstance(v, float) and not math.isfinite(v)}
+    where = {"task": task.name, "method": method.name, "image": image}
+    cell = {**where, **numbers, **lost, "settings": bench.settings(method, task, image)}
+    write_whole(path, lambda partial: partial.write_text(json.dumps(cell, indent=1) + "\n"))
+
+
+def _sampled(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
+    """A stored cell whose samples are those of the grid, however they were scored."""
+    path = path_of(bench, task.name, method.name, image)
+    cell = _read(path)
+    if cell is None:
+        return None
+    wanted = json.loads(json.dumps(bench.settings(method, task, image)))
+    wanted.pop("scored")
+    if other := [key for key, value in wanted.items() if cell["settings"].get(key) != value]:
+        raise ConfigError(
+            f"{path} was made with another {', '.join(other)}: give another folder, or the "
+            "settings of that run"
+        )
+    return cell if "threads" in cell else None  # cells of before samples were kept are made again
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,173 @@
+"""Figure 2: seconds and network calls against the number of samples of one image, measured in one
+run.
+
+The paper's kernel adds one network call with its gradient per draw; the guided method starts anew
+for each. The exact kernel is drawn at equal effective samples: the median bulk ESS (over the pixels
+that vary and random projections) of its whole run, shared out evenly over the draws. The ESS of the
+first few draws alone says nothing: it stands at its cap, whatever the chains do.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...kernels.langevin import Langevin
+from ...sampling.defaults import resolve
+from ...storage.atomic import write_whole
+from ...storage.memory import MemoryStore
+from ...types import Plan, Tick
+from ..diagnostics.chains import image_diagnostics
+from .bench import THIN, Bench, start_of
+from .estimate import duration, seconds_a_call
+from .grid import measure
+from .methods import METHODS
+from .presets import Walk, dataset_of, preset
+from .runs import draw, expected_nfe
+
+COUNTS = (1, 5, 10, 25, 50, 100)
+"""Numbers of samples."""
+CHAINS = 4
+"""Of the exact kernel's curve."""
+TASK, IMAGE = "inpaint", range(1)
+"""What is restored: the first image."""
+
+
+def figure2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> Iterator[Tick]:
+    """Measure the curves and plot them; each is stored as JSON and skipped when it is there."""
+    folder = bench.out / "figure2"
+    for k, (name, method, curve) in enumerate(CURVES):
+        yield Tick(name, k, len(CURVES), 0, float("nan"))
+        path, wanted = folder / f"{k}.json", _settings(bench, counts, name, method)
+        if method == "dps-dm" and bench.teacher is None:
+            continue
+        if path.exists() and json.loads(path.read_text())["settings"] == wanted:
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"settings": wanted, **curve(bench, counts)}, indent=1) + "\n"
+        write_whole(path, partial(Path.write_text, data=text))
+    curves = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    plot_figure2(curves, bench.out / "figure2.png")
+    yield Tick("done", len(CURVES), len(CURVES), 0, float("nan"))
+
+
+def estimate2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> str:
+    """What figure 2 will cost, in one line."""
+    found, guided = (bench.preset(METHODS[name], TASK) for name in ("ours1-em", "dps-dm"))
+    nfe = sum(counts) * getattr(guided, "num_steps", 0) if bench.teacher is not None else 0
+    nfe += 1 + getattr(found, "adam_steps", 0) + counts[-1]
+    two_chains = replace(bench, num_samples=max(8, 2 * -(-_length(counts) // THIN)))
+    nfe += expected_nfe(two_chains, METHODS["ours1-exact"], TASK) * CHAINS // 2
+    call = seconds_a_call(bench, 1, True)
+    return (
+        f"NFE about {nfe:,}; at most about {duration(nfe * call)} ({1e3 * call:.1f} ms a network "
+        "call of one row with its gradient, measured)"
+    )
+
+
+def _settings(bench: Bench, counts: tuple[int, ...], name: str, method: str) -> dict[str, Any]:
+    """What makes a curve, as JSON gives it back."""
+    about = {"name": name, "counts": list(counts), "threads": torch.get_num_threads()}
+    wanted = {**about, **bench.settings(METHODS[method], bench.tasks[TASK], 0)}
+    if METHODS[method].family == "exact":
+        chains = f"{CHAINS} chains of {_length(counts)} draws, thin 1"
+        wanted["preset"] = f"{wanted['preset']}; {chains}"
+        wanted["effective"] = "ESS of the run, shared out"
+    return json.loads(json.dumps(wanted))
+
+
+def _guided_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
+    task = bench.tasks[TASK]
+    seconds, nfe, y = [], [], measure(bench, task, IMAGE)
+    for n in counts:
+        began = time.perf_counter()
+        _, calls = draw(replace(bench, num_samples=n), task, METHODS["dps-dm"], y, 0)
+        seconds.append(time.perf_counter() - began)
+        nfe.append(calls)
+    return {"samples": list(counts), "seconds": seconds, "nfe": nfe, "ess": None}
+
+
+def _paper_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
+    found = bench.preset(METHODS["ours1-em"], TASK)
+    found = found or preset(dataset_of(bench.prior.name), "ours1", TASK)
+    assert isinstance(found, Walk)
+    start, kernel = start_of(found.adam_steps, found.lr, found.betas), Langevin(found.step_size)
+    target = bench.target(bench.tasks[TASK], measure(bench, bench.tasks[TASK], IMAGE))
+    plan = resolve(target, kernel, counts[-1], 1, 0, 1, start, None, bench.seed)
+    seconds, nfe, ess = _walked(plan, target)
+    return _at(list(counts), list(counts), seconds, nfe, ess)
+
+
+def exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
+    """At the draws at which n of the run's effective samples have been made."""
+    length = _length(counts)
+    target = bench.target(bench.tasks[TASK], measure(bench, bench.tasks[TASK], IMAGE))
+    given = length, CHAINS, bench.exact_warmup, 1, bench.exact_start
+    plan = resolve(target, None, *given, seed=bench.seed)
+    seconds, nfe, ess = _walked(plan, target)
+    reached = [n for n in counts if n <= ess]
+    return _at(reached, [math.ceil(n * length / ess) for n in reached], seconds, nfe, ess)
+
+
+CURVES = (
+    ("DPS-DM", "dps-dm", _guided_curve),
+    ("ours, paper's kernel", "ours1-em", _paper_curve),
+    ("ours, exact kernel", "ours1-exact", exact_curve),
+)
+"""Name, method and measurement of each curve."""
+
+
+def _walked(plan: Plan, target: Any) -> tuple[list[float], list[int], float]:
+    """Seconds and network calls at every draw of a run, and its median ESS."""
+    sink, began = MemoryStore(1, plan.num_rows), time.perf_counter()
+    seconds: list[float] = []
+    nfe: list[int] = []
+    for tick in plan.run(target, sink):
+        if sink.num_draws > len(seconds):
+            seconds.append(time.perf_counter() - began)
+            nfe.append(tick.nfe)
+    return seconds, nfe, image_diagnostics(sink.arrays["x"][0])["ess_bulk_median"]
+
+
+def _at(
+    samples: list[int], draws: list[int], seconds: list[float], nfe: list[int], ess: float
+) -> dict[str, Any]:
+    """A curve: what so many samples cost, which were there after so many draws."""
+    return {
+        "samples": samples,
+        "seconds": [seconds[k - 1] for k in draws],
+        "nfe": [nfe[k - 1] for k in draws],
+        "ess": None if math.isnan(ess) else ess,
+    }
+
+
+def _length(counts: tuple[int, ...]) -> int:
+    """Draws of each chain of the exact kernel's curve: as many as the most samples need where one
+    draw in twelve is an effective one."""
+    return max(4, -(-counts[-1] // CHAINS) * 12)
+
+
+def plot_figure2(curves: list[dict[str, Any]], path: Path) -> None:
+    """Draw seconds against the number of samples, with the network calls beside the points."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    near: dict[str, Any] = {"xytext": (2, 3), "textcoords": "offset points"}
+    for curve in curves:
+        ess = "" if curve["ess"] is None else f" (median ESS of the run {curve['ess']:.1f})"
+        axes.plot(curve["samples"], curve["seconds"], "o-", label=curve["settings"]["name"] + ess)
+        for n, seconds, nfe in zip(curve["samples"], curve["seconds"], curve["nfe"], strict=True):
+            axes.annotate(f"{nfe:,}", (n, seconds), fontsize=6, **near)
+    axes.set_xlabel("samples of one image (exact kernel: effective samples)")
+    axes.set_ylabel("seconds; network calls beside the points")
+    axes.set_yscale("log")
+    axes.legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=200)
