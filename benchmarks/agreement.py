@@ -19,11 +19,9 @@ from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.evaluate.diagnostics.chains import mcse_mean, projections, varying
-from noisewalk.gaussians.low_rank import Refresh
-from noisewalk.kernels.hmc import quarter_turn
-from noisewalk.sampling.chains import Plan
+from noisewalk.sampling.chains import Chains
 from noisewalk.sampling.defaults import FRICTION, adaptation_of
-from noisewalk.sampling.run import sample_stored
+from noisewalk.sampling.execute import draw
 
 SIGMA_Y = 0.1
 
@@ -71,18 +69,18 @@ def main() -> None:
     prior = nw.load_prior(args.prior)
     target = simulated(prior, args.operator, SIGMA_Y, seed=1)  # HMC has seed 0, SMC seed 2
     hmc = nw.HMC(0.1, args.num_leapfrog, friction=args.friction)
-    plan = Plan(
+    plan = Chains(
         hmc,
         args.draws,
         args.chains,
         args.warmup,
         1,
         nw.Adam(args.adam, 0.1, objective="posterior"),
-        adaptation_of(hmc)[0],
+        adaptation_of(hmc),
         0,
-        Refresh((0.0, 0.3, 0.6), args.rank),
+        nw.Refresh((0.0, 0.3, 0.6), args.rank),
     )
-    chains = sample_stored(target, plan, args.out / "hmc")
+    chains = draw(plan, target, args.out / "hmc")
     probes = projections(chains.draws[0])
     x = torch.as_tensor(chains.draws[0])
     pixels = x[..., varying(x)]
@@ -99,11 +97,10 @@ def main() -> None:
     print(f"ESS at least {float(nw.diagnostics.ess_bulk(probes).min()):.0f}", flush=True)
     y = target.y.repeat(args.populations, *[1] * (target.y.ndim - 1))
     same = nw.NoisePosterior(target.phi, target.operator, target.likelihood, y, microbatch=128)
-    kernel = (
-        nw.HMC(0.5 * quarter_turn(args.smc_leapfrog), args.smc_leapfrog)
-        if args.smc_leapfrog
-        else None
-    )
+    kernel = None
+    if args.smc_leapfrog:
+        quarter = nw.HMC(1.0, args.smc_leapfrog).quarter_turn
+        kernel = nw.HMC(0.5 * quarter, args.smc_leapfrog)
     moves = args.smc_moves and (
         args.smc_moves[0] if len(args.smc_moves) == 1 else tuple(args.smc_moves)
     )

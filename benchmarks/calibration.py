@@ -45,13 +45,15 @@ OPERATORS = {
 
 
 @dataclass(frozen=True)
-class Unadjusted:
+class Unadjusted(nw.Kernel):
     """Euler-Maruyama that claims to be exact."""
 
     step_size: float
-    adjust = True
+    exact = True
 
-    def step(self, state: State, target: Any, noise: Noise) -> tuple[State, Info]:
+    def step(
+        self, state: State, target: Any, noise: Noise, carry: Any = None
+    ) -> tuple[State, Info, Any]:
         return nw.Langevin(self.step_size).step(state, target, noise)
 
 
@@ -63,6 +65,9 @@ KERNELS: dict[str, Any] = {
     "slice": nw.EllipticalSlice(),
     "hmc-gn": None,  # the default kernel: around a Gauss-Newton Gaussian for every y
 }
+ADAPTED = ("mala", "pcnl")
+"""Kernels whose step is adapted. hmc is not: it would be around the Gauss-Newton Gaussian then, as
+hmc-gn is."""
 PAPER_STEP, PAPER_ADAM = (
     {"avgpool:factor=4": 5e-4, "inpaint:keep=0.2,seed=0": 1e-4},
     nw.Adam(320, 1e-2),
@@ -162,10 +167,7 @@ def run(
         common |= {"test": "converged", "warm_start": PAPER_ADAM}
         kernel = nw.Langevin(PAPER_STEP[text])
     else:
-        common["adapted"] = hasattr(kernel, "step_size") and name not in (
-            "em",
-            "hmc",
-        )  # adapted it would be around the Gauss-Newton Gaussian, as hmc-gn is
+        common["adapted"] = name in ADAPTED
         if args.part == "converged":
             common |= {"test": "converged", "thin": args.thin, "num_carried": args.carried}
             common |= {} if name == "smc" else {"num_warmup": args.warmup}
@@ -178,9 +180,8 @@ def fitted(network: Any, text: str, args: argparse.Namespace) -> float:
     """The step of HMC around N(0, I) that four other problems of the kind adapt to: `nw.calibrate`
     adapts one around a Gauss-Newton Gaussian alone."""
     target = simulated(network, text, args.sigma_y, args.seed + 8, 4)
-    run = nw.sample(
-        target, KERNELS["hmc"], 1, 4, args.warmup, adapt=nw.DualAveraging(), seed=args.seed + 2
-    )
+    how = {"adapt": nw.DualAveraging(), "refresh": None, "seed": args.seed + 2}
+    run = nw.sample(target, KERNELS["hmc"], 1, 4, args.warmup, **how)
     return float(torch.as_tensor(run.arrays["step_size"][...]).mean())
 
 
@@ -202,21 +203,13 @@ def convergence(network: Any, text: str, name: str, kernel: Any, args: argparse.
     )
     if not kept.exists():
         target = simulated(network, text, args.sigma_y, args.seed + 7, 4)
-        given = name == "hmc" and args.part == "converged"
-        adapt: Any = (
-            None if given else nw.DualAveraging() if hasattr(kernel, "step_size") else "auto"
-        )
+        how: dict[str, Any] = {"seed": args.seed + 1}
+        if kernel is not None:
+            given = kernel.step_size is None or (name == "hmc" and args.part == "converged")
+            how |= {"adapt": None if given else nw.DualAveraging(), "refresh": None}
         times = 1 if kernel is None or args.part != "r-hat" else max(1, 8 // kernel.evaluations)
-        run = nw.sample(
-            target,
-            kernel,
-            args.draws,
-            4,
-            times * args.warmup,
-            times * args.thin,
-            adapt=adapt,
-            seed=args.seed + 1,
-        )
+        length = args.draws, 4, times * args.warmup, times * args.thin
+        run = nw.sample(target, kernel, *length, **how)
         found = {
             "r_hat": [image_diagnostics(run.draws[k])["r_hat_max"] for k in range(4)],
             "nfe": run.nfe // 16,

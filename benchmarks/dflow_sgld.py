@@ -20,18 +20,20 @@ Inverse Problems with Flow Matching, 2026, arXiv:2602.21469; Li, Chen, Carlson a
 Preconditioned Stochastic Gradient Langevin Dynamics for Deep Neural Networks, 2016, Algorithm 1.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from noisewalk import noise as keyed
-from noisewalk.kernels.langevin import finite_rows, select
+import noisewalk as nw
+from noisewalk.kernels.metropolis import finite_rows, select
 from noisewalk.noise import Noise
 from noisewalk.types import Info, State, Target
 
 
-class DFlowSGLD:
-    """One chain's kernel; it carries V from step to step, so an object serves one run. Costs one
-    evaluation of the target.
+@dataclass(frozen=True)
+class DFlowSGLD(nw.Kernel):
+    """The kernel; its carry is V. Costs one evaluation of the target.
 
     Arguments:
         sigma_y: noise level of the Gaussian likelihood, which sets s and lambda.
@@ -40,46 +42,40 @@ class DFlowSGLD:
         floor: delta.
     """
 
-    needs_gradient = True
-    adjust = False
-    evaluations = 1
+    sigma_y: float
+    step_size: float = 0.05
+    decay: float = 0.99
+    floor: float = 1e-3
 
-    def __init__(
-        self, sigma_y: float, step_size: float = 0.05, decay: float = 0.99, floor: float = 1e-3
-    ) -> None:
-        self.sigma_y, self.step_size, self.decay, self.floor = sigma_y, step_size, decay, floor
-        self.second_moment: Tensor | None = None
+    reversible = False
+    carries = True
 
-    def __repr__(self) -> str:
-        return (
-            f"DFlowSGLD(sigma_y={self.sigma_y}, step_size={self.step_size}, decay={self.decay}, "
-            f"floor={self.floor})"
-        )
-
-    def step(self, state: State, target: Target, noise: Noise) -> tuple[State, Info]:
+    def step(
+        self, state: State, target: Target, noise: Noise, carry: Tensor | None = None
+    ) -> tuple[State, Info, Tensor]:
         """One transition.
 
         Arguments:
             state: the target's evaluation at z.
             target: the posterior.
             noise: this step's noise for the rows.
+            carry: V; None at the first step.
 
         Returns:
-            The next state (a non-finite row keeps the old one) and what happened; the acceptance
+            The next state (a non-finite row keeps the old one), what happened and V; the acceptance
             rate is NaN, for none is defined.
         """
         data = 2.0 * self.sigma_y**2 * state.grad  # of E: the likelihood is E / (2 sigma_y^2)
-        before = torch.zeros_like(data) if self.second_moment is None else self.second_moment
-        self.second_moment = self.decay * before + (1.0 - self.decay) * data**2
-        inverse = 1.0 / (self.second_moment.sqrt() + self.floor)
+        before = torch.zeros_like(data) if carry is None else carry
+        moment = self.decay * before + (1.0 - self.decay) * data**2
+        inverse = 1.0 / (moment.sqrt() + self.floor)
         drift = data + 2.0 * self.sigma_y**2 * state.z
-        xi = noise.normal(tuple(state.z.shape[1:]), keyed.PROPOSAL, state.z.dtype)
+        xi = noise.normal(tuple(state.z.shape[1:]), nw.noise.PROPOSAL, state.z.dtype)
         there = target(
             state.z
             - self.step_size * inverse * drift
             + (4.0 * self.step_size * self.sigma_y**2 * inverse).sqrt() * xi
         )
         finite = finite_rows(there)
-        return select(finite, there, state), Info(
-            torch.full_like(there.nll, torch.nan), finite, ~finite
-        )
+        info = Info(torch.full_like(there.nll, torch.nan), finite, ~finite)
+        return select(finite, there, state), info, moment

@@ -141,6 +141,7 @@ def warp(args: argparse.Namespace) -> None:
         4,
         500,
         adapt=nw.DualAveraging(),
+        refresh=None,
         warm_start=None,
         progress=False,
     )

@@ -21,10 +21,10 @@ from simulated import simulated
 
 import noisewalk as nw
 from noisewalk.evaluate.diagnostics.chains import projections, varying
-from noisewalk.gaussians.low_rank import Refresh, calls_of
-from noisewalk.sampling.chains import Plan
+from noisewalk.gaussians.low_rank import calls_of
+from noisewalk.sampling.chains import Chains
 from noisewalk.sampling.defaults import FRICTION, adaptation_of
-from noisewalk.sampling.run import sample_stored
+from noisewalk.sampling.execute import draw
 
 NUM_PROJECTIONS = 20
 FEWEST = 8
@@ -69,18 +69,18 @@ def main() -> None:
         + args.warmup * kernel.evaluations
     )
     num_draws = (args.calls - setup) // kernel.evaluations
-    plan = Plan(
+    plan = Chains(
         kernel,
         num_draws,
         args.chains,
         args.warmup,
         1,
         nw.Adam(args.adam),
-        adaptation_of(kernel)[0],
+        adaptation_of(kernel),
         args.seed,
-        Refresh((0.0,), args.rank),
+        nw.Refresh((0.0,), args.rank),
     )
-    run = nw.open_run(args.out) if args.report else sample_stored(target, plan, args.out)
+    run = nw.open_run(args.out) if args.report else draw(plan, target, args.out)
     num_draws = run.draws.shape[2]
     print(
         f"{args.prior}, {args.operator}, sigma_y {args.sigma_y}: {kernel}, step "

@@ -41,9 +41,9 @@ from simulated import simulated
 import noisewalk as nw
 from noisewalk._progress import show
 from noisewalk.evaluate.diagnostics.chains import projections
-from noisewalk.gaussians.low_rank import Refresh, Schedule
-from noisewalk.sampling.adapt import largest_stable_step
-from noisewalk.sampling.chains import Plan, run_loop
+from noisewalk.gaussians.low_rank import largest_stable_step
+from noisewalk.gaussians.refresh import Schedule
+from noisewalk.sampling.chains import Chains
 from noisewalk.sampling.defaults import FRICTION, adaptation_of, default_kernel
 from noisewalk.sampling.starts import AdamState
 from noisewalk.storage.memory import MemoryStore
@@ -227,9 +227,11 @@ def warm_start(target: nw.NoisePosterior, args: argparse.Namespace) -> Made:
         MemoryStore(1, args.chains),
     )
     transitions = args.settle // kernel.evaluations
-    adapt, refresh = adaptation_of(kernel)[0], Refresh(tuple(args.refresh), args.rank)
-    plan = Plan(kernel, 1, args.chains, transitions, 1, Made(here.state), adapt, args.seed, refresh)  # type: ignore[arg-type]
-    for _ in show(run_loop(target, plan, memory), True):
+    adapt, refresh = adaptation_of(kernel), nw.Refresh(tuple(args.refresh), args.rank)
+    plan = Chains(
+        kernel, 1, args.chains, transitions, 1, Made(here.state), adapt, args.seed, refresh
+    )  # type: ignore[arg-type]
+    for _ in show(plan.run(target, memory), True):
         pass
     z = torch.as_tensor(memory.arrays["z"][0]).flatten(0, 1)
     return Made(target(z))
@@ -239,7 +241,7 @@ def setting(
     name: str, target: nw.NoisePosterior, start: Made, paper_step: float, args: argparse.Namespace
 ) -> Setting:
     """The kernel by its name."""
-    refresh = Refresh(tuple(args.refresh), args.rank)
+    refresh = nw.Refresh(tuple(args.refresh), args.rank)
     if name == "em-largest":
         return Setting(
             nw.Langevin(largest_stable_step(nw.gauss_newton(target, start.state, rank=1)))
@@ -247,12 +249,12 @@ def setting(
     if name == "spectral":
         return Setting(
             default_kernel(target),
-            adaptation_of(default_kernel(target))[0],
+            adaptation_of(default_kernel(target)),
             nw.SpectralRefresh(tuple(args.refresh)),
         )
     if name in ("hmc-gn", "default"):
         kernel = nw.HMC(0.1, 8) if name == "hmc-gn" else default_kernel(target)
-        return Setting(kernel, adaptation_of(kernel)[0], refresh)
+        return Setting(kernel, adaptation_of(kernel), refresh)
     return {
         "em-paper": Setting(nw.Langevin(paper_step)),
         "mala": Setting(nw.Langevin(1e-3, adjust=True), nw.DualAveraging()),
@@ -286,10 +288,10 @@ def measure(
         kernel.evaluations if kernel.needs_gradient else 1,
     )  # slice sampling: at least 1
     most = args.calls // per_draw + (0 if adapt is not None else args.warmup)
-    plan = Plan(kernel, most, args.chains, num_warmup, 1, start, adapt, args.seed, refresh)  # type: ignore[arg-type]
+    plan = Chains(kernel, most, args.chains, num_warmup, 1, start, adapt, args.seed, refresh)  # type: ignore[arg-type]
     setup_calls, setup_seconds, memory.burning = 0, 0.0, adapt is None
     try:
-        for tick in show(run_loop(target, plan, memory), True):
+        for tick in show(plan.run(target, memory), True):
             spent, now = target.nfe - calls, time.perf_counter() - began
             if tick.phase != "draws" or memory.burning:
                 setup_calls, setup_seconds = spent, now

@@ -66,7 +66,7 @@ def main() -> None:
     }
     times = interleaved({"bare": bare, **steps}, args.repeats)
     times = {
-        name: [value / getattr(kernels.get(name), "evaluations", 1) for value in values]
+        name: [value / (kernels[name].evaluations if name in kernels else 1) for value in values]
         for name, values in times.items()
     }
     base = times.pop("bare")

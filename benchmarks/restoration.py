@@ -179,6 +179,7 @@ def chain_of(
         "kernel": nw.HMC(args.step_size, 8, friction=0.5),
         "warm_start": nw.Adam(args.adam),
         "refresh": nw.SpectralRefresh(),
+        "adapt": None,
     }
     for first in range(0, len(truths), args.batch_size):
         rows = slice(first, first + args.batch_size)

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 
 import noisewalk as nw
-from noisewalk.operators import observed_of
 
 
 def simulated(
@@ -24,14 +23,9 @@ def simulated(
     Returns:
         Their posterior.
     """
-    phi, made, likelihood, noise = (
-        prior.map(),
-        nw.operators.parse(operator, prior.shape),
-        nw.likelihoods.Gaussian(sigma_y),
-        nw.noise.rows(seed, num_images),
-    )
+    phi, made = prior.map(), nw.operators.parse(operator, prior.shape)
+    likelihood = nw.likelihoods.Gaussian(sigma_y)
     with torch.no_grad():
-        y = likelihood.sample(
-            made(phi(noise.normal(phi.shape, nw.noise.INIT))), noise, observed_of(made, prior.shape)
-        )
+        x = phi(nw.noise.rows(seed, num_images).normal(phi.shape, nw.noise.INIT))
+    y = nw.simulate(made, likelihood, x, seed)
     return nw.NoisePosterior(phi, made, likelihood, y)

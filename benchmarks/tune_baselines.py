@@ -22,18 +22,12 @@ from typing import Any
 from torch import Tensor
 
 import noisewalk as nw
-from noisewalk.evaluate.paper.grid import Bench, draw
-from noisewalk.evaluate.paper.presets import (
-    METHODS,
-    SIGMA_Y,
-    SMALL,
-    Guided,
-    Walk,
-    preset,
-    tasks_for,
-)
+from noisewalk.evaluate.paper.bench import Bench
+from noisewalk.evaluate.paper.methods import METHODS
+from noisewalk.evaluate.paper.presets import SMALL, Guided, Walk, preset
+from noisewalk.evaluate.paper.runs import draw
 from noisewalk.evaluate.paper.scores import turned
-from noisewalk.operators import observed_of, parse
+from noisewalk.evaluate.paper.tasks import SIGMA_Y, tasks_for
 from noisewalk.priors.train.data import load_images, to_unit
 
 GRIDS = {
@@ -105,17 +99,13 @@ def main() -> None:
 
 
 def measure(bench: Bench, task: str) -> tuple[nw.NoisePosterior, Tensor]:
-    operator, likelihood = (
-        parse(bench.tasks[task].operator, bench.prior.shape),
-        nw.likelihoods.Gaussian(SIGMA_Y[task]),
-    )
-    noise = nw.noise.rows(bench.seed, len(bench.images))
-    y = likelihood.sample(operator(bench.images), noise, observed_of(operator, bench.prior.shape))
-    return nw.NoisePosterior(bench.phi(1), operator, likelihood, y, microbatch=128), y
+    operator, likelihood = bench.operator(bench.tasks[task]), nw.likelihoods.Gaussian(SIGMA_Y[task])
+    y = nw.simulate(operator, likelihood, bench.images, bench.seed)
+    return bench.target(bench.tasks[task], y), y
 
 
 def best(scores: dict[str, float], residuals: dict[str, float]) -> float:
-    """The value with the highest PSNR among those that lower the residual; among all, if none does."""
+    """The value with the highest PSNR among those that lower the residual, or else among all."""
     lowering = [value for value in scores if residuals[value] < LOWERED] or list(scores)
     return float(max(lowering, key=lambda value: scores[value]))
 
@@ -175,22 +165,12 @@ class Fixed:
 def walks(
     bench: Bench, found: Walk, num_steps: int, task: str, y: Tensor, tried: tuple[float, ...]
 ) -> dict[str, float]:
-    operator = parse(bench.tasks[task].operator, bench.prior.shape)
-    target = nw.NoisePosterior(
-        bench.phi(num_steps), operator, nw.likelihoods.Gaussian(SIGMA_Y[task]), y, microbatch=128
-    )
+    target = bench.target(bench.tasks[task], y, num_steps)
     out = {}
     for rate in tried:
         start = nw.Adam(found.adam_steps, rate, found.betas)
-        run = nw.sample(
-            target,
-            nw.Langevin(found.step_size),
-            found.num_draws,
-            1,
-            warm_start=start,
-            seed=bench.seed,
-            progress=False,
-        )
+        kernel, how = nw.Langevin(found.step_size), {"seed": bench.seed, "progress": False}
+        run = nw.sample(target, kernel, found.num_draws, 1, warm_start=start, **how)
         values = [score(run.draws[:, 0, k], bench.images, task) for k in range(found.num_draws)]
         out[str(rate)] = sum(values) / len(values)
     return out

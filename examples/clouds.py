@@ -348,6 +348,7 @@ def sample_tile(
         "kernel": nw.HMC(args.step_size, 8, friction=0.5),
         "warm_start": nw.Adam(start, args.lr),
         "refresh": nw.SpectralRefresh(),
+        "adapt": None,
     }
     run = nw.sample(
         target,
