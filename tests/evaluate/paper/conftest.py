@@ -5,11 +5,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from noisewalk.evaluate.paper import tables
 from noisewalk.evaluate.paper.bench import Bench
+from noisewalk.evaluate.paper.cells import path_of, read_arrays, read_cell
+from noisewalk.evaluate.paper.grid import Grid, fill, pending
+from noisewalk.evaluate.paper.tables import TABLES, collect
 from noisewalk.evaluate.paper.tasks import tasks_for
 from noisewalk.noise import PROBE, rows
 from noisewalk.priors.denoiser import NetworkDenoiser
@@ -63,3 +69,49 @@ def make_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         return Bench(**{**usual, **settings, **changes})
 
     return make
+
+
+@pytest.fixture
+def complete() -> Callable[[Bench, Grid], None]:
+    """Compute what is missing of a grid."""
+
+    def run(bench: Bench, grid: Grid) -> None:
+        for _ in fill(bench, pending(bench, grid)):
+            pass
+
+    return run
+
+
+@pytest.fixture
+def stored() -> Callable[[Bench, Grid], dict[Any, Any]]:
+    """Every stored number but the time it took."""
+
+    def read(bench: Bench, grid: Grid) -> dict[Any, Any]:
+        out = {}
+        for task, method, images in grid.blocks(bench):
+            for i in images:
+                held = read_arrays(path_of(bench, task.name, method.name, i))
+                arrays = {name: array.tobytes() for name, array in held.items()}
+                cell = {**read_cell(bench, task, method, i), "seconds": 0.0, "cpu_seconds": 0.0}
+                out[task.name, method.name, i] = cell, arrays
+        return out
+
+    return read
+
+
+@pytest.fixture
+def drawn() -> Callable[[Path], bool]:
+    """Whether a picture holds more than its ground."""
+    return lambda path: np.asarray(Image.open(path).convert("L")).std() > 1
+
+
+@pytest.fixture
+def made(make_bench: Any, monkeypatch: pytest.MonkeyPatch, complete: Any) -> Any:
+    """A small table 1, its features played by pixels."""
+    played = lambda x, extractor: x.flatten(1)[:, :5].float()  # noqa: E731
+    monkeypatch.setattr(tables, "features", played)
+    monkeypatch.setattr("noisewalk.evaluate.paper.scores.features", played)
+    bench, layout = make_bench(extractor="pixels"), TABLES["table1"]
+    grid = Grid(("sr", "inpaint"), layout.methods, 4, 1)
+    complete(bench, grid)
+    return bench, grid, layout, collect(bench, grid, layout)

@@ -1,13 +1,4 @@
-r"""Is the sampler right on this kind of problem? Two questions over problems simulated from the
-prior, z* ~ N(0, I) and y = A(Phi(z*)) + noise.
-
-- "exactness": does the kernel keep the posterior? No convergence is needed.
-- "converged": are runs, as a user would make them, long enough?
-
-Ranked are functions of z and y: the negative log-likelihood, the log posterior, |z|^2, the mean of
-x and random projections of x. Those that depend on y see a sampler that ignores the measurement.
-P-values are adjusted by Holm's method over the quantities.
-"""
+"""Is the sampler right on this kind of problem? The entry to the two tests."""
 
 from typing import Literal
 
@@ -44,7 +35,12 @@ def calibrate(
     differentiable: bool = True,
     refresh: Schedule | Literal["auto"] | None = "auto",
 ) -> Calibration:
-    """Rank the truth of many simulated problems, all in one batch.
+    """Rank the truth of many problems simulated from the prior, all in one batch.
+
+    "exactness" asks whether the kernel keeps the posterior; no convergence is needed. "converged"
+    asks whether runs, as a user would make them, are long enough. Ranked are the negative
+    log-likelihood, the log posterior, |z|^2, the mean of x and random projections of x. Those that
+    depend on y see a sampler that ignores the measurement. P-values are adjusted by Holm's method.
 
     Cost in network calls: for "exactness" num_problems x num_draws x thin x the kernel's
     evaluations. The default kernel costs about 60 + 129 + 21 times its evaluations a problem more:

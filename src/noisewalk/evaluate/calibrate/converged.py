@@ -5,9 +5,6 @@
 - The coverage of the draws' intervals, for the same quantities.
 - TARP on x. Its reference point is the warm start of another run: it depends on y, not on the
   truth.
-
-References: Talts et al., Validating Bayesian Inference Algorithms with Simulation-Based
-Calibration, 2018; Lemos et al., Sampling-Based Accuracy Testing of Posterior Estimators, 2023.
 """
 
 import math

@@ -1,10 +1,8 @@
 """Does a kernel keep the posterior? The truth stands in a chain of its own.
 
-Given y the truth is a draw of the posterior. A reversible kernel that keeps the posterior runs
+Given y, the truth is a draw of the posterior. A reversible kernel that keeps the posterior runs
 backward as it runs forward. With the truth at a uniformly random place of a chain, its rank among
 all places is therefore uniform, whether the chain has converged or not.
-
-Reference: Besag and Clifford, Generalized Monte Carlo significance tests, 1989.
 """
 
 from collections.abc import Iterator

@@ -73,15 +73,12 @@ class Request:
             raise ConfigError("'smc' fits its own kernel: leave refresh and adapted out")
 
     def _check_kernel(self, kernel: Kernel) -> None:
-        if self.test == "exactness" and not kernel.exact:
+        backward = kernel.exact and (kernel.reversible or kernel.carries)
+        if self.test == "exactness" and not backward:
+            lacking = "not reversible" if kernel.exact else "unadjusted"
             raise ConfigError(
-                f"test='exactness' is for exact kernels, and {kernel} is unadjusted: set "
-                "adjust=True, or test='converged'"
-            )
-        if self.test == "exactness" and not (kernel.reversible or kernel.carries):
-            raise ConfigError(
-                f"test='exactness' runs a chain backward, and {kernel} is not reversible: set "
-                "test='converged'"
+                f"test='exactness' runs a chain backward, and {kernel} is {lacking}: give a "
+                "reversible kernel that is adjusted, or set test='converged'"
             )
         if self.adapted and not (kernel.exact and kernel.step_size is not None):
             raise ConfigError(

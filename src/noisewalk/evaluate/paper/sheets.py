@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,21 +32,16 @@ class Sheet:
     samples: bool = False
 
 
+Box: TypeAlias = tuple[int, int, int, str]
+"""A square window of an image: top, left, side, colour."""
+
+
 class Picture(NamedTuple):
     """One picture of a row; without pixels it says n/a."""
 
     head: str
     pixels: np.ndarray | None
     colormap: str = ""
-
-
-class Box(NamedTuple):
-    """A square window of an image."""
-
-    top: int
-    left: int
-    side: int
-    colour: str
 
 
 class Row(NamedTuple):
@@ -138,7 +133,7 @@ def boxes(std: np.ndarray, mean: np.ndarray) -> list[Box]:
     sure = np.where(contrast >= np.median(contrast), doubt, np.inf)
     places = ((sure.argmin(), "lime"), (doubt.argmax(), "red"))
     found = [(np.unravel_index(place, doubt.shape), colour) for place, colour in places]
-    return [Box(int(top), int(left), side, colour) for (top, left), colour in found]
+    return [(int(top), int(left), side, colour) for (top, left), colour in found]
 
 
 def _rows(bench: Bench, sheet: Sheet, grid: Grid, task: str, image: int) -> Iterator[Row]:
