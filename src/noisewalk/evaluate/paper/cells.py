@@ -108,7 +108,7 @@ def _sampled(bench: Bench, task: Task, method: Method, image: int) -> dict[str, 
             f"{path} was made with another {', '.join(other)}: give another folder, or the "
             "settings of that run"
         )
-    return cell if "threads" in cell else None  # cells of before samples were kept are made again
+    return cell if "threads" in cell else None  # older cells, without their samples, do not count
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -28,9 +28,11 @@ from .scores import score, turned
 from .tasks import Task
 
 COST = ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch", "first_of")
-"""What a cell keeps of how its samples were drawn; the last where they are the first of so many."""
+"""What a cell keeps about the drawing of its samples; `first_of` is there where they are the first
+ones of a larger grid's."""
 FAILURES = (DivergedError, ConfigError, torch.linalg.LinAlgError)
-"""What an image may end in; the last two where its preconditioner is not finite."""
+"""Errors that leave an image without samples; the last two are of a preconditioner that is not
+finite."""
 
 Block: TypeAlias = tuple[Task, Method, range]
 """Column, row, and the numbers of the images that are computed together."""

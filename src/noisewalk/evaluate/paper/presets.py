@@ -125,6 +125,7 @@ SMALL_STEPS, SMALL_MC, SMALL_ADAM = 40, 10, {"ours1": 320, "ours2": 200}
 a grid of eight images takes minutes on two cores."""
 SMALL_SOURCE = "tuned by benchmarks/tune_baselines.py"
 TUNED_FOR = "fashion32"
+"""The prior that the settings of "small" were chosen on."""
 
 
 def dataset_of(prior: str) -> str:
@@ -135,12 +136,10 @@ def dataset_of(prior: str) -> str:
 def preset(
     dataset: str, method: str, task: str, num_samples: int = NUM_SAMPLES, tuned: bool = True
 ) -> Preset | None:
-    """A method's settings for a task; None where the paper has none.
-
-    `tuned` tells whether the prior is `TUNED_FOR`, the one that the settings of "small" are for.
-    """
-    known = dataset in DATASETS and method in (*SMALL, "cmedit", "diverse") and task in TASKS
-    if not known:
+    """A method's settings for a task, None where the paper has none; `tuned` says if the prior
+    is `TUNED_FOR`."""
+    methods = (*SMALL, "cmedit", "diverse")
+    if dataset not in DATASETS or method not in methods or task not in TASKS:
         raise ConfigError(
             f"no preset of {method!r} for {task!r} on {dataset!r}: see "
             "noisewalk.evaluate.paper.presets"

@@ -23,8 +23,8 @@ WORTH = 20_000
 MOST = 8
 """Processes that are started unasked: each holds the networks once more."""
 ALONE = 3
-"""How much longer a network call of the exact kernel takes for each row (fashion32, one thread):
-its batch is one image's chains, where the others' is a block's images."""
+"""How many times longer a network call of the exact kernel takes for each row (fashion32, one
+thread): its batch holds the chains of one image, that of the others the images of a block."""
 
 _shared: list[Bench] = []
 
@@ -67,7 +67,7 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
         given = (pickle.dumps(bench), torch.get_num_threads())
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, given)
     try:
-        with _deaf():
+        with _ignoring_interrupts():
             running = {pool.submit(_one, block): (cost, block) for cost, block in costed}
         yield from _ended(running, jobs)
         finished = True
@@ -94,8 +94,8 @@ def _ended(running: dict[Future[None], tuple[int, Block]], jobs: int) -> Iterato
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are started here do not hear Ctrl-C, which is their parent's."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Let processes that are started here ignore Ctrl-C, which is for their parent."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -107,7 +107,7 @@ def _deaf() -> Iterator[None]:
 
 
 def _begin(bench: bytes, threads: int) -> None:
-    """A process begins, and ends when its parent does."""
+    """Prepare a process, which ends when its parent does."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _shared[:] = [pickle.loads(bench)]

@@ -39,7 +39,7 @@ FIDELITY = ("psnr", "ssim", "lpips", "psnr_mean", "chi2", "coverage", "coverage_
 DIVERSITY = ("diversity_score", "similarity", "pairwise_lpips", "pixel_std", "vendi")
 NAMES = (*FIDELITY, *DIVERSITY)
 CLUSTERS = 6
-"""Samples that the diversity score needs more than."""
+"""The diversity score needs more samples than this."""
 RULES = 3
 """Version of these rules: cells scored by others are scored again."""
 
@@ -47,13 +47,8 @@ RULES = 3
 def score(
     draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, bench: Any
 ) -> tuple[dict[str, Any], Tensor | None]:
-    """Numbers by name, NaN where there is none, and the samples' features, of the samples
-    (chain, draw, *x) of an image whose truth and posterior are given.
-
-    `chained` tells whether the draws are of Markov chains, so that R-hat says something. The bench
-    names the extractors and the LPIPS network, each None where it is not here, says whether
-    diversity is wanted, and knows the pixels that vary.
-    """
+    """The numbers of an image's samples (chain, draw, *x) by name, NaN where there is none, and
+    their features; `chained` says if they are of Markov chains, so that R-hat has a meaning."""
     x = draws.flatten(0, 1)
     out: dict[str, Any] = dict.fromkeys(NAMES, float("nan"))
     out["finite"] = bool(x.isfinite().all())

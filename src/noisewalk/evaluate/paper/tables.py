@@ -50,10 +50,10 @@ BESIDE_DIVERSITY: Columns = {
 }
 # fmt: on
 MEDIANS = ("r_hat", "seconds")
-"""Columns that one image can carry away: of a chain that stands still, or of a time in which the
-machine did something else."""
+"""Columns whose mean one image could spoil, by a chain that stands still or a machine that is busy
+with something else."""
 RESAMPLES = 1000
-"""Of a median's standard error."""
+"""Bootstrap samples of a median's standard error."""
 MAX_REFERENCE = 1000
 """Images of the distances' reference."""
 FEWEST = 4
@@ -92,8 +92,8 @@ TABLES = {
 
 
 def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
-    """Everything that the grid's cells, all stored, say, JSON-ready: settings, per task and method
-    the mean and standard error of every column, and each image's numbers."""
+    """What the grid's stored cells say, ready for JSON: settings, the mean and standard error of
+    every column by task and method, and each image's numbers."""
     pool = reference = None
     if bench.extractor is not None:
         pool = features(bench.images[:MAX_REFERENCE], bench.extractor)
