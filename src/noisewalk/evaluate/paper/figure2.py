@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from ...kernels.langevin import Langevin
+from ...posterior import NoisePosterior
 from ...sampling.defaults import resolve
 from ...storage.atomic import write_whole
 from ...storage.memory import MemoryStore
@@ -44,9 +45,9 @@ def figure2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> Iterator[Tick]:
     folder = bench.out / "figure2"
     for k, (name, method, curve) in enumerate(CURVES):
         yield Tick(name, k, len(CURVES), 0, float("nan"))
-        path, wanted = folder / f"{k}.json", _settings(bench, counts, name, method)
         if method == "dps-dm" and bench.teacher is None:
             continue
+        path, wanted = folder / f"{k}.json", _settings(bench, counts, name, method)
         if path.exists() and json.loads(path.read_text())["settings"] == wanted:
             continue
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,7 @@ def _paper_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
     found = found or preset(dataset_of(bench.prior.name), "ours1", TASK)
     assert isinstance(found, Walk)
     start, kernel = start_of(found.adam_steps, found.lr, found.betas), Langevin(found.step_size)
-    target = bench.target(bench.tasks[TASK], measure(bench, bench.tasks[TASK], IMAGE))
+    target = _target(bench)
     plan = resolve(target, kernel, counts[-1], 1, 0, 1, start, None, bench.seed)
     seconds, nfe, ess = _walked(plan, target)
     return _at(list(counts), list(counts), seconds, nfe, ess)
@@ -107,12 +108,17 @@ def _paper_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
 def exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
     """At the draws at which n of the run's effective samples have been made."""
     length = _length(counts)
-    target = bench.target(bench.tasks[TASK], measure(bench, bench.tasks[TASK], IMAGE))
+    target = _target(bench)
     given = length, CHAINS, bench.exact_warmup, 1, bench.exact_start
     plan = resolve(target, None, *given, seed=bench.seed)
     seconds, nfe, ess = _walked(plan, target)
     reached = [n for n in counts if n <= ess]
     return _at(reached, [math.ceil(n * length / ess) for n in reached], seconds, nfe, ess)
+
+
+def _target(bench: Bench) -> NoisePosterior:
+    task = bench.tasks[TASK]
+    return bench.target(task, measure(bench, task, IMAGE))
 
 
 CURVES = (
