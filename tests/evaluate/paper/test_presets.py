@@ -60,29 +60,26 @@ WALKS_64 = {
 }
 
 
-@pytest.mark.parametrize("method", ZETAS)
-def test_table_a1_guided(method):
-    for k, task in enumerate(TASKS):
-        cell, zeta = TABLE_A1[method][task], ZETAS[method][k]
-        assert (None if cell is None else cell.zeta) == zeta
-        if cell is not None:
-            assert (cell.num_steps, cell.num_mc, cell.source) == (
-                100,
-                COPIES.get(method, [None] * 6)[k],
-                "Table A.1",
-            )
+def test_table_a1_guided():
+    for method in ZETAS:
+        for k, task in enumerate(TASKS):
+            cell, zeta = TABLE_A1[method][task], ZETAS[method][k]
+            assert (None if cell is None else cell.zeta) == zeta
+            if cell is not None:
+                assert (cell.num_steps, cell.num_mc, cell.source) == (
+                    100,
+                    COPIES.get(method, [None] * 6)[k],
+                    "Table A.1",
+                )
 
 
-@pytest.mark.parametrize(
-    ("table", "walks", "source"),
-    [(TABLE_A1, WALKS, "Table A.1"), (TABLE_A2, WALKS_64, "Table A.2")],
-    ids=["A1", "A2"],
-)
-def test_ours(table, walks, source):
-    for method, cells in walks.items():
-        assert len(table[method]) == len(cells)
-        for task, cell in zip(TASKS, cells, strict=False):
-            assert astuple(table[method][task]) == (*cell, (0.9, 0.999), 10, source)
+def test_ours():
+    both = (TABLE_A1, WALKS, "Table A.1"), (TABLE_A2, WALKS_64, "Table A.2")
+    for table, walks, source in both:
+        for method, cells in walks.items():
+            assert len(table[method]) == len(cells)
+            for task, cell in zip(TASKS, cells, strict=False):
+                assert astuple(table[method][task]) == (*cell, (0.9, 0.999), 10, source)
 
 
 def test_table_a2_guided():
@@ -102,14 +99,14 @@ def test_appendix_d_changes_the_step_alone():
         assert (found.adam_steps, found.lr, found.betas) == (base.adam_steps, base.lr, base.betas)
 
 
-@pytest.mark.parametrize("dataset", ["bedroom256", "imagenet64", "small"])
-def test_every_preset_names_its_source(dataset):
-    for method in {m.preset for m in METHODS.values()}:
-        for task in SIGMA_Y:
-            found = preset(dataset, method, task)
-            assert found is None or found.source.startswith(
-                ("Table A.1", "Table A.2", "Appendix D", "assumed", "tuned")
-            )
+def test_every_preset_names_its_source():
+    for dataset in ("bedroom256", "imagenet64", "small"):
+        for method in {m.preset for m in METHODS.values()}:
+            for task in SIGMA_Y:
+                found = preset(dataset, method, task)
+                assert found is None or found.source.startswith(
+                    ("Table A.1", "Table A.2", "Appendix D", "assumed", "tuned")
+                )
 
 
 def test_another_prior_than_the_tuned_one_is_said_to_take_its_settings():
@@ -171,9 +168,8 @@ def test_the_settings_follow_the_prior():
     assert dataset_of("fashion32") == "small"
 
 
-@pytest.mark.parametrize(
-    "change", [("moon", "ours1", "sr"), ("small", "nobody", "sr"), ("small", "ours1", "colouring")]
-)
-def test_an_unknown_cell_is_refused(change):
-    with pytest.raises(ConfigError):
-        preset(*change)
+def test_an_unknown_cell_is_refused():
+    cells = ("moon", "ours1", "sr"), ("small", "nobody", "sr"), ("small", "ours1", "colouring")
+    for change in cells:
+        with pytest.raises(ConfigError):
+            preset(*change)

@@ -67,15 +67,15 @@ def test_coverage_of_exchangeable_draws_is_nominal():
     assert math.isnan(out["r_hat"])
 
 
-@pytest.mark.parametrize("scale", [1e-4, 0.01, 0.3])
-def test_coverage_of_few_grey_levels_is_nominal_too(scale):
-    n, count = 9, 20_000
-    x = -1.0 + scale * rows(6, n + 1).normal((count,), PROBE).abs()
-    nominal = (n - 1) / (n + 1)
-    assert (
-        abs(float(covered(x[1:], x[0]).mean()) - nominal)
-        < 5 * (nominal * (1 - nominal) / count) ** 0.5
-    )
+def test_coverage_of_few_grey_levels_is_nominal_too():
+    for scale in (1e-4, 0.01, 0.3):
+        n, count = 9, 20_000
+        x = -1.0 + scale * rows(6, n + 1).normal((count,), PROBE).abs()
+        nominal = (n - 1) / (n + 1)
+        assert (
+            abs(float(covered(x[1:], x[0]).mean()) - nominal)
+            < 5 * (nominal * (1 - nominal) / count) ** 0.5
+        )
 
 
 def test_a_pixel_is_covered_between_the_samples_and_not_beyond_them():
