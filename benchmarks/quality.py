@@ -177,7 +177,7 @@ class Problem:
         accepted, first = torch.zeros(len(z), dtype=torch.float64), target.chi2(state.x)
         steps = 200
         for step in range(steps):
-            state, info = kernel.step(state, target, noise.at(step))
+            state, info, _ = kernel.step(state, target, noise.at(step))
             accepted += info.acceptance_rate.double() / steps
         last, m = target.chi2(state.x), float(self.operator.observed.expand(z.shape[1:]).sum())
         error, change = math.sqrt(2 / m / len(z)), last - first
