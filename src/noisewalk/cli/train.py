@@ -116,9 +116,9 @@ class DistillOptions(TrainOptions):
 @opt.reads(DiffusionOptions)
 def diffusion(options: DiffusionOptions) -> None:
     """Train a diffusion model, the teacher of a consistency model."""
-    from ..priors.train.diffusion import DiffusionLoss
-    from ..priors.train.export import Recipe
+    from ..priors.train.losses.diffusion import DiffusionLoss
     from ..priors.train.processes import join
+    from ..priors.train.recipe import Recipe
     from . import training
 
     o = options
@@ -138,9 +138,9 @@ def diffusion(options: DiffusionOptions) -> None:
 def distill(options: DistillOptions) -> None:
     """Distil a diffusion model into a consistency model."""
     from ..priors.load import load_prior
-    from ..priors.train.distance import HUBER, check_distance
-    from ..priors.train.export import Recipe
+    from ..priors.train.losses.distance import HUBER, check_distance
     from ..priors.train.processes import join
+    from ..priors.train.recipe import Recipe
     from . import training
 
     o, short = options, one_of("--recipe", options.recipe, RECIPES) == "trajectory"
@@ -174,7 +174,7 @@ def distill(options: DistillOptions) -> None:
 def _new(options: DiffusionOptions) -> Any:
     """A denoiser with random weights."""
     from ..priors.denoiser import NetworkDenoiser
-    from ..priors.train.export import new_network
+    from ..priors.train.network import new_network
 
     o = options
     side, channels, unshuffle = (
@@ -183,8 +183,7 @@ def _new(options: DiffusionOptions) -> Any:
     )
     widths = _numbers("64,96,128" if o.widths is None else o.widths)
     attention = (len(widths) - 1,) if o.attention is None else _numbers(o.attention)
-    config = {"widths": widths, "attention": attention, "unshuffle": unshuffle}
-    network = new_network(side, channels, config, o.seed)
+    network = new_network(side, channels, widths, attention, unshuffle, o.seed)
     return NetworkDenoiser(network, "edm", (channels, side, side), unshuffle=unshuffle)
 
 
@@ -217,9 +216,10 @@ def _student(options: DistillOptions, teacher: Any) -> Any:
 
 def _loss(options: DistillOptions, student: Any, teacher: Any, processes: Any) -> Any:
     """The loss of --recipe; that of trajectories makes them first."""
-    from ..priors.train.distill import DistillLoss
-    from ..priors.train.tangent import TangentLoss
-    from ..priors.train.trajectory import TrajectoryLoss, levels_of, teacher_trajectories
+    from ..priors.train.losses.consistency import DistillLoss
+    from ..priors.train.losses.continuous_consistency import TangentLoss
+    from ..priors.train.losses.trajectory import TrajectoryLoss
+    from ..priors.train.trajectories import levels_of, teacher_trajectories
 
     o = options
     if o.recipe == "scd":

@@ -12,11 +12,11 @@ from .._repr import describe
 from ..errors import ConfigError, NoisewalkError
 from ..priors import hub, load
 from ..priors.denoiser import NetworkDenoiser
-from ..priors.train import export
+from ..priors.train import run as runs
+from ..priors.train.check_images import check_images
 from ..priors.train.data import image_names, load_images
-from ..priors.train.loop import TrainSettings
 from ..priors.train.processes import Processes
-from ..priors.train.vetting import vet
+from ..priors.train.recipe import Recipe, TrainSettings
 from .options import DTYPES
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def read_images(
         others = load_images(held_out, shape[-1], shape[0])
         names = image_names(held_out, len(others))
         apart = f", none of them among the {len(others):,} of {held_out}"
-    warnings = vet(images, image_names(data, len(images)), others, names)
+    warnings = check_images(images, image_names(data, len(images)), others, names)
     if processes.first:
         print(f"{len(images):,} images {'x'.join(map(str, shape))} of {data}{apart}")
         for warning in warnings:
@@ -106,7 +106,7 @@ def read_images(
 
 def run(
     options: "TrainOptions",
-    recipe: export.Recipe,
+    recipe: Recipe,
     images: Tensor,
     held_out: Tensor | None,
     processes: Processes,
@@ -117,7 +117,7 @@ def run(
         print(announcement(recipe, processes.count))
         print(f"  into {out}; the same command goes on where it was stopped", flush=True)
     try:
-        export.run_training(recipe, images, out, processes, held_out)
+        runs.run_training(recipe, images, out, processes, held_out)
     except KeyboardInterrupt:
         after = "starts anew: there is no checkpoint yet"
         if (out / "checkpoint.pt").exists():
@@ -128,7 +128,7 @@ def run(
         _push(out, options.push_to_hub, options.private)
 
 
-def announcement(recipe: export.Recipe, num_processes: int) -> str:
+def announcement(recipe: Recipe, num_processes: int) -> str:
     """The settings and the cost of a training."""
     settings, network, loss = recipe.settings, recipe.denoiser.network, recipe.loss
     weights = sum(p.numel() for p in network.parameters()) / 1e6

@@ -169,7 +169,8 @@ def made(
     fixed: Mapping[str, Any],
 ) -> Run:
     """The run of a plan, from its draws and the last state of its sampler."""
-    state = sampler or {}
-    told = {key: state.get(key) for key in ("log_evidence", "memory", "log_evidence_error")}
+    state = dict(sampler or {})
+    told = (state.get(key) for key in ("log_evidence", "memory", "log_evidence_error"))
     cost = state.get("nfe", 0), state.get("seconds", 0.0)
-    return Run(arrays, *cost, thin, complete, spec, **fixed, **told)
+    observed = fixed.get("y"), fixed.get("num_observed")
+    return Run(arrays, *cost, thin, complete, spec, *observed, *told)

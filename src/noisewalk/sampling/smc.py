@@ -232,7 +232,8 @@ class _Session:
 
     def _kernel(self, tempered: Tempered, state: State, first: bool) -> Kernel:
         """The kernel with the step, and with a rank the Gaussian, of this temperature."""
-        cloud, plan, changes = self.cloud, self.plan, {}
+        changes: dict[str, Any] = {}
+        cloud, plan = self.cloud, self.plan
         if plan.kernel.step_size is not None:
             changes["step_size"] = cloud.log_step.exp()
         if plan.rank is not None:

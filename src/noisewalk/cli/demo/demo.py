@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..._checks import one_of
-from ...files.images import ValueRange
+from ...files import ValueRange
 from ...gaussians.refresh import Refresh, Schedule, SpectralRefresh
 from ...likelihoods import Gaussian
 from ...operators import parse
