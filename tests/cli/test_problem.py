@@ -15,7 +15,7 @@ from noisewalk import noise, operators
 from noisewalk.cli.problem import read_problem
 from noisewalk.cli.sample import SampleOptions
 from noisewalk.errors import ConfigError
-from noisewalk.files.images import ValueRange
+from noisewalk.files import ValueRange
 from noisewalk.likelihoods import Gaussian, Laplace, Poisson, StudentT, UnknownGaussian
 from noisewalk.maps import Warp
 from noisewalk.posterior import simulate
@@ -27,7 +27,9 @@ UNIT = ValueRange(-1.0, 1.0)
 
 def read(path, operator="avgpool:factor=2", shape=SHAPE, **options):
     phi = Warp(shape)
-    prior = SimpleNamespace(name="toy", shape=shape, denoiser=None, map=lambda num_steps: phi)
+    prior = SimpleNamespace(
+        name="toy", shape=shape, denoiser=None, kind="generator", map=lambda num_steps: phi
+    )
     return read_problem(SampleOptions(Path(path), "toy", operator, **options), prior)
 
 
@@ -284,7 +286,7 @@ def test_a_likelihood_that_cannot_be_is_refused(sample):
     for text, sigma, flags, says in (
         ("cauchy", None, (), "studentt:df=D,scale=S"),
         ("poisson", None, (), "peak"),
-        ("poisson:30", None, (), "peak=..."),
+        ("poisson:30", None, (), "keys of poisson: peak"),
         ("laplace:scale=0", None, (), "scale"),
         ("gaussian", None, (), "--sigma-y"),
         ("poisson:peak=30", 0.1, (), "leave it out"),

@@ -13,7 +13,7 @@ from noisewalk import noise
 from noisewalk.cli.problem import Problem
 from noisewalk.cli.solve import announcement, solve
 from noisewalk.errors import StoreError
-from noisewalk.files.images import ValueRange
+from noisewalk.files import ValueRange
 from noisewalk.report.build import read_report_data
 from noisewalk.sampling.chains import Chains
 from noisewalk.storage.store import open_store
