@@ -10,45 +10,34 @@ Reference: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011.
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from .errors import ConfigError
+from ._checks import seed_of
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
-# Slots: independent streams within one step.
+# Slots: independent streams within one step. A kernel reads PROPOSAL, ACCEPT and JITTER.
 INIT, PROPOSAL, ACCEPT, SIMULATE, FROZEN, MASK, JITTER, PROBE = range(8)
 
 
-def philox(
-    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10 on int64 tensors that hold 32-bit words.
+Words: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 
-    Arguments:
-        counter: four broadcastable int64 tensors.
-        key: two 32-bit words.
 
-    Returns:
-        Four int64 tensors of 32-bit words.
-    """
+def philox(counter: Words, key: tuple[int, int]) -> Words:
+    """Philox4x32-10 of four broadcastable int64 tensors that hold 32-bit words, and a key of two
+    such words."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        p0, p1 = (
-            c0 * _MULTIPLIERS[0],
-            c2 * _MULTIPLIERS[1],
-        )  # the product wraps modulo 2^64: its bits are still right
-        c0, c1, c2, c3 = (
-            ((p1 >> 32) & _MASK) ^ c1 ^ k0,
-            p1 & _MASK,
-            ((p0 >> 32) & _MASK) ^ c3 ^ k1,
-            p0 & _MASK,
-        )
+        # the products wrap modulo 2^64: their bits are still right
+        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        high0, high1 = (p0 >> 32) & _MASK, (p1 >> 32) & _MASK
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, p1 & _MASK, high0 ^ c3 ^ k1, p0 & _MASK
         k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
     return c0, c1, c2, c3
 
@@ -70,33 +59,16 @@ class Noise:
     step: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 1 << 56:
-            raise ConfigError(f"seed must be between 0 and 2^56 - 1, got {self.seed}")
+        object.__setattr__(self, "seed", seed_of(self.seed))
 
     def at(self, step: int) -> "Noise":
-        """The noise of another step.
-
-        Arguments:
-            step: its number.
-
-        Returns:
-            The same rows at that step.
-        """
+        """The noise of the same rows at another step."""
         return replace(self, step=step)
 
     def normal(
         self, shape: tuple[int, ...], slot: int, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """Standard normal numbers.
-
-        Arguments:
-            shape: of one row.
-            slot: which stream of the step, 0 to 255.
-            dtype: of the result.
-
-        Returns:
-            (B, *shape), on the rows' device.
-        """
+        """(B, *shape) standard normal numbers from one slot, 0 to 255, on the rows' device."""
         size = math.prod(shape)
         words = self._words(-(-size // 4), slot)
         uniform = [(w.to(torch.float64) + 0.5) * 2.0**-32 for w in words]
@@ -107,42 +79,29 @@ class Noise:
         return torch.stack(out, -1).flatten(1)[:, :size].reshape(-1, *shape).to(dtype)
 
     def uniform(self, shape: tuple[int, ...], slot: int) -> Tensor:
-        """Uniform numbers in (0, 1).
-
-        Arguments:
-            shape: of one row; () gives one number a row.
-            slot: which stream of the step.
-
-        Returns:
-            (B, *shape) float64.
-        """
+        """(B, *shape) float64 uniform numbers in (0, 1) from one slot; a shape of () gives (B,)."""
         size = math.prod(shape)
         words = torch.stack(self._words(-(-size // 4), slot), -1).flatten(1)[:, :size]
         return ((words.to(torch.float64) + 0.5) * 2.0**-32).reshape(-1, *shape)
 
-    def _words(self, blocks: int, slot: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _words(self, blocks: int, slot: int) -> Words:
         rows = self.image.shape[0]
         block = torch.arange(blocks, device=self.image.device).expand(rows, blocks)
         step = torch.full_like(block, self.step)
         chain, image = self.chain[:, None].expand_as(block), self.image[:, None].expand_as(block)
-        return philox(
-            (block, step, chain, image), (self.seed & _MASK, (self.seed >> 32) | (slot << 24))
-        )
+        key = self.seed & _MASK, (self.seed >> 32) | (slot << 24)
+        return philox((block, step, chain, image), key)
 
 
 def rows(
     seed: int, num_images: int, num_chains: int = 1, device: torch.device | str = "cpu"
 ) -> Noise:
-    """Noise for num_images x num_chains rows, image-major.
+    """Noise of step 0 for num_images x num_chains rows, image-major.
 
-    Arguments:
-        seed: 0 to 2^56 - 1.
-        num_images: images.
-        num_chains: chains per image.
-        device: where the numbers are made.
-
-    Returns:
-        The noise of step 0.
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.noise.rows(0, num_images=2, num_chains=3).normal((4,), nw.noise.PROPOSAL).shape
+        torch.Size([6, 4])
     """
     image = torch.arange(num_images, device=device).repeat_interleave(num_chains)
     chain = torch.arange(num_chains, device=device).repeat(num_images)

@@ -69,16 +69,13 @@ class NoiseMap(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one z."""
-        ...
 
     @property
     def nfe(self) -> int:
         """Network calls per evaluation (the paper's eta)."""
-        ...
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, *shape) -> (B, *data)."""
-        ...
 
 
 @runtime_checkable
@@ -88,21 +85,17 @@ class Denoiser(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one x."""
-        ...
 
     @property
     def sigma_min(self) -> float:
         """Smallest noise level."""
-        ...
 
     @property
     def sigma_max(self) -> float:
         """Largest noise level."""
-        ...
 
     def __call__(self, x_t: Tensor, sigma: Tensor) -> Tensor:
         """(B, *x), scalar or (B,) -> (B, *x)."""
-        ...
 
 
 @runtime_checkable
@@ -111,15 +104,12 @@ class Likelihood(Protocol):
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """(B,) float64 -log p(y | mean), mean = A(x), over the observed entries."""
-        ...
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """(B, *y) Gauss-Newton weight; 0 where unobserved."""
-        ...
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
         """(B, *y) a measurement; 0 where unobserved."""
-        ...
 
 
 @runtime_checkable
@@ -132,11 +122,9 @@ class Target(Protocol):
 
     def __call__(self, z: Tensor) -> State:
         """Evaluate (B, *shape); the only place that calls autograd."""
-        ...
 
     def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
         """A(Phi(z)) with its Jacobian-vector and vector-Jacobian products."""
-        ...
 
 
 class Kernel(ABC):
@@ -262,29 +250,23 @@ class Plan(Protocol):
     @property
     def num_draws(self) -> int:
         """Draws to keep of each row."""
-        ...
 
     @property
     def num_rows(self) -> int:
         """Length of the run's chain axis: chains, or particles that come back."""
-        ...
 
     @property
     def thin(self) -> int:
         """Transitions per kept draw."""
-        ...
 
     def estimate(self, target: Target) -> Estimate:
         """Calls, memory and disk."""
-        ...
 
     def run(self, target: Target, sink: RunStore) -> Iterator[Tick]:
         """Sample into the sink, from wherever it stands."""
-        ...
 
     def facts(self) -> dict[str, Any]:
         """Every choice, ready for JSON."""
-        ...
 
 
 SamplerState: TypeAlias = dict[str, Any]
@@ -298,16 +280,12 @@ class RunStore(Protocol):
         self, state: State, info: Info, sampler: SamplerState, extras: dict[str, Tensor]
     ) -> None:
         """Commit one draw and the sampler's state, atomically; `extras` are (B,) by name."""
-        ...
 
     def checkpoint(self, sampler: SamplerState) -> None:
         """Commit the sampler's state alone."""
-        ...
 
     def cursor(self) -> tuple[int, SamplerState | None]:
         """Draws committed, and the sampler's state to go on from."""
-        ...
 
     def mark_complete(self) -> None:
         """Commit that all draws are there."""
-        ...

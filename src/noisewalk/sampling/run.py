@@ -153,7 +153,7 @@ def open_run(folder: str | Path) -> Run:
 
     stored = open_store(folder)
     arrays = {name: stored.arrays[name] for name in DRAW_ARRAYS}
-    fixed = {
+    fixed: dict[str, Any] = {
         name: stored.arrays[name][...] for name in ("y", "num_observed") if name in stored.arrays
     }
     thin = stored.spec.get("plan", {}).get("thin", 1)
