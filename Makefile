@@ -8,8 +8,9 @@ STAMP := $(VENV)/.installed
 demo: install
 	$(BIN)/noisewalk demo --out demo
 
+# Two processes of one thread each: the tests are many and small.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 install: $(STAMP)
 

@@ -44,6 +44,15 @@ class NoisePosterior:
         ConfigError: phi, the operator or the likelihood is no such object, y's shape is not A's,
             A(x) is complex, an observed entry is not finite or not what the likelihood can measure,
             or nothing is observed.
+
+    Example:
+        >>> import torch, noisewalk as nw
+        >>> phi = nw.maps.Affine(2.0 * torch.eye(3))
+        >>> target = nw.NoisePosterior(
+        ...     phi, lambda x: x, nw.likelihoods.Gaussian(0.5), torch.ones(1, 3)
+        ... )
+        >>> target(torch.zeros(4, 3)).grad.shape  # four chains of one image
+        torch.Size([4, 3])
     """
 
     def __init__(
@@ -100,20 +109,14 @@ class NoisePosterior:
         return self.observed.flatten(1).sum(1)
 
     def __repr__(self) -> str:
-        parts = {
-            k: describe(getattr(self, k))
-            for k in ("phi", "operator", "likelihood", "y", "observed")
-        }
-        return f"NoisePosterior({', '.join(f'{k}={v}' for k, v in parts.items())})"
+        names = ("phi", "operator", "likelihood", "y", "observed")
+        parts = (f"{name}={describe(getattr(self, name))}" for name in names)
+        return f"NoisePosterior({', '.join(parts)})"
 
     def __call__(self, z: Tensor) -> State:
         """The state at z, (N * chains, *phi.shape) image-major, detached."""
         states = [self._evaluate(z[rows], image) for rows, image in self._blocks(z)]
-        return (
-            states[0]
-            if len(states) == 1
-            else State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
-        )
+        return states[0] if len(states) == 1 else _joined(states)
 
     def value(self, z: Tensor, rows: Tensor, num_rows: int) -> State:
         """The states of a few rows of a batch, without a gradient: z is (b, *phi.shape), `rows` are
@@ -121,21 +124,12 @@ class NoisePosterior:
         image = rows // (num_rows // self.num_images)
         parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
         states = [self._evaluate(some, where, gradient=False) for some, where in parts]
-        return State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+        return _joined(states)
 
     def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
-        """A(Phi(z)) with the products of its Jacobian J at z; each product costs one network call a
-        row.
-
-        Both products also take k rows in turn for every row of z, (B k, ...), and return as many:
-        one large batch instead of k small ones.
-
-        Arguments:
-            z: (B, *phi.shape).
-
-        Returns:
-            mean: (B, *y); jvp: v (B, *shape) -> J v (B, *y); vjp: w (B, *y) -> J^T w (B, *shape).
-        """
+        """A(Phi(z)), (B, *y), with the products of its Jacobian J at z: jvp, v (B, *shape) -> J v,
+        and vjp, w (B, *y) -> J^T w. Each costs one network call a row, and takes k rows in turn for
+        every row of z, too."""
         with torch.no_grad():
             mean = torch.cat([self._forward(z[rows]) for rows, _ in self._blocks(z)])
 
@@ -163,15 +157,8 @@ class NoisePosterior:
             return self._full.residual_chi2(self.operator(x), *self._rows(image))
 
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
-        """Measurements of given images, as this posterior's operator and likelihood make them.
-
-        Arguments:
-            x: (N, *data) clean images.
-            seed: of the measurement noise.
-
-        Returns:
-            (N, *y); 0 where unobserved.
-        """
+        """(N, *y) measurements of clean images x, (N, *data), as this posterior's operator and
+        likelihood make them; 0 where unobserved. `seed` is that of the measurement noise."""
         if len(x) != self.num_images:
             raise ConfigError(f"x must hold {self.num_images} images, got {len(x)}")
         return _simulated(self.operator, self.likelihood, x, seed, self.observed)
@@ -296,6 +283,10 @@ def _simulated(
 ) -> Tensor:
     with torch.no_grad():
         return likelihood.sample(operator(x), keyed.rows(seed, len(x), device=x.device), observed)
+
+
+def _joined(states: list[State]) -> State:
+    return State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
 
 
 def _check_parts(phi: Any, operator: Any, y: Any) -> None:

@@ -10,16 +10,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 
-DRAW_ARRAYS = (
-    "x",
-    "z",
-    "nll",
-    "acceptance_rate",
-    "accepted",
-    "diverging",
-    "step_size",
-    "chi2",
-)
+DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,6 +139,12 @@ def open_run(folder: str | Path) -> Run:
 
     Raises:
         StoreError: no run there, or a corrupt one.
+
+    Example:
+        >>> import noisewalk as nw
+        >>> nw.open_run("no-such-folder")  # doctest: +IGNORE_EXCEPTION_DETAIL
+        Traceback (most recent call last):
+        noisewalk.errors.StoreError: no-such-folder holds no run that has started: start it
     """
     from ..storage.store import open_store
 
