@@ -7,19 +7,20 @@ from typing import Any
 
 
 def lazy(
-    package: str, exports: Mapping[str, str]
+    package: str, modules: Mapping[str, str], rooms: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """`__getattr__`, `__dir__` and `__all__` of a package, from its public names and the modules
-    below it that define them; a place that starts with a dot is a module of its own."""
-    names = sorted({*exports, *(["__version__"] if package == "noisewalk" else [])})
+    """`__getattr__`, `__dir__` and `__all__` of a package: `modules` gives the public names that
+    each module below it defines, `rooms` the place of each module that is public itself."""
+    where = {name: module for module, names in modules.items() for name in names.split()}
+    places = rooms or {}
+    names = sorted([*where, *places, *(["__version__"] if package == "noisewalk" else [])])
 
     def load(name: str) -> Any:
-        if name not in exports:
+        if name in places:
+            return import_module(f".{places[name]}", package)
+        if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        where = exports[name]
-        if where.startswith("."):
-            return import_module(where, package)
-        value = getattr(import_module(f".{where}", package), name)
+        value = getattr(import_module(f".{where[name]}", package), name)
         setattr(sys.modules[package], name, value)
         return value
 

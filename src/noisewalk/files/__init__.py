@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "Fit": "fitting",
-        "ValueRange": "ranges",
-        "load_image": "measurement",
-        "load_mask": "masks",
-        "load_measurement": "measurement",
-        "read_array": "arrays",
-        "save_png": "images",
+        "arrays": "read_array",
+        "fitting": "Fit",
+        "images": "save_png",
+        "masks": "load_mask",
+        "measurement": "load_image load_measurement",
+        "ranges": "ValueRange",
     },
 )

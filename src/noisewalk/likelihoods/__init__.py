@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "Gaussian": "gaussian",
-        "Laplace": "laplace",
-        "Poisson": "poisson",
-        "StudentT": "student_t",
-        "UnknownGaussian": "unknown_gaussian",
-        "parse": "parser",
-        "text_of": "parser",
+        "gaussian": "Gaussian",
+        "laplace": "Laplace",
+        "parser": "parse text_of",
+        "poisson": "Poisson",
+        "student_t": "StudentT",
+        "unknown_gaussian": "UnknownGaussian",
     },
 )

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "Affine": "analytic",
-        "Warp": "analytic",
-        "Consistency": "consistency",
-        "Flow": "flow",
-        "Generator": "generator",
-        "Mixture": "mixture",
-        "ProbabilityFlow": "ode",
+        "analytic": "Affine Warp",
+        "consistency": "Consistency",
+        "flow": "Flow",
+        "generator": "Generator",
+        "mixture": "Mixture",
+        "ode": "ProbabilityFlow",
     },
 )

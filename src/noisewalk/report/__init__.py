@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "ReportData": "data",
-        "build_report": "build",
-        "render": "html",
-        "write_images": "pictures",
+        "build": "build_report",
+        "data": "ReportData",
+        "html": "render",
+        "pictures": "write_images",
     },
 )

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "CountedDenoiser": "counting",
-        "cmedit": "cmedit_sampler",
-        "dps": "dps_sampler",
-        "lgd": "lgd_sampler",
-        "mpgd": "mpgd_sampler",
-        "unguided": "ancestral",
+        "ancestral": "unguided",
+        "cmedit_sampler": "cmedit",
+        "counting": "CountedDenoiser",
+        "dps_sampler": "dps",
+        "lgd_sampler": "lgd",
+        "mpgd_sampler": "mpgd",
     },
 )

@@ -13,19 +13,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "r_hat": "chains",
-        "ess_bulk": "chains",
-        "ess_tail": "chains",
-        "mcse_mean": "chains",
-        "jump": "chains",
-        "image_diagnostics": "chains",
-        "sbc": "ranks",
-        "tarp": "ranks",
-        "coverage": "ranks",
-        "log_kappa": "evidence",
-        "tv_bound": "evidence",
-        "informative_epsilon": "evidence",
-        "chi2": "predictive",
-        "chi2_p_value": "predictive",
+        "chains": "ess_bulk ess_tail image_diagnostics jump mcse_mean r_hat",
+        "evidence": "informative_epsilon log_kappa tv_bound",
+        "predictive": "chi2 chi2_p_value",
+        "ranks": "coverage sbc tarp",
     },
 )
