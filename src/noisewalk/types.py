@@ -171,10 +171,10 @@ class Kernel(ABC):
     """Whether each transition is its own reverse in law."""
     evaluations: int = 1
     """Of the target a transition, for estimates of cost."""
-    step_size: Any = None
-    """One number or (N,), as a field; None: there is none to adapt."""
-    preconditioner: Any = None
-    """A Gaussian reference, as a field; None: N(0, I)."""
+    step_size: Any
+    """One number or (N,), as a field; a kernel without this field has none to adapt, None."""
+    preconditioner: Any
+    """A Gaussian reference, as a field; None, or without this field: N(0, I)."""
     takes_preconditioner: bool = False
     """Whether `dataclasses.replace` may set `preconditioner`."""
     fits_preconditioner: bool = False
@@ -188,6 +188,12 @@ class Kernel(ABC):
     """Step that the adaptation never exceeds."""
     quarter_turn: float = math.inf
     """Step at which a transition turns N(0, I) by pi / 2, a fresh draw of it."""
+
+    def __getattr__(self, name: str) -> None:
+        # no class attributes: a dataclass would take them as the defaults of fields
+        if name in ("step_size", "preconditioner"):
+            return
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @abstractmethod
     def step(

@@ -1,5 +1,7 @@
 """A kernel of one's own: ten lines run, and one that breaks the contract gets a sentence."""
 
+import copy
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,6 +125,19 @@ def test_what_a_kernel_declares() -> None:
         assert isinstance(kernel, nw.Kernel)
     assert nw.HMC(0.1, 8).step(*transition())[2] is None
     assert kept.step(*transition())[2].shape == (2, 2)
+
+
+def test_a_field_without_a_default_must_be_given() -> None:
+    for make in (nw.Langevin, nw.HMC):
+        with pytest.raises(TypeError, match="step_size"):
+            make()
+    slice_ = nw.EllipticalSlice()
+    assert (slice_.step_size, slice_.preconditioner) == (None, None)
+    with pytest.raises(
+        AttributeError, match="'EllipticalSlice' object has no attribute 'friction'"
+    ):
+        slice_.friction  # type: ignore[attr-defined]  # noqa: B018
+    assert pickle.loads(pickle.dumps(copy.deepcopy(RandomWalk(0.3)))) == RandomWalk(0.3)
 
 
 def transition():
