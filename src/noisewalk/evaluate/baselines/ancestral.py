@@ -6,7 +6,6 @@ $$x_{i+1} = \hat x_0 + \frac{\sigma_{i+1}^2}{\sigma_i^2} (x_i - \hat x_0)
 + \sigma_{i+1} \sqrt{1 - \sigma_{i+1}^2 / \sigma_i^2}\; n_i - p_i,$$
 an Euler step down to $\sigma_{i+1}^2 / \sigma_i$ and noise up to $\sigma_{i+1}$. A method chooses
 the estimate $\hat x_0$ and the push $p_i$.
-
 Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022,
 equation 5.
 """
@@ -21,11 +20,11 @@ from ..._checks import one_of, whole
 from ...maps.ode import karras_sigmas
 from ...noise import PROPOSAL
 from ...types import Denoiser
-from .batch import Batch, Block, Progress
+from .batch import Batch, Block
 from .rules import RULES, estimate
 
+# (x_i, sigma_i, block) -> the estimate of x_0, and the push
 Guide: TypeAlias = Callable[[Tensor, float, Block], tuple[Tensor, "Tensor | float"]]
-"""(x_i, sigma_i, block) -> the estimate of x_0, and the push."""
 
 
 def ancestral(denoiser: Denoiser, batch: Batch, num_steps: int, guide: Guide) -> Tensor:
@@ -53,7 +52,7 @@ def unguided(
     seed: int = 0,
     rule: str = "released",
     batch_size: int | None = None,
-    progress: Progress | None = None,
+    progress: bool = True,
     first_image: int = 0,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -70,7 +69,7 @@ def unguided(
         seed: of all noise.
         rule: "released" clamps every estimate of x_0 to [-1, 1], "text" does not.
         batch_size: rows per network call; None: all at once.
-        progress: called as progress(step, num_steps), or None.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
         first_image: number of the first image in the noise's key.
         device: the denoiser's.
         dtype: of the samples.
@@ -83,16 +82,14 @@ def unguided(
 
     Example:
         >>> import noisewalk as nw
-        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
-        ...     return x_t / (1 + sigma**2)
+        >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
         >>> nw.baselines.unguided(denoiser, num_images=3, num_samples=5, num_steps=10).shape
         torch.Size([3, 5, 2])
     """
     one_of("rule", rule, RULES)
     nothing = torch.zeros(whole("num_images", num_images), 0, device=device, dtype=dtype)
-    shape = tuple(denoiser.shape)
-    batch = Batch(nothing, None, shape, num_samples, seed, first_image, batch_size, progress)
+    batch = Batch(denoiser, nothing, None, num_samples, seed, first_image, batch_size, progress)
 
     def guide(x: Tensor, sigma: float, block: Block) -> tuple[Tensor, float]:
         return estimate(denoiser, x, sigma, rule), 0.0

@@ -1,20 +1,19 @@
 """N images x samples as one batch of rows, image-major, taken in blocks: what a row draws is keyed
 by (seed, image, sample, step)."""
 
+import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ... import _checks
+from ..._checks import seed_of, whole
+from ..._progress import show
 from ...errors import ConfigError
 from ...noise import INIT, Noise, rows
 from ...operators import observed_of
-from ...types import Denoiser, Operator
-
-Progress: TypeAlias = Callable[[int, int], Any]
-"""Called as progress(step, num_steps) after every step, from 1 on."""
+from ...types import Denoiser, Operator, Tick
 
 
 class Block(NamedTuple):
@@ -26,41 +25,43 @@ class Block(NamedTuple):
 
 
 class Batch:
-    """The rows of one call, for images y (N, *y) and samples of the given shape."""
+    """The rows of one call, for checked measurements y (N, *y)."""
 
     def __init__(
         self,
+        denoiser: Denoiser,
         y: Tensor,
         observed: Tensor | None,
-        shape: tuple[int, ...],
         num_samples: int,
         seed: int,
         first_image: int,
         batch_size: int | None,
-        progress: Progress | None,
+        progress: bool,
     ) -> None:
-        self.y, self.observed, self.shape, self.progress = y, observed, shape, progress
-        self.num_samples = _checks.whole("num_samples", num_samples)
-        self.seed = _checks.seed_of(seed)
-        self.first_image = _checks.whole("first_image", first_image, 0)
+        self.y, self.observed, self.progress = y, observed, progress
+        self.shape = tuple(denoiser.shape)
+        self.num_samples = whole("num_samples", num_samples)
+        self.seed, self.first_image = seed_of(seed), whole("first_image", first_image, 0)
         total = len(y) * self.num_samples
-        self.batch_size = total if batch_size is None else _checks.whole("batch_size", batch_size)
+        self.batch_size = total if batch_size is None else whole("batch_size", batch_size)
 
     def walk(
         self, scale: float, step: Callable[[Tensor, int, Block], Tensor], num_steps: int
     ) -> Tensor:
         """(N, num_samples, *shape): every row starts at `scale` times unit noise; `step` maps rows,
         the step's number from 0 and their block to the next rows."""
-        with torch.no_grad():
-            starts = (
-                block.noise.normal(self.shape, INIT, self.y.dtype) for _, block in self._blocks(0)
-            )
-            x = torch.cat([scale * start for start in starts])
+
+        def ticks() -> Iterator[Tick]:
             for i in range(num_steps):
                 for part, block in self._blocks(i):
                     x[part] = step(x[part], i, block)
-                if self.progress is not None:
-                    self.progress(i + 1, num_steps)
+                yield Tick("restoring", i + 1, num_steps, (i + 1) * len(x), math.nan)
+
+        with torch.no_grad():
+            starts = [b.noise.normal(self.shape, INIT, self.y.dtype) for _, b in self._blocks(0)]
+            x = torch.cat([scale * start for start in starts])
+            for _ in show(ticks(), self.progress):
+                pass
         return x.unflatten(0, (len(self.y), self.num_samples))
 
     def _blocks(self, step: int) -> Iterator[tuple[slice, Block]]:
@@ -72,21 +73,12 @@ class Batch:
             yield part, Block(self.y[image], self.observed, own)
 
 
-def measured(
-    denoiser: Denoiser,
-    operator: Operator,
-    y: Tensor,
-    num_samples: int,
-    seed: int,
-    first_image: int,
-    batch_size: int | None,
-    progress: Progress | None,
-) -> Batch:
-    """The batch of a method that restores measurements, which are checked against the operator."""
+def measured(denoiser: Denoiser, operator: Operator, y: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The measurements, checked against the operator and 0 where unobserved, and what is
+    observed."""
     if not isinstance(denoiser, Denoiser):
-        raise ConfigError(
-            f"denoiser must be such as prior.denoiser, f(x_t, sigma), got {type(denoiser).__name__}"
-        )
+        name = type(denoiser).__name__
+        raise ConfigError(f"denoiser must be such as prior.denoiser, f(x_t, sigma), got {name}")
     if not isinstance(y, Tensor) or not y.is_floating_point() or y.ndim == 0 or len(y) == 0:
         found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
         raise ConfigError(
@@ -109,4 +101,4 @@ def measured(
             f"y has {bad} observed entries that are not finite: hide them by the operator's "
             "mask, such as nw.operators.MaskInpainting(mask)"
         )
-    return Batch(y, observed, shape, num_samples, seed, first_image, batch_size, progress)
+    return y, observed

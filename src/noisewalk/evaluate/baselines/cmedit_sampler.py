@@ -6,8 +6,7 @@ $$\hat x_0 = \mathrm{clamp}(f(x, t_k), -1, 1), \qquad
 x = \hat x_0 + \sqrt{t_{k+1}^2 - \sigma_{min}^2}\; n$$
 from $x \sim N(0, \sigma_{max}^2 I)$. The update replaces the measured part. Under a mask,
 $\hat x_0$ takes y where observed. Under average pooling by p, each p x p patch takes its mean from
-y: this replaces coefficient 0 in the coordinates of an orthogonal matrix whose first column is
-constant.
+y: coefficient 0 in an orthogonal basis whose first vector is constant.
 """
 
 import torch
@@ -25,7 +24,7 @@ from ...operators import (
     RandomInpainting,
 )
 from ...types import Denoiser, Likelihood, Operator
-from .batch import Block, Progress, measured
+from .batch import Batch, Block, measured
 from .rules import RULES, estimate
 
 MASKS = BoxInpainting | CloudInpainting | MaskInpainting | RandomInpainting
@@ -41,7 +40,7 @@ def cmedit(
     rule: str = "released",
     likelihood: Likelihood | None = None,
     batch_size: int | None = None,
-    progress: Progress | None = None,
+    progress: bool = True,
     first_image: int = 0,
 ) -> Tensor:
     """Restore by zero-shot editing with a consistency model.
@@ -61,9 +60,8 @@ def cmedit(
         rule: "released" or "text", which are one here.
         likelihood: not read.
         batch_size: rows per network call; None: all at once.
-        progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key. Images that are taken in parts
-            then draw what they draw at once.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
+        first_image: number of y's first image in the noise's key, for images taken in parts.
 
     Returns:
         (image, sample, *x); A of every sample is y.
@@ -72,12 +70,10 @@ def cmedit(
         ConfigError: another operator, a value out of range, or y does not fit the operator.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
-        ...     return x_t / (1 + sigma**2)
+        >>> import torch, noisewalk as nw
+        >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (1, 2, 2), 0.002, 80.0
-        >>> y = torch.tensor([[[[0.25]]]])  # the mean of four pixels
+        >>> y = torch.full((1, 1, 1, 1), 0.25)  # the mean of four pixels
         >>> nw.baselines.cmedit(denoiser, nw.operators.AveragePool(2), y).mean()
         tensor(0.2500)
     """
@@ -89,7 +85,8 @@ def cmedit(
         )
     one_of("rule", rule, RULES)
     num_steps = whole("num_steps", num_steps)
-    batch = measured(denoiser, operator, y, num_samples, seed, first_image, batch_size, progress)
+    y, observed = measured(denoiser, operator, y)
+    batch = Batch(denoiser, y, observed, num_samples, seed, first_image, batch_size, progress)
     levels = karras_sigmas(num_steps + 1, denoiser.sigma_min, denoiser.sigma_max).tolist()
 
     def step(x: Tensor, k: int, block: Block) -> Tensor:

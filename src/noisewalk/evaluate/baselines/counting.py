@@ -14,10 +14,8 @@ class CountedDenoiser:
         denoiser: f(x_t, sigma).
 
     Example:
-        >>> import torch
         >>> import noisewalk as nw
-        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
-        ...     return x_t / (1 + sigma**2)
+        >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
         >>> counted = nw.baselines.CountedDenoiser(denoiser)
         >>> x = nw.baselines.unguided(counted, num_samples=5, num_steps=10)

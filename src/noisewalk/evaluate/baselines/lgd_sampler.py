@@ -4,7 +4,6 @@ $$\hat x_0^{(m)} = \hat x_0 + r_i \epsilon^{(m)}, \qquad r_i = \sigma_i / \sqrt{
 $$p_i = \zeta \sigma_i \nabla_{x_i} \sum_m \lVert y - A(\hat x_0^{(m)}) \rVert
 \quad \text{(released)}, \qquad
 p_i = -\zeta \nabla_{x_i} \log \frac{1}{M} \sum_m \exp(-L_y(\hat x_0^{(m)})) \quad \text{(text)}$$
-
 The released sum is not divided by M, so zeta and M go together. At M = 1 and small $\sigma_i$ it is
 DPS.
 """
@@ -18,7 +17,7 @@ from ..._checks import real, whole
 from ...noise import JITTER
 from ...types import Denoiser, Likelihood, Operator
 from .ancestral import ancestral
-from .batch import Block, Progress, measured
+from .batch import Batch, Block, measured
 from .rules import loss_of, through
 
 
@@ -34,7 +33,7 @@ def lgd(
     zeta: float = 3.0,
     num_mc: int = 10,
     batch_size: int | None = None,
-    progress: Progress | None = None,
+    progress: bool = True,
     first_image: int = 0,
 ) -> Tensor:
     """Restore by loss-guided diffusion.
@@ -54,13 +53,11 @@ def lgd(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 0.5 to 30 in the paper's tables, for "released". Rule
-            "text" needs a much smaller one, as its gradient is that of the likelihood.
+        zeta: guidance weight, 0 or more: 0.5 to 30 in the paper ("released"), far less for "text".
         num_mc: M, copies of each estimate, 1 or more.
         batch_size: rows per network call; None: all at once.
-        progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key. Images that are taken in parts
-            then draw what they draw at once.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
+        first_image: number of y's first image in the noise's key, for images taken in parts.
 
     Returns:
         (image, sample, *x), never clamped.
@@ -69,18 +66,16 @@ def lgd(
         ConfigError: a value out of range, or y does not fit the operator.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
-        ...     return x_t / (1 + sigma**2)
+        >>> import torch, noisewalk as nw
+        >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
-        >>> y = torch.tensor([[0.5]])  # the first of two pixels
-        >>> nw.baselines.lgd(denoiser, lambda x: x[:, :1], y, num_steps=9).shape
+        >>> nw.baselines.lgd(denoiser, lambda x: x[:, :1], torch.ones(1, 1), num_steps=9).shape
         torch.Size([1, 1, 2])
     """
     zeta, copies = real("zeta", zeta, least=0), whole("num_mc", num_mc)
     one = loss_of(rule, operator, likelihood)
-    batch = measured(denoiser, operator, y, num_samples, seed, first_image, batch_size, progress)
+    y, observed = measured(denoiser, operator, y)
+    batch = Batch(denoiser, y, observed, num_samples, seed, first_image, batch_size, progress)
 
     def guide(x: Tensor, sigma: float, block: Block) -> tuple[Tensor, Tensor]:
         epsilon = block.noise.normal((copies, *batch.shape), JITTER, x.dtype)
@@ -93,7 +88,6 @@ def lgd(
                 return losses.sum(1)
             return math.log(copies) - torch.logsumexp(-losses, 1)
 
-        x0, grad = through(denoiser, x, sigma, rule, loss)
-        return x0, zeta * (sigma if rule == "released" else 1.0) * grad
+        return through(denoiser, x, sigma, rule, zeta, loss)
 
     return ancestral(denoiser, batch, num_steps, guide)

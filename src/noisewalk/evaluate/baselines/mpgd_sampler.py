@@ -15,7 +15,7 @@ from torch import Tensor
 from ..._checks import real
 from ...types import Denoiser, Likelihood, Operator
 from .ancestral import ancestral
-from .batch import Block, Progress, measured
+from .batch import Batch, Block, measured
 from .rules import estimate, loss_of
 
 
@@ -30,7 +30,7 @@ def mpgd(
     likelihood: Likelihood | None = None,
     zeta: float = 1.0,
     batch_size: int | None = None,
-    progress: Progress | None = None,
+    progress: bool = True,
     first_image: int = 0,
 ) -> Tensor:
     """Restore by manifold-preserving guided diffusion.
@@ -49,13 +49,11 @@ def mpgd(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more; 1 to 30 in the paper's tables, for "released" and 256 x
-            256 pixels. Rule "text" needs a much smaller one, as its gradient is that of the
-            likelihood.
+        zeta: guidance weight, 0 or more: 1 to 30 in the paper ("released", 256 x 256 pixels), far
+            less for "text".
         batch_size: rows per network call; None: all at once.
-        progress: called as progress(step, num_steps), or None.
-        first_image: number of y's first image in the noise's key. Images that are taken in parts
-            then draw what they draw at once.
+        progress: show a progress bar on a terminal, a line a minute elsewhere.
+        first_image: number of y's first image in the noise's key, for images taken in parts.
 
     Returns:
         (image, sample, *x), never clamped.
@@ -64,18 +62,16 @@ def mpgd(
         ConfigError: a value out of range, or y does not fit the operator.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> def denoiser(x_t, sigma):  # of the prior N(0, I)
-        ...     return x_t / (1 + sigma**2)
+        >>> import torch, noisewalk as nw
+        >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
-        >>> y = torch.tensor([[0.5]])  # the first of two pixels
-        >>> nw.baselines.mpgd(denoiser, lambda x: x[:, :1], y, num_samples=4, zeta=0.05).shape
-        torch.Size([1, 4, 2])
+        >>> nw.baselines.mpgd(denoiser, lambda x: x[:, :1], torch.ones(1, 1), zeta=0.05).shape
+        torch.Size([1, 1, 2])
     """
     zeta = real("zeta", zeta, least=0)
     loss = loss_of(rule, operator, likelihood)
-    batch = measured(denoiser, operator, y, num_samples, seed, first_image, batch_size, progress)
+    y, observed = measured(denoiser, operator, y)
+    batch = Batch(denoiser, y, observed, num_samples, seed, first_image, batch_size, progress)
 
     def guide(x: Tensor, sigma: float, block: Block) -> tuple[Tensor, float]:
         x0 = estimate(denoiser, x, sigma, rule)

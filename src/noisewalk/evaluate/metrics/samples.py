@@ -1,5 +1,4 @@
-"""Statistics of several samples per image: coverage of the truth, and means over images with their
-standard errors."""
+"""Statistics of several samples per image: coverage of the truth, means and standard errors."""
 
 from typing import Any
 
@@ -20,12 +19,11 @@ def covered(x: Tensor, truth: Tensor) -> Tensor:
         truth: (*x).
 
     Returns:
-        (*x) float64: 1 inside, 0 outside. Where samples equal the truth, the value is the
-        probability of 1 when the truth is placed among them at random.
+        (*x) float64: 1 inside, 0 outside; among equal samples the probability of inside when the
+        truth is placed at random.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.metrics.covered(torch.tensor([[-0.5, 0.0], [0.5, 0.1]]), torch.tensor([0.2, 0.2]))
         tensor([1., 0.], dtype=torch.float64)
     """
@@ -39,9 +37,8 @@ def covered(x: Tensor, truth: Tensor) -> Tensor:
 def mean_and_se(per_image: Tensor) -> tuple[float, float]:
     r"""Mean over images and its standard error.
 
-    With $\bar v_i$ the mean over the samples of image i, the error of the mean of n images is
-    $\big(\tfrac{1}{n (n - 1)} \sum_i (\bar v_i - \bar v)^2\big)^{1/2}$. Images are assumed to be
-    independent. The samples of one image need not be.
+    The error is $\big(\tfrac{1}{n (n - 1)} \sum_i (\bar v_i - \bar v)^2\big)^{1/2}$ with $\bar v_i$
+    the mean over the samples of image i: images are independent, their samples need not be.
 
     Arguments:
         per_image: (image,), or (image, ...) with the samples of an image in the further axes.
@@ -53,14 +50,13 @@ def mean_and_se(per_image: Tensor) -> tuple[float, float]:
         ConfigError: there is no value.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.metrics.mean_and_se(torch.tensor([1.0, 2.0, 3.0, 2.0]))
         (2.0, 0.408248290463863)
     """
     if per_image.ndim < 1 or not per_image.numel():
-        shape = tuple(per_image.shape)
-        raise ConfigError(f"mean_and_se needs at least one value per image, got shape {shape}")
+        found = tuple(per_image.shape)
+        raise ConfigError(f"mean_and_se needs at least one value per image, got shape {found}")
     values = per_image.detach().double()
     values = values.flatten(1).mean(1) if values.ndim > 1 else values
     error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("nan")
@@ -76,9 +72,8 @@ def checked_samples(samples: Tensor, at_least: int = 2) -> Tensor:
             f"{samples.dtype} {tuple(samples.shape)}"
         )
     if samples.shape[1] < at_least:
-        raise ConfigError(
-            f"this needs at least {at_least} samples per image, got {samples.shape[1]}"
-        )
+        count = samples.shape[1]
+        raise ConfigError(f"this needs at least {at_least} samples per image, got {count}")
     return samples.detach()
 
 
