@@ -121,19 +121,20 @@ def test_a_plain_callable_with_a_mask_is_respected(method: partial[Tensor]) -> N
 
 
 @every
-def test_a_sample_costs_a_call_a_step_and_progress_is_told(method: partial[Tensor]) -> None:
-    counted, told = baselines.CountedDenoiser(Smooth()), []
-    method(
-        counted,
-        MASK,
-        measurements(MASK),
-        num_samples=3,
-        num_steps=5,
-        batch_size=4,
-        progress=lambda *step: told.append(step),
-    )
-    assert counted.nfe == 5 * 2 * 3
-    assert told == [(step, 5) for step in range(1, 6)]
+def test_a_sample_costs_a_call_a_step_and_progress_is_shown_when_asked_for(
+    method: partial[Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("noisewalk._progress.LINE_SECONDS", 0.0)
+    for progress in (True, False):
+        counted = baselines.CountedDenoiser(Smooth())
+        how = {"num_samples": 3, "num_steps": 5, "batch_size": 4, "progress": progress}
+        method(counted, MASK, measurements(MASK), **how)
+        assert counted.nfe == 5 * 2 * 3
+        calls = (6, 12, 18, 24, 30)
+        shown = [f"restoring: {step} of 5  NFE {n}" for step, n in enumerate(calls, 1)]
+        assert capsys.readouterr().err.splitlines() == (shown if progress else [])
 
 
 @every

@@ -1,10 +1,8 @@
-"""Have the chains mixed? R-hat, effective sample sizes, Monte Carlo error and jump, for every
-pixel at once.
+"""Have the chains mixed? R-hat, effective sample sizes, Monte Carlo error and jump, pixel by pixel.
 
-`estimators` has the formulas. All but the jump are equal to arviz-stats' on float64 draws, corner
-cases included: fewer than 4 draws or any NaN give NaN. R-hat needs two chains; it is NaN where all
-draws are equal, and infinite where each chain is stuck at a value of its own. The ESS of equal
-draws is their number.
+`estimators` has the formulas. All but the jump equal arviz-stats' on float64 draws: fewer than 4
+draws or any NaN give NaN; where each chain is stuck at a value of its own R-hat is infinite; the
+ESS of equal draws is their number.
 """
 
 import math
@@ -18,8 +16,7 @@ from ...errors import ConfigError
 from ...noise import PROBE, Noise
 from . import estimators
 
-MIN_DRAWS = 4
-"""Fewer draws a chain than this say nothing: NaN."""
+MIN_DRAWS = 4  # fewer a chain say nothing: NaN
 _BLOCK = 1 << 20  # numbers worked on at once
 
 
@@ -27,10 +24,7 @@ def r_hat(draws: Tensor | np.ndarray) -> Tensor:
     r"""Rank-normalised split R-hat; values below 1.01 are the usual demand.
 
     $\hat R = \sqrt{(n - 1) / n + B / (n W)}$ from the variances within and between half-chains of n
-    draws, the larger of bulk and folded.
-
-    Reference: Vehtari, Gelman, Simpson, Carpenter and Buerkner, Rank-Normalization, Folding, and
-    Localization: An Improved R-hat for Assessing Convergence of MCMC, 2021.
+    draws, the larger of bulk and folded (Vehtari et al., 2021; `estimators` has the reference).
 
     Arguments:
         draws: (chain, draw, ...).
@@ -39,20 +33,16 @@ def r_hat(draws: Tensor | np.ndarray) -> Tensor:
         (...) float64; NaN for one chain, fewer than 4 draws, or equal draws.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> draws = torch.randn(4, 500, 2, generator=torch.Generator().manual_seed(0))
-        >>> draws[0, :, 1] += 1  # the second pixel of the first chain is elsewhere
-        >>> nw.diagnostics.r_hat(draws) < 1.01
-        tensor([ True, False])
+        >>> import torch, noisewalk as nw
+        >>> draws = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
+        >>> bool(nw.diagnostics.r_hat(draws) < 1.01)
+        True
     """
     return _map(estimators.r_hat, draws, min_chains=2)
 
 
 def ess_bulk(draws: Tensor | np.ndarray) -> Tensor:
     """Effective number of independent draws for the centre of the distribution.
-
-    Reference: as for `r_hat`.
 
     Arguments:
         draws: (chain, draw, ...).
@@ -61,8 +51,7 @@ def ess_bulk(draws: Tensor | np.ndarray) -> Tensor:
         (...) float64; NaN for fewer than 4 draws.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
         >>> bool(1600 < nw.diagnostics.ess_bulk(draws) < 2400)
         True
@@ -71,9 +60,7 @@ def ess_bulk(draws: Tensor | np.ndarray) -> Tensor:
 
 
 def ess_tail(draws: Tensor | np.ndarray) -> Tensor:
-    """Effective number of independent draws for the 5 % and 95 % quantiles, the smaller of the two.
-
-    Reference: as for `r_hat`.
+    """Effective number of independent draws for the 5 % or 95 % quantile, the smaller of the two.
 
     Arguments:
         draws: (chain, draw, ...).
@@ -82,8 +69,7 @@ def ess_tail(draws: Tensor | np.ndarray) -> Tensor:
         (...) float64; NaN for fewer than 4 draws.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
         >>> bool(1600 < nw.diagnostics.ess_tail(draws) < 2400)
         True
@@ -92,19 +78,16 @@ def ess_tail(draws: Tensor | np.ndarray) -> Tensor:
 
 
 def mcse_mean(draws: Tensor | np.ndarray) -> Tensor:
-    """Monte Carlo standard error of the mean over all chains and draws: sd / sqrt(ESS).
-
-    Reference: as for `r_hat`.
+    """Monte Carlo standard error of the mean, sd / sqrt(ESS), in the unit of the draws.
 
     Arguments:
         draws: (chain, draw, ...).
 
     Returns:
-        (...) float64, in the unit of the draws; NaN for fewer than 4 draws.
+        (...) float64; NaN for fewer than 4 draws.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
         >>> bool(0.02 < nw.diagnostics.mcse_mean(draws) < 0.025)  # 1 / sqrt(2000)
         True
@@ -121,15 +104,14 @@ def jump(draws: Tensor | np.ndarray, variance: Tensor | None = None) -> Tensor:
 
     Arguments:
         draws: (chain, draw, ...).
-        variance: v, broadcastable to (...), such as a long reference run's; None: pooled over all
-            chains and draws, so that a stuck chain cannot shrink it while another one is elsewhere.
+        variance: v, broadcastable to (...), such as a long reference run's; None: over all chains
+            and draws together, so that a stuck chain cannot shrink it.
 
     Returns:
         (...) float64; NaN for fewer than 4 draws, or where nothing varies.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> draws = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
         >>> nw.diagnostics.jump(draws, variance=torch.tensor(1.0))
         tensor(2., dtype=torch.float64)
@@ -152,8 +134,7 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
         (median); all NaN for fewer than 4 draws or where no pixel varies.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, 1, 2, 2, generator=torch.Generator().manual_seed(0))
         >>> nw.diagnostics.image_diagnostics(draws)["r_hat_max"] < 1.02
         True
@@ -169,12 +150,9 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
         both[0] = math.nan
     # Chains stuck each at a place of its own are worth nothing.
     both[1:] = torch.where(both[0].isinf(), math.nan, both[1:])
-    (r_max, r_median), (bulk_min, bulk_median), (tail_min, _) = (
-        (edge, estimators.median(row.sort().values))
-        for edge, row in zip((both[0].max(), both[1].min(), both[2].min()), both, strict=True)
-    )
+    r_median, bulk_median, _ = estimators.median(both.sort(-1).values)
     jumps = estimators.median(jump(probes).sort().values)
-    values = (r_max, r_median, bulk_min, bulk_median, tail_min, jumps)
+    values = both[0].max(), r_median, both[1].min(), bulk_median, both[2].min(), jumps
     return dict(zip(names, map(float, values), strict=True))
 
 
@@ -186,12 +164,8 @@ def varying(draws: Tensor | np.ndarray, tol: float = 1e-3) -> Tensor:
 
 
 def projections(draws: Tensor | np.ndarray, num: int = 64, seed: int = 0) -> Tensor:
-    """(chain, draw, num) float64: the draws (chain, draw, *x) along directions that are uniform on
-    the unit sphere.
-
-    A repeated draw (a rejected move) has exactly its predecessor's projections, whatever the order
-    of summation.
-    """
+    """(chain, draw, num) float64: the draws (chain, draw, *x) along directions uniform on the unit
+    sphere; a repeated draw (a rejected move) has exactly its predecessor's, in any summation."""
     x = _tensor(draws).flatten(2) if len(draws.shape) > 2 else _tensor(draws)[..., None]
     chains, length, size = x.shape
     flat, origin = x.flatten(0, 1), x[0, 0].to(torch.float64)
@@ -212,10 +186,8 @@ def projections(draws: Tensor | np.ndarray, num: int = 64, seed: int = 0) -> Ten
 
 
 def _tensor(draws: Tensor | np.ndarray) -> Tensor:
-    if isinstance(draws, Tensor):
-        x = draws.detach()
-    else:
-        x = torch.from_numpy(np.require(draws, requirements=["C", "W"]))
+    is_tensor = isinstance(draws, Tensor)
+    x = draws.detach() if is_tensor else torch.from_numpy(np.require(draws, requirements="CW"))
     if x.ndim < 2 or x.is_complex() or 0 in (x.shape[0], *x.shape[2:]):
         raise ConfigError(
             f"draws must be a real array (chain, draw, ...) of some pixels, got {x.dtype} of "
@@ -224,9 +196,7 @@ def _tensor(draws: Tensor | np.ndarray) -> Tensor:
     return x
 
 
-def _map(
-    function: Callable[[Tensor], Tensor], draws: Tensor | np.ndarray, min_chains: int = 1
-) -> Tensor:
+def _map(function: Callable, draws: Tensor | np.ndarray, min_chains: int = 1) -> Tensor:
     """Apply (P, chain, draw) float64 -> (..., P) block by block; NaN for too few draws or chains
     and for pixels with a NaN."""
     x = _tensor(draws)

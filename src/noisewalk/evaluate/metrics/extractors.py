@@ -14,6 +14,7 @@ from .feature_networks import LOADERS
 
 AnyExtractor: TypeAlias = str | Callable[[Tensor], Tensor]
 
+
 @dataclass(frozen=True)
 class Extractor:
     """A feature extractor with a name for the tables.

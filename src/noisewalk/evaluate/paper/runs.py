@@ -61,6 +61,7 @@ def _guided(
     network = baselines.CountedDenoiser(bench.network(method).denoiser)  # type: ignore[arg-type]
     base = (network, bench.operator(task), y, bench.num_samples, found.num_steps, bench.seed)
     options: dict[str, Any] = {"batch_size": bench.microbatch, "first_image": first}
+    options["progress"] = False
     if found.zeta is not None:
         options["zeta"] = float(found.zeta)
     if found.num_mc is not None:
