@@ -1,6 +1,5 @@
 """Law: both tests take kernels as `sample` does, without gradients too, and keep to the dtype."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 

@@ -81,24 +81,19 @@ def measured(denoiser: Denoiser, operator: Operator, y: Tensor) -> tuple[Tensor,
         raise ConfigError(f"denoiser must be such as prior.denoiser, f(x_t, sigma), got {name}")
     if not isinstance(y, Tensor) or not y.is_floating_point() or y.ndim == 0 or len(y) == 0:
         found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise ConfigError(
-            f"y must be a floating-point tensor (images, *y) with one image or more, got {found}"
-        )
+        wanted = "a floating-point tensor (images, *y) with one image or more"
+        raise ConfigError(f"y must be {wanted}, got {found}")
     shape = tuple(denoiser.shape)
     with torch.no_grad():
         expected = tuple(operator(y.new_zeros(1, *shape)).shape[1:])
     if tuple(y.shape[1:]) != expected:
-        raise ConfigError(
-            f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {expected}: y must "
-            f"be (images, {', '.join(map(str, expected))})"
-        )
+        found = f"y has shape {tuple(y.shape)}, but A(x) of one image has shape {expected}"
+        raise ConfigError(f"{found}: y must be (images, {', '.join(map(str, expected))})")
     observed = observed_of(operator, shape)
     if observed is not None:
         observed = observed.to(y.device)
         y = torch.where(observed, y, y.new_zeros(()))
     if bad := int((~torch.isfinite(y)).sum()):
-        raise ConfigError(
-            f"y has {bad} observed entries that are not finite: hide them by the operator's "
-            "mask, such as nw.operators.MaskInpainting(mask)"
-        )
+        advice = "hide them by the operator's mask, such as nw.operators.MaskInpainting(mask)"
+        raise ConfigError(f"y has {bad} observed entries that are not finite: {advice}")
     return y, observed

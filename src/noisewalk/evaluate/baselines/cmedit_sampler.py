@@ -12,22 +12,17 @@ y: coefficient 0 in an orthogonal basis whose first vector is constant.
 import torch
 from torch import Tensor
 
+from ... import operators
 from ..._checks import one_of, whole
 from ...errors import ConfigError
 from ...maps.ode import karras_sigmas
 from ...noise import PROPOSAL
-from ...operators import (
-    AveragePool,
-    BoxInpainting,
-    CloudInpainting,
-    MaskInpainting,
-    RandomInpainting,
-)
 from ...types import Denoiser, Likelihood, Operator
 from .batch import Batch, Block, measured
 from .rules import RULES, estimate
 
-MASKS = BoxInpainting | CloudInpainting | MaskInpainting | RandomInpainting
+MASKS = operators.BoxInpainting | operators.CloudInpainting
+MASKS |= operators.MaskInpainting | operators.RandomInpainting
 
 
 def cmedit(
@@ -47,7 +42,6 @@ def cmedit(
 
     y is taken to be free of noise: its noise stays in the samples, which are not the posterior's.
     Cost: num_steps network calls a sample, none differentiated.
-
     Reference: Song et al., Consistency Models, 2023, Algorithm 4.
 
     Arguments:
@@ -77,12 +71,10 @@ def cmedit(
         >>> nw.baselines.cmedit(denoiser, nw.operators.AveragePool(2), y).mean()
         tensor(0.2500)
     """
-    if not isinstance(operator, AveragePool | MASKS):
+    if not isinstance(operator, operators.AveragePool | MASKS):
         name = getattr(operator, "__name__", type(operator).__name__)
-        raise ConfigError(
-            f"cmedit is N/A for {name}: it replaces what is measured, which it can for masks "
-            "(inpainting) and AveragePool alone"
-        )
+        fits = "it replaces what is measured, which it can for masks and AveragePool alone"
+        raise ConfigError(f"cmedit is N/A for {name}: {fits}")
     one_of("rule", rule, RULES)
     num_steps = whole("num_steps", num_steps)
     y, observed = measured(denoiser, operator, y)
@@ -101,7 +93,7 @@ def cmedit(
 
 def replaced(x0: Tensor, operator: Operator, block: Block) -> Tensor:
     """The estimate (B, *x) with its measured part from y."""
-    if isinstance(operator, AveragePool):
+    if isinstance(operator, operators.AveragePool):
         p, missing = operator.factor, block.y - operator(x0)
         return x0 + missing.repeat_interleave(p, -2).repeat_interleave(p, -1)
     return block.y if block.observed is None else torch.where(block.observed, block.y, x0)

@@ -32,10 +32,8 @@ def dps(
 
     The likelihood of x_t is taken to be that of the estimate of x_0, so the samples are not the
     posterior's, however many steps there are. Cost: num_steps network calls a sample, each
-    differentiated.
-
-    Reference: Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, 2023,
-    Algorithm 1.
+    differentiated. Reference: Chung et al., Diffusion Posterior Sampling for General Noisy Inverse
+    Problems, 2023, Algorithm 1.
 
     Arguments:
         denoiser: f(x_t, sigma), a diffusion or a consistency model.

@@ -40,7 +40,6 @@ def lgd(
 
     The samples are not the posterior's, however many steps there are. Cost: num_steps network calls
     a sample, each differentiated, and num_mc calls of the operator for each.
-
     Reference: Song et al., Loss-Guided Diffusion Models for Plug-and-Play Controllable Generation,
     2023.
 

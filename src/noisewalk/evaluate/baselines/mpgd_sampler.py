@@ -1,12 +1,11 @@
-r"""Manifold-preserving guided diffusion, without its projection: the estimate itself takes a
-gradient step, so no gradient goes through the network.
+r"""Manifold-preserving guided diffusion, without its projection: the estimate
+$\hat x_0 = f(x_i, \sigma_i)$ itself takes a gradient step, so no gradient goes through the network.
 
 $$\hat x_0 \leftarrow \hat x_0 - 10 \zeta \nabla_{\hat x_0} \lVert y - A(\hat x_0) \rVert
 \quad \text{(released)}, \qquad
 \hat x_0 \leftarrow \hat x_0 - \zeta \nabla_{\hat x_0} L_y(\hat x_0) \quad \text{(text)}$$
-with $\hat x_0 = f(x_i, \sigma_i)$, clamped by "released" before the update and not after it. There
-is no push. The released step has one length at every noise level: what it overshoots in the last
-step is in the sample.
+The "released" rule clamps before the update, not after it. Its step has one length at every noise
+level: what it overshoots in the last step is in the sample.
 """
 
 import torch
@@ -36,9 +35,7 @@ def mpgd(
     """Restore by manifold-preserving guided diffusion.
 
     The samples are not the posterior's, however many steps there are. Cost: num_steps network calls
-    a sample, none differentiated.
-
-    Reference: He et al., Manifold Preserving Guided Diffusion, 2024.
+    a sample, none differentiated. Reference: He et al., Manifold Preserving Guided Diffusion, 2024.
 
     Arguments:
         denoiser: f(x_t, sigma), a diffusion or a consistency model.
@@ -49,8 +46,7 @@ def mpgd(
         seed: of all noise, keyed by image, sample and step.
         rule: "released" (the paper's code) or "text" (its Appendix B.2).
         likelihood: p(y | A(x)), needed by "text", not read by "released".
-        zeta: guidance weight, 0 or more: 1 to 30 in the paper ("released", 256 x 256 pixels), far
-            less for "text".
+        zeta: guidance weight, 0 or more: 1 to 30 in the paper ("released"), far less for "text".
         batch_size: rows per network call; None: all at once.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
         first_image: number of y's first image in the noise's key, for images taken in parts.

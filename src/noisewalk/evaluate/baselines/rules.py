@@ -43,10 +43,8 @@ def through(
         x0 = estimate(denoiser, leaf, sigma, rule)
         value = loss(x0).sum()
         if not value.requires_grad:
-            raise ConfigError(
-                "no gradient comes back through the operator: write it in torch operations, "
-                "without detach() or numpy"
-            )
+            advice = "write it in torch operations, without detach() or numpy"
+            raise ConfigError(f"no gradient comes back through the operator: {advice}")
         grad = torch.autograd.grad(value, leaf)[0]
     return x0.detach(), zeta * (sigma if rule == "released" else 1.0) * grad
 
@@ -65,8 +63,6 @@ def loss_of(rule: str, operator: Operator, likelihood: Likelihood | None) -> Los
     if rule == "released":
         return norm
     if likelihood is None:
-        raise ConfigError(
-            "rule='text' differentiates the likelihood: give likelihood=, such as "
-            "nw.likelihoods.Gaussian(sigma_y), or use rule='released'"
-        )
+        advice = "such as nw.likelihoods.Gaussian(sigma_y), or use rule='released'"
+        raise ConfigError(f"rule='text' differentiates the likelihood: give likelihood=, {advice}")
     return lambda x0, block: likelihood.nll(operator(x0), block.y, block.observed)

@@ -189,9 +189,9 @@ def _tensor(draws: Tensor | np.ndarray) -> Tensor:
     is_tensor = isinstance(draws, Tensor)
     x = draws.detach() if is_tensor else torch.from_numpy(np.require(draws, requirements="CW"))
     if x.ndim < 2 or x.is_complex() or 0 in (x.shape[0], *x.shape[2:]):
+        found = f"{x.dtype} of shape {tuple(x.shape)}: put the chain axis first"
         raise ConfigError(
-            f"draws must be a real array (chain, draw, ...) of some pixels, got {x.dtype} of "
-            f"shape {tuple(x.shape)}: put the chain axis first"
+            f"draws must be a real array (chain, draw, ...) of some pixels, got {found}"
         )
     return x
 

@@ -1,8 +1,7 @@
 r"""The estimators of `chains`, for pixels in a block (P, chain, draw) of float64.
 
-Draws $x_{ct}$ of one scalar, chains $c = 1..C$, draws $t = 1..T$. Every statistic but the jump
-first splits each chain into halves (the middle draw of an odd chain is left out), which gives
-$M = 2 C$ chains of length $n = \lfloor T / 2 \rfloor$. Rank normalisation replaces a draw of
+Every statistic but the jump first splits each of C chains of T draws into halves (the middle draw
+of an odd chain is left out): $M = 2 C$ chains of length $n = \lfloor T / 2 \rfloor$. Rank normalisation replaces a draw of
 average rank $r$ among the $S = M n$ by $z = \Phi^{-1}((r - 3/8) / (S + 1/4))$, folding by
 $|x - \mathrm{median}|$. With $W$ the mean within-chain variance and $B / n$ the variance of the
 chain means,

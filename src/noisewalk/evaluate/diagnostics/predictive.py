@@ -10,8 +10,8 @@ from ...errors import ConfigError
 def chi2(residual: Tensor, sigma_y: float | Tensor, observed: Tensor | None = None) -> Tensor:
     r"""Chi-square statistic per observed entry of a Gaussian likelihood.
 
-    $\chi^2 = \tfrac{1}{m} \sum_i r_i^2 / \sigma_{y,i}^2$ over the m observed entries of the residual
-    $r = y - A(x)$ of one draw: 1 on average under the truth.
+    $\chi^2 = \tfrac{1}{m} \sum_i r_i^2 / \sigma_{y,i}^2$ over the m observed entries of one draw's
+    residual $r = y - A(x)$: 1 on average under the truth.
 
     Arguments:
         residual: (draw, *y); unobserved entries are never read.
@@ -45,12 +45,9 @@ def chi2(residual: Tensor, sigma_y: float | Tensor, observed: Tensor | None = No
 def chi2_p_value(values: Tensor, num_observed: int) -> Tensor:
     r"""Posterior-predictive p-value of the chi-square statistic.
 
-    $\overline{Q(m / 2, m \chi^2 / 2)}$ over the draws, with Q the regularised upper incomplete gamma
-    function: a replicated measurement's residual is noise of a known distribution. When y comes
-    from the model, p of one exact draw is uniform, and the mean over draws is less spread than
-    uniform (conservative). Near 0, the draws do not explain y. Near 1, they fit the noise, or
-    sigma_y is too large.
-
+    The mean over draws of $Q(m / 2, m \chi^2 / 2)$, with Q the regularised upper incomplete gamma
+    function. When y comes from the model, p of one exact draw is uniform and the mean less spread.
+    Near 0, the draws do not explain y. Near 1, they fit the noise, or sigma_y is too large.
     Reference: Gelman, Meng and Stern, Posterior Predictive Assessment of Model Fitness via Realized
     Discrepancies, 1996, equation 5.
 

@@ -81,9 +81,8 @@ def sbc(truth: Tensor, draws: Tensor, seed: int = 0, num_bins: int | None = None
 def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: int = 0) -> Tarp:
     """Expected coverage of the regions around random reference points.
 
-    For a reference point r, the share of draws closer to r than the truth is uniform; its
-    distribution function is the expected coverage. With r that depends on y it also sees samplers
-    that ignore the measurement.
+    The share of draws closer to the reference than the truth is uniform when exact. References that
+    depend on y also show samplers that ignore the measurement.
 
     Arguments:
         truth: (problem, ...).
@@ -186,10 +185,9 @@ def _kolmogorov(ordered: Tensor) -> float:
 def _checked(truth: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
     fits = draws.ndim >= 2 and truth.shape == (draws.shape[0], *draws.shape[2:])
     if not fits or len(truth) < 2 or draws.shape[1] < 1:
-        raise ConfigError(
-            "truth must be (problem, ...) and draws (problem, draw, ...) with two problems or "
-            f"more, got {tuple(truth.shape)} and {tuple(draws.shape)}"
-        )
+        wanted = "(problem, ...) and draws (problem, draw, ...) with two problems or more"
+        found = f"{tuple(truth.shape)} and {tuple(draws.shape)}"
+        raise ConfigError(f"truth must be {wanted}, got {found}")
     if not bool(torch.isfinite(truth).all() and torch.isfinite(draws).all()):
         raise ConfigError("truth and draws must be finite: look for diverged chains")
     return truth.to(torch.float64), draws.to(torch.float64)

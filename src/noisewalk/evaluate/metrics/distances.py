@@ -75,10 +75,9 @@ def fid(a: Tensor, b: Tensor, batch_size: int = 16) -> float:
     """
     for x in (a, b):
         if x.ndim != 4 and (x.ndim != 2 or x.shape[1] != INCEPTION_WIDTH):
-            raise ConfigError(
-                f"fid needs images (N, C, H, W) or Inception features (n, {INCEPTION_WIDTH}), "
-                f"got {tuple(x.shape)}: use frechet for other features"
-            )
+            wanted = f"images (N, C, H, W) or Inception features (n, {INCEPTION_WIDTH})"
+            found = f"{tuple(x.shape)}: use frechet for other features"
+            raise ConfigError(f"fid needs {wanted}, got {found}")
     return frechet(*(features(x, "inception-v3", batch_size) if x.ndim == 4 else x for x in (a, b)))
 
 
@@ -93,10 +92,8 @@ def kid(
 
     A block's estimate, which may be negative, is $\frac{1}{m (m - 1)} \sum_{i \ne j} k(a_i, a_j) +
     \frac{1}{n (n - 1)} \sum_{i \ne j} k(b_i, b_j) - \frac{2}{m n} \sum_{i, j} k(a_i, b_j)$ with
-    $k(x, y) = (x^T y / d + 1)^3$. The rows are shuffled and dealt into blocks that share no row.
-    Their estimates are independent, and their spread over sqrt(num_subsets) is an honest standard
-    error; the usual subsets overlap and understate it. The rows of each set must be independent,
-    and the two sets of each other.
+    $k(x, y) = (x^T y / d + 1)^3$. No two blocks share a row, so the spread of their estimates gives
+    an honest standard error, where all rows are independent.
 
     References: Binkowski, Sutherland, Arbel and Gretton, Demystifying MMD GANs, 2018; Zaremba,
     Gretton and Blaschko, B-tests: Low Variance Kernel Two-Sample Tests, 2013.
@@ -104,7 +101,7 @@ def kid(
     Arguments:
         features_a: (n, d).
         features_b: (n', d).
-        num_subsets: blocks, at least 2.
+        num_subsets: blocks, at least 2, into which the shuffled rows are dealt.
         subset_size: rows of each set in a block, at least 2; None: all that the set has.
         seed: of the shuffling.
 
@@ -126,10 +123,9 @@ def kid(
     size = None if subset_size is None else whole("subset_size", subset_size, 2)
     sizes = [size or len(x) // blocks for x in (a, b)]
     if min(sizes) < 2 or sizes[0] * blocks > len(a) or sizes[1] * blocks > len(b):
-        raise ConfigError(
-            f"kid needs {blocks} blocks (num_subsets) of at least {size or 2} rows, got {len(a)} "
-            f"and {len(b)} rows: choose fewer or smaller blocks"
-        )
+        wanted = f"{blocks} blocks (num_subsets) of at least {size or 2} rows"
+        found = f"{len(a)} and {len(b)} rows: choose fewer or smaller blocks"
+        raise ConfigError(f"kid needs {wanted}, got {found}")
     uniform = rows(seed, 2).uniform((max(len(a), len(b)),), PROBE)
     dealt = [
         x[u[: len(x)].argsort(stable=True).to(x.device)].split(rows_each)[:blocks]
@@ -153,9 +149,8 @@ def _checked(features_a: Tensor, features_b: Tensor) -> tuple[Tensor, Tensor]:
     """Two sets of finite features of one width, in float64."""
     one, other = tuple(features_a.shape), tuple(features_b.shape)
     if len(one) != 2 or len(other) != 2 or one[1] != other[1] or min(one[0], other[0]) < 2:
-        raise ConfigError(
-            f"features must be (n, d) and (n', d) with at least 2 rows each, got {one} and {other}"
-        )
+        wanted = "(n, d) and (n', d) with at least 2 rows each"
+        raise ConfigError(f"features must be {wanted}, got {one} and {other}")
     a, b = features_a.detach().double(), features_b.detach().double()
     if not bool(a.isfinite().all() and b.isfinite().all()):
         raise ConfigError("features must be finite, got NaN or infinity: look for diverged images")

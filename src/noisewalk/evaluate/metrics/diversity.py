@@ -21,14 +21,11 @@ def diversity_score(
 
     The mean distance between cluster centres over the mean distance of the samples to their own,
     $$\frac{\tfrac{2}{k (k - 1)} \sum_{a < b} |c_a - c_b|}{\tfrac{1}{n} \sum_i |f_i - c_{a(i)}|},$$
-    has no scale: samples that differ by nothing but noise can score as high as different scenes.
-    Never print it alone, but beside `pairwise_lpips`, `pixel_std` and `vendi_score`. The paper says
-    half a sentence ("the ratio between the inter- and intra-cluster distances using 6 nearest
-    neighbors clusters of ResNet-50 features"). The rest is assumed: distances are Euclidean; the
-    clusters are those of Lloyd's k-means, started without random numbers at the sample nearest to
-    the mean and then the farthest first (Gonzalez, Clustering to Minimize the Maximum Intercluster
-    Distance, 1985); a cluster without samples is left out; ResNet-50's weights are ImageNet V1.
-    Cost: one call of the extractor per sample.
+    has no scale: nearly equal samples can score as high as different scenes. Never print it alone,
+    but beside `pairwise_lpips`, `pixel_std` and `vendi_score`. The paper says "the ratio between
+    the inter- and intra-cluster distances using 6 nearest neighbors clusters of ResNet-50
+    features"; that distances are Euclidean, clusters are k-means' and weights are ImageNet V1 is
+    assumed. A cluster without samples is left out. Cost: one call of the extractor per sample.
 
     Arguments:
         samples: (image, sample, C, H, W) in [-1, 1], more samples than clusters.
@@ -37,8 +34,7 @@ def diversity_score(
         batch_size: samples in the network at once.
 
     Returns:
-        (image,) float64; NaN for a feature that is not finite or equal features, infinite where
-        every sample is its cluster's centre.
+        (image,) float64; NaN for equal or infinite features, infinite for clusters of equal samples.
 
     Raises:
         ConfigError: the shapes do not fit, or there are too few samples.
@@ -52,10 +48,8 @@ def diversity_score(
     """
     k = whole("clusters", clusters, 2)
     if samples.ndim == 5 and samples.shape[1] <= k:
-        raise ConfigError(
-            f"{k} clusters need more than {k} samples per image, got {samples.shape[1]}: draw "
-            "more, or ask for fewer clusters"
-        )
+        found = f"{samples.shape[1]}: draw more, or ask for fewer clusters"
+        raise ConfigError(f"{k} clusters need more than {k} samples per image, got {found}")
     return torch.stack([_inter_over_intra(f, k) for f in _embed(samples, extractor, batch_size)])
 
 
@@ -116,8 +110,8 @@ def clip_similarity(
         >>> nw.metrics.clip_similarity(samples, lambda x: x.flatten(1))
         tensor([0.], dtype=torch.float64)
     """
-    f = _unit(_embed(samples, extractor, batch_size))
-    n = f.shape[1]
+    f = _embed(samples, extractor, batch_size)
+    f, n = f / f.norm(dim=-1, keepdim=True), f.shape[1]
     return (f.sum(1).square().sum(1) - n) / (n * (n - 1))
 
 
@@ -146,19 +140,13 @@ def _embed(samples: Tensor, extractor: AnyExtractor, batch_size: int) -> Tensor:
     rows = checked_samples(samples).flatten(0, 1)
     f = features(rows, extractor, batch_size)
     if f.ndim != 2:
-        raise ConfigError(
-            f"an extractor must return one vector per image, (B, d), got {tuple(f.shape)} for "
-            f"{len(rows)} images"
-        )
+        found = f"{tuple(f.shape)} for {len(rows)} images"
+        raise ConfigError(f"an extractor must return one vector per image, (B, d), got {found}")
     return f.double().unflatten(0, samples.shape[:2])
 
 
-def _unit(f: Tensor) -> Tensor:
-    return f / f.norm(dim=-1, keepdim=True)
-
-
 def _effective_number(f: Tensor) -> Tensor:
-    unit = _unit(f)
+    unit = f / f.norm(dim=-1, keepdim=True)
     if not bool(unit.isfinite().all()):
         return f.new_tensor(float("nan"))
     eigenvalues = torch.linalg.svdvals(unit / len(f) ** 0.5).square()
@@ -175,7 +163,9 @@ def _inter_over_intra(f: Tensor, clusters: int) -> Tensor:
 
 
 def k_means(f: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
-    """Centres (clusters, d) and labels (n,) of Lloyd's algorithm, without random numbers."""
+    """Centres (clusters, d) and labels (n,) of Lloyd's algorithm, started at the sample nearest to
+    the mean and then the farthest first (Gonzalez, Clustering to Minimize the Maximum Intercluster
+    Distance, 1985)."""
     chosen = [int((f - f.mean(0)).norm(dim=1).argmin())]
     while len(chosen) < clusters:
         chosen.append(int(_distances(f, f[chosen]).amin(1).argmax()))

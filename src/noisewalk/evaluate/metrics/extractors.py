@@ -38,9 +38,8 @@ class Extractor:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or not callable(self.function):
-            raise ConfigError(
-                f"an extractor needs a name and a function, got {self.name!r} and {self.function!r}"
-            )
+            found = f"{self.name!r} and {self.function!r}"
+            raise ConfigError(f"an extractor needs a name and a function, got {found}")
 
     def __call__(self, images: Tensor) -> Tensor:
         """(B, C, H, W) images in [-1, 1] -> (B, d)."""
@@ -97,10 +96,8 @@ def features(
     """
     shape = tuple(images.shape)
     if len(shape) != 4 or shape[1] not in (1, 3) or not shape[0] or not images.is_floating_point():
-        raise ConfigError(
-            "images must be floating-point (N, C, H, W) in [-1, 1] with C 1 or 3, got "
-            f"{images.dtype} {shape}"
-        )
+        wanted = "floating-point (N, C, H, W) in [-1, 1] with C 1 or 3"
+        raise ConfigError(f"images must be {wanted}, got {images.dtype} {shape}")
     size = whole("batch_size", batch_size)
     if isinstance(extractor, str):
         one_of("extractor", extractor, tuple(LOADERS))

@@ -35,7 +35,7 @@ SIDE = 224  # that images are resized to, in pixels
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# Inception's file, as torch-fidelity and as pytorch-fid call it
+INCEPTION_NAMES = ("weights-inception", "pt_inception")  # by torch-fidelity and pytorch-fid
 INCEPTION_FILES = tuple(
     f"{name}-2015-12-05-6726825d.pth" for name in ("weights-inception", "pt_inception")
 )
@@ -107,10 +107,10 @@ def _inception_weights() -> Path:
     places = [folder / name for folder in folders for name in INCEPTION_FILES]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
+        file = f"{INCEPTION_FILES[0]} (91 MB, a release file of torch-fidelity)"
+        other = "use frechet or kid with another extractor, and do not call that FID"
         raise WeightsError(
-            f"FID needs Google's Inception, which is not here: download {INCEPTION_FILES[0]} "
-            f"(91 MB, a release file of torch-fidelity) to {folders[1]}; "
-            "without it use frechet or kid with another extractor, and do not call that FID"
+            f"FID needs Google's Inception: download {file} to {folders[1]}; without it {other}"
         )
     if (found := sha256_of(path)) != INCEPTION_SHA256:
         advice = f"expected {INCEPTION_SHA256}: download it again"

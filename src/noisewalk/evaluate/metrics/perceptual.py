@@ -156,9 +156,7 @@ def _checked(x: Tensor, truth: Tensor, net: str) -> tuple[Tensor, Tensor]:
     one_of("net", net, tuple(ARCHIVES))
     images, target = scored(x, truth)
     if x.shape[1] not in (1, 3) or not len(x) or min(x.shape[-2:]) < SMALLEST[net]:
-        raise ConfigError(
-            f"lpips with net {net!r} needs images of 1 or 3 channels and sides of at least "
-            f"{SMALLEST[net]} pixels, got {tuple(x.shape)}"
-        )
+        wanted = f"1 or 3 channels and sides of at least {SMALLEST[net]} pixels"
+        raise ConfigError(f"lpips with net {net!r} needs images of {wanted}, got {tuple(x.shape)}")
     one = truth.ndim == 3 or len(truth) == 1
     return 2.0 * images - 1.0, 2.0 * (target[:1] if one else target) - 1.0

@@ -74,10 +74,8 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
     images, target = scored(x, truth)
     height, width = images.shape[-2:]
     if min(height, width) < WINDOW:
-        raise ConfigError(
-            f"ssim needs sides of at least {WINDOW} pixels (its window), got {height} x {width}: "
-            "use psnr for such images"
-        )
+        found = f"{height} x {width}: use psnr for such images"
+        raise ConfigError(f"ssim needs sides of at least {WINDOW} pixels (its window), got {found}")
     how: dict[str, Any] = {"sigma": WINDOW_STD, "data_range": 1.0, "reduction": "none"}
     value = structural_similarity_index_measure(images, target, **how)
     return value[0] if isinstance(value, tuple) else value
@@ -87,19 +85,14 @@ def scored(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Images and truth as they are scored: on [0, 1], clipped, float64, both of the shape of x."""
     require_tensors("images", x, truth)
     if x.ndim != 4 or not x.is_floating_point() or not truth.is_floating_point():
-        raise ConfigError(
-            f"images must be floating-point (B, C, H, W) in [-1, 1], got {x.dtype} "
-            f"{tuple(x.shape)} and {truth.dtype} {tuple(truth.shape)}"
-        )
+        found = " and ".join(f"{v.dtype} {tuple(v.shape)}" for v in (x, truth))
+        raise ConfigError(f"images must be floating-point (B, C, H, W) in [-1, 1], got {found}")
     if truth.shape not in (x.shape, (1, *x.shape[1:]), x.shape[1:]):
-        raise ConfigError(
-            f"truth must have the shape {tuple(x.shape)} of x, or be one image "
-            f"{tuple(x.shape[1:])}, got {tuple(truth.shape)}"
-        )
+        wanted = f"have the shape {tuple(x.shape)} of x, or be one image {tuple(x.shape[1:])}"
+        raise ConfigError(f"truth must {wanted}, got {tuple(truth.shape)}")
     if truth.numel() and float(truth.abs().max()) > FAR:
-        raise ConfigError(
-            f"truth must be in [-1, 1], got {float(truth.min()):g} to {float(truth.max()):g}: "
-            "bring both to that scale, 2 v / 255 - 1 for bytes"
-        )
+        found = f"got {float(truth.min()):g} to {float(truth.max()):g}"
+        advice = "bring both to that scale, 2 v / 255 - 1 for bytes"
+        raise ConfigError(f"truth must be in [-1, 1], {found}: {advice}")
     images = unit_range(x)
     return images, unit_range(truth).expand_as(images)

@@ -12,7 +12,7 @@ def covered(x: Tensor, truth: Tensor) -> Tensor:
     """Whether each pixel's true value lies between the smallest and the largest sample.
 
     The comparison is made in the grey levels 0 to 255. Exact samples cover with probability
-    (n - 1) / (n + 1). `nw.diagnostics.coverage` is about intervals over many simulated problems.
+    (n - 1) / (n + 1).
 
     Arguments:
         x: (n, *x) samples in [-1, 1].
@@ -67,10 +67,8 @@ def checked_samples(samples: Tensor, at_least: int = 2) -> Tensor:
     """Samples (image, sample, C, H, W), detached, or a ConfigError that says what is wrong."""
     require_tensors("samples", samples)
     if samples.ndim != 5 or not samples.is_floating_point() or 0 in samples.shape:
-        raise ConfigError(
-            "samples must be floating-point (image, sample, C, H, W) in [-1, 1], got "
-            f"{samples.dtype} {tuple(samples.shape)}"
-        )
+        wanted = "floating-point (image, sample, C, H, W) in [-1, 1]"
+        raise ConfigError(f"samples must be {wanted}, got {samples.dtype} {tuple(samples.shape)}")
     if samples.shape[1] < at_least:
         count = samples.shape[1]
         raise ConfigError(f"this needs at least {at_least} samples per image, got {count}")
