@@ -186,8 +186,10 @@ def projections(draws: Tensor | np.ndarray, num: int = 64, seed: int = 0) -> Ten
 
 
 def _tensor(draws: Tensor | np.ndarray) -> Tensor:
-    is_tensor = isinstance(draws, Tensor)
-    x = draws.detach() if is_tensor else torch.from_numpy(np.require(draws, requirements="CW"))
+    if isinstance(draws, Tensor):
+        x = draws.detach()
+    else:
+        x = torch.from_numpy(np.require(draws, requirements=["C", "W"]))
     if x.ndim < 2 or x.is_complex() or 0 in (x.shape[0], *x.shape[2:]):
         found = f"{x.dtype} of shape {tuple(x.shape)}: put the chain axis first"
         raise ConfigError(

@@ -1,19 +1,19 @@
 r"""The estimators of `chains`, for pixels in a block (P, chain, draw) of float64.
 
 Every statistic but the jump first splits each of C chains of T draws into halves (the middle draw
-of an odd chain is left out): $M = 2 C$ chains of length $n = \lfloor T / 2 \rfloor$. Rank normalisation replaces a draw of
-average rank $r$ among the $S = M n$ by $z = \Phi^{-1}((r - 3/8) / (S + 1/4))$, folding by
-$|x - \mathrm{median}|$. With $W$ the mean within-chain variance and $B / n$ the variance of the
-chain means,
+of an odd chain is left out): $M = 2 C$ chains of length $n = \lfloor T / 2 \rfloor$. Rank
+normalisation replaces a draw of average rank $r$ among the $S = M n$ by $z = \Phi^{-1}((r - 3/8) /
+(S + 1/4))$, folding by $|x - \mathrm{median}|$. With $W$ the mean within-chain variance and $B / n$
+the variance of the chain means,
 $$\hat R = \sqrt{\frac{n - 1}{n} + \frac{B}{n W}}, \qquad
 \mathrm{ESS} = \frac{M n}{\max(\hat\tau, 1 / \log_{10} M n)},
 \qquad \hat\tau = -1 + 2 \sum_k \hat P_k + \hat\rho_{2K},$$
 where $\hat\rho_t = 1 - (W - \bar\gamma_t) / (\frac{n - 1}{n} W + \frac{B}{n})$ from the mean
 autocovariance $\bar\gamma_t$, and $\hat P_k = \hat\rho_{2k} + \hat\rho_{2k+1}$, $k < K$, is Geyer's
 initial monotone sequence: cut at its first non-positive pair $K$, then made non-increasing. R-hat
-is the larger of the ranked and the folded one. Bulk ESS uses $z$, tail ESS the indicators of the 5
-% and 95 % quantiles (the smaller). The Monte Carlo error of the mean is sd / sqrt(ESS of the draws
-as they are).
+is the larger of the ranked and the folded one. Bulk ESS uses $z$, tail ESS the indicators of the 5%
+and 95% quantiles (the smaller). The Monte Carlo error of the mean is sd / sqrt(ESS of the draws as
+they are).
 
 References: Vehtari, Gelman, Simpson, Carpenter and Buerkner, Rank-Normalization, Folding, and
 Localization: An Improved R-hat for Assessing Convergence of MCMC, 2021; Geyer, Practical Markov

@@ -48,8 +48,8 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
     given = {"log_evidence": log_evidence, "sup_log_likelihood": sup_log_likelihood}
     evidence, sup = (torch.as_tensor(v, dtype=torch.float64) for v in given.values())
     if not bool(torch.isfinite(evidence).all() and torch.isfinite(sup).all()):
-        found = " and ".join(f"{name} {value}" for name, value in given.items())
-        raise ConfigError(f"log_kappa needs finite numbers, got {found}")
+        values = " and ".join(f"{name} {value}" for name, value in given.items())
+        raise ConfigError(f"log_kappa needs finite numbers, got {values}")
     found = sup - evidence
     if bool((found < -IMPOSSIBLE).any()):
         excess = f"by {-float(found.min()):.3g} in logarithm, which cannot be"

@@ -108,8 +108,8 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
         normal = noise.normal(tuple(truth.shape[1:]), PROBE, torch.float64).to(truth.device)
         references = truth.mean(0) + truth.std(0) * normal
     if references.shape != truth.shape:
-        own, got = tuple(truth.shape), tuple(references.shape)
-        raise ConfigError(f"references must have the truths' shape {own}, got {got}")
+        wanted, found = tuple(truth.shape), tuple(references.shape)
+        raise ConfigError(f"references must have the truths' shape {wanted}, got {found}")
     reference = references.to(truth)
     own = (truth - reference).flatten(1).square().sum(1)
     others = (draws - reference[:, None]).flatten(2).square().sum(2)

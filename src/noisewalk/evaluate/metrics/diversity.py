@@ -34,7 +34,7 @@ def diversity_score(
         batch_size: samples in the network at once.
 
     Returns:
-        (image,) float64; NaN for equal or infinite features, infinite for clusters of equal samples.
+        (image,) float64; NaN if features are not finite or all equal, infinite if all are centres.
 
     Raises:
         ConfigError: the shapes do not fit, or there are too few samples.

