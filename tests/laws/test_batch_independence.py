@@ -173,7 +173,9 @@ def test_the_noise_differs_in_every_key() -> None:
 def test_a_row_of_a_baseline_is_alone(method: Any, dtype: torch.dtype) -> None:
     mask = nw.operators.BoxInpainting(0, 0, 1, 2)
     y = draw((1, 2, 3), 3, seed=89, dtype=dtype)
-    whole = method(Shrink(), mask, y, num_samples=2, num_steps=4)
+    whole = method(Shrink(), mask, y, num_samples=2, num_steps=4, progress=False)
     same(
-        whole[1:2], method(Shrink(), mask, y[1:2], num_samples=2, num_steps=4, first_image=1), dtype
+        whole[1:2],
+        method(Shrink(), mask, y[1:2], num_samples=2, num_steps=4, first_image=1, progress=False),
+        dtype,
     )

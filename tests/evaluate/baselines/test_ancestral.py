@@ -25,7 +25,15 @@ def kept_variance(num_steps: int) -> torch.Tensor:
 def test_a_gaussian_prior_is_sampled_with_the_moments_of_the_discrete_chain() -> None:
     count = 4000
     for num_steps in (15, 80):
-        x = unguided(Scale(VARIANCE), 2, count // 2, num_steps, rule="text", dtype=torch.float64)
+        x = unguided(
+            Scale(VARIANCE),
+            2,
+            count // 2,
+            num_steps,
+            rule="text",
+            dtype=torch.float64,
+            progress=False,
+        )
         x, expected = x.flatten(0, 1), kept_variance(num_steps)
         assert ((x.mean(0) / (expected / count).sqrt()).abs() < 5).all()
         assert ((x.var(0) / expected - 1).abs() < 5 * (2 / count) ** 0.5).all()
@@ -33,7 +41,9 @@ def test_a_gaussian_prior_is_sampled_with_the_moments_of_the_discrete_chain() ->
 
 def test_the_variance_tends_to_that_of_the_prior() -> None:
     few, many = (
-        unguided(Scale(VARIANCE), 1, 4000, num_steps, rule="text", dtype=torch.float64)[0].var(0)
+        unguided(
+            Scale(VARIANCE), 1, 4000, num_steps, rule="text", dtype=torch.float64, progress=False
+        )[0].var(0)
         / VARIANCE
         - 1
         for num_steps in (15, 150)
@@ -45,7 +55,7 @@ def test_the_variance_tends_to_that_of_the_prior() -> None:
 def test_the_released_rule_clamps_the_estimate_and_the_text_does_not() -> None:
     wide = Scale(torch.full((8,), 4.0, dtype=torch.float64))
     clamped, free = (
-        unguided(wide, num_samples=50, num_steps=5, rule=rule, dtype=torch.float64)
+        unguided(wide, num_samples=50, num_steps=5, rule=rule, dtype=torch.float64, progress=False)
         for rule in ("released", "text")
     )
     assert clamped.abs().max() == 1
@@ -53,7 +63,7 @@ def test_the_released_rule_clamps_the_estimate_and_the_text_does_not() -> None:
 
 
 def test_type_and_shape_are_as_asked() -> None:
-    x = unguided(Smooth(), num_images=2, num_samples=3, num_steps=2)
+    x = unguided(Smooth(), num_images=2, num_samples=3, num_steps=2, progress=False)
     assert x.shape == (2, 3, 1, 8, 8)
     assert x.dtype == torch.float32
 

@@ -15,16 +15,22 @@ from noisewalk.evaluate import baselines
 from noisewalk.likelihoods import Gaussian
 
 GUIDED = {
-    "dps": partial(baselines.dps, zeta=2.0),
-    "dps, text": partial(baselines.dps, zeta=0.01, rule="text", likelihood=Gaussian(0.1)),
-    "lgd": partial(baselines.lgd, zeta=1.5, num_mc=3),
-    "lgd, text": partial(baselines.lgd, zeta=0.01, num_mc=3, rule="text", likelihood=Gaussian(0.1)),
-    "mpgd": partial(baselines.mpgd, zeta=0.05),
-    "mpgd, text": partial(baselines.mpgd, zeta=0.005, rule="text", likelihood=Gaussian(0.1)),
+    "dps": partial(baselines.dps, progress=False, zeta=2.0),
+    "dps, text": partial(
+        baselines.dps, progress=False, zeta=0.01, rule="text", likelihood=Gaussian(0.1)
+    ),
+    "lgd": partial(baselines.lgd, progress=False, zeta=1.5, num_mc=3),
+    "lgd, text": partial(
+        baselines.lgd, progress=False, zeta=0.01, num_mc=3, rule="text", likelihood=Gaussian(0.1)
+    ),
+    "mpgd": partial(baselines.mpgd, progress=False, zeta=0.05),
+    "mpgd, text": partial(
+        baselines.mpgd, progress=False, zeta=0.005, rule="text", likelihood=Gaussian(0.1)
+    ),
 }
 METHODS = {
-    **{name: partial(method, num_steps=12) for name, method in GUIDED.items()},
-    "cmedit": baselines.cmedit,
+    **{name: partial(method, num_steps=12, progress=False) for name, method in GUIDED.items()},
+    "cmedit": partial(baselines.cmedit, progress=False),
 }
 guided = pytest.mark.parametrize("method", GUIDED.values(), ids=GUIDED)
 every = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -43,7 +49,7 @@ def test_without_weight_it_is_unguided_bit_by_bit(method: partial[Tensor]) -> No
     free = partial(method, **{**method.keywords, "zeta": 0.0})
     for operator in OPERATORS:
         y, how = measurements(operator), {"num_steps": 6, "seed": 4}
-        plain = baselines.unguided(Smooth(), 2, 3, rule=rule, dtype=y.dtype, **how)
+        plain = baselines.unguided(Smooth(), 2, 3, rule=rule, dtype=y.dtype, progress=False, **how)
         assert torch.equal(free(Smooth(), operator, y, num_samples=3, **how), plain)
 
 
@@ -51,7 +57,7 @@ def test_without_weight_it_is_unguided_bit_by_bit(method: partial[Tensor]) -> No
 def test_guidance_halves_the_residual(method: partial[Tensor]) -> None:
     for operator in OPERATORS:
         y = measurements(operator)
-        plain = baselines.unguided(Smooth(), 2, 4, num_steps=30, dtype=y.dtype)
+        plain = baselines.unguided(Smooth(), 2, 4, num_steps=30, dtype=y.dtype, progress=False)
         restored = method(Smooth(), operator, y, num_samples=4, num_steps=30)
         before, after = (
             (operator(x.flatten(0, 1)).unflatten(0, (2, 4)) - y[:, None]).flatten(2).norm(dim=2)
@@ -170,9 +176,14 @@ def test_bad_input_is_refused() -> None:
 
 def test_numbers_of_numpy_and_torch_are_numbers() -> None:
     y = measurements(MASK)
-    how = {"num_samples": np.int64(2), "num_steps": torch.tensor(3), "seed": np.uint8(5)}
+    how = {
+        "progress": False,
+        "num_samples": np.int64(2),
+        "num_steps": torch.tensor(3),
+        "seed": np.uint8(5),
+    }
     found = baselines.dps(Smooth(), MASK, y, zeta=np.float32(2.0), **how)
-    assert torch.equal(found, baselines.dps(Smooth(), MASK, y, 2, 3, 5, zeta=2.0))
+    assert torch.equal(found, baselines.dps(Smooth(), MASK, y, 2, 3, 5, zeta=2.0, progress=False))
 
 
 def test_a_weight_is_a_finite_number_of_at_least_zero_and_the_text_needs_the_likelihood() -> None:
@@ -189,7 +200,9 @@ def test_an_exact_fit_has_a_finite_gradient() -> None:
     restored = baselines.dps(
         Smooth(), lambda x: 0 * x, torch.zeros(1, 1, 8, 8, dtype=torch.float64), num_steps=3
     )
-    assert torch.equal(restored, baselines.unguided(Smooth(), num_steps=3, dtype=torch.float64))
+    assert torch.equal(
+        restored, baselines.unguided(Smooth(), num_steps=3, dtype=torch.float64, progress=False)
+    )
 
 
 def test_a_prior_is_no_denoiser_and_a_cut_gradient_is_named():

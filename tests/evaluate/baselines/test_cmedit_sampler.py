@@ -35,7 +35,7 @@ class Watched:
 def test_inpainting_keeps_what_is_measured_noise_included_and_fills_the_rest() -> None:
     for operator in MASKS:
         y = operator(IMAGES + 2.0)
-        restored = cmedit(Smooth(), operator, y, num_samples=3)
+        restored = cmedit(Smooth(), operator, y, num_samples=3, progress=False)
         observed = operator.observed_for((1, 8, 8)).expand(1, 8, 8)
         assert torch.equal(restored[..., observed], y[:, None].expand(2, 3, 1, 8, 8)[..., observed])
         rest = restored[..., ~observed]
@@ -47,7 +47,7 @@ def test_what_is_pooled_equals_the_measurement() -> None:
     for factor in (2, 4):
         pool = operators.AveragePool(factor)
         y = pool(IMAGES) + 0.3
-        restored = cmedit(Smooth(), pool, y, num_samples=3)
+        restored = cmedit(Smooth(), pool, y, num_samples=3, progress=False)
         torch.testing.assert_close(
             pool(restored.flatten(0, 1)), y.repeat_interleave(3, 0), rtol=0, atol=1e-12
         )
@@ -77,7 +77,7 @@ def test_pooling_replaces_one_coefficient_of_a_patch() -> None:
 def test_the_noise_levels_are_every_tenth_of_forty_and_each_input_is_the_edit_plus_noise() -> None:
     watched, operator = Watched(), BOX
     y = operator(IMAGES)
-    restored = cmedit(watched, operator, y, seed=3)
+    restored = cmedit(watched, operator, y, seed=3, progress=False)
     root = [80 ** (1 / 7), 0.002 ** (1 / 7)]
     levels = [
         (root[0] + i / 39 * (root[1] - root[0])) ** 7 for i in torch.linspace(0, 39, 5).tolist()
@@ -96,7 +96,7 @@ def test_the_noise_levels_are_every_tenth_of_forty_and_each_input_is_the_edit_pl
 
 
 def test_one_step_will_do() -> None:
-    assert torch.isfinite(cmedit(Smooth(), BOX, BOX(IMAGES), num_steps=1)).all()
+    assert torch.isfinite(cmedit(Smooth(), BOX, BOX(IMAGES), num_steps=1, progress=False)).all()
 
 
 def test_other_operators_are_not_applicable() -> None:

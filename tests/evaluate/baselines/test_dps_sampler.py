@@ -42,12 +42,12 @@ def by_hand(rule: str, zeta: float, seed: int, num_steps: int) -> tuple[Tensor, 
 def test_the_released_rule_is_the_formula_clamp_included() -> None:
     expected, clamped = by_hand("released", 0.7, seed=3, num_steps=6)
     assert 0 < clamped < 6 * 8
-    found = dps(SCALE, lambda x: x @ MATRIX.T, Y, num_steps=6, seed=3, zeta=0.7)
+    found = dps(SCALE, lambda x: x @ MATRIX.T, Y, num_steps=6, seed=3, progress=False, zeta=0.7)
     torch.testing.assert_close(found[:, 0], expected, rtol=1e-9, atol=1e-9)
 
 
 def test_the_text_is_the_formula() -> None:
     expected, _ = by_hand("text", 0.02, seed=3, num_steps=6)
     how = {"zeta": 0.02, "rule": "text", "likelihood": Gaussian(0.3)}
-    found = dps(SCALE, lambda x: x @ MATRIX.T, Y, num_steps=6, seed=3, **how)
+    found = dps(SCALE, lambda x: x @ MATRIX.T, Y, num_steps=6, seed=3, progress=False, **how)
     torch.testing.assert_close(found[:, 0], expected, rtol=1e-9, atol=1e-9)

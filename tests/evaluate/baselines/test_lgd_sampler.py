@@ -51,7 +51,7 @@ def test_a_rule_is_its_formula() -> None:
     for rule, zeta in (("released", 0.7), ("text", 0.02)):
         for copies in (1, 3):
             how = {"zeta": zeta, "num_mc": copies, "rule": rule, "likelihood": Gaussian(0.3)}
-            found = lgd(SCALE, operator, Y, num_steps=6, seed=3, **how)[:, 0]
+            found = lgd(SCALE, operator, Y, num_steps=6, seed=3, progress=False, **how)[:, 0]
             expected = by_hand(rule, zeta, copies, 6)
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
@@ -59,7 +59,13 @@ def test_a_rule_is_its_formula() -> None:
 def test_at_small_noise_levels_it_is_dps() -> None:
     quiet = Scale(SCALE.variance, sigma_min=1e-9, sigma_max=1e-6)
     for rule, copies, zeta in (("released", 1, 1e4), ("text", 1, 0.01), ("text", 4, 0.01)):
-        how = {"num_steps": 4, "rule": rule, "likelihood": Gaussian(0.3), "zeta": zeta}
+        how = {
+            "progress": False,
+            "num_steps": 4,
+            "rule": rule,
+            "likelihood": Gaussian(0.3),
+            "zeta": zeta,
+        }
         one, other = lgd(quiet, operator, Y, num_mc=copies, **how), dps(quiet, operator, Y, **how)
         assert other.abs().max() > 1e-2
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)

@@ -41,7 +41,7 @@ def test_a_rule_is_its_formula_and_nothing_is_clamped_after_it() -> None:
         expected = by_hand(rule, zeta, 6)
         assert expected.abs().max() > 1
         how = {"zeta": zeta, "rule": rule, "likelihood": Gaussian(0.3)}
-        found = mpgd(SCALE, lambda x: x @ MATRIX.T, Y, num_steps=6, seed=3, **how)
+        found = mpgd(SCALE, lambda x: x @ MATRIX.T, Y, num_steps=6, seed=3, progress=False, **how)
         torch.testing.assert_close(found[:, 0], expected, rtol=1e-9, atol=1e-9)
 
 
@@ -54,5 +54,5 @@ def test_the_network_is_not_differentiated() -> None:
             return super().__call__(x_t, sigma)
 
     with torch.enable_grad():
-        mpgd(Watched(SCALE.variance), lambda x: x @ MATRIX.T, Y, num_steps=3)
+        mpgd(Watched(SCALE.variance), lambda x: x @ MATRIX.T, Y, num_steps=3, progress=False)
     assert modes == [(False, False)] * 3

@@ -87,7 +87,7 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
     Arguments:
         truth: (problem, ...).
         draws: (problem, draw, ...).
-        references: (problem, ...), independent of the truth given y; None: normal as the truths.
+        references: (problem, ...), independent of the truth given y; None: normal, as the truths.
         seed: of the references and ties.
 
     Returns:
