@@ -90,7 +90,7 @@ def test_the_facts_are_json_and_complete(png):
         "operator": "hdr:factor=2",
         "likelihood": "gaussian",
         "sigma_y": pytest.approx(0.1),
-        "value_range": [0.0, 255.0],
+        "range": [0.0, 255.0],
         "source": "clean.png",
         "simulated": True,
     }

@@ -107,7 +107,7 @@ def test_measured_counts_stay_counts_and_the_outputs_have_the_range(noisewalk, t
         assert (code, err) == (0, "")
         assert np.array_equal(nw.open_run(out[1]).y[0, 0].numpy(), counts.astype(np.float32))
         spec = json.loads(Path(out[1], "spec.json").read_text())
-        assert spec["problem"]["value_range"] == expected
+        assert spec["problem"]["range"] == expected
 
 
 def test_a_measurement_with_outliers_in_its_own_unit(noisewalk):

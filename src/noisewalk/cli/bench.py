@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
 from .._checks import one_of, whole
 from ..errors import ConfigError
 from . import options as opt
+from .options import Count, File, Text, says
 
 if TYPE_CHECKING:
     from ..evaluate.paper.bench import Bench
@@ -24,6 +25,10 @@ OF_NETWORKS = (
     "prior paper images teacher tasks methods extractor label jobs samples_of num_images num_exact "
     "num_samples num_steps num_warmup warm_start"
 )
+EXTRACTOR = (
+    "The network whose features FD and the diversity use: efficientnet-lite0, clip-vit-b32, "
+    "resnet50, inception-v3 or none. The default is the first, or with --paper the paper's."
+)
 UNREAD = {
     "figure1": OF_NETWORKS,
     "figure2": "num_images num_exact tasks methods samples_of jobs extractor",
@@ -37,55 +42,25 @@ class BenchOptions:
     """The options of `noisewalk bench`; None where one is left out."""
 
     what: Annotated[str, Argument(help=", ".join(WHAT))]
-    prior: Annotated[
-        str | None, Option(help="A consistency model, such as fashion32; see noisewalk priors.")
-    ] = None
-    images: Annotated[
-        Path | None, Option(help="A folder, .npz or IDX file; bundled priors have their own.")
-    ] = None
-    num_images: Annotated[
-        int | None, Option(help="The images; default 8, for figures 3, with --paper 100.")
-    ] = None
-    num_exact: Annotated[
-        int | None, Option(help="The images in the exact kernel's rows; default a quarter.")
-    ] = None
-    out: Annotated[
-        Path | None,
-        Option(help="The folder, where what is there is kept; default bench/WHAT-PRIOR."),
-    ] = None
-    samples_of: Annotated[
-        Path | None, Option(help="The folder of another table whose samples are taken first.")
-    ] = None
-    paper: Annotated[
-        bool, Option("--paper", help="The paper's checkpoints, images and settings; for a GPU.")
-    ] = False
-    teacher: Annotated[
-        str | None, Option(help="The diffusion model of the DM rows; default the card's.")
-    ] = None
-    tasks: Annotated[str | None, Option(help="Some of sr,blur,inpaint,nonlinear,phase,hdr.")] = None
-    methods: Annotated[str | None, Option(help="Some of the rows, such as dps-dm,ours1-em.")] = None
-    num_samples: Annotated[
-        int | None, Option(help="The samples of an image; default 10, for table3 25.")
-    ] = None
-    num_steps: Annotated[int | None, Option(help="The network calls of a guided sample.")] = None
-    warm_start: Annotated[int | None, Option(help="The Adam steps of our methods.")] = None
-    num_warmup: Annotated[int | None, Option(help="The warm-up of the exact kernel.")] = None
-    extractor: Annotated[
-        str | None,
-        Option(
-            help="The network whose features FD and the diversity use: efficientnet-lite0, "
-            "clip-vit-b32, resnet50, inception-v3 or none. The default is the first, or with "
-            "--paper the paper's."
-        ),
-    ] = None
-    neural_blur: Annotated[
-        Path | None, Option(help="GOPRO_wVAE.pth, for nonlinear deblurring at 256 x 256.")
-    ] = None
+    prior: Annotated[Text, says("A consistency model such as fashion32 (noisewalk priors).")] = None
+    images: Annotated[File, says("A folder, .npz or IDX; bundled priors have their own.")] = None
+    num_images: Annotated[Count, says("The images; default 8 (figures 3, --paper 100).")] = None
+    num_exact: Annotated[Count, says("Images in the exact kernel's rows; default 1 in 4.")] = None
+    out: Annotated[File, says("The folder, kept if it is there; default bench/WHAT-PRIOR.")] = None
+    samples_of: Annotated[File, says("Another table's folder; its samples are taken first.")] = None
+    paper: Annotated[bool, says("The paper's models, images, settings (GPU).", "--paper")] = False
+    teacher: Annotated[Text, says("The DM rows' diffusion model; default the card's.")] = None
+    tasks: Annotated[Text, says("Some of sr,blur,inpaint,nonlinear,phase,hdr.")] = None
+    methods: Annotated[Text, says("Some of the rows, such as dps-dm,ours1-em.")] = None
+    num_samples: Annotated[Count, says("Samples of an image; default 10, for table3 25.")] = None
+    num_steps: Annotated[Count, says("The network calls of a guided sample.")] = None
+    warm_start: Annotated[Count, says("The Adam steps of our methods.")] = None
+    num_warmup: Annotated[Count, says("The warm-up of the exact kernel.")] = None
+    extractor: Annotated[Text, says(EXTRACTOR)] = None
+    neural_blur: Annotated[File, says("GOPRO_wVAE.pth, for nonlinear blur at 256x256.")] = None
     label: opt.Label = None
     microbatch: opt.Microbatch = None
-    jobs: Annotated[
-        int | None, Option(help="The processes; default 1, or several for long work on a CPU.")
-    ] = None
+    jobs: Annotated[Count, says("Processes; default 1, or more for long work on a CPU.")] = None
     seed: opt.Seed = 0
     device: opt.Device = "cpu"
     dtype: opt.Dtype = "float32"

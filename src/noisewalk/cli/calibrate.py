@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer import Option
 
 from ..errors import ConfigError
 from . import options as opt
+from .options import Count, says
 
 if TYPE_CHECKING:
     from ..evaluate.calibrate.calibration import Calibration
@@ -24,27 +24,23 @@ class CalibrateOptions:
     operator: opt.Operator
     sigma_y: opt.SigmaY = None
     likelihood: opt.Likelihood = "gaussian"
-    test: Annotated[
-        str, Option(help="exactness (is the kernel right?) or converged (are runs long enough?).")
-    ] = "exactness"
+    test: Annotated[str, says("exactness (of kernels) or converged (of runs).")] = "exactness"
     kernel: opt.Kernel = None
     step_size: opt.StepSize = None
     num_leapfrog: opt.NumLeapfrog = None
     spectral: opt.Spectral = False
-    num_problems: Annotated[int, Option(help="The simulated problems.")] = 200
-    num_draws: Annotated[int, Option(help="The draws among which the truth is ranked.")] = 19
-    thin: Annotated[
-        int | None, Option(help="The transitions between draws; default 1, 2 for exactness of hmc.")
-    ] = None
+    num_problems: Annotated[int, says("The simulated problems.")] = 200
+    num_draws: Annotated[int, says("The draws among which the truth is ranked.")] = 19
+    thin: Annotated[Count, says("Transitions per draw; default 1, 2 for exactness of hmc.")] = None
     num_warmup: opt.NumWarmup = None
     warm_start: opt.WarmStart = None
-    num_carried: Annotated[int | None, Option(help="The particles that smc carries.")] = None
+    num_carried: Annotated[Count, says("The particles that smc carries.")] = None
     label: opt.Label = None
     kind: opt.Kind = None
     size: opt.Size = None
     head_channels: opt.HeadChannels = None
     num_steps: opt.NumSteps = 1
-    out: Annotated[Path, Option(help="The folder of calibration.html.")] = Path("calibration")
+    out: Annotated[Path, says("The folder of calibration.html.")] = Path("calibration")
     seed: opt.Seed = 0
     device: opt.Device = "cpu"
     dtype: opt.Dtype = "float32"

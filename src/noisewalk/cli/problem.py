@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
+from .._text import split
 from ..errors import ConfigError
 from ..files import ValueRange, load_image, load_measurement
 from ..likelihoods import parse as parse_likelihood
 from ..likelihoods import text_of
+from ..likelihoods.base import LikelihoodBase
 from ..operators import held_by, observed_of, output_shape_of, parse
 from ..posterior import NoisePosterior, simulate
-from ..types import Likelihood, NoiseMap, Operator
+from ..types import NoiseMap, Operator
 from .options import map_of
 
 if TYPE_CHECKING:
@@ -34,24 +36,19 @@ class Problem:
     """Everything that defines p(x | y), on the scale of [-1, 1], and what people call it."""
 
     source: str
-    """Where the image or the measurement came from."""
     prior_name: str
     phi: NoiseMap
     operator_text: str
     operator: Operator
-    likelihood: Likelihood
+    likelihood: LikelihoodBase
     y: Tensor
-    """(N, *y)."""
     value_range: ValueRange
     """What -1 and 1 stand for in the user's file."""
     truth: Tensor | None = None
-    """(N, *x) clean images, where they are known."""
     observed: Tensor | None = None
     """Bool, shape of y: False in the gaps, which come on top of the operator's own."""
-    simulated_by: Likelihood | None = None
+    simulated_by: LikelihoodBase | None = None
     """What y was drawn from, where it is not the likelihood."""
-    counts: bool = False
-    """Whether y holds counts, which have no value range."""
 
     @property
     def title(self) -> str:
@@ -60,9 +57,8 @@ class Problem:
 
     def target(self, microbatch: int | None = None) -> NoisePosterior:
         """The posterior in noise space."""
-        return NoisePosterior(
-            self.phi, self.operator, self.likelihood, self.y, self.observed, microbatch
-        )
+        parts = self.phi, self.operator, self.likelihood, self.y, self.observed
+        return NoisePosterior(*parts, microbatch)
 
     def in_float64(self) -> "Problem":
         """The problem in double precision, and with it the whole run."""
@@ -71,10 +67,8 @@ class Problem:
 
     def arrays(self) -> dict[str, Tensor]:
         """What a run keeps of the problem: the operator's masks and kernels, and the truth."""
-        held = {
-            name: value[None].expand(len(self.y), *value.shape)
-            for name, value in held_by(self.operator).items()
-        }
+        count, found = len(self.y), held_by(self.operator)
+        held = {name: value[None].expand(count, *value.shape) for name, value in found.items()}
         return held if self.truth is None else {**held, "truth": self.truth}
 
     def facts(self) -> dict[str, Any]:
@@ -88,7 +82,7 @@ class Problem:
             "likelihood": text_of(self.likelihood),
             **({} if level is None else {"sigma_y": level}),
             **({} if by is None else {"simulated_by": repr(by)}),
-            "value_range": [self.value_range.low, self.value_range.high],
+            "range": [self.value_range.low, self.value_range.high],
             "source": self.source,
             "simulated": self.truth is not None,
         }
@@ -99,15 +93,12 @@ class Problem:
         shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
         for mask in (self.observed, observed_of(self.operator, shape)):
             seen = seen if mask is None else seen & mask.to(seen.device)
-        y = self.y[seen]
-        low, high = self.value_range.low, self.value_range.high
+        y, (low, high) = self.y[seen], (self.value_range.low, self.value_range.high)
         filled = 0.5 * float(y.max() - y.min())
         if self.truth is None and filled < NARROW:
-            return [
-                f"the measurement fills {100 * filled:.2g} % of {low:g} to {high:g}: is that "
-                "its --range LO HI?"
-            ]
-        if self.value_range != UNSCALED or self.counts:
+            share = f"the measurement fills {100 * filled:.2g} % of {low:g} to {high:g}"
+            return [f"{share}: is that its --range LO HI?"]
+        if self.value_range != UNSCALED or self.likelihood.counts:
             return []
         pixels = self.truth
         if pixels is None:
@@ -116,19 +107,14 @@ class Problem:
             pixels = y if float(black.median()) < -0.5 else None  # where black is seen as black
         if pixels is None or (pixels < DARKEST).double().mean() >= 0.01:
             return []
-        return [
-            "floats are taken as -1 (black) to 1 (white), and these have no dark half: if 0 is "
-            "black, give --range 0 1"
-        ]
+        taken = "floats are taken as -1 (black) to 1 (white), and these have no dark half"
+        return [f"{taken}: if 0 is black, give --range 0 1"]
 
 
 def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     """The problem of `noisewalk sample`, from its file."""
-    o, phi, operator = (
-        options,
-        map_of(prior, options.num_steps),
-        parse(options.operator, prior.shape),
-    )
+    o, phi = options, map_of(prior, options.num_steps)
+    operator = parse(o.operator, prior.shape)
     bounds = None if o.range is None else ValueRange(*o.range)
     parts: Parts = (o.input.name, prior.name, phi, o.operator, operator)
     problem = (_simulated if o.simulate else _measured)(o, prior.shape, bounds, parts)
@@ -140,34 +126,30 @@ def _simulated(
 ) -> Problem:
     """A clean image and its measurement. With the likelihood "unknown", --sigma-y is the level of
     the simulation, which the sampler is not told."""
-    o, name = options, _name(options)
+    o, unknown = options, split(options.likelihood)[0] == "unknown"
     image, found = load_image(o.input, shape, bounds, o.fit)  # type: ignore[arg-type]
     truth, operator = image[None].to(o.device), parts[-1]
-    hidden = name == "unknown" and o.sigma_y is not None
+    hidden = unknown and o.sigma_y is not None
     likelihood: Any = parse_likelihood(o.likelihood, None if hidden else o.sigma_y, found.half)
     source = parse_likelihood("gaussian", o.sigma_y, found.half) if hidden else None
-    if name == "unknown" and not hidden and likelihood.concentration < 1:
+    if unknown and not hidden and likelihood.concentration < 1:
         raise ConfigError(
             "a measurement of unknown noise level is simulated at the level of --sigma-y, which "
             "the sampler is not told: give --sigma-y"
         )
     y = simulate(operator, source or likelihood, truth, o.seed)
-    return Problem(*parts, likelihood, y, found, truth, None, source, name == "poisson")
+    return Problem(*parts, likelihood, y, found, truth, None, source)
 
 
 def _measured(
     options: "SampleOptions", shape: tuple[int, ...], bounds: ValueRange | None, parts: Parts
 ) -> Problem:
     """A measurement file as y; counts stay as they are, whatever the range of the outputs."""
-    o, operator, counts = options, parts[-1], _name(options) == "poisson"
+    o, operator = options, parts[-1]
     size, seen = output_shape_of(operator, shape), observed_of(operator, shape)
-    scale = UNSCALED if counts else bounds
+    scale = UNSCALED if parse_likelihood(o.likelihood, o.sigma_y).counts else bounds
     y, observed, found = load_measurement(o.input, size, scale, o.missing, seen)
     found = bounds or found
     likelihood = parse_likelihood(o.likelihood, o.sigma_y, found.half)
     gaps = None if observed is None else observed[None].to(o.device)
-    return Problem(*parts, likelihood, y[None].to(o.device), found, observed=gaps, counts=counts)
-
-
-def _name(options: "SampleOptions") -> str:
-    return options.likelihood.partition(":")[0].strip()
+    return Problem(*parts, likelihood, y[None].to(o.device), found, observed=gaps)

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
 from .._checks import one_of
 from ..errors import ConfigError
 from . import options as opt
+from .options import Count, File, Number, Text, says
 
 app = typer.Typer(**opt.PLAIN)
 
@@ -33,15 +34,14 @@ class SampleOptions:
     """The options of `noisewalk sample`; None where one is left out."""
 
     input: Annotated[
-        Path,
-        Argument(help="A measurement, or a clean image: .png .jpg .tif .npy .npz .fits"),
+        Path, Argument(help="A measurement, or a clean image: .png .jpg .tif .npy .npz .fits")
     ]
     prior: opt.Prior
     operator: opt.Operator
     sigma_y: opt.SigmaY = None
     likelihood: opt.Likelihood = "gaussian"
     simulate: Annotated[
-        bool, Option("--simulate", help="Degrade the clean image INPUT, restore and score it.")
+        bool, says("Degrade a clean image, restore it, score it.", "--simulate")
     ] = False
     label: opt.Label = None
     kind: opt.Kind = None
@@ -51,32 +51,23 @@ class SampleOptions:
     kernel: opt.Kernel = None
     step_size: opt.StepSize = None
     num_leapfrog: opt.NumLeapfrog = None
-    num_particles: Annotated[int | None, Option(help="The particles of smc; default 200.")] = None
+    num_particles: Annotated[Count, says("The particles of smc; default 200.")] = None
     num_moves: Annotated[
-        str | None,
-        Option(help="The moves of smc at a temperature; default 4. 2,16 is from 2 to 16."),
+        Text, says("The moves of smc at a temperature; default 4. 2,16 is from 2 to 16.")
     ] = None
-    rank: Annotated[
-        int | None, Option(help="The rank of the kernel's Gaussian; default 40 for hmc, else none.")
-    ] = None
+    rank: Annotated[Count, says("Rank of the kernel's Gaussian; default 40 (hmc) or none.")] = None
     spectral: opt.Spectral = False
     thin: opt.Thin = None
-    num_draws: Annotated[int | None, Option(help="The draws of a chain; default 100.")] = None
+    num_draws: Annotated[Count, says("The draws of a chain; default 100.")] = None
     num_warmup: opt.NumWarmup = None
-    chains: Annotated[int | None, Option(help="The number of chains; default 4.")] = None
+    chains: Annotated[Count, says("The number of chains; default 4.")] = None
     warm_start: opt.WarmStart = None
-    lr: Annotated[float | None, Option(help="Adam's learning rate; default 0.01.")] = None
+    lr: Annotated[Number, says("Adam's learning rate; default 0.01.")] = None
     range: opt.Range = None
-    fit: Annotated[
-        str | None, Option(help="How to fit a clean image of another size: crop, resize or pad.")
-    ] = None
-    missing: Annotated[
-        str | None, Option(help="What marks a gap: nan, a number, or a mask (nonzero = observed).")
-    ] = None
-    out: Annotated[Path | None, Option(help="The run's folder; default runs/INPUT-OPERATOR.")] = (
-        None
-    )
-    resume: Annotated[bool, Option("--resume", help="Go on with an existing run.")] = False
+    fit: Annotated[Text, says("Fit a clean image of another size: crop, resize or pad.")] = None
+    missing: Annotated[Text, says("What marks a gap: nan, a number, a mask (0 = missing).")] = None
+    out: Annotated[File, says("The run's folder; default runs/INPUT-OPERATOR.")] = None
+    resume: Annotated[bool, says("Go on with an existing run.", "--resume")] = False
     seed: opt.Seed = 0
     device: opt.Device = "cpu"
     dtype: opt.Dtype = "float32"

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Option
 
 from .._checks import one_of, whole
 from ..errors import ConfigError
 from . import options as opt
+from .options import Count, File, Number, Text, says
 
 app = typer.Typer(**opt.PLAIN)
 
-BatchSize = Annotated[int, Option(help="The images of a step, of all GPUs together.")]
+BatchSize = Annotated[int, says("The images of a step, of all GPUs together.")]
 RECIPES = ("trajectory", "cd", "ct", "scd")
+DEVICE = "cpu or cuda; N GPUs: torchrun --nproc-per-node N --no-python noisewalk train ..."
 NUM_STEPS = 9
 """Heun steps of a teacher's trajectory."""
 
@@ -29,41 +30,22 @@ def train(context: typer.Context) -> None:
 class TrainOptions:
     """The options of both trainings; None where one is left out."""
 
-    data: Annotated[Path, Option(help="An IDX file, an .npz file or a folder of images.")]
-    out: Annotated[Path, Option(help="The folder of the prior. An existing training goes on.")]
-    start: Annotated[
-        str | None,
-        Option(help="The prior to start from: a diffusion model, or for distill a student."),
-    ] = None
-    num_images: Annotated[int, Option(help="The training's length in images seen.")] = 500_000
+    data: Annotated[Path, says("An IDX file, an .npz file or a folder of images.")]
+    out: Annotated[Path, says("The folder of the prior. An existing training goes on.")]
+    start: Annotated[Text, says("The prior to start from; for distill, a student.")] = None
+    num_images: Annotated[int, says("The training's length in images seen.")] = 500_000
     batch_size: BatchSize = 128
-    lr_decay: Annotated[
-        float, Option(help="The share of the training, at its end, in which the rate falls to 0.")
-    ] = 0.0
-    augment: Annotated[
-        str, Option(help="The data's symmetry: none, flip (left-right) or dihedral (turns too).")
-    ] = "none"
-    held_out: Annotated[
-        Path | None,
-        Option(help="Images apart from --data. Their loss goes to loss.csv (not for trajectory)."),
-    ] = None
+    lr_decay: Annotated[float, says("The last share of the training, where lr falls to 0.")] = 0.0
+    augment: Annotated[str, says("none, flip (left-right) or dihedral (also turns).")] = "none"
+    held_out: Annotated[File, says("Images apart from --data; their loss goes to loss.csv.")] = None
     push_to_hub: Annotated[
-        str | None,
-        Option(metavar="OWNER/NAME", help="Upload the prior. Log in first: hf auth login."),
+        Text, says("Upload the prior. Log in first: hf auth login.", metavar="OWNER/NAME")
     ] = None
-    private: Annotated[bool, Option("--private", help="Only its owner sees what is uploaded.")] = (
-        False
-    )
+    private: Annotated[bool, says("Only its owner sees what is uploaded.", "--private")] = False
     seed: opt.Seed = 0
-    device: Annotated[
-        str,
-        Option(
-            help="cpu or cuda. For N GPUs: torchrun --nproc-per-node N --no-python noisewalk "
-            "train ..."
-        ),
-    ] = "cpu"
-    dtype: Annotated[str, Option(help="float32 or bfloat16; weights stay float32.")] = "float32"
-    bfloat16: Annotated[bool, Option("--bfloat16", help="The same as --dtype bfloat16.")] = False
+    device: Annotated[str, says(DEVICE)] = "cpu"
+    dtype: Annotated[str, says("float32 or bfloat16; weights stay float32.")] = "float32"
+    bfloat16: Annotated[bool, says("The same as --dtype bfloat16.", "--bfloat16")] = False
 
     @property
     def half(self) -> bool:
@@ -75,41 +57,30 @@ class TrainOptions:
 class DiffusionOptions(TrainOptions):
     """The options of `noisewalk train diffusion`."""
 
-    size: Annotated[int | None, Option(help="The image side; default 32, or --start's.")] = None
-    channels: Annotated[int | None, Option(help="1 or 3; default 1, or --start's.")] = None
+    size: Annotated[Count, says("The image side; default 32, or --start's.")] = None
+    channels: Annotated[Count, says("1 or 3; default 1, or --start's.")] = None
     widths: Annotated[
-        str | None,
-        Option(help="Channels of the levels, multiples of 32; default 64,96,128, or --start's."),
+        Text, says("Channels of the levels, multiples of 32; default 64,96,128, or --start's.")
     ] = None
     attention: Annotated[
-        str | None,
-        Option(help="Levels with attention, from 0, '' for none; default the last, or --start's."),
+        Text, says("Levels with attention, from 0, '' for none; default the last, or --start's.")
     ] = None
-    unshuffle: Annotated[
-        int | None, Option(help="The factor of the pixel-unshuffle; default 2, or --start's.")
-    ] = None
-    p_mean: Annotated[float, Option(help="The mean of ln(sigma).")] = -1.0
-    p_std: Annotated[float, Option(help="The standard deviation of ln(sigma).")] = 1.4
-    lr: Annotated[float, Option(help="Adam's learning rate.")] = 1e-3
+    unshuffle: Annotated[Count, says("Pixel-unshuffle factor; default 2, or --start's.")] = None
+    p_mean: Annotated[float, says("The mean of ln(sigma).")] = -1.0
+    p_std: Annotated[float, says("The standard deviation of ln(sigma).")] = 1.4
+    lr: Annotated[float, says("Adam's learning rate.")] = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillOptions(TrainOptions):
     """The options of `noisewalk train distill`."""
 
-    teacher: Annotated[str, Option(help="A bundled teacher, or the folder of one.")]
-    recipe: Annotated[str, Option(help=", ".join(RECIPES))] = "trajectory"
-    distance: Annotated[
-        str,
-        Option(
-            help="The student's error: huber, lpips-alex or lpips-vgg. The recipe scd has none."
-        ),
-    ] = "huber"
-    num_trajectories: Annotated[int, Option(help="Those of the recipe trajectory.")] = 20_000
+    teacher: Annotated[str, says("A bundled teacher, or the folder of one.")]
+    recipe: Annotated[str, says(", ".join(RECIPES))] = "trajectory"
+    distance: Annotated[str, says("huber, lpips-alex or lpips-vgg; scd has none.")] = "huber"
+    num_trajectories: Annotated[int, says("Those of the recipe trajectory.")] = 20_000
     batch_size: BatchSize = 64
-    lr: Annotated[
-        float | None, Option(help="Adam's learning rate; default 1e-3 for trajectory, else 3e-4.")
-    ] = None
+    lr: Annotated[Number, says("Adam's rate; default 1e-3 for trajectory, else 3e-4.")] = None
 
 
 @app.command()

@@ -4,22 +4,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Option
 
 from .. import options as opt
+from ..options import says
 
 app = typer.Typer(**opt.PLAIN)
 
 
 @app.command()
 def demo(
-    out: Annotated[
-        Path, Option(help="The folder of report.html and of the runs, one for each task.")
-    ] = Path("demo"),
-    prior: Annotated[str, Option(help="satellite64 or fashion32.")] = "satellite64",
+    out: Annotated[Path, says("The folder of report.html and of a run for each task.")] = Path(
+        "demo"
+    ),
+    prior: Annotated[str, says("satellite64 or fashion32.")] = "satellite64",
     task: Annotated[
-        list[str] | None,
-        Option(help="super-resolution, clouds, box, deblurring, inpainting; may be repeated."),
+        list[str] | None, says("super-resolution, clouds, box, deblurring, inpainting; repeatable.")
     ] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "cpu",
