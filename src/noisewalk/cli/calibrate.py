@@ -24,7 +24,9 @@ class CalibrateOptions:
     operator: opt.Operator
     sigma_y: opt.SigmaY = None
     likelihood: opt.Likelihood = "gaussian"
-    test: Annotated[str, says("exactness (of kernels) or converged (of runs).")] = "exactness"
+    test: Annotated[
+        str, says("exactness (is the kernel right?) or converged (are runs long enough?).")
+    ] = "exactness"
     kernel: opt.Kernel = None
     step_size: opt.StepSize = None
     num_leapfrog: opt.NumLeapfrog = None

@@ -27,37 +27,15 @@ from .._repr import readable
 from ..errors import ConfigError
 
 KINDS = ("edm", "consistency")
-LAYERS = ("resnets", "attentions", "downsamplers", "upsamplers")
-"""Where the blocks of diffusers' networks keep their layers."""
+LAYERS = ("resnets", "attentions", "downsamplers", "upsamplers")  # of diffusers' blocks
 
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkDenoiser:
-    """f(x_t, sigma) from a network such as `UNet2DModel`.
-
-    Arguments:
-        network: module called as `network(x, t, class_labels).sample`; with `unshuffle` f it sees
-            (B, C f f, H/f, W/f).
-        kind: the scaling, "edm" or "consistency".
-        shape: (C, H, W) of x.
-        sigma_min: smallest noise level.
-        sigma_max: largest noise level; z ~ N(0, I) becomes x_T = sigma_max z.
-        sigma_data: standard deviation of the data in the scaling.
-        unshuffle: pixel-unshuffle factor around the network; 1 means none.
-        label: class index for a class-conditional network, else None.
-        checkpoint: keep only the input of each layer and run the layer again in the backward pass.
-            This takes less memory and one more forward pass; no bit of the result changes.
-
-    Raises:
-        ConfigError: an unknown kind, or checkpoint for a network without diffusers' blocks.
-
-    Example:
-        >>> import noisewalk as nw, torch
-        >>> denoiser = nw.load_prior("fashion32-edm").denoiser
-        >>> denoiser(torch.zeros(1, 1, 32, 32), torch.tensor(2.0)).shape
-        torch.Size([1, 1, 32, 32])
-    """
+    """f(x_t, sigma) from a network called as `network(x, t, class_labels).sample`, within a
+    pixel-unshuffle by a factor; with `checkpoint` the backward pass runs each layer again, for less
+    memory and the same bits."""
 
     network: nn.Module
     kind: str
@@ -75,15 +53,7 @@ class NetworkDenoiser:
         object.__setattr__(self, "_twin", _recomputing(self.network) if self.checkpoint else None)
 
     def __call__(self, x_t: Tensor, sigma: Tensor) -> Tensor:
-        """Denoise.
-
-        Arguments:
-            x_t: (B, C, H, W) image plus sigma times unit noise.
-            sigma: noise level, a scalar tensor or one per row (B,).
-
-        Returns:
-            (B, C, H, W) estimate of the clean image, never clamped.
-        """
+        """The clean image, never clamped, of x_t (B, C, H, W); sigma is a scalar or (B,)."""
         sigma = sigma.to(x_t.dtype).expand(x_t.shape[0])
         s = sigma.view(-1, *[1] * (x_t.ndim - 1))
         variance = s**2 + self.sigma_data**2

@@ -16,7 +16,7 @@ from .denoiser import NetworkDenoiser
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """A generative prior.
+    """A generative prior, which `load_prior` reads.
 
     Arguments:
         name: as given to `load_prior`.
@@ -57,14 +57,11 @@ class Prior:
     ) -> Consistency | Generator:
         """The map from noise to images of a consistency model, or the generator itself.
 
-        It costs num_steps network calls for each image. A diffusion model has `ode_map` instead.
-
         Arguments:
-            num_steps: 1 or 2 network calls.
+            num_steps: 1 or 2, the network calls for each image.
             midpoint: noise level t of the second call; None takes the card's.
             seed: of the noise that is frozen in the two-step map.
-            checkpoint: use less memory in the backward pass at the cost of one more forward pass;
-                the numbers are the same.
+            checkpoint: the same numbers for less memory and one more forward pass.
 
         Returns:
             A NoiseMap.
@@ -80,28 +77,20 @@ class Prior:
         """
         if self.module is not None:
             if num_steps != 1 or midpoint is not None or checkpoint:
-                raise ConfigError(
-                    f"{self.name} is a generator of one network call: leave num_steps, midpoint "
-                    "and checkpoint out"
-                )
+                what = f"{self.name} is a generator of one network call"
+                raise ConfigError(f"{what}: leave num_steps, midpoint and checkpoint out")
             return Generator(self.module, tuple(self.card["latent_shape"]), self.shape)
         if self.denoiser is None or self.kind != "consistency":
-            raise ConfigError(
-                f"{self.name} is a diffusion model (edm) and has no one- or two-step map: use "
-                "prior.ode_map()"
-            )
+            what = f"{self.name} is a diffusion model (edm)"
+            raise ConfigError(f"{what} and has no one- or two-step map: use prior.ode_map()")
         denoiser = replace(self.denoiser, checkpoint=True) if checkpoint else self.denoiser
         if whole("num_steps", num_steps, 1, 2) == 1:
             if midpoint is not None:
-                raise ConfigError(
-                    "midpoint belongs to the two-step map: set num_steps=2 or leave it out"
-                )
+                raise ConfigError("midpoint belongs to num_steps=2: set that or leave it out")
             return Consistency(denoiser)
         t = self.card.get("midpoint") if midpoint is None else midpoint
         if t is None:
-            raise ConfigError(
-                f"the card of {self.name} has no midpoint for the two-step map: give midpoint="
-            )
+            raise ConfigError(f"the card of {self.name} has no midpoint: give midpoint=")
         return Consistency(denoiser, (real("midpoint", t),), seed)
 
     def ode_map(

@@ -12,8 +12,10 @@ them:
 - The graph clamps its output to [-1, 1]; Phi is never clamped, so the network agrees with the graph
   before that last node.
 
-Pixels stand for heights as `to_metres` says, by the `TerrainGenerator._from_model_space` of the
-package. Heights count from the lowest point of each terrain.
+Pixels x stand for heights above the lowest point of each terrain, in metres, by the
+`TerrainGenerator._from_model_space` of the package,
+$h = s \sinh\big(\tfrac{x + 1}{2} \operatorname{arcsinh}(R / s)\big)$, s = 0.1 and R = 22.17. The
+package clips x to [-1, 1] first and moves the lowest point to 0; here nothing is clipped.
 """
 
 import math
@@ -28,10 +30,7 @@ from .._checks import real
 from ..errors import MissingExtraError, WeightsError
 
 DIFFICULTY = (1.0, 100.0)
-HEIGHT_SCALE = 0.1
-"""s, in metres."""
-HEIGHT_RANGE = 22.16864013671875
-"""R, the height in metres of x = 1; x = -1 is 0."""
+HEIGHT_SCALE, HEIGHT_RANGE = 0.1, 22.16864013671875
 PREFIX = "network."
 NORMS = {
     "in_layers.2.weight": "in_layers.0",
@@ -49,11 +48,8 @@ def read_terrain(path: Path, difficulty: float) -> dict[str, Tensor]:
     difficulty = real("difficulty", difficulty, least=low, most=high)
     graph = _read_graph(path)
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    state = {
-        name.removeprefix(PREFIX): _tensor(value)
-        for name, value in constants.items()
-        if name.startswith(PREFIX)
-    }
+    ours = [name for name in constants if name.startswith(PREFIX)]
+    state = {name.removeprefix(PREFIX): _tensor(constants[name]) for name in ours}
     try:
         state |= _group_norms(graph, constants, state)
     except ValueError as error:
@@ -67,41 +63,12 @@ def read_terrain(path: Path, difficulty: float) -> dict[str, Tensor]:
 
 
 def to_metres(x: Tensor) -> Tensor:
-    r"""Heights of pixels in metres.
-
-    $h = s \sinh\big(\tfrac{x + 1}{2} \operatorname{arcsinh}(R / s)\big)$ with s = 0.1 and
-    R = 22.16864013671875, the `asinh_scale` and `height_range` of the package.
-    The heights are never clipped. The package itself also clips x to [-1, 1] first and moves the
-    lowest point of each terrain to 0.
-
-    Arguments:
-        x: pixels in [-1, 1], any shape.
-
-    Returns:
-        Heights in metres, 0 to 22.17 for x in [-1, 1].
-
-    Example:
-        >>> import torch
-        >>> to_metres(torch.tensor([-1.0, 1.0]))
-        tensor([ 0.0000, 22.1686])
-    """
+    """Heights in metres, 0 to 22.17 for pixels in [-1, 1]."""
     return HEIGHT_SCALE * torch.sinh((x + 1.0) / 2.0 * math.asinh(HEIGHT_RANGE / HEIGHT_SCALE))
 
 
 def from_metres(h: Tensor) -> Tensor:
-    """Pixels of heights, the inverse of `to_metres`.
-
-    Arguments:
-        h: heights in metres above the terrain's lowest point, any shape.
-
-    Returns:
-        Pixels, in [-1, 1] for heights from 0 to 22.17 m.
-
-    Example:
-        >>> import torch
-        >>> from_metres(torch.tensor([0.0, 22.16864])).round(decimals=4)
-        tensor([-1.,  1.])
-    """
+    """Pixels of heights in metres, the inverse of `to_metres`."""
     return 2.0 * torch.asinh(h / HEIGHT_SCALE) / math.asinh(HEIGHT_RANGE / HEIGHT_SCALE) - 1.0
 
 

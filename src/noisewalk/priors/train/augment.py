@@ -9,8 +9,7 @@
 import torch
 from torch import Tensor
 
-SYMMETRIES = {"none": 1, "flip": 2, "dihedral": 8}
-"""Every choice, with the number of images that it makes of one."""
+SYMMETRIES = {"none": 1, "flip": 2, "dihedral": 8}  # and the images that each makes of one
 
 
 def augment(images: Tensor, symmetry: str, generator: torch.Generator) -> Tensor:

@@ -14,9 +14,7 @@ from ...errors import ConfigError
 from ..misfits import listed
 
 FEW = 1000
-"""Below this many different images a warning says that they are likely to be learnt by heart."""
-FRAME = 1 / 3
-"""Least share of the area of an empty frame that is warned of; 28 x 28 in 32 x 32 are below it."""
+FRAME = 1 / 3  # least empty share that is warned of; 28 x 28 in 32 x 32 are below it
 
 
 def check_images(

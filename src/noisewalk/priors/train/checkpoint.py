@@ -14,8 +14,7 @@ from ..denoiser import NetworkDenoiser
 from .ema import PowerEMA
 from .recipe import Loss, TrainSettings
 
-FREE = ("num_images", "checkpoint_seconds")
-"""Settings that may change when a training is resumed."""
+FREE = ("num_images", "checkpoint_seconds")  # these may change when a training is resumed
 BEFORE: dict[str, dict[str, Any]] = {
     "settings": {"augment": "none", "lr_decay": 0.0},
     "record": {"augment": repr("none"), "distance": repr("huber")},
@@ -64,10 +63,8 @@ class Checkpoint:
         self._compare(state)
         try:
             self.network.load_state_dict(state["network"])
-            groups = zip(
-                state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True
-            )
-            for kept, mine in groups:
+            groups, own = state["optimizer"]["param_groups"], self.optimizer.param_groups
+            for kept, mine in zip(groups, own, strict=True):
                 kept["fused"] = mine["fused"]  # of this device, not the one of the checkpoint
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
@@ -86,18 +83,14 @@ class Checkpoint:
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch meets damaged bytes with errors of any kind
-            raise WeightsError(
-                f"cannot read the checkpoint {self.path} ({type(error).__name__}): remove it to "
-                "start anew, or give another --out"
-            ) from error
-        if not isinstance(state, dict) or not all(
-            isinstance(state.get(key), kind) for key, kind in PARTS.items()
-        ):
-            raise WeightsError(
-                f"{self.path} is no checkpoint of a training: remove it to start anew, or give "
-                "another --out"
-            )
-        return state
+            what = f"cannot read the checkpoint {self.path} ({type(error).__name__})"
+            way_out = "remove it to start anew, or give another --out"
+            raise WeightsError(f"{what}: {way_out}") from error
+        held = state if isinstance(state, dict) else {}
+        if not all(isinstance(held.get(key), kind) for key, kind in PARTS.items()):
+            what = f"{self.path} is no checkpoint of a training"
+            raise WeightsError(f"{what}: remove it to start anew, or give another --out")
+        return held
 
     def _compare(self, state: dict[str, Any]) -> None:
         """Refuse another origin, or a training that is already longer than what is asked for."""
@@ -106,10 +99,8 @@ class Checkpoint:
             for key, value in now.items():
                 before = kept[key] if key in kept else BEFORE[part].get(key, value)
                 if key not in FREE and before != value:
-                    raise ConfigError(
-                        f"{self.path} was made with {key}={before}, now {key}={value}: give the "
-                        "same or another --out"
-                    )
+                    changed = f"made with {key}={before}, now {key}={value}"
+                    raise ConfigError(f"{self.path} was {changed}: give the same or another --out")
         settings, step = self.origin["settings"], state["step"]
         asked, batch = settings["num_images"], settings["batch_size"]
         if step > -(-asked // batch):

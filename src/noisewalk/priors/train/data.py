@@ -26,9 +26,8 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
         raise ConfigError(f"channels must be 1 or 3, got {channels!r}")
     path = Path(path)
     if not path.exists():
-        raise ConfigError(
-            f"no such file or folder: {path}. Give an IDX file, an .npz file or a folder of images"
-        )
+        needed = "give an IDX file, an .npz file or a folder of images"
+        raise ConfigError(f"no such file or folder: {path}; {needed}")
     read = _read_folder if path.is_dir() else _read_npz if path.suffix == ".npz" else _read_idx
     images = read(path)
     if images.size == 0:
@@ -37,14 +36,11 @@ def load_images(path: str | Path, size: int, channels: int) -> Tensor:
         images = images[..., None]
     _, height, width, found = images.shape
     if found != channels:
-        raise ConfigError(
-            f"{path} holds images of {found} channels, {channels} are asked for (--channels, or "
-            "those of the prior)"
-        )
+        asked = f"{channels} are asked for (--channels, or those of the prior)"
+        raise ConfigError(f"{path} holds images of {found} channels, {asked}")
     if height > size or width > size:
-        raise ConfigError(
-            f"{path} holds images of {height}x{width}, larger than --size {size}; resize them first"
-        )
+        larger = f"{height}x{width}, larger than --size {size}"
+        raise ConfigError(f"{path} holds images of {larger}; resize them first")
     top, left = (size - height) // 2, (size - width) // 2
     pad = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
     return torch.from_numpy(np.ascontiguousarray(np.pad(images, pad).transpose(0, 3, 1, 2)))
@@ -69,15 +65,12 @@ def _read_idx(path: Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     if len(raw) < 16 or raw[:4] != b"\x00\x00\x08\x03":
-        raise ConfigError(
-            f"{path} is no IDX file of unsigned bytes with three axes, and no .npz file or folder "
-            "either"
-        )
+        kinds = "no IDX file of unsigned bytes with three axes, and no .npz file or folder"
+        raise ConfigError(f"{path} is {kinds} either")
     count, height, width = np.frombuffer(raw, ">u4", 3, 4).tolist()
     if len(raw) != 16 + count * height * width:
-        raise ConfigError(
-            f"{path} is truncated: {len(raw)} bytes for {count} images of {height}x{width}"
-        )
+        needed = f"{count} images of {height}x{width}"
+        raise ConfigError(f"{path} is truncated: {len(raw)} bytes for {needed}")
     return np.frombuffer(raw, np.uint8, offset=16).reshape(count, height, width)
 
 
@@ -91,10 +84,8 @@ def _read_npz(path: Path) -> np.ndarray:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"cannot read an array `images` from {path}: {reason}") from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise ConfigError(
-            f"{path}: images must be uint8 (N, H, W) or (N, H, W, C), got {images.dtype} "
-            f"{images.shape}"
-        )
+        got = f"{images.dtype} {images.shape}"
+        raise ConfigError(f"{path}: images must be uint8 (N, H, W) or (N, H, W, C), got {got}")
     return images
 
 

@@ -3,12 +3,11 @@ r"""Exponential moving average of weights with a power-law profile.
 $$\hat\theta_t = \beta_t \hat\theta_{t-1} + (1 - \beta_t) \theta_t, \qquad
 \beta_t = (1 - 1/t)^{\gamma + 1}$$
 
-The window is a fixed share of the training so far, so one setting serves every length of training
-and a resumed run. Buffers that are not floating point (counters) are not averaged: the last value
-is kept. A gamma of 6.94 is a relative width of 10 %, 16.97 is 5 %.
+The window is a fixed share of the training so far: 10 % for a gamma of 6.94, 5 % for 16.97. Of
+buffers that are not floating point (counters) the last value is kept.
 
-Reference: Karras et al., Analyzing and Improving the Training Dynamics of Diffusion
-Models, 2024, equation 4.
+Reference: Karras et al., Analyzing and Improving the Training Dynamics of Diffusion Models, 2024,
+equation 4.
 """
 
 import torch

@@ -4,9 +4,8 @@ For a held-out image x, Adam goes from z ~ N(0, I) down
 $$\tfrac{1}{2} \|\Phi(z) - x\|^2 + \tfrac{w}{2} \|z\|^2,$$
 the negative log of a Gaussian likelihood with $\sigma_y^2 = w$ and of the prior, up to a factor.
 With w = 0, the default, it is the likelihood alone: the best fit that the map allows, however
-untypical its z. $\|z\|^2 / d$ says how typical that z is; it is 1 for draws from the prior. What a
-map cannot express, no posterior under it can restore. The PSNR is that of Phi(z*), z* the last
-iterate. Cost: 1 + num_steps calls of the map.
+untypical its z. $\|z\|^2 / d$ says how typical it is: 1 for draws from the prior. What a map cannot
+express, no posterior under it can restore. Cost: 1 + num_steps calls of the map.
 
 Reference: Zhu, Kraehenbuehl, Shechtman and Efros, Generative Visual Manipulation on the Natural
 Image Manifold, 2016 (projecting an image onto the manifold).
@@ -27,14 +26,11 @@ from ...types import NoiseMap
 
 
 class Inversion(NamedTuple):
-    """What the inversion of each image found."""
+    """The last iterate z* for each image, the PSNR of Phi(z*) in decibels, and |z*|^2 / d."""
 
     z: Tensor
-    """(N, *shape) the last iterate z*."""
     psnr: Tensor
-    """(N,) of Phi(z*), in decibels."""
     size: Tensor
-    """(N,) |z*|^2 / d."""
 
 
 def invert(
@@ -66,8 +62,6 @@ def invert(
 
 def summarise_inversion(found: Inversion) -> dict[str, float]:
     """The means over the images, with their standard errors."""
-    means = {"psnr": mean_and_se(found.psnr), "z_squared_per_dim": mean_and_se(found.size)}
-    report: dict[str, float] = {}
-    for name, (mean, se) in means.items():
-        report |= {name: mean, f"{name}_se": se}
-    return report
+    (psnr, psnr_se), (size, size_se) = mean_and_se(found.psnr), mean_and_se(found.size)
+    sizes = {"z_squared_per_dim": size, "z_squared_per_dim_se": size_se}
+    return {"psnr": psnr, "psnr_se": psnr_se, **sizes}

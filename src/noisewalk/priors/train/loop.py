@@ -24,8 +24,7 @@ from .ema import PowerEMA
 from .processes import ALONE, Processes
 from .recipe import Loss, TrainSettings
 
-PATIENCE = 20
-"""Steps in a row whose gradient may be infinite or NaN; such a step leaves the weights alone."""
+PATIENCE = 20  # steps in a row whose gradient is not finite; they leave the weights alone
 
 
 class TrainProgress(NamedTuple):

@@ -9,8 +9,7 @@ from torch import nn
 from ..._checks import whole
 from ...errors import ConfigError
 
-GROUPS = 32
-"""Groups of the network's group norms, and channels of an attention head."""
+GROUPS = 32  # of the group norms, and channels of an attention head
 
 
 def new_network(
@@ -50,19 +49,14 @@ def _check(size: int, widths: Sequence[int], attention: Sequence[int], unshuffle
     if not widths:
         raise ConfigError("widths must name the channels of at least one level, such as 64,96,128")
     if any(whole("each of the widths", width, GROUPS) % GROUPS for width in widths):
-        raise ConfigError(
-            f"widths must be multiples of {GROUPS}, such as 64,96,128, got "
-            f"{','.join(map(str, widths))}"
-        )
+        got = ",".join(map(str, widths))
+        raise ConfigError(f"widths must be multiples of {GROUPS}, such as 64,96,128, got {got}")
     if absent := [i for i in attention if i not in range(len(widths))]:
-        raise ConfigError(
-            f"attention must name levels from 0 to {len(widths) - 1}, one for each of the widths, "
-            f"got {','.join(map(str, absent))}"
-        )
+        got, known = ",".join(map(str, absent)), f"levels from 0 to {len(widths) - 1}"
+        raise ConfigError(f"attention must name {known}, one for each of the widths, got {got}")
     factor = whole("unshuffle", unshuffle) * 2 ** (len(widths) - 1)
     if whole("size", size) % factor:
         raise ConfigError(
-            f"size must be a multiple of {factor} (unshuffle {unshuffle}, halved "
-            f"{len(widths) - 1} times between {len(widths)} widths), got {size}: choose another "
-            "size, fewer widths or a smaller unshuffle"
+            f"size must be a multiple of {factor} (unshuffle {unshuffle}, halved between "
+            f"{len(widths)} widths), got {size}: choose another, fewer widths or less unshuffle"
         )

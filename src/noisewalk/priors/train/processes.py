@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ...errors import ConfigError, MissingExtraError
 from ..load import usable_device
 
-PATIENCE = timedelta(days=2)
-"""How long processes wait for the first one while it makes the teacher's trajectories."""
+PATIENCE = timedelta(days=2)  # while the first process makes the teacher's trajectories
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,12 @@ class Processes:
     def share(self, batch_size: int) -> int:
         """Images of a batch that each process takes."""
         if batch_size % self.count:
-            raise ConfigError(
-                f"a batch of {batch_size} images cannot be shared evenly by {self.count} "
-                f"processes: choose a multiple of {self.count}"
-            )
+            shared = f"a batch of {batch_size} images cannot be shared evenly"
+            multiple = f"choose a multiple of {self.count}"
+            raise ConfigError(f"{shared} by {self.count} processes: {multiple}")
         return batch_size // self.count
 
-    def prepare(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[nn.Module, Any]:
+    def prepare(self, network: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Any]:
         """What to call and what to step; all processes start from the first one's weights."""
         if self.accelerator is None:
             return network, optimizer
@@ -94,15 +91,12 @@ def join(device: str) -> Iterator[Processes]:
     except ImportError as error:
         raise MissingExtraError("accelerate (for several processes)", "train") from error
     if device not in ("cpu", "cuda"):
-        raise ConfigError(
-            f"several processes have one device each: give --device cpu or cuda, got {device!r}"
-        )
+        one = "several processes have one device each"
+        raise ConfigError(f"{one}: give --device cpu or cuda, got {device!r}")
     here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if device == "cuda" and gpus < here:
-        raise ConfigError(
-            f"{here} processes were started for {gpus} GPUs: start one for each GPU, or give "
-            "--device cpu"
-        )
+        started = f"{here} processes were started for {gpus} GPUs"
+        raise ConfigError(f"{started}: start one for each GPU, or give --device cpu")
     patient = InitProcessGroupKwargs(timeout=PATIENCE)
     cpu = device == "cpu"
     accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[patient])

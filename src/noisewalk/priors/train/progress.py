@@ -1,5 +1,4 @@
-"""The progress of a training: a bar with loss, throughput and time left on a terminal, a line a
-minute in a log."""
+"""The progress of a training: a bar on a terminal, a line a minute in a log."""
 
 import time
 from collections.abc import Iterator

@@ -13,28 +13,16 @@ from .augment import SYMMETRIES
 
 # (network, clean images (B, C, H, W), generator, share of the training done) -> loss per image (B,)
 Loss = Callable[[nn.Module, Tensor, torch.Generator, float], Tensor]
-
-LARGEST_SEED = 2**32 - 1
-"""torch's CPU generator keeps 32 bits of a seed."""
+LARGEST_SEED = 2**32 - 1  # torch's CPU generator keeps 32 bits of a seed
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """What defines a training apart from its data and loss.
 
-    Arguments:
-        num_images: training length in images seen.
-        batch_size: images per step.
-        lr: Adam's learning rate, which falls as 1/sqrt(step) after `lr_hold` steps.
-        lr_hold: steps at full learning rate.
-        lr_warmup: steps of linear rise at the start.
-        ema_gamma: exponent of the averaging profile, above -1.
-        seed: of noise and image order, 0 to 2^32 - 1.
-        bfloat16: compute the network under bfloat16 autocast.
-        checkpoint_seconds: time between checkpoints.
-        augment: symmetry of the images, "none", "flip" or "dihedral".
-        lr_decay: share of the training at its end over which the rate falls linearly to 0.
-        start: hash of the first weights, for the record; None: random ones or the teacher's.
+    The rate rises linearly over `lr_warmup` steps, falls as 1/sqrt(step) after `lr_hold` steps and
+    linearly to 0 over the last share `lr_decay`. `start` is the hash of the first weights; None:
+    random ones or the teacher's.
     """
 
     num_images: int
@@ -67,7 +55,7 @@ class TrainSettings:
 
     @property
     def num_steps(self) -> int:
-        """Steps of the whole training."""
+        """Steps in all."""
         return -(-self.num_images // self.batch_size)
 
     def learning_rate(self, step: int) -> float:

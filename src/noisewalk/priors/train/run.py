@@ -16,10 +16,8 @@ from .processes import ALONE, Processes
 from .progress import show
 from .recipe import Recipe
 
-SHEET_SECONDS = 600.0
-"""Time between two looks at a training: a sheet of samples, the loss of held-out images."""
-MOST_HELD_OUT, HELD_OUT_BATCH = 1024, 64
-"""Held-out images whose loss is computed, and how many at a time."""
+SHEET_SECONDS = 600.0  # between two looks: a sheet of samples, the loss of held-out images
+MOST_HELD_OUT, HELD_OUT_BATCH = 1024, 64  # whose loss is computed, and how many at a time
 
 
 def run_training(

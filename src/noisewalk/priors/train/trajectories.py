@@ -98,13 +98,10 @@ def _read(cache: Path, made: dict[str, str]) -> Tensor:
         with safe_open(cache, "pt") as file:
             before, x = file.metadata() or {}, file.get_tensor("x")
     except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"cannot read the trajectories in {cache} ({error}): remove the file to make them anew"
-        ) from error
+        what = f"cannot read the trajectories in {cache} ({error})"
+        raise WeightsError(f"{what}: remove the file to make them anew") from error
     if changed := [key for key, value in made.items() if before.get(key) != value]:
         said = "; ".join(f"{key} {before.get(key, 'not said')}, now {made[key]}" for key in changed)
-        raise ConfigError(
-            f"{cache} was made with {said}: give another folder, or remove the file to make them "
-            "anew"
-        )
+        way_out = "give another folder, or remove the file to make them anew"
+        raise ConfigError(f"{cache} was made with {said}: {way_out}")
     return x

@@ -2,7 +2,7 @@ r"""Losses that turn a teacher $D(x, \sigma)$ into a consistency model $f(x, \si
 at the teacher's weights.
 
 Both compare the student at a noise level t with itself, without gradient, at a lower level r on the
-same trajectory,
+same trajectory, by the distance d of `distance.py`,
 $$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t = x + t n .$$
 
 - "cd", consistency distillation: t and r are neighbours on the teacher's own grid, $x_r$ is the
@@ -12,8 +12,6 @@ $$\mathbb{E}\; w(t)\, d\big(f(x_t, t),\, \mathrm{sg}[f(x_r, r)]\big), \qquad x_t
   which undoes the shrinking of d with the gap. A step costs as much as four calls. The gap
   $1 - r/t = 2^{-(1 + k')} (1 + 8\,\mathrm{sigmoid}(-t))$ halves k times over the training, from
   k' = 0 to k' = k. r is at least sigma_min, where $f(x, \sigma_{min}) = x$ is the goal.
-
-The distance d is in `distance.py`.
 
 References: Song et al., Consistency Models, 2023, Algorithm 2; Geng et al., Consistency Models Made
 Easy, 2024, section 3.
@@ -76,7 +74,7 @@ class DistillLoss:
 
     @property
     def nfe(self) -> int:
-        """Network calls per image, the teacher's two among them."""
+        """Network calls per image."""
         return 4 if self.recipe == "cd" else 2
 
     def _levels(self, count: int, generator: Generator, done: float) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ $$g = \frac{t}{c_{out}(t)} \frac{df(x_t, t)}{dt}
 the loss, whose gradient alone means anything, is
 $$\mathbb{E}\; \frac{1}{n} \big\| F_\theta(x_t, t) - \mathrm{sg}[F(x_t, t) - \hat g] \big\|^2,
 \qquad f = c_{skip} x + c_{out} F .$$
-There is no grid and no second noise level, so no discretization error. A step costs as much as
-four network calls: the teacher, forward differentiation (two), the student.
+There is no grid, so no discretization error. A step costs as much as four network calls (`nfe`):
+the teacher, forward differentiation (two), the student.
 
 Reference: Lu and Song, Simplifying, Stabilizing and Scaling Continuous-Time Consistency Models,
 2024, sections 2.2 (the gradient) and 4.1 (normalising the tangent; its warm-up and adaptive weight
@@ -28,8 +28,7 @@ from ...._checks import real
 from ...denoiser import NetworkDenoiser, check_kind
 from .noise import column, student_levels, unit_noise
 
-FLOOR = 0.1
-"""c of the normalised tangent."""
+FLOOR = 0.1  # c of the normalised tangent
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class TangentLoss:
     p_mean: float = -0.8
     p_std: float = 1.8
     nfe: ClassVar[int] = 4
-    """Network calls' worth per image."""
 
     def __post_init__(self) -> None:
         check_kind("denoiser", self.denoiser, "consistency")

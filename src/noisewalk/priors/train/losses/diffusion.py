@@ -26,7 +26,6 @@ class DiffusionLoss:
     p_mean: float = -1.2
     p_std: float = 1.2
     nfe: ClassVar[int] = 1
-    """Network calls per image."""
 
     def __post_init__(self) -> None:
         check_kind("denoiser", self.denoiser, "edm")

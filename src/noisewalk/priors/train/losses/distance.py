@@ -1,7 +1,7 @@
 r"""How far a student's image is from its goal.
 
 - "huber" needs no network: $d(a, b) = \sqrt{\|a - b\|^2 + c^2} - c$, c = huber times the square
-  root of the number n of values in an image.
+  root of the number n of values in an image; `HUBER` is that of the second reference.
 - "lpips-alex" and "lpips-vgg" add what a network sees: $d(a, b) / \sqrt{n} + \mathrm{LPIPS}(a, b)$.
   The goal of the squared error is a mean of images, which is blurred; LPIPS prefers a sharp image.
 
@@ -18,7 +18,6 @@ from ....errors import ConfigError
 from ....evaluate.metrics.perceptual import ARCHIVES, perceptual_distance
 
 HUBER = 0.00054
-"""c per square root of the number of values, from the second reference."""
 DISTANCES = ("huber", *(f"lpips-{net}" for net in ARCHIVES))
 
 

@@ -40,7 +40,6 @@ class TrajectoryLoss:
     augment: str = "none"
     levels: Tensor | None = None
     nfe: ClassVar[int] = 1
-    """Network calls per point."""
 
     def __post_init__(self) -> None:
         check_kind("denoiser", self.denoiser, "consistency")
@@ -49,15 +48,12 @@ class TrajectoryLoss:
         real("first", self.first, least=0.0, most=1.0)
         shape, expected = tuple(self.trajectories.shape), tuple(self.denoiser.shape)
         if len(shape) < 2 or shape[0] < 1 or shape[1] < 4 or shape[2:] != expected:
-            raise ConfigError(
-                f"trajectories must be of shape (count, n + 1, *{expected}) with count at least 1 "
-                f"and n at least 3, got {shape}"
-            )
-        needed = (shape[0], shape[1] - 1)
-        if self.levels is not None and tuple(self.levels.shape) != needed:
-            raise ConfigError(
-                f"levels must be of shape (count, n), here {needed}, got {tuple(self.levels.shape)}"
-            )
+            needs = f"trajectories must be of shape (count, n + 1, *{expected})"
+            raise ConfigError(f"{needs} with count at least 1 and n at least 3, got {shape}")
+        needed, levels = (shape[0], shape[1] - 1), self.levels
+        if levels is not None and tuple(levels.shape) != needed:
+            found = tuple(levels.shape)
+            raise ConfigError(f"levels must be of shape (count, n), here {needed}, got {found}")
 
     def __call__(self, network: nn.Module, x: Tensor, generator: Generator, done: float) -> Tensor:
         """The loss of as many points as x has rows; the pixels of x are not used."""
