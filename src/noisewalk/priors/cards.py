@@ -13,8 +13,7 @@ from ..errors import ConfigError, WeightsError
 from .denoiser import KINDS
 
 CARDS = Path(__file__).parent / "cards.yaml"
-SCALING = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}
-"""The noise levels of all published consistency models; a card without them has these."""
+SCALING = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}  # of a card without them
 CARD_KEYS = ("kind", "shape", *SCALING, "unshuffle", "sha256")
 
 

@@ -13,8 +13,7 @@ from .misfits import listed, misfits, shapes_of
 from .openai import read_state
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-PICKLED = "diffusion_pytorch_model.bin"
-"""What diffusers called the weights before safetensors."""
+PICKLED = "diffusion_pytorch_model.bin"  # the name before safetensors
 
 
 def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:
@@ -25,9 +24,8 @@ def read_unet(folder: Path, sha256: str | None = None) -> nn.Module:
     path, weights = folder / "config.json", folder / (PICKLED if pickled else WEIGHTS)
     for file in (path, weights):
         if not file.is_file():
-            raise WeightsError(
-                f"{file} is missing: a prior's folder holds unet/config.json and unet/{WEIGHTS}"
-            )
+            holds = f"a prior's folder holds unet/config.json and unet/{WEIGHTS}"
+            raise WeightsError(f"{file} is missing: {holds}")
     state = (read_state if pickled else _read_safetensors)(weights, sha256)
     config = read_table(path)
     if config.get("add_attention", True) and config.get("attn_norm_num_groups") is None:

@@ -51,9 +51,8 @@ def read_faces(path: Path) -> nn.Module:
         raise WeightsError(f"cannot read {path} as a torch file of weights: {reason}") from error
     state = content.get(STATE) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(
-            f"{path} holds no tensors under {STATE}: it is not the file of gan-face-generate"
-        )
+        lacks = f"{path} holds no tensors under {STATE}"
+        raise WeightsError(f"{lacks}: it is not the file of gan-face-generate")
     convolutions = [f"main.{3 * i}.weight" for i in range(NUM_STAGES)]
     absent = [key for key in convolutions if key not in state or state[key].ndim != 4]
     problems = [f"missing {key}" for key in absent]
@@ -63,8 +62,7 @@ def read_faces(path: Path) -> nn.Module:
             network = DCGAN(sides)
         problems = misfits(shapes_of(network.state_dict()), shapes_of(state))
     if problems:
-        raise WeightsError(
-            f"{path} is not a DCGAN generator of {NUM_STAGES} stages: {listed(problems)}"
-        )
+        what = f"a DCGAN generator of {NUM_STAGES} stages"
+        raise WeightsError(f"{path} is not {what}: {listed(problems)}")
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)

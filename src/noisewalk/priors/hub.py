@@ -10,8 +10,7 @@ from ..errors import ConfigError, WeightsError
 from .cards import read_card
 from .diffusers import PICKLED, WEIGHTS, read_unet
 
-FOLDERS = ("unet/", "")
-"""Where a repository may keep its network, the usual place first."""
+FOLDERS = ("unet/", "")  # where a repository may keep its network, the usual place first
 PUSHED = ("card.json", "unet/config.json", f"unet/{WEIGHTS}", "samples.png")
 
 
@@ -69,20 +68,14 @@ def push_prior(folder: str | Path, repository: str, private: bool = False) -> st
         try:
             address = api.create_repo(repository, private=private or None, exist_ok=True)
             if private and not api.model_info(repository).private:
-                raise ConfigError(
-                    f"{repository} is there already and public: choose another name, or make it "
-                    "private on the Hub first"
-                )
-            api.upload_folder(
-                repo_id=repository,
-                folder_path=folder,
-                allow_patterns=list(PUSHED),
-                commit_message=f"Upload {folder.name} from noisewalk",
-            )
+                way_out = "choose another name, or make it private on the Hub first"
+                raise ConfigError(f"{repository} is there already and public: {way_out}")
+            said = f"Upload {folder.name} from noisewalk"
+            files = {"folder_path": folder, "allow_patterns": list(PUSHED)}
+            api.upload_folder(repo_id=repository, commit_message=said, **files)
         except hf.HFValidationError as error:
-            raise ConfigError(
-                f"a repository is OWNER/NAME of letters, digits, -, _ and ., got {repository!r}"
-            ) from error
+            named = "a repository is OWNER/NAME of letters, digits, -, _ and ."
+            raise ConfigError(f"{named}, got {repository!r}") from error
         except (hf.HfHubHTTPError, hf.HTTPError, OSError) as error:
             reason = _reason(error)
             raise WeightsError(f"cannot push {folder} to {repository} ({reason})") from error
@@ -102,20 +95,18 @@ def _download(repository: str, revision: str | None) -> Path:
         except hf.EntryNotFoundError:
             return None
 
+    holds = f"the Hub repository {repository} holds"
     for folder in FOLDERS:
         if (config := get(f"{folder}config.json")) is None:
             continue
         for extra in ("card.json", "scheduler/scheduler_config.json"):
             get(extra)
         if not any(get(folder + name) for name in (WEIGHTS, PICKLED)):
-            raise WeightsError(
-                f"the Hub repository {repository} holds {folder}config.json but neither "
-                f"{folder}{WEIGHTS} nor {folder}{PICKLED}"
-            )
+            lacks = f"neither {folder}{WEIGHTS} nor {folder}{PICKLED}"
+            raise WeightsError(f"{holds} {folder}config.json but {lacks}")
         return config.parents[1 if folder else 0]
     raise WeightsError(
-        f"the Hub repository {repository} holds no unet/config.json and no config.json: it is no "
-        "diffusers network"
+        f"{holds} no unet/config.json and no config.json: it is no diffusers network"
     )
 
 

@@ -17,12 +17,9 @@ from .denoiser import KINDS, NetworkDenoiser
 from .prior import Prior
 
 BUNDLED = Path(__file__).parent / "bundled"
-HEAD_CHANNELS = 64
-"""Channels per attention head of OpenAI's checkpoints."""
-SIZE = re.compile(r"(?:imagenet|bedroom|cat)(64|256)(?!\d)")
-"""How the names of OpenAI's checkpoints say the image side."""
+HEAD_CHANNELS = 64  # per attention head of OpenAI's checkpoints
+SIZE = re.compile(r"(?:imagenet|bedroom|cat)(64|256)(?!\d)")  # the image side in their names
 SCHEDULERS = {"CMStochasticIterativeScheduler": "consistency", "EDMEulerScheduler": "edm"}
-"""The kind of network that a scheduler of diffusers belongs to."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,7 @@ class Request:
 
 
 def list_priors() -> dict[str, dict[str, Any]]:
-    """The cards of all known priors by name: bundled ones, those in other packages, published
-    checkpoints and Hub repositories.
+    """The cards of all known priors: bundled, in other packages, published, on the Hub.
 
     Returns:
         Cards by name; a card says licence, data, kind, shape, source and noise range.
@@ -67,17 +63,14 @@ def load_prior(
     The weights never require gradients. Nothing in a weight file is ever run.
 
     Arguments:
-        source: the name of a bundled or package prior ("fashion32", "terrain128", "faces64"), a Hub
-            repository ("openai/diffusers-cd_bedroom256_lpips"), a folder that `noisewalk train` or
-            diffusers wrote, or the path of an OpenAI .pt checkpoint.
-        label: class, or the conditioning value that the card names (terrain128: difficulty, 1 to
-            100). A prior has one label.
+        source: a name of `list_priors` ("fashion32"), a Hub repository, a folder that `noisewalk
+            train` or diffusers wrote, or the path of an OpenAI .pt checkpoint.
+        label: class, or the conditioning value that the card names (terrain128: 1 to 100).
         device: where the network lives.
         dtype: of the network's weights and arithmetic.
-        kind: "consistency" or "edm", only for weights without a card. None: for a .pt file "edm" if
-            its name starts with edm_, else "consistency".
-        size: image side, only for a .pt file without a card; None takes it from the file's name.
-        head_channels: channels per attention head, only for a .pt file without a card; None: 64.
+        kind: "consistency" or "edm", for weights without a card; None: as a .pt's name says.
+        size: image side of a .pt file without a card; None takes it from the file's name.
+        head_channels: those of each attention head in a .pt file without a card; None: 64.
 
     Returns:
         The prior.
@@ -136,18 +129,14 @@ def _from_folder(
 def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
     """What the scheduler in a diffusers folder says of the network."""
     if not any((place / "config.json").exists() for place in (folder, folder / "unet")):
-        raise WeightsError(
-            f"{folder} has no card.json and no unet/config.json: give a folder that `noisewalk "
-            "train` or diffusers wrote"
-        )
+        lacks = f"{folder} has no card.json and no unet/config.json"
+        raise WeightsError(f"{lacks}: give a folder that `noisewalk train` or diffusers wrote")
     path = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_table(path) if path.exists() else {}
     kind = SCHEDULERS.get(str(scheduler.get("_class_name")), request.kind)
     if kind is None:
-        raise WeightsError(
-            f"{folder} has no card.json and no scheduler that says what the network is: give "
-            "kind='consistency' or kind='edm'"
-        )
+        lacks = f"{folder} has no card.json and no scheduler that says what the network is"
+        raise WeightsError(f"{lacks}: give kind='consistency' or kind='edm'")
     card = {"kind": kind, **{key: scheduler.get(key, value) for key, value in SCALING.items()}}
     check_card(card, path)
     return card
@@ -178,9 +167,9 @@ def _from_checkpoint(
     if not path.is_file() and known is not None:
         path = packages.cache_folder() / path.name
         if not path.is_file():
+            get = f"download it from {known['source']}"
             raise WeightsError(
-                f"{path.name} is not here: download it from {known['source']} and give its path, "
-                f"or put it at {path}"
+                f"{path.name} is not here: {get} and give its path, or put it at {path}"
             )
     if not path.is_file():
         raise WeightsError(f"{path} is missing: give the path of a .pt checkpoint")
@@ -194,10 +183,8 @@ def _from_checkpoint(
     found = infer(state, size, heads, str(path))
     shape = (found.in_channels, size, size)
     if found.in_channels != found.out_channels or tuple(card.get("shape", shape)) != shape:
-        raise WeightsError(
-            f"{path} maps {found.in_channels} to {found.out_channels} channels, its card says "
-            f"shape {card.get('shape')}"
-        )
+        maps = f"{path} maps {found.in_channels} to {found.out_channels} channels"
+        raise WeightsError(f"{maps}, its card says shape {card.get('shape')}")
     return _denoising(name, {**card, "shape": list(shape)}, to_unet(state, found), request)
 
 
@@ -227,23 +214,18 @@ def _denoising(
     card = {**SCALING, "shape": list(shape), **card}
     if tuple(card["shape"]) != shape:
         raise WeightsError(
-            f"the card of {name} says shape {tuple(card['shape'])}, the network makes {shape}: the "
-            "card or the weights are of another prior"
+            f"the card of {name} says shape {tuple(card['shape'])}, the network makes {shape}: one "
+            "of them is of another prior"
         )
     _check_request(name, card["kind"], shape[-1], config["attention_head_dim"], request)
     classes = None if labelled else config.get("num_class_embeds")
     if classes and not card.get("label"):
         card["label"] = {"name": "class", "lowest": 0, "highest": classes - 1, "whole": True}
     label = _checked_label(name, card, request.label)
-    denoiser = NetworkDenoiser(
-        nn.Module.to(network, device=request.device, dtype=request.dtype),
-        card["kind"],
-        shape,
-        *(float(card["sigma_min"]), float(card["sigma_max"]), float(card["sigma_data"])),
-        unshuffle,
-        int(label) if classes and label is not None else None,
-    )
-    return Prior(name, card, denoiser)
+    network = nn.Module.to(network, device=request.device, dtype=request.dtype)
+    sigmas = (float(card[key]) for key in SCALING)
+    one = int(label) if classes and label is not None else None
+    return Prior(name, card, NetworkDenoiser(network, card["kind"], shape, *sigmas, unshuffle, one))
 
 
 def _check_request(name: str, kind: str, size: int, heads: int | None, request: Request) -> None:
@@ -284,6 +266,6 @@ def usable_device(device: str | torch.device) -> torch.device:
 def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ConfigError(
-            f"dtype must be a floating-point torch dtype such as torch.float32, got {dtype!r}"
+            f"dtype must be a floating-point one such as torch.float32, got {dtype!r}"
         )
     return dtype

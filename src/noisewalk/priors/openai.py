@@ -39,10 +39,8 @@ def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         named = isinstance(key, str) and key.isprintable()
         dense = isinstance(tensor, Tensor) and tensor.layout == torch.strided
         if not named or not dense or tensor.device.type != "cpu":
-            raise WeightsError(
-                f"{path} is no state dict: entry {key!r} is a {type(tensor).__name__}, not a "
-                "named dense tensor; save the state_dict() itself"
-            )
+            entry = f"entry {key!r} is a {type(tensor).__name__}, not a named dense tensor"
+            raise WeightsError(f"{path} is no state dict: {entry}; save the state_dict() itself")
     return dict(state)
 
 
@@ -55,10 +53,9 @@ def infer(state: Mapping[str, Tensor], size: int, head_channels: int, where: str
     )
     guesses = [guess for levels, n in sizes if (guess := _guess(shapes, levels, n)) is not None]
     if not guesses:
-        raise WeightsError(
-            f"{where} is no U-Net in OpenAI's layout (time_embed, input_blocks, middle_block, "
-            "output_blocks, out): give the .pt file as published"
-        )
+        layout = "(time_embed, input_blocks, middle_block, output_blocks, out)"
+        what = f"{where} is no U-Net in OpenAI's layout {layout}"
+        raise WeightsError(f"{what}: give the .pt file as published")
     best = min(guesses, key=lambda guess: len(_mismatches(state, guess)))
     _check(state, best, where)
     return replace(best, size=size, head_channels=head_channels)
@@ -75,9 +72,8 @@ def to_unet(state: Mapping[str, Tensor], architecture: Architecture) -> nn.Modul
             tensor = state[f"{layer.source}.{name}"].detach().float().contiguous()
             if name == "weight" and len(layer.shape) == 3:
                 tensor = tensor.flatten(1)
-            parts = tensor.chunk(len(layer.targets))
-            for target, part in zip(layer.targets, parts, strict=True):
-                weights[f"{target}.{name}"] = part
+            parts = zip(layer.targets, tensor.chunk(len(layer.targets)), strict=True)
+            weights |= {f"{target}.{name}": part for target, part in parts}
     with torch.device("meta"):
         network: Any = UNet2DModel(**unet_config(architecture))
     network.load_state_dict(weights, assign=True)
@@ -153,12 +149,10 @@ def _mismatches(state: Mapping[str, Tensor], architecture: Architecture) -> list
     for key, shape in expected.items():  # a 1x1 convolution may have one or two trailing ones
         if len(shape) == 3 and found.get(key) == (*shape, 1):
             found[key] = shape
-    integers = [key for key in expected if key in state and not state[key].is_floating_point()]
-    return misfits(expected, found) + [
-        f"{key} is {state[key].dtype}, expected floating point"
-        for key in integers
-        if found[key] == expected[key]
-    ]
+    fitting = [key for key in expected if found.get(key) == expected[key]]
+    integers = [key for key in fitting if not state[key].is_floating_point()]
+    wrong = [f"{key} is {state[key].dtype}, expected floating point" for key in integers]
+    return misfits(expected, found) + wrong
 
 
 def _check(state: Mapping[str, Tensor], architecture: Architecture, where: str) -> None:

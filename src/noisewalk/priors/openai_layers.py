@@ -45,21 +45,16 @@ class Architecture:
     def __post_init__(self) -> None:
         levels = len(self.channel_mult)
         if self.channel_mult[:1] != (1,) or not set(self.attention) <= set(range(levels)):
-            raise ConfigError(
-                "channel_mult must start with 1 and attention hold level indices, got "
-                f"{self.channel_mult} and {self.attention}"
-            )
-        factor = 2 ** (levels - 1)
-        if self.size < factor or self.size % factor:
-            raise ConfigError(
-                f"size must be a multiple of {factor} for {levels} levels, got {self.size}"
-            )
+            got = f"{self.channel_mult} and {self.attention}"
+            must = "channel_mult must start with 1 and attention hold level indices"
+            raise ConfigError(f"{must}, got {got}")
+        if self.size < (factor := 2 ** (levels - 1)) or self.size % factor:
+            multiple = f"a multiple of {factor} for {levels} levels"
+            raise ConfigError(f"size must be {multiple}, got {self.size}")
         attended = sorted({self.widths[i] for i in self.attention} | {self.widths[-1]})
         if self.head_channels < 1 or any(width % self.head_channels for width in attended):
-            widths = ", ".join(map(str, attended))
-            raise ConfigError(
-                f"head_channels must divide the attention widths {widths}, got {self.head_channels}"
-            )
+            must = f"divide the attention widths {', '.join(map(str, attended))}"
+            raise ConfigError(f"head_channels must {must}, got {self.head_channels}")
 
     @property
     def widths(self) -> tuple[int, ...]:
