@@ -97,9 +97,8 @@ def check(options: BenchOptions) -> None:
     if options.jobs is not None:
         whole("--jobs", options.jobs)
     if cells is not None and not (cells / "cells").is_dir():
-        raise ConfigError(
-            f"--samples-of {cells} holds no cells: give the --out of another table or figure"
-        )
+        way_out = "give the --out of another table or figure"
+        raise ConfigError(f"--samples-of {cells} holds no cells: {way_out}")
     if what != "figure1" and options.prior is None and not options.paper:
         raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
 
@@ -135,10 +134,8 @@ def _sheets(
 
     table = what in TABLES
     shown: dict[str, Any] = sheets if table else sheets_of(made, sheets)
-    grids = {
-        name: Grid(sheet.tasks, sheet.methods, sizes.images, sizes.exact)
-        for name, sheet in shown.items()
-    }
+    counts = sizes.images, sizes.exact
+    grids = {name: Grid(sheet.tasks, sheet.methods, *counts) for name, sheet in shown.items()}
     for grid in grids.values():
         _compute(made, grid, jobs)
     for name, sheet in shown.items():
@@ -146,7 +143,7 @@ def _sheets(
         if table:
             print(write(collect(made, grids[name], sheet), sheet, made.out))
         else:
-            draw_sheet(made, sheet, sizes.images, sizes.exact, path)
+            draw_sheet(made, sheet, *counts, path)
         print(f"open {path}")
 
 

@@ -36,10 +36,8 @@ PAPER_EXTRACTORS = {
     "diversity_score": "resnet50",
     "similarity": "clip-vit-b32",
 }
-"""What the paper's columns are computed with."""
 PAPER_PRIOR = "openai/diffusers-cd_bedroom256_lpips"
-NUM_IMAGES, NUM_PICTURED, NUM_SHOWN = 8, 3, 10
-"""Images of a table, images and samples of a figure, where the options do not say."""
+NUM_IMAGES, NUM_PICTURED, NUM_SHOWN = 8, 3, 10  # images of a table; images, samples of a figure
 MOST_IMAGES, PICTURES = 1000, (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -65,10 +63,8 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
     teacher = teacher_of(o, prior) if guided else None
     pool = pool_of(o, prior)
     if len(pool) < sizes.images:
-        raise ConfigError(
-            f"--num-images is {sizes.images}, but there are {len(pool)} images: give more, or ask "
-            "for fewer"
-        )
+        found = f"--num-images is {sizes.images}, but there are {len(pool)} images"
+        raise ConfigError(f"{found}: give more, or ask for fewer")
     extractors = extractors_of(o, str(pool.device)) if table else {"fd": "none"}
     first, cached = extractors["fd"], cache_folder() / "GOPRO_wVAE.pth"
     blur = o.neural_blur or (cached if cached.is_file() else None)
@@ -133,9 +129,8 @@ def sheets_of(
     for key, chosen in (("tasks", tasks), ("methods", methods)):
         known = list(dict.fromkeys(n for sheet in own.values() for n in getattr(sheet, key)))
         if strange := [name for name in chosen or () if name not in known]:
-            raise ConfigError(
-                f"{what} has no --{key} {', '.join(strange)}: choose from {', '.join(known)}"
-            )
+            lacks = f"{what} has no --{key} {', '.join(strange)}"
+            raise ConfigError(f"{lacks}: choose from {', '.join(known)}")
     kept = {}
     for name, sheet in own.items():
         few = tuple(n for n in sheet.tasks if tasks is None or n in tasks)
@@ -143,9 +138,8 @@ def sheets_of(
         if few and rows:
             kept[name] = replace(sheet, tasks=few, methods=rows)
     if not kept:
-        raise ConfigError(
-            f"nothing is left of {what}: no picture of it shows these methods on these tasks"
-        )
+        why = "no picture of it shows these methods on these tasks"
+        raise ConfigError(f"nothing is left of {what}: {why}")
     return kept
 
 
@@ -198,10 +192,8 @@ def _bundled(prior: Prior) -> Tensor:
         x = to_unit(torch.from_numpy(held_out_images(prior=prior.name)).movedim(-1, 1))
         if tuple(x.shape[1:]) == tuple(prior.shape):  # a user's folder may have that name too
             return x
-    raise ConfigError(
-        f"{prior.name} has no bundled images: give --images, a folder of validation images or an "
-        ".npz file"
-    )
+    images = "a folder of validation images or an .npz file"
+    raise ConfigError(f"{prior.name} has no bundled images: give --images, {images}")
 
 
 def extractors_of(options: "BenchOptions", device: str) -> dict[str, str]:

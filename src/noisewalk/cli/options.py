@@ -113,10 +113,8 @@ def map_of(prior: "LoadedPrior", num_steps: int) -> Any:
     if prior.kind != "edm":
         return prior.map(num_steps)
     if num_steps != 1:
-        raise ConfigError(
-            f"{prior.name} is a diffusion model, sampled by its probability flow: leave "
-            "--num-steps out"
-        )
+        what = f"{prior.name} is a diffusion model, sampled by its probability flow"
+        raise ConfigError(f"{what}: leave --num-steps out")
     return prior.ode_map()
 
 

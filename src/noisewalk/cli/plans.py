@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .sample import SampleOptions
 
 LANGEVIN = {"em": ("em", False), "ei": ("ei", False), "mala": ("em", True), "pcnl": ("ei", True)}
-"""Scheme and accept step."""
 
 
 def kernel_of(name: str, step_size: float | None, num_leapfrog: int | None, nfe: int) -> Kernel:
@@ -31,9 +30,8 @@ def kernel_of(name: str, step_size: float | None, num_leapfrog: int | None, nfe:
         raise ConfigError(f"unknown kernel {name!r}: choose one of {known}")
     scheme, adjust = LANGEVIN[name]
     if step_size is None and not adjust:
-        raise ConfigError(
-            f"the unadjusted kernel {name} needs --step-size, for instance 1e-5 as in the paper"
-        )
+        needs = "needs --step-size, for instance 1e-5 as in the paper"
+        raise ConfigError(f"the unadjusted kernel {name} {needs}")
     return Langevin(1e-3 if step_size is None else step_size, scheme, adjust)
 
 
@@ -83,9 +81,8 @@ def _moves(text: str | None) -> Any:
     try:
         moves = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(
-            f"--num-moves must be a number such as 4, or two such as 2,16; got {text!r}"
-        ) from None
+        must = "--num-moves must be a number such as 4, or two such as 2,16"
+        raise ConfigError(f"{must}; got {text!r}") from None
     return moves[0] if len(moves) == 1 else moves
 
 

@@ -112,11 +112,8 @@ def check(options: SampleOptions) -> None:
     if options.fit is not None:
         one_of("--fit", options.fit, FITS)
     if options.simulate and options.missing:
-        raise ConfigError(
-            "--missing belongs to a measurement: leave out --simulate, or use a mask operator"
-        )
+        way_out = "leave out --simulate, or use a mask operator"
+        raise ConfigError(f"--missing belongs to a measurement: {way_out}")
     if options.fit and not options.simulate:
-        raise ConfigError(
-            "--fit belongs to a clean image: a measurement must have the shape that the operator "
-            "produces"
-        )
+        why = "a measurement must have the shape that the operator produces"
+        raise ConfigError(f"--fit belongs to a clean image: {why}")

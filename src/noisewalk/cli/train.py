@@ -122,9 +122,8 @@ def distill(options: DistillOptions) -> None:
         teacher = load_prior(o.teacher, device=processes.device)
         guide = teacher.denoiser
         if guide is None or guide.kind != "edm":
-            raise ConfigError(
-                f"{o.teacher} is no diffusion model: a student needs a teacher of kind edm"
-            )
+            need = "a student needs a teacher of kind edm"
+            raise ConfigError(f"{o.teacher} is no diffusion model: {need}")
         student = _student(o, guide)
         rate = o.lr if o.lr is not None else 1e-3 if short else 3e-4
         settings = training.settings_of(o, student.network, lr=rate, lr_hold=600)
@@ -148,10 +147,8 @@ def _new(options: DiffusionOptions) -> Any:
     from ..priors.train.network import new_network
 
     o = options
-    side, channels, unshuffle = (
-        usual if value is None else value
-        for value, usual in ((o.size, 32), (o.channels, 1), (o.unshuffle, 2))
-    )
+    given = ((o.size, 32), (o.channels, 1), (o.unshuffle, 2))
+    side, channels, unshuffle = (usual if value is None else value for value, usual in given)
     widths = _numbers("64,96,128" if o.widths is None else o.widths)
     attention = (len(widths) - 1,) if o.attention is None else _numbers(o.attention)
     network = new_network(side, channels, widths, attention, unshuffle, o.seed)
@@ -177,10 +174,8 @@ def _student(options: DistillOptions, teacher: Any) -> Any:
     kind = "edm" if options.start is None else "consistency"
     first = trainable(options.start or options.teacher, kind)
     if first.shape != teacher.shape:
-        raise ConfigError(
-            f"{options.start} makes no images of shape {teacher.shape}: start from a student of "
-            "this teacher"
-        )
+        makes = f"{options.start} makes no images of shape {teacher.shape}"
+        raise ConfigError(f"{makes}: start from a student of this teacher")
     network, unshuffle = first.network, first.unshuffle
     return replace(teacher, network=network, kind="consistency", unshuffle=unshuffle)
 

@@ -29,45 +29,30 @@ def check(options: "TrainOptions", **sources: str | None) -> None:
     o = options
     if o.dtype not in ("float32", "bfloat16"):
         why = f": {o.dtype} is for sampling alone" if o.dtype in DTYPES else ""
-        raise ConfigError(
-            f"--dtype of a training must be float32 or bfloat16, got {o.dtype!r}{why}"
-        )
+        must = "--dtype of a training must be float32 or bfloat16"
+        raise ConfigError(f"{must}, got {o.dtype!r}{why}")
     for name, source in sources.items():
         if source and Path(source).exists() and o.out.exists() and o.out.samefile(source):
-            raise ConfigError(
-                f"--{name} and --out are both {o.out}: write into another folder, so that what the "
-                "training started from is kept"
-            )
+            kept = "write into another folder, so that what the training started from is kept"
+            raise ConfigError(f"--{name} and --out are both {o.out}: {kept}")
     if o.push_to_hub is None:
         if o.private:
-            raise ConfigError(
-                "--private belongs to --push-to-hub: give OWNER/NAME, or leave it out"
-            )
+            raise ConfigError("--private belongs to --push-to-hub OWNER/NAME: give it or neither")
         return
     if o.push_to_hub.count("/") != 1:
         raise ConfigError(f"--push-to-hub takes OWNER/NAME, got {o.push_to_hub!r}")
     from huggingface_hub import get_token
 
     if get_token() is None:
-        raise ConfigError(
-            "--push-to-hub needs a login: run `hf auth login`, or set HF_TOKEN, before a training "
-            "of hours"
-        )
+        how = "run `hf auth login`, or set HF_TOKEN, before a training of hours"
+        raise ConfigError(f"--push-to-hub needs a login: {how}")
 
 
 def settings_of(options: "TrainOptions", network: nn.Module, **rates: Any) -> TrainSettings:
     """The settings of a training that starts from this network."""
-    o = options
-    return TrainSettings(
-        o.num_images,
-        o.batch_size,
-        seed=o.seed,
-        bfloat16=o.half,
-        augment=o.augment,
-        lr_decay=o.lr_decay,
-        start=None if o.start is None else describe(network),
-        **rates,
-    )
+    o, start = options, None if options.start is None else describe(network)
+    rates |= {"augment": o.augment, "lr_decay": o.lr_decay, "start": start}
+    return TrainSettings(o.num_images, o.batch_size, seed=o.seed, bfloat16=o.half, **rates)
 
 
 def trainable(source: str, kind: str) -> NetworkDenoiser:

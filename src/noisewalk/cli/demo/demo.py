@@ -25,14 +25,13 @@ from .images import held_out_images
 
 @dataclass(frozen=True)
 class Example:
-    """What the demo restores with one prior: the held-out image of a number, of a source."""
+    """What the demo restores with one prior: a held-out image, with pixels in [-1, 1]."""
 
     image: int
     source: str
     value_range: ValueRange | None
     """What the bytes 0 and 255 stand for in the report; None: the bytes themselves."""
     sigma_y: float
-    """Noise level, pixels in [-1, 1]."""
     num_warmup: int
     num_draws: int
     adam_steps: int
