@@ -91,8 +91,7 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
 
 
 def sizes_of(options: "BenchOptions", rows: tuple[str, ...] | None) -> Sizes:
-    """The sizes. A table leaves the exact kernel's rows out where nobody asked for them and they
-    would be of one image: they would have no error."""
+    """The sizes; a table leaves out an exact kernel of one image, which would have no error."""
     o, table = options, options.what in TABLES
     images, samples = NUM_PICTURED, NUM_SHOWN
     if table:
@@ -151,8 +150,7 @@ def names_in(text: str | None, option: str, known: tuple[str, ...]) -> tuple[str
 
 
 def teacher_of(options: "BenchOptions", prior: Prior) -> Prior | None:
-    """The diffusion model of the DM rows: the one asked for, the paper's, the one that the prior's
-    card names, or the one bundled beside the prior."""
+    """The DM rows' model: asked for, the paper's, the card's, or bundled beside the prior."""
     o, dataset, beside = options, presets.dataset_of(prior.name), f"{prior.name}-edm"
     published = f"edm_{dataset}_ema.pt" if o.paper and dataset != "small" else None
     bundled = beside if load.list_priors().get(beside, {}).get("kind") == "edm" else None

@@ -24,8 +24,7 @@ COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """The group of all commands. It imports the module of a command when that is called: the list
-    of commands needs none."""
+    """The group of all commands, each of which is imported when it is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called, with its name and its arguments."""

@@ -68,8 +68,8 @@ def _particles(options: "SampleOptions", target: Any) -> Plan:
     o, count = options, _or(options.num_particles, 200)
     if not target.differentiable:
         refuse("smc without gradients, by slice sampling,", o, "step_size", "num_leapfrog")
-    changes = {"step_size": o.step_size, "num_leapfrog": o.num_leapfrog}
-    kernel = moves_of(target, count, o.rank, **changes)
+    given = {"step_size": o.step_size, "num_leapfrog": o.num_leapfrog}
+    kernel = moves_of(target, count, o.rank, **given)
     moves = _moves(o.num_moves)
     return resolve_smc(target, count, kernel=kernel, num_moves=moves, seed=o.seed, rank=o.rank)
 

@@ -75,10 +75,8 @@ def get(
         case "hub":
             print(fetch_repository(name))
         case "openai":
-            raise ConfigError(
-                f"{name} is too large to mirror: download it from {card['source']} and give its "
-                "path as --prior"
-            )
+            how = f"download it from {card['source']} and give its path as --prior"
+            raise ConfigError(f"{name} is too large to mirror: {how}")
         case _:
             print(f"{name} ships with noisewalk")
 

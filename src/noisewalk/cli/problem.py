@@ -124,8 +124,7 @@ def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
 def _simulated(
     options: "SampleOptions", shape: tuple[int, ...], bounds: ValueRange | None, parts: Parts
 ) -> Problem:
-    """A clean image and its measurement. With the likelihood "unknown", --sigma-y is the level of
-    the simulation, which the sampler is not told."""
+    """A clean image and its measurement; an unknown level is simulated at that of --sigma-y."""
     o, unknown = options, split(options.likelihood)[0] == "unknown"
     image, found = load_image(o.input, shape, bounds, o.fit)  # type: ignore[arg-type]
     truth, operator = image[None].to(o.device), parts[-1]
@@ -133,10 +132,8 @@ def _simulated(
     likelihood: Any = parse_likelihood(o.likelihood, None if hidden else o.sigma_y, found.half)
     source = parse_likelihood("gaussian", o.sigma_y, found.half) if hidden else None
     if unknown and not hidden and likelihood.concentration < 1:
-        raise ConfigError(
-            "a measurement of unknown noise level is simulated at the level of --sigma-y, which "
-            "the sampler is not told: give --sigma-y"
-        )
+        why = "a measurement of unknown noise level is simulated at the level of --sigma-y"
+        raise ConfigError(f"{why}, which the sampler is not told: give --sigma-y")
     y = simulate(operator, source or likelihood, truth, o.seed)
     return Problem(*parts, likelihood, y, found, truth, None, source)
 

@@ -19,8 +19,7 @@ SHOWN = "psnr ssim lpips chi2 noise_level r_hat_max ess_bulk_min acceptance_rate
 def solve(
     problem: Problem, target: Any, plan: Plan, folder: Path, kept: str, resume: bool = False
 ) -> Run:
-    """Draw a problem's posterior samples into a folder with their report; `kept` is what Ctrl-C
-    says."""
+    """Draw posterior samples into a folder with their report; Ctrl-C says `kept`."""
     print(announcement(problem, target, plan), f"  into {folder}", sep="\n", flush=True)
     facts, arrays = problem.facts(), problem.arrays()
     with interruptible(kept):

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 
 def check(options: "TrainOptions", **sources: str | None) -> None:
-    """Raise a ConfigError for a dtype, a folder or a push that cannot be; `sources` are the priors
-    that the training starts from, by their options."""
+    """ConfigError for a dtype, a push or a folder that cannot be, such as that of a source."""
     o = options
     if o.dtype not in ("float32", "bfloat16"):
         why = f": {o.dtype} is for sampling alone" if o.dtype in DTYPES else ""

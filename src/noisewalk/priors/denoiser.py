@@ -77,9 +77,8 @@ class NetworkDenoiser:
 def check_kind(name: str, denoiser: NetworkDenoiser, kind: str) -> None:
     """Refuse a denoiser of another kind than a loss is made for."""
     if denoiser.kind != kind:
-        raise ConfigError(
-            f"{name} must be a denoiser of kind {kind!r}, got one of kind {denoiser.kind!r}"
-        )
+        must = f"{name} must be a denoiser of kind {kind!r}"
+        raise ConfigError(f"{must}, got one of kind {denoiser.kind!r}")
 
 
 def _prepare(network: nn.Module) -> None:
@@ -95,17 +94,14 @@ def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | N
 
 
 def _recomputing(network: nn.Module) -> nn.Module:
-    """A copy of the network that shares its weights and checkpoints each of its layers; diffusers'
-    own switch changes the network for everyone, and leaves out attention and resampling."""
+    """A copy of the network that shares its weights and checkpoints each layer, attention too."""
     tensors = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     twin = copy.deepcopy(network, tensors)
     lists = [getattr(module, name, None) for module in twin.modules() for name in LAYERS]
     held = [layers for layers in lists if isinstance(layers, nn.ModuleList)]
     if not held:
-        raise ConfigError(
-            "checkpoint needs a network of diffusers' blocks, such as UNet2DModel, got "
-            f"{type(network).__name__}: leave it out"
-        )
+        needs = "checkpoint needs a network of diffusers' blocks, such as UNet2DModel"
+        raise ConfigError(f"{needs}, got {type(network).__name__}: leave it out")
     for layers in held:
         for i, layer in enumerate(layers):
             if layer is not None:  # a middle block without attention

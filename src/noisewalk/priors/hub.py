@@ -105,9 +105,7 @@ def _download(repository: str, revision: str | None) -> Path:
             lacks = f"neither {folder}{WEIGHTS} nor {folder}{PICKLED}"
             raise WeightsError(f"{holds} {folder}config.json but {lacks}")
         return config.parents[1 if folder else 0]
-    raise WeightsError(
-        f"{holds} no unet/config.json and no config.json: it is no diffusers network"
-    )
+    raise WeightsError(f"{holds} no unet/config.json or config.json: it is no diffusers network")
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 r"""OpenAI's consistency-model checkpoints (.pt) as diffusers' `UNet2DModel`.
 
-`openai_layers.py` lists the layers of such a file. `infer` reads the architecture from key names
-and shapes: each value is the one that most keys agree on, and of all numbers of levels and blocks
-those are kept whose list of layers differs least from the file. One bad key is then named as what
-it is and does not bend the architecture.
+`infer` reads the architecture from key names and shapes: each value is the one that most keys agree
+on, and of all numbers of levels and blocks those are kept whose layers (`openai_layers.py`) differ
+least from the file. One bad key is then named as what it is and bends nothing.
 """
 
 import re
@@ -164,7 +163,6 @@ def _check(state: Mapping[str, Tensor], architecture: Architecture, where: str) 
             f"attention={a.attention}): {listed(problems)}"
         )
     if a.model_channels % GROUPS:
-        raise WeightsError(
-            f"{where} has model_channels {a.model_channels}, which the {GROUPS} groups of its "
-            "norms do not divide: use another checkpoint"
-        )
+        undivided = f"which the {GROUPS} groups of its norms do not divide"
+        has = f"{where} has model_channels {a.model_channels}"
+        raise WeightsError(f"{has}, {undivided}: use another checkpoint")

@@ -118,7 +118,6 @@ class Prior:
             ((1, 32, 32), 7)
         """
         if self.denoiser is None or self.kind != "edm":
-            raise ConfigError(
-                f"{self.name} is a {self.kind} model, not a diffusion model: use prior.map()"
-            )
+            what = f"{self.name} is a {self.kind} model, not a diffusion model"
+            raise ConfigError(f"{what}: use prior.map()")
         return ProbabilityFlow(self.denoiser, num_steps, solver, gradient)

@@ -87,8 +87,7 @@ def _read_graph(path: Path) -> Any:
 def _group_norms(
     graph: Any, constants: dict[str, Any], state: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Weight and bias of every GroupNorm, from the constants after each InstanceNormalization, in
-    execution order; a ValueError says what does not fit."""
+    """Weight and bias of every GroupNorm; a ValueError says what does not fit."""
     users = {name: node for node in graph.node for name in node.input}
     norms: dict[str, Tensor] = {}
     waiting: list[Tensor] = []

@@ -27,16 +27,14 @@ def check_images(
     first = _first_of_each(images)
     if held_out is not None and (found := leaks(images, held_out)):
         pairs = [f"{held_out_names[i]} is {names[j]}" for i, j in found]
-        raise ConfigError(
-            f"{len(found)} of the {len(held_out)} held-out images are among the training images, "
-            f"take them out of one set: {listed(pairs, most=3)}"
+        shared = (
+            f"{len(found)} of the {len(held_out)} held-out images are among the training images"
         )
+        raise ConfigError(f"{shared}, take them out of one set: {listed(pairs, most=3)}")
     different = len(set(first))
     if different < 2:
-        raise ConfigError(
-            "a prior needs at least two different images, and thousands to be of use; got "
-            f"{len(images)}, all the same"
-        )
+        needs = "a prior needs at least two different images, and thousands to be of use"
+        raise ConfigError(f"{needs}; got {len(images)}, all the same")
     warnings = []
     if copies := [f"{names[i]} of {names[j]}" for i, j in enumerate(first) if j != i]:
         warnings.append(

@@ -69,9 +69,8 @@ class Checkpoint:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise ConfigError(
-                f"{self.path} holds another network, give the same or another --out: {reason}"
-            ) from error
+            way_out = "give the same or another --out"
+            raise ConfigError(f"{self.path} holds another network, {way_out}: {reason}") from error
         # a fused step pairs weights and moments by their place in memory
         for weight, held in self.optimizer.state.items():
             for key in held.keys() - {"step"}:
@@ -104,7 +103,5 @@ class Checkpoint:
         settings, step = self.origin["settings"], state["step"]
         asked, batch = settings["num_images"], settings["batch_size"]
         if step > -(-asked // batch):
-            raise ConfigError(
-                f"{self.path} has seen {step * batch:,} images and --num-images asks for "
-                f"{asked:,}: give as many or more, or another --out"
-            )
+            seen = f"{self.path} has seen {step * batch:,} images and --num-images asks for"
+            raise ConfigError(f"{seen} {asked:,}: give as many or more, or another --out")

@@ -16,15 +16,13 @@ from ...evaluate.metrics import mean_and_se
 
 
 def nearest(x: Tensor, pool: Iterable[Tensor], batch_size: int = 256) -> tuple[Tensor, Tensor]:
-    """The float64 distance of each row of x (N, d) to the nearest row of a pool that comes in parts
-    (M_i, d), and that row's index in the whole pool."""
+    """The float64 distance of each row to the nearest row of a pool in parts, and its index."""
     best = torch.full((len(x),), math.inf, dtype=torch.float64)
     found, before = torch.full((len(x),), -1), 0
     for part in pool:
         if x.ndim != 2 or part.ndim != 2 or x.shape[1] != part.shape[1]:
-            raise ConfigError(
-                f"nearest needs rows of equal length, got {tuple(x.shape)} and {tuple(part.shape)}"
-            )
+            got = f"{tuple(x.shape)} and {tuple(part.shape)}"
+            raise ConfigError(f"nearest needs rows of equal length, got {got}")
         squares = part.square().sum(1)
         for k, rows in enumerate(x.split(batch_size)):
             # the matrix product finds the candidates, the difference is exact

@@ -28,8 +28,7 @@ def run_training(
     held_out: Tensor | None = None,
     progress: bool = True,
 ) -> None:
-    """Train on uint8 images and write the prior; every ten minutes write a sheet of the averaged
-    weights' samples and, with held-out images, a line of loss.csv."""
+    """Train on uint8 images and write the prior; on the way write sheets and loss.csv."""
     settings, network, ema = recipe.settings, recipe.denoiser.network, None
     checkpoint, last = out / "checkpoint.pt", time.monotonic()
     steps = train(network, recipe.loss, images, settings, checkpoint, processes)
@@ -43,11 +42,10 @@ def run_training(
             last = time.monotonic()
     if not processes.first:
         return
-    if ema is None:  # the checkpoint was complete already
+    weights = None if ema is None else ema.weights
+    if weights is None:  # the checkpoint was complete already
         state = torch.load(checkpoint, map_location=processes.device, weights_only=True)
         weights, seen = state["ema"], state["step"] * settings.batch_size
-    else:
-        weights = ema.weights
     write_prior(recipe, weights, seen, out, processes.count)
     log_loss(recipe, network, seen, held_out, out)
     sheet = out / "samples.png"

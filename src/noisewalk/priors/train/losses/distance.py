@@ -26,9 +26,8 @@ def check_distance(distance: str, huber: float, shape: tuple[int, ...]) -> None:
     one_of("distance", distance, DISTANCES)
     real("huber", huber, above=0.0)
     if distance != "huber" and shape[0] not in (1, 3):
-        raise ConfigError(
-            f"distance {distance} takes images of 1 or 3 channels, got {shape[0]}: choose huber"
-        )
+        takes = f"distance {distance} takes images of 1 or 3 channels"
+        raise ConfigError(f"{takes}, got {shape[0]}: choose huber")
 
 
 def distances(a: Tensor, b: Tensor, distance: str, huber: float) -> Tensor:
