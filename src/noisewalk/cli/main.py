@@ -20,7 +20,7 @@ COMMANDS = {
     "priors": (".priors", "List, show, get and push priors."),
     "train": (".train", "Train priors."),
 }
-"""Where the `app` of each command is, and what it does."""
+"""The module of each command's `app`, and its help."""
 
 
 class Commands(TyperGroup):

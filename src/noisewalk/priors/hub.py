@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .._packages import cache_folder
 from ..errors import ConfigError, WeightsError
@@ -71,7 +72,7 @@ def push_prior(folder: str | Path, repository: str, private: bool = False) -> st
                 way_out = "choose another name, or make it private on the Hub first"
                 raise ConfigError(f"{repository} is there already and public: {way_out}")
             said = f"Upload {folder.name} from noisewalk"
-            files = {"folder_path": folder, "allow_patterns": list(PUSHED)}
+            files: Any = {"folder_path": folder, "allow_patterns": list(PUSHED)}
             api.upload_folder(repo_id=repository, commit_message=said, **files)
         except hf.HFValidationError as error:
             named = "a repository is OWNER/NAME of letters, digits, -, _ and ."

@@ -223,9 +223,10 @@ def _denoising(
         card["label"] = {"name": "class", "lowest": 0, "highest": classes - 1, "whole": True}
     label = _checked_label(name, card, request.label)
     network = nn.Module.to(network, device=request.device, dtype=request.dtype)
-    sigmas = (float(card[key]) for key in SCALING)
+    low, high, std = (float(card[key]) for key in SCALING)
     one = int(label) if classes and label is not None else None
-    return Prior(name, card, NetworkDenoiser(network, card["kind"], shape, *sigmas, unshuffle, one))
+    parts = network, card["kind"], shape, low, high, std, unshuffle, one
+    return Prior(name, card, NetworkDenoiser(*parts))
 
 
 def _check_request(name: str, kind: str, size: int, heads: int | None, request: Request) -> None:

@@ -24,8 +24,7 @@ def demo(
     device: opt.Device = "cpu",
     dtype: opt.Dtype = "float32",
 ) -> None:
-    """Restore a real held-out image with its uncertainty. Two tasks take a few minutes on two
-    cores."""
+    """Restore a real held-out image with its uncertainty: a few minutes on two cores."""
     from ..solve import solve
     from .demo import combined_report, demo_plan, demo_problem, tasks_of
 

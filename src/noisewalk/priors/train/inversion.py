@@ -63,5 +63,5 @@ def invert(
 def summarise_inversion(found: Inversion) -> dict[str, float]:
     """The means over the images, with their standard errors."""
     (psnr, psnr_se), (size, size_se) = mean_and_se(found.psnr), mean_and_se(found.size)
-    sizes = {"z_squared_per_dim": size, "z_squared_per_dim_se": size_se}
-    return {"psnr": psnr, "psnr_se": psnr_se, **sizes}
+    of_z = {"z_squared_per_dim": size, "z_squared_per_dim_se": size_se}
+    return {"psnr": psnr, "psnr_se": psnr_se, **of_z}

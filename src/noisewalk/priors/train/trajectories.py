@@ -1,9 +1,8 @@
 r"""Trajectories of a teacher, which a student learns to follow: made once and kept in a file.
 
 A teacher's solver takes $x_{t_0} = \sigma_{max} z$ through $x_{t_1}, x_{t_2}, \dots$ to $x_0$, at a
-cost of 2n - 1 network calls a trajectory. The grid of each batch of trajectories is moved by a part
-of its spacing (`offset_of`), so that the student meets every noise level between sigma_max and
-sigma_min and not n of them alone.
+cost of 2n - 1 network calls. The grid of each batch is moved by a part of its spacing, so that the
+student meets every noise level between sigma_max and sigma_min and not n of them alone.
 """
 
 import math

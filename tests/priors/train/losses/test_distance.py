@@ -84,5 +84,5 @@ def test_what_is_not_allowed() -> None:
         check_distance("l2", 0.1, (3, 32, 32))
     with pytest.raises(ConfigError, match="1 or 3 channels, got 2"):
         check_distance("lpips-vgg", 0.1, (2, 32, 32))
-    with pytest.raises(ConfigError, match="unknown net .squeeze."):
+    with pytest.raises(ConfigError, match=r"unknown net .squeeze."):
         perceptual_distance(*pair(32), net="squeeze")

@@ -16,9 +16,8 @@ FILES |= dict.fromkeys(("satellite64", "satellite64-edm"), COLOUR)
 def held_out_images(count: int = 100, prior: str = "fashion32") -> np.ndarray:
     """At most 100 held-out images (count, H, W, C) in uint8 for a key of `FILES`.
 
-    Those of fashion32 and its kin are 28 x 28 originals, padded with black to 32 x 32 x 1. In those
-    of satellite64, 64 x 64 x 3, the bytes 0 to 255 are top-of-atmosphere reflectances of 0 to 0.2;
-    some of the crops overlap (`examples/satellite_data.py`).
+    Those of fashion32 are padded with black from 28 x 28. In those of satellite64 the bytes 0 to
+    255 are top-of-atmosphere reflectances of 0 to 0.2; some crops overlap.
     """
     if prior not in FILES:
         raise ConfigError(f"there are no bundled images for {prior!r}, only for {', '.join(FILES)}")
