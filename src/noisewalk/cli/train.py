@@ -37,7 +37,7 @@ class TrainOptions:
     batch_size: BatchSize = 128
     lr_decay: Annotated[float, says("The last share of the training, where lr falls to 0.")] = 0.0
     augment: Annotated[str, says("none, flip (left-right) or dihedral (also turns).")] = "none"
-    held_out: Annotated[File, says("Images apart from --data; their loss goes to loss.csv.")] = None
+    held_out: Annotated[File, says("Images besides --data, for loss.csv (not trajectory).")] = None
     push_to_hub: Annotated[
         Text, says("Upload the prior. Log in first: hf auth login.", metavar="OWNER/NAME")
     ] = None

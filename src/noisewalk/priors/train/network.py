@@ -56,7 +56,7 @@ def _check(size: int, widths: Sequence[int], attention: Sequence[int], unshuffle
         raise ConfigError(f"attention must name {known}, one for each of the widths, got {got}")
     factor = whole("unshuffle", unshuffle) * 2 ** (len(widths) - 1)
     if whole("size", size) % factor:
-        raise ConfigError(
-            f"size must be a multiple of {factor} (unshuffle {unshuffle}, halved between "
-            f"{len(widths)} widths), got {size}: choose another, fewer widths or less unshuffle"
-        )
+        halved = f"halved {len(widths) - 1} times between {len(widths)} widths"
+        must = f"size must be a multiple of {factor} (unshuffle {unshuffle}, {halved})"
+        way_out = "choose another size, fewer widths or a smaller unshuffle"
+        raise ConfigError(f"{must}, got {size}: {way_out}")
