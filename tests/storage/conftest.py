@@ -21,5 +21,5 @@ def small_run(tmp_path):
     with RunStore.create_or_resume(tmp_path, FACTS, Layout(1, 2, (2,), (3,))) as store:
         store.put("y", torch.zeros(1, 3), ("image", "y_0"))
         state = State(torch.ones(2, 2), torch.ones(2, 3), ones, torch.ones(2, 2))
-        store.append(state, Info(ones, flags, ~flags), {"n": 1, "z": ones})
+        store.append(state, Info(ones, flags, ~flags), {"n": 1, "z": ones}, {})
     return tmp_path

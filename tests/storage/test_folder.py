@@ -27,6 +27,7 @@ def one_draw(store):
         State(torch.ones(2, 2), torch.ones(2, 3), torch.ones(2), torch.ones(2, 2)),
         Info(torch.ones(2), flags, ~flags),
         {"n": 1},
+        {},
     )
 
 
@@ -89,10 +90,10 @@ def test_a_long_value_is_shown_where_it_differs(tmp_path):
 def test_free_keys_may_change_and_reopen_a_complete_run(run):
     with make(run) as store:
         store.mark_complete()
-    with make(run) as store:
-        assert store.complete
+    with make(run):
+        assert open_store(run).complete
     with make(run, {**SPEC, "plan": {**SPEC["plan"], "num_draws": 5}}) as store:
-        assert not store.complete
+        assert not open_store(run).complete
         assert store.num_draws == 1
     assert open_store(run).spec["plan"]["num_draws"] == 5
     refused(run, "plan.num_draws is 5 there, 3 here", spec=SPEC, free=())
@@ -103,10 +104,12 @@ def test_another_layout_is_refused(run):
     refused(run, "energy", extras=("energy",))
 
 
-def test_the_segment_length_of_a_run_stays(tmp_path):
-    with make(tmp_path, draws_per_segment=2) as store:
+def test_the_segment_length_of_a_run_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr("noisewalk.storage.group.MOST_DRAWS", 2)
+    with make(tmp_path) as store:
         one_draw(store)
-    with make(tmp_path, draws_per_segment=5) as store:
+    monkeypatch.setattr("noisewalk.storage.group.MOST_DRAWS", 5)
+    with make(tmp_path) as store:
         one_draw(store)
         one_draw(store)
     assert (tmp_path / "run.zarr/x/c.0.0.1.0").is_file()
@@ -256,7 +259,6 @@ def test_impossible_arguments_are_refused(tmp_path):
         {"chains": 0},
         {"chains": True},
         {"chains": 2.0},
-        {"draws_per_segment": 0},
         {"extras": ("a/b",)},
     ):
         with pytest.raises(ConfigError):

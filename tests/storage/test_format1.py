@@ -35,7 +35,7 @@ def run(tmp_path):
     ones, flags = torch.ones(2), torch.ones(2, dtype=torch.bool)
     with RunStore.create_or_resume(tmp_path, {}, Layout(1, 2, (2,), (3,))) as store:
         state = State(torch.ones(2, 2), torch.ones(2, 3), ones, torch.ones(2, 2))
-        store.append(state, Info(ones, flags, ~flags), {"n": 1})
+        store.append(state, Info(ones, flags, ~flags), {"n": 1}, {})
         store.mark_complete()
     old = {"noisewalk": "0.1.0", "format": 1, **OLD}
     (tmp_path / "spec.json").write_text(json.dumps(old, indent=2))

@@ -91,13 +91,6 @@ def test_attributes_and_conversions_equal_the_whole(lazy):
     assert "x" in repr(lazy)
 
 
-def test_blocks_cover_the_draws_once_and_keep_to_the_limit(lazy):
-    for max_bytes in (1, 480 * 2, 480 * 5 + 479, 1 << 20):
-        blocks = list(lazy.blocks(max_bytes))
-        assert torch.equal(torch.cat(blocks, 2), WHOLE)
-        assert all(b.shape[2] == 1 or b.numel() * 4 <= max_bytes for b in blocks)
-
-
 def test_draws_beyond_the_committed_ones_are_not_seen(lazy):
     fewer = LazyDraws(lazy._array, 5)
     assert torch.equal(fewer[...], WHOLE[:, :, :5])

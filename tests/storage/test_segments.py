@@ -31,7 +31,7 @@ def test_metadata_is_what_zarr_itself_writes(tmp_path):
     docs["scalar"] = document((), (), "int64", ())
     for name, doc in docs.items():
         (tmp_path / name).mkdir()
-        write_file(tmp_path / name / "zarr.json", [json.dumps(doc).encode()], durable=True)
+        write_file(tmp_path / name / "zarr.json", [json.dumps(doc).encode()])
     (tmp_path / "zarr.json").write_text(
         json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
     )
@@ -50,7 +50,7 @@ def test_zarr_reads_the_values_of_every_dtype(tmp_path):
         array = Segmented(tmp_path / kind, 1, 2, (3, 4), kind, 2)
         array.folder.mkdir()
         (array.folder / "zarr.json").write_text(json.dumps(array.document(3)))
-        writer = SegmentWriter(array, durable=True)
+        writer = SegmentWriter(array)
         for draw in range(3):
             writer.write(draw, (values + draw).to(dtype))
         writer.close()

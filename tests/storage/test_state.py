@@ -110,7 +110,7 @@ def test_a_damaged_file_is_named(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(StoreError, match="damaged"):
             decode(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StoreError, match="there is no such file"):
         decode(tmp_path / "absent")
 
 

@@ -24,11 +24,14 @@ class Killed(BaseException):
     pass
 
 
-def make(folder, dtype=torch.float32, **options):
+@pytest.fixture(autouse=True)
+def _two_draws_a_segment(monkeypatch):
+    monkeypatch.setattr("noisewalk.storage.group.MOST_DRAWS", 2)
+
+
+def make(folder, dtype=torch.float32):
     layout = Layout(IMAGES, CHAINS, Z, X, dtype)
-    return RunStore.create_or_resume(
-        folder, {"seed": 1}, layout, **{"draws_per_segment": 2, **options}
-    )
+    return RunStore.create_or_resume(folder, {"seed": 1}, layout)
 
 
 def draw(n):
@@ -138,7 +141,7 @@ def test_special_values_and_float_types_keep_their_bits(tmp_path):
         with make(tmp_path / str(bits), dtype=dtype) as store:
             state, info, extra, _ = draw(0)
             store.append(
-                State(z, state.x.to(dtype), torch.full((ROWS,), float("nan")), z), info, extra
+                State(z, state.x.to(dtype), torch.full((ROWS,), float("nan")), z), info, extra, {}
             )
         arrays = open_store(store.folder).arrays
         assert torch.equal(arrays["z"][...].view(bits), z.view(bits).reshape(IMAGES, CHAINS, 1, 5))
@@ -251,14 +254,15 @@ def test_complete_is_what_was_marked_last(tmp_path):
     sample(tmp_path, 2)
     assert open_store(tmp_path).complete
     with make(tmp_path) as store:
-        assert store.complete
+        assert open_store(tmp_path).complete
         store.append(*draw(2))
-        assert not store.complete
+        assert not open_store(tmp_path).complete
     assert not open_store(tmp_path).complete
 
 
-def test_files_do_not_grow_with_the_draws(tmp_path):
-    with make(tmp_path, draws_per_segment=50) as store:
+def test_files_do_not_grow_with_the_draws(tmp_path, monkeypatch):
+    monkeypatch.setattr("noisewalk.storage.group.MOST_DRAWS", 50)
+    with make(tmp_path) as store:
         store.append(*draw(0))
         before = len(tree(tmp_path))
         for n in range(1, 50):
@@ -279,14 +283,6 @@ def test_a_reader_keeps_what_it_opened_while_the_writer_goes_on(tmp_path):
         for name, want in expected(3).items():
             assert torch.equal(stored.arrays[name][...], want)
             assert torch.equal(torch.from_numpy(data[name].values), want)
-
-
-def test_durable_writes_the_same_files(tmp_path):
-    for durable in (False, True):
-        with make(tmp_path / str(durable), durable=durable) as store:
-            for n in range(3):
-                store.append(*draw(n))
-    assert tree(tmp_path / "False") == tree(tmp_path / "True")
 
 
 def mortal(monkeypatch, lives):
@@ -363,12 +359,15 @@ def test_when_the_disk_is_full_the_draws_so_far_are_safe(tmp_path, monkeypatch, 
 WRITER = """
 import os, random, signal, sys, time
 import torch
+from noisewalk.storage import group
 from noisewalk.storage.store import Layout, RunStore, open_store
 from noisewalk.types import Info, State
 
+group.MOST_DRAWS = 8
+
 def session(folder):
     layout = Layout(2, 2, (64, 64), (64, 64))
-    with RunStore.create_or_resume(folder, {}, layout, draws_per_segment=8) as store:
+    with RunStore.create_or_resume(folder, {}, layout) as store:
         n, state = store.cursor()
         assert n == (state or {"n": 0})["n"], (n, state)
         while True:

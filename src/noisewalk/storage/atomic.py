@@ -12,23 +12,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     os.replace(partial, path)
 
 
-def write_file(path: Path, parts: Iterable[bytes | memoryview], durable: bool = False) -> None:
+def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write a file so that its name has the old or the new content at any moment."""
     temporary = path.with_name(f"{path.name}.tmp")
     with open(temporary, "wb") as file:
         file.writelines(parts)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
     os.replace(temporary, path)
-    if durable:
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the folder's names are on the disk."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

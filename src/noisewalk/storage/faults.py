@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ..errors import StoreError
 
-EXCERPT = 80
-"""Characters of a value that an error shows."""
+EXCERPT = 80  # characters of a value that an error shows
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 """What a reader meets in a file of the wrong content: RecursionError is a RuntimeError."""
 
@@ -17,9 +16,8 @@ def damaged(path: Path, reason: object) -> StoreError:
     """The error for a file that is not as the store wrote it."""
     text = f"no {reason}" if isinstance(reason, KeyError) else str(reason)
     told = excerpt(" ".join(text.split()), most=2 * EXCERPT)
-    return StoreError(
-        f"{path} is missing or damaged ({told}): restore it from a copy or start another run"
-    )
+    advice = "restore it from a copy or start another run"
+    return StoreError(f"{path} is missing or damaged ({told}): {advice}")
 
 
 def excerpt(text: str, start: int = 0, most: int = EXCERPT) -> str:

@@ -17,9 +17,8 @@ from .segments import check_sizes, document, same
 def check_document(doc: dict[str, Any]) -> dict[str, Any]:
     """The document of a stored array; ValueError or the like if the store did not write it."""
     dims, shape = doc["dimension_names"], check_sizes(doc["shape"])
-    if not same(doc, document(shape, shape, doc["data_type"], dims)) or not all(
-        isinstance(dim, str) for dim in dims
-    ):
+    named = all(isinstance(dim, str) for dim in dims)
+    if not named or not same(doc, document(shape, shape, doc["data_type"], dims)):
         raise ValueError(f"unexpected metadata of an array of shape {shape}")
     return doc
 
@@ -30,10 +29,8 @@ def check_new(
     """Raise ConfigError unless a new array's name is free and its axes fit those of the others."""
     dims, shape = doc["dimension_names"], doc["shape"]
     if not name.isidentifier() or name in taken:
-        raise ConfigError(
-            f"a fixed array cannot be called {name!r}: give a plain name other than "
-            f"{', '.join(taken)}"
-        )
+        others = ", ".join(taken)
+        raise ConfigError(f"an array cannot be called {name!r}: give a plain name besides {others}")
     if len(set(dims)) != len(shape) or len(dims) != len(shape) or "draw" in dims or 0 in shape:
         raise ConfigError(
             f"{name} of shape {tuple(shape)} has dims {tuple(dims)}: give one name per axis, "
@@ -41,14 +38,12 @@ def check_new(
         )
     pairs = zip(dims, shape, strict=True)
     if wrong := [f"{d} = {n} (is {sizes[d]})" for d, n in pairs if sizes.get(d, n) != n]:
-        raise ConfigError(
-            f"{name} does not fit the other arrays' axes: {', '.join(wrong)}; expand it, or name "
-            "the axis otherwise"
-        )
+        bad = ", ".join(wrong)
+        raise ConfigError(f"{name} does not fit the other arrays' axes: {bad}; rename its axis")
 
 
 def chunk_path(folder: Path, doc: dict[str, Any]) -> Path:
-    """File of the array's only chunk."""
+    """File of a fixed array's only chunk."""
     return folder / ".".join(["c", *("0" for _ in doc["shape"])])
 
 

@@ -1,9 +1,8 @@
 """A run's folder: how it begins, who may write it, and how it is tidied after a kill.
 
 The order of creation is: folder, lock, `spec.json`, `run.zarr` (made under a temporary name and
-renamed). So at any moment a folder is one of: not a run yet (no specification or an incomplete one,
-and no group), a run without its group, a run. The first two are completed. Whatever else it is, it
-is somebody else's and is left alone.
+renamed). A folder without a whole specification and without a group, or without a group alone, is
+completed. Whatever else is not a run is somebody else's and is left alone.
 """
 
 import fcntl
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from .atomic import sync_folder, write_file
+from .atomic import write_file
 from .faults import reported
 from .group import GROUP, META, Root, read_root, same_layout
 from .segments import Segmented
@@ -38,10 +37,8 @@ def read_spec(folder: Path) -> Spec | None:
     if begun or not was_cut(raw):
         return parse(raw, path)
     if foreign and not raw:
-        raise StoreError(
-            f"{folder} is not a run folder (it holds {', '.join(foreign[:3])}"
-            f"{', ...' * (len(foreign) > 3)}): give a new or empty one"
-        )
+        held = ", ".join(foreign[:3]) + ", ..." * (len(foreign) > 3)
+        raise StoreError(f"{folder} is not a run folder (it holds {held}): give a new or empty one")
     return None
 
 
@@ -56,14 +53,9 @@ def admit(folder: Path, asked: dict[str, Any], free: Sequence[str], resume: bool
             "start a new run in another folder"
         )
     if not resume:
-        raise StoreError(
-            f"{folder} holds a run already: go on with it by --resume, or give another folder"
-        )
-    if found := list(differences(stored.facts, asked, free)):
-        raise StoreError(
-            f"{folder} holds another run: {'; '.join(found)}; give another folder, or these "
-            "values to go on"
-        )
+        raise StoreError(f"{folder} holds a run: go on by --resume, or give another folder")
+    if found := "; ".join(differences(stored.facts, asked, free)):
+        raise StoreError(f"{folder} holds another run: {found}; give its values or another folder")
     return stored
 
 
@@ -83,41 +75,31 @@ def take_lock(folder: Path) -> int:
 
 
 def start(
-    folder: Path,
-    stored: Spec | None,
-    asked: dict[str, Any],
-    layout: dict[str, Segmented],
-    durable: bool,
+    folder: Path, stored: Spec | None, asked: dict[str, Any], layout: dict[str, Segmented]
 ) -> None:
     """Write what is missing of a run: its specification first, then the empty group."""
     group = folder / GROUP
     root = read_root(folder) if group.exists() else None
     if root is not None and not same_layout(root.arrays, layout):
-        raise StoreError(
-            f"{folder} holds {_shapes(root.arrays)}, but {_shapes(layout)} are asked for: give "
-            "another folder"
-        )
+        found, want = _shapes(root.arrays), _shapes(layout)
+        raise StoreError(f"{folder} holds {found}, but {want} are asked for: give another folder")
     if stored is None or stored.facts != asked:
         if root is not None and root.complete:
-            write_file(group / META, [root._replace(complete=False).to_bytes()], durable)
-        version = stored.version if stored else None
-        write_file(folder / SPEC, [content(asked, version)], durable)
+            write_file(group / META, [root._replace(complete=False).to_bytes()])
+        write_file(folder / SPEC, [content(asked, stored.version if stored else None)])
     if root is None:
         temporary = folder / f"{GROUP}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         for name, array in layout.items():
             (temporary / name).mkdir(parents=True)
-            write_file(temporary / name / META, [json.dumps(array.document(0)).encode()], durable)
-        write_file(temporary / META, [Root(0, 0, False, layout, {}).to_bytes()], durable)
+            write_file(temporary / name / META, [json.dumps(array.document(0)).encode()])
+        write_file(temporary / META, [Root(0, 0, False, layout, {}).to_bytes()])
         os.replace(temporary, group)
-        if durable:
-            sync_folder(folder)
 
 
 def _shapes(arrays: dict[str, Segmented]) -> str:
-    return ", ".join(
-        f"{name} {a.dtype} {(a.images, a.chains, *a.shape)}" for name, a in arrays.items()
-    )
+    shapes = {name: (a.images, a.chains, *a.shape) for name, a in arrays.items()}
+    return ", ".join(f"{name} {a.dtype} {shapes[name]}" for name, a in arrays.items())
 
 
 def state_path(folder: Path, serial: int) -> Path:
@@ -127,12 +109,8 @@ def state_path(folder: Path, serial: int) -> Path:
 
 def clean(folder: Path, state: Path) -> None:
     """Remove what a kill may have left: temporary files, and states but the committed one."""
-    for path in [
-        *folder.glob("state-*.safetensors*"),
-        folder / f"{SPEC}.tmp",
-        *(folder / GROUP).glob("*.tmp"),
-        *(folder / GROUP).glob("*/*.tmp"),
-    ]:
-        if path != state:
-            path.unlink(missing_ok=True)
+    for pattern in ("state-*.safetensors*", f"{SPEC}.tmp", f"{GROUP}/*.tmp", f"{GROUP}/*/*.tmp"):
+        for path in list(folder.glob(pattern)):
+            if path != state:
+                path.unlink(missing_ok=True)
     shutil.rmtree(folder / f"{GROUP}.tmp", ignore_errors=True)

@@ -16,7 +16,7 @@ from .segments import DRAW, Segmented, dtype_name, same
 from .spec import FORMAT, FORMATS, newer
 
 GROUP, META = "run.zarr", "zarr.json"
-SEGMENT_BYTES, FEWEST_DRAWS, MOST_DRAWS = 1 << 26, 8, 1024
+SEGMENT_BYTES, FEWEST_DRAWS, MOST_DRAWS = 1 << 26, 8, 1024  # of a segment of a new run
 
 
 class Layout(NamedTuple):
@@ -28,15 +28,11 @@ class Layout(NamedTuple):
     x_shape: tuple[int, ...]
     dtype: torch.dtype = torch.float32
 
-    def arrays(
-        self, group: Path, extras: Iterable[str], length: int | None = None
-    ) -> dict[str, Segmented]:
+    def arrays(self, group: Path, extras: Iterable[str]) -> dict[str, Segmented]:
         """The arrays of draws of a new run; ConfigError for sizes or names that cannot be."""
         images, chains = whole("images", self.images), whole("chains", self.chains)
-        shapes = {
-            name: tuple(whole(f"an axis of {name}", size) for size in shape)
-            for name, shape in (("x", self.x_shape), ("z", self.z_shape))
-        }
+        given = {"x": self.x_shape, "z": self.z_shape}
+        shapes = {k: tuple(whole(f"an axis of {k}", n) for n in v) for k, v in given.items()}
         kinds = {"x": dtype_name(self.dtype), "z": dtype_name(self.dtype), "nll": "float64"}
         kinds |= {"acceptance_rate": "float64", "accepted": "bool", "diverging": "bool"}
         kinds |= {name: "float64" for name in extras if name not in kinds}
@@ -45,9 +41,8 @@ class Layout(NamedTuple):
         out = {}
         for name, kind in kinds.items():
             array = Segmented(group / name, images, chains, shapes.get(name, ()), kind, 1)
-            usual = min(max(SEGMENT_BYTES // array.slab, FEWEST_DRAWS), MOST_DRAWS)
-            given = usual if length is None else whole("draws_per_segment", length)
-            out[name] = replace(array, length=given)
+            length = min(max(SEGMENT_BYTES // array.slab, FEWEST_DRAWS), MOST_DRAWS)
+            out[name] = replace(array, length=length)
         return out
 
 
@@ -64,8 +59,8 @@ class Root(NamedTuple):
         """The content of the root zarr.json."""
         docs = {name: array.document(self.num_draws) for name, array in self.arrays.items()}
         inline = {"kind": "inline", "must_understand": False, "metadata": {**docs, **self.fixed}}
-        own = ("num_draws", "serial", "complete")
-        attributes = {**{name: getattr(self, name) for name in own}, "format": FORMAT}
+        own = {name: getattr(self, name) for name in ("num_draws", "serial", "complete")}
+        attributes = {**own, "format": FORMAT}
         root = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         return json.dumps({**root, "consolidated_metadata": inline}).encode()
 
@@ -116,5 +111,5 @@ def _root(group: Path, attributes: dict[str, Any], docs: dict[str, Any]) -> Root
 
 def same_layout(one: dict[str, Segmented], other: dict[str, Segmented]) -> bool:
     """Whether two sets of arrays differ in nothing but the lengths of their segments."""
-    plain = [{k: replace(a, length=1) for k, a in arrays.items()} for arrays in (one, other)]
+    plain = [{name: replace(a, length=1) for name, a in d.items()} for d in (one, other)]
     return plain[0] == plain[1]

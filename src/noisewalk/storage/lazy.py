@@ -1,8 +1,5 @@
-"""Stored draws that index like a tensor.
-
-An index is first narrowed to the draws, and to the corner of them, that it needs. Only those bytes
-of the mapped segments (`segments.py`) are read. torch applies what remains of the index.
-"""
+"""Stored draws that index like a tensor: an index is narrowed to the bytes that it needs, only
+those are read from the mapped segments (`segments.py`), and torch applies what remains of it."""
 
 from collections.abc import Iterator
 from types import EllipsisType
@@ -19,11 +16,10 @@ Item = int | slice | Tensor | None
 
 
 class LazyDraws:
-    """Stored draws that index like a `torch.Tensor` and read only what is asked for."""
+    """The committed draws of one array, (image, chain, draw, ...)."""
 
     def __init__(self, array: Segmented, num_draws: int) -> None:
-        self._array = array
-        self.name = array.folder.name
+        self._array, self.name = array, array.folder.name
         self.shape = torch.Size((array.images, array.chains, num_draws, *array.shape))
         self.dtype: torch.dtype = getattr(torch, array.dtype)
         self.ndim = len(self.shape)
@@ -51,13 +47,6 @@ class LazyDraws:
         if copy is False:
             raise ValueError("stored draws cannot be an array without a copy")
         return self[...].numpy().astype(dtype or self._array.dtype, copy=False)
-
-    def blocks(self, max_bytes: int = 1 << 26) -> Iterator[Tensor]:
-        """All draws in order, in blocks (image, chain, some draws, *shape) of at most `max_bytes`,
-        but at least one draw."""
-        step = max(1, max_bytes // self._array.slab)
-        for start in range(0, self.shape[DRAW], step):
-            yield self[:, :, start : start + step]
 
     def _read(self, spans: list[range | list[int]]) -> Tensor:
         array = self._array

@@ -1,21 +1,20 @@
-"""Draws in memory, with the interface of `RunStore`."""
+"""Draws in memory, with the interface of a `RunStore`."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..types import Info, State
+from ..types import Info, SamplerState, State
 
 
 class MemoryStore:
-    """Draws in memory, with the interface of `RunStore`."""
+    """Where draws go without a folder."""
 
     def __init__(self, num_images: int, num_chains: int) -> None:
         self._rows = (num_images, num_chains)
         self._draws: list[dict[str, Tensor]] = []
         self.sampler: dict[str, Any] | None = None
-        self.complete = False
 
     @property
     def num_draws(self) -> int:
@@ -29,34 +28,20 @@ class MemoryStore:
         return {name: torch.stack([draw[name] for draw in self._draws], 2) for name in names}
 
     def append(
-        self,
-        state: State,
-        info: Info,
-        sampler: dict[str, Any],
-        extras: dict[str, Tensor] | None = None,
+        self, state: State, info: Info, sampler: SamplerState, extras: dict[str, Tensor]
     ) -> None:
         """Keep one draw and the sampler's state."""
-        values = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict(), **(extras or {})}
+        values = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict(), **extras}
         self._draws.append({k: v.reshape(*self._rows, *v.shape[1:]) for k, v in values.items()})
-        self.sampler, self.complete = sampler, False
+        self.sampler = sampler
 
-    def checkpoint(self, sampler: dict[str, Any]) -> None:
+    def checkpoint(self, sampler: SamplerState) -> None:
         """Keep the sampler's state alone."""
         self.sampler = sampler
 
-    def cursor(self) -> tuple[int, dict[str, Any] | None]:
+    def cursor(self) -> tuple[int, SamplerState | None]:
         """Draws kept, and the sampler's state to go on from."""
         return self.num_draws, self.sampler
 
     def mark_complete(self) -> None:
-        """Note that the run has all its draws."""
-        self.complete = True
-
-    def close(self) -> None:
-        """Do nothing: memory needs no closing."""
-
-    def __enter__(self) -> "MemoryStore":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+        """Do nothing: a run in memory counts its draws."""

@@ -1,14 +1,10 @@
 """Arrays of draws as zarr format 3 chunks ("segments") that are written in place, draw by draw.
 
 An array has the axes (image, chain, draw, *shape). One chunk spans all images, all chains and S
-draws, is not compressed, and is transposed by zarr's `transpose` codec so that the draw is the
-outermost axis of its bytes. With b bytes per draw, draw n is
-
-    the bytes [(n mod S) b, (n mod S) b + b) of the file of segment floor(n / S).
-
-Writing a draw is one `pwrite` into a sparse file. Nothing is rewritten, and n draws leave n / S
-files. The length of the draw axis in the metadata alone says what is committed: bytes beyond it are
-never read.
+draws, uncompressed, and zarr's `transpose` codec makes the draw the outermost axis of its bytes.
+With b bytes per draw, draw n is the bytes [(n mod S) b, (n mod S) b + b) of segment floor(n / S).
+Writing a draw is one `pwrite` into a sparse file. The length of the draw axis in the metadata alone
+says what is committed: bytes beyond it are never read.
 """
 
 import json
@@ -24,15 +20,12 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .atomic import sync_folder
 from .faults import damaged
 
 DRAW = 2
 AXES = ("image", "chain", "draw")
-_INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 _FLOATS = ("float16", "float32", "float64", "complex64", "complex128")
-DTYPES = ("bool", *_INTEGERS, *_FLOATS)
-"""Names that zarr, numpy and torch share."""
+DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", *_FLOATS)  # zarr's, numpy's, torch's
 
 
 @dataclass(frozen=True)
@@ -64,9 +57,8 @@ class Segmented:
         """The array's zarr.json with `num_draws` on its draw axis."""
         dims = [*AXES, *(f"{self.folder.name}_{i}" for i in range(len(self.shape)))]
         order = [DRAW, 0, 1, *range(3, len(dims))]
-        full, chunk = (
-            (self.images, self.chains, draws, *self.shape) for draws in (num_draws, self.length)
-        )
+        full = (self.images, self.chains, num_draws, *self.shape)
+        chunk = (self.images, self.chains, self.length, *self.shape)
         return document(full, chunk, self.dtype, dims, order)
 
     @classmethod
@@ -95,8 +87,7 @@ def document(
     dims: Sequence[str],
     order: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """The zarr.json of an array; `order` is that of the axes in a chunk's bytes, outermost
-    first."""
+    """The zarr.json of an array; `order` is that of the axes in a chunk's bytes."""
     if dtype not in DTYPES:
         raise ValueError(f"a store holds no {dtype}")
     kind, size = np.dtype(dtype).kind, np.dtype(dtype).itemsize
@@ -146,32 +137,22 @@ def to_bytes(tensor: Tensor) -> memoryview:
 class SegmentWriter:
     """Writes the draws of one array, holding the current segment's file open."""
 
-    def __init__(self, array: Segmented, durable: bool = False) -> None:
-        self.array = array
-        self._durable = durable
-        self._segment = -1
-        self._fd = -1
+    def __init__(self, array: Segmented) -> None:
+        self.array, self._segment, self._fd = array, -1, -1
 
     def write(self, draw: int, values: Tensor) -> None:
         """Write (images * chains, *shape) values, whose image-major rows are (image, chain)."""
         array = self.array
         segment, place = divmod(draw, array.length)
         if segment != self._segment:
-            self._open(segment)
+            self.close()
+            self._fd = os.open(array.path(segment), os.O_RDWR | os.O_CREAT, 0o666)
+            os.ftruncate(self._fd, array.length * array.slab)
+            self._segment = segment
         data, offset = to_bytes(values), place * array.slab
         while data:
             written = os.pwrite(self._fd, data, offset)
             data, offset = data[written:], offset + written
-        if self._durable:
-            os.fsync(self._fd)
-
-    def _open(self, segment: int) -> None:
-        self.close()
-        self._fd = os.open(self.array.path(segment), os.O_RDWR | os.O_CREAT, 0o666)
-        os.ftruncate(self._fd, self.array.length * self.array.slab)
-        if self._durable:
-            sync_folder(self.array.folder)
-        self._segment = segment
 
     def close(self) -> None:
         """Close the segment's file."""

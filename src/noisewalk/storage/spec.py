@@ -13,8 +13,7 @@ from .format1 import converted
 
 FORMAT, FORMATS = 2, (1, 2)
 OWN_KEYS = ("noisewalk", "format")
-MOST_LEVELS = 64
-"""Dicts and lists inside each other."""
+MOST_LEVELS = 64  # dicts and lists inside each other
 _HEADER = b'{\n  "noisewalk": "'
 
 
@@ -26,6 +25,10 @@ class Spec(NamedTuple):
     facts: dict[str, Any]
 
 
+def _is(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
 def _whole(least: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and least <= value < 1 << 63
 
@@ -35,45 +38,41 @@ def _finite(value: Any) -> bool:
 
 
 def _bounds(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_finite, value))
+    pair = isinstance(value, list) and len(value) == 2 and all(map(_finite, value))
+    return pair and value[0] != value[1]
 
 
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    "a dict": lambda value: isinstance(value, dict),
-    "a text": lambda value: isinstance(value, str),
-    "a text or a dict": lambda value: isinstance(value, str | dict),
-    "true or false": lambda value: isinstance(value, bool),
-    "a whole number of at least 1": _whole(1),
-    "a whole number of at least 0": _whole(0),
-    "null or a whole number of at least 1": lambda value: value is None or _whole(1)(value),
-    "two different finite numbers": lambda value: _bounds(value) and value[0] != value[1],
-    "a dict of finite numbers": lambda v: isinstance(v, dict) and all(map(_finite, v.values())),
-}
-_TABLE = {
-    "a dict": "map operator likelihood y plan plan.kernel problem",
-    "a dict of finite numbers": "probe",
-    "a text": "command dtype device problem.title",
-    "a text or a dict": "problem.prior problem.operator problem.likelihood problem.source",
-    "true or false": "problem.simulated",
-    "a whole number of at least 1": "num_threads plan.num_draws plan.num_chains plan.thin",
-    "a whole number of at least 0": "plan.num_warmup plan.seed",
-    "null or a whole number of at least 1": "microbatch",
-    "two different finite numbers": "problem.range",
-}
+def _numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_finite, value.values()))
+
+
+_SOURCES = "problem.prior problem.operator problem.likelihood problem.source"
+_COUNTS = "num_threads plan.num_draws plan.num_chains plan.thin"
+_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("a dict", _is(dict), "map operator likelihood y plan plan.kernel problem"),
+    ("a dict of finite numbers", _numbers, "probe"),
+    ("a text", _is(str), "command dtype device problem.title"),
+    ("a text or a dict", _is(str, dict), _SOURCES),
+    ("true or false", _is(bool), "problem.simulated"),
+    ("a whole number of at least 1", _whole(1), _COUNTS),
+    ("a whole number of at least 0", _whole(0), "plan.num_warmup plan.seed"),
+    ("null or a whole number of at least 1", lambda v: v is None or _whole(1)(v), "microbatch"),
+    ("two different finite numbers", _bounds, "problem.range"),
+)
 """What the facts that noisewalk reads must be, where they are there; all others are kept as is."""
-_EXPECTED = {path: kind for kind, paths in _TABLE.items() for path in paths.split()}
 
 
 def check(facts: dict[str, Any]) -> None:
-    """Raise ValueError unless the facts are what `_TABLE` asks for."""
+    """Raise ValueError unless the facts are what `_RULES` asks for."""
     _check_tree(facts)
-    for path, kind in _EXPECTED.items():
-        *parents, key = path.split(".")
-        inside = facts
-        for parent in parents:
-            inside = inside.get(parent, {})
-        if key in inside and not _KINDS[kind](inside[key]):
-            raise ValueError(f"{path} must be {kind}, got {shown(inside[key])}")
+    for kind, fits, paths in _RULES:
+        for path in paths.split():
+            *parents, key = path.split(".")
+            inside = facts
+            for parent in parents:
+                inside = inside.get(parent, {})
+            if key in inside and not fits(inside[key]):
+                raise ValueError(f"{path} must be {kind}, got {shown(inside[key])}")
 
 
 def _check_tree(value: Any, level: int = 0) -> None:
@@ -112,10 +111,8 @@ def parse(raw: bytes, path: Path) -> Spec:
             check(facts)
             return Spec(version, found, facts)
     except (ValueError, RecursionError) as error:
-        raise StoreError(
-            f"{path} is missing, damaged or not a noisewalk run's ({error}): restore it, or give "
-            "another folder"
-        ) from error
+        reason = f"missing, damaged or not a noisewalk run's ({error})"
+        raise StoreError(f"{path} is {reason}: restore it, or give another folder") from error
     raise newer(path, found, f" of noisewalk {shown(version)}")
 
 

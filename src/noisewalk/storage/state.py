@@ -1,10 +1,10 @@
 """A sampler's state as bytes: nested dicts, lists and tuples of tensors, numbers, strings and None,
 bit by bit and without pickle.
 
-Tensors go into a safetensors file, the rest is JSON in its metadata. JSON has no faithful floats,
-so a float is written as the hexadecimal digits of its 64 bits. The file is put together here: the
-safetensors package would copy every tensor twice, or write under a temporary name of its own and
-hide that the disk is full. It is read at once, since a writer may remove it at any moment.
+Tensors go into a safetensors file, the rest is JSON in its metadata, with floats as hexadecimal
+digits of their 64 bits. The file is put together here: the safetensors package would copy every
+tensor twice, or write under a temporary name of its own and hide that the disk is full. It is read
+at once, since a writer may remove it at any moment.
 """
 
 import json
@@ -19,24 +19,14 @@ from ..errors import ConfigError
 from .faults import UNREADABLE, damaged
 from .segments import to_bytes
 
-_KINDS = {
-    torch.float64: "F64",
-    torch.int64: "I64",
-    torch.complex64: "C64",
-    torch.float32: "F32",
-    torch.int32: "I32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
+_FLOATS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+_INTEGERS = {torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8"}
+_OTHERS = {torch.uint8: "U8", torch.bool: "BOOL", torch.complex64: "C64"}
+_KINDS = {**_FLOATS, **_INTEGERS, **_OTHERS}
 
 
 def encode(state: dict[str, Any]) -> list[bytes | memoryview]:
-    """The parts of a safetensors file, which show the tensors' own memory; ConfigError for a value
-    of another type."""
+    """The parts of a safetensors file, on the tensors' own memory; ConfigError for other values."""
     tensors: list[Tensor] = []
     header: dict[str, Any] = {"__metadata__": {"state": json.dumps(_pack(state, "state", tensors))}}
     parts: list[bytes | memoryview] = []
@@ -44,24 +34,23 @@ def encode(state: dict[str, Any]) -> list[bytes | memoryview]:
     largest_first = sorted(enumerate(tensors), key=lambda item: -item[1].itemsize)
     for name, tensor in largest_first:  # so that each lies at a multiple of its item size
         data = to_bytes(tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor)
-        header[str(name)] = {
-            "dtype": _KINDS[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [end, end + len(data)],
-        }
-        parts, end = [*parts, data], end + len(data)
+        kind, shape, span = _KINDS[tensor.dtype], list(tensor.shape), [end, end + len(data)]
+        header[str(name)] = {"dtype": kind, "shape": shape, "data_offsets": span}
+        parts, end = [*parts, data], span[1]
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return [struct.pack("<Q", len(text)), text, *parts]
 
 
 def decode(path: Path) -> dict[str, Any]:
-    """The inverse of `encode`, on the CPU; FileNotFoundError if there is none, StoreError if it is
-    damaged."""
+    """The inverse of `encode`, on the CPU; StoreError if the file is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise damaged(path, "there is no such file") from error
     try:
         (size,) = struct.unpack_from("<Q", raw)
         packed = json.loads(raw[8 : 8 + size])["__metadata__"]["state"]
@@ -76,9 +65,9 @@ def decode(path: Path) -> dict[str, Any]:
 def _pack(value: Any, where: str, tensors: list[Tensor]) -> Any:
     if isinstance(value, Tensor):
         if value.dtype not in _KINDS or value.layout != torch.strided:
+            kinds = ", ".join(_KINDS.values())
             raise ConfigError(
-                f"{where} is a {value.dtype} tensor; a state holds dense tensors of "
-                f"{', '.join(_KINDS.values())}"
+                f"{where} is a {value.dtype} tensor; allowed are dense ones of {kinds}"
             )
         tensors.append(value.detach())
         return {"tensor": str(len(tensors) - 1)}
@@ -92,10 +81,8 @@ def _pack(value: Any, where: str, tensors: list[Tensor]) -> Any:
     if isinstance(value, list | tuple):
         entries = [_pack(item, f"{where}[{i}]", tensors) for i, item in enumerate(value)]
         return entries if isinstance(value, list) else {"tuple": entries}
-    raise ConfigError(
-        f"{where} is {value!r}; a state holds tensors, int, float, str, bool, None and dicts "
-        "(with str keys), lists and tuples of such"
-    )
+    allowed = "tensors, int, float, str, bool, None and dicts (by str), lists and tuples of such"
+    raise ConfigError(f"{where} is {value!r}; a state holds {allowed}")
 
 
 def _unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:

@@ -2,24 +2,17 @@
 
 A run folder holds `spec.json` (written first), `run.zarr` (zarr format 3, which any xarray opens at
 any moment) and `state-<serial>.safetensors`, the sampler's state. A draw is committed in three
-steps:
-
-1. The sampler's state is written to a temporary file and renamed to the next serial.
-2. Each array's slab is written in place, beyond the committed length (`segments.py`).
-3. The root `zarr.json` (`group.py`) holds the number of draws, the serial, and consolidated
-   metadata that gives all arrays the new length. It is written to a temporary file and renamed over
-   the old one. This one rename is the commit.
-
-Readers that start from the root see one length for all arrays before, between and after the steps.
-Each array's own `zarr.json` follows when a segment is full, at close and at open. A run survives a
-kill of the process as it is. To survive a power cut too, `durable=True` waits for the disk at each
-step.
+steps. The state is written under the next serial. Each array's slab is written in place, beyond the
+committed length (`segments.py`). The root `zarr.json` (`group.py`), which holds the number of
+draws, the serial and the metadata of all arrays, is written anew and renamed over the old one. This
+one rename is the commit: readers that start from the root see one length for all arrays. Each
+array's own `zarr.json` follows when a segment is full, at close and at open.
 """
 
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,9 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._repr import readable
 from ..errors import StoreError
-from ..types import Info, State
+from ..types import Info, SamplerState, State
 from .atomic import write_file
 from .faults import damaged, reported
 from .fixed import check_new, chunk_path, read_fixed
@@ -41,8 +33,7 @@ from .spec import normal
 from .state import decode, encode
 
 
-@readable
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class StoredRun:
     """A run as it was committed when it was opened; its draws are read when they are indexed."""
 
@@ -52,22 +43,19 @@ class StoredRun:
     format: int
     num_draws: int
     complete: bool
-    arrays: dict[str, Any] = field(repr=False)
-    sampler: dict[str, Any] | None = field(repr=False)  # None before the first commit
+    arrays: dict[str, Any] = field(repr=False)  # `LazyDraws` and fixed tensors
+    sampler: SamplerState | None = field(repr=False)  # None before the first commit
 
 
-class RunStore:
+class RunStore(AbstractContextManager["RunStore"]):
     """Where draws go while sampling; made by `create_or_resume`, one writer at a time."""
 
-    def __init__(self, folder: Path, lock: int, durable: bool = False) -> None:
-        self.folder = folder
-        self._lock = lock
-        self._durable = durable
-        self._root = read_root(folder)
+    def __init__(self, folder: Path, lock: int) -> None:
+        self.folder, self._lock, self._root = folder, lock, read_root(folder)
         draws = self._root.arrays
         for array in draws.values():
             array.verify(self.num_draws)
-        self._writers = {name: SegmentWriter(array, durable) for name, array in draws.items()}
+        self._writers = {name: SegmentWriter(array) for name, array in draws.items()}
         state = state_path(folder, self._root.serial)
         if self._root.serial and not state.is_file():
             raise damaged(state, "there is no such file")
@@ -85,25 +73,18 @@ class RunStore:
         extras: Sequence[str] = ("step_size",),
         free: Sequence[str] = ("plan.num_draws", "command"),
         resume: bool = True,
-        draws_per_segment: int | None = None,
-        durable: bool = False,
     ) -> "RunStore":
-        """Start a run in an absent or empty folder, or go on with the same run that is there.
-
-        The specification is compared with the stored one, except for the keys in `free`, such as
-        "plan.num_draws". `extras` name further numbers per row and draw. Segments of a new run have
-        `draws_per_segment` draws; None stands for at most 64 MiB, but 8 to 1024 draws.
-        """
+        """Start a run in an absent or empty folder, or go on with the same run that is there: its
+        specification may differ in the keys in `free`. `extras` name numbers per row and draw."""
         folder, asked = Path(folder), normal(spec)
-        arrays = layout.arrays(folder / GROUP, extras, draws_per_segment)
+        arrays = layout.arrays(folder / GROUP, extras)
         with reported(f"cannot use {folder} as a run folder", "give a folder that can be written"):
             admit(folder, asked, free, resume)
             folder.mkdir(parents=True, exist_ok=True)
             lock = take_lock(folder)
             try:
-                stored = admit(folder, asked, free, resume)
-                start(folder, stored, asked, arrays, durable)
-                return cls(folder, lock, durable)
+                start(folder, admit(folder, asked, free, resume), asked, arrays)
+                return cls(folder, lock)
             except BaseException:
                 os.close(lock)
                 raise
@@ -113,26 +94,12 @@ class RunStore:
         """Committed draws."""
         return self._root.num_draws
 
-    @property
-    def complete(self) -> bool:
-        """Whether the run was marked complete and nothing was added since."""
-        return self._root.complete
-
-    @property
-    def arrays(self) -> dict[str, Any]:
-        """What is committed, by name: `LazyDraws` (image, chain, draw, ...) and fixed tensors."""
-        return _views(self.folder, self._root)
-
     def append(
-        self,
-        state: State,
-        info: Info,
-        sampler: dict[str, Any],
-        extras: dict[str, Tensor] | None = None,
+        self, state: State, info: Info, sampler: SamplerState, extras: dict[str, Tensor]
     ) -> None:
         """Commit one draw and the sampler's state, both or neither; NaN stands for a declared extra
         that is missing."""
-        rows = self._rows(state, info, extras or {})
+        rows = self._rows(state, info, extras)
         draw, root = self.num_draws, self._root
         with self._writing():
             self._write_state(sampler)
@@ -142,7 +109,7 @@ class RunStore:
                 writer.write(draw, rows[name])
             self._commit(root._replace(num_draws=draw + 1, serial=root.serial + 1, complete=False))
 
-    def checkpoint(self, sampler: dict[str, Any]) -> None:
+    def checkpoint(self, sampler: SamplerState) -> None:
         """Commit a sampler's state without a draw, as in the warm-up."""
         with self._writing():
             self._write_state(sampler)
@@ -163,11 +130,11 @@ class RunStore:
             return
         with self._writing():
             folder.mkdir(exist_ok=True)
-            write_file(chunk_path(folder, doc), [to_bytes(array)], self._durable)
-            write_file(folder / META, [json.dumps(doc).encode()], self._durable)
+            write_file(chunk_path(folder, doc), [to_bytes(array)])
+            write_file(folder / META, [json.dumps(doc).encode()])
             self._commit(self._root._replace(fixed={**fixed, name: doc}))
 
-    def cursor(self) -> tuple[int, dict[str, Any] | None]:
+    def cursor(self) -> tuple[int, SamplerState | None]:
         """Draws committed, and the sampler's state to go on from (None: there is none yet)."""
         with reported(f"cannot read {self.folder}", "make it readable"):
             return self.num_draws, _sampler(self.folder, self._root)
@@ -191,9 +158,6 @@ class RunStore:
             os.close(self._lock)
             self._lock = -1
 
-    def __enter__(self) -> "RunStore":
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self.close()
 
@@ -201,11 +165,8 @@ class RunStore:
     def _writing(self) -> Iterator[None]:
         if self._lock < 0:
             raise StoreError(f"the store in {self.folder} is closed: open it again to go on")
-
-        def hint() -> str:
-            return f"the {self.num_draws} draws so far are safe: make room, then use --resume"
-
-        with reported(f"cannot write to {self.folder}", hint):
+        hint = "the {} draws so far are safe: make room, then use --resume"
+        with reported(f"cannot write to {self.folder}", lambda: hint.format(self.num_draws)):
             yield
 
     def _rows(self, state: State, info: Info, extras: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -225,18 +186,15 @@ class RunStore:
             got = f"{dtype_name(values.dtype)} {tuple(values.shape)}"
             want = f"{array.dtype} {(batch, *array.shape)}"
             if got != want:
-                raise StoreError(
-                    f"{name} of a draw is {got}, but the store in {self.folder} holds {want}"
-                )
+                raise StoreError(f"{name} of a draw is {got}, but {self.folder} holds {want}")
             rows[name] = values
         return rows
 
-    def _write_state(self, sampler: dict[str, Any]) -> None:
-        path = state_path(self.folder, self._root.serial + 1)
-        write_file(path, encode(sampler), self._durable)
+    def _write_state(self, sampler: SamplerState) -> None:
+        write_file(state_path(self.folder, self._root.serial + 1), encode(sampler))
 
     def _commit(self, root: Root) -> None:
-        write_file(self.folder / GROUP / META, [root.to_bytes()], self._durable)
+        write_file(self.folder / GROUP / META, [root.to_bytes()])
         old, self._root = self._root.serial, root
         if root.serial != old:
             state_path(self.folder, old).unlink(missing_ok=True)
@@ -245,34 +203,28 @@ class RunStore:
         path = self.folder / GROUP / name / META
         new = json.dumps(self._root.arrays[name].document(self.num_draws)).encode()
         if not path.is_file() or path.read_bytes() != new:
-            write_file(path, [new], self._durable)
+            write_file(path, [new])
 
 
 def open_store(folder: str | Path) -> StoredRun:
     """Open a run for reading, finished or not, also while another process writes it."""
     folder = Path(folder)
     with reported(f"cannot read {folder}", "give the folder of a run"):
-        stored = read_spec(folder)
-        if stored is None or not (folder / GROUP).is_dir():
-            raise StoreError(
-                f"{folder} holds no run that has started: start it, or give another folder"
-            )
+        spec = read_spec(folder)
+        if spec is None or not (folder / GROUP).is_dir():
+            raise StoreError(f"{folder} holds no run that has started: give another folder")
         root, sampler = _committed(folder)
-        for array in root.arrays.values():
+        arrays: dict[str, Any] = {}
+        for name, array in root.arrays.items():
             array.verify(root.num_draws)
-        return StoredRun(
-            folder=folder,
-            spec=stored.facts,
-            version=stored.version,
-            format=stored.format,
-            num_draws=root.num_draws,
-            complete=root.complete,
-            arrays=_views(folder, root),
-            sampler=sampler,
-        )
+            arrays[name] = LazyDraws(array, root.num_draws)
+        for name, doc in root.fixed.items():
+            arrays[name] = read_fixed(folder / GROUP / name, doc)
+        committed = root.num_draws, root.complete, arrays, sampler
+        return StoredRun(folder, spec.facts, spec.version, spec.format, *committed)
 
 
-def _committed(folder: Path) -> tuple[Root, dict[str, Any] | None]:
+def _committed(folder: Path) -> tuple[Root, SamplerState | None]:
     """The root and the state that belongs to it, though a writer may replace both in between."""
     root = read_root(folder)
     while True:
@@ -285,15 +237,5 @@ def _committed(folder: Path) -> tuple[Root, dict[str, Any] | None]:
             root = newer
 
 
-def _sampler(folder: Path, root: Root) -> dict[str, Any] | None:
-    path = state_path(folder, root.serial)
-    try:
-        return decode(path) if root.serial else None
-    except FileNotFoundError as error:
-        raise damaged(path, "there is no such file") from error
-
-
-def _views(folder: Path, root: Root) -> dict[str, Any]:
-    draws = {name: LazyDraws(array, root.num_draws) for name, array in root.arrays.items()}
-    group = folder / GROUP
-    return {**draws, **{name: read_fixed(group / name, doc) for name, doc in root.fixed.items()}}
+def _sampler(folder: Path, root: Root) -> SamplerState | None:
+    return decode(state_path(folder, root.serial)) if root.serial else None
