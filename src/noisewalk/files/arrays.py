@@ -1,9 +1,8 @@
 """Arrays out of files of any format that is read: values as they are, images channel first.
 
-A file holds v in some unit and some dtype; nothing here rescales. Images come back as (C, H, W), a
-plane (H, W) as (1, H, W), in native byte order, and rows in the file's order. What a decoder would
-lose or guess in silence is refused instead: transparency, 16-bit colour PNGs, CMYK, several images
-in one file. Pickles are never loaded.
+Nothing here rescales. Rows keep the file's order. What a decoder would lose or guess in silence is
+refused: transparency, 16-bit colour PNGs, CMYK, several images in one file. Pickles are never
+loaded.
 """
 
 import stat
@@ -21,13 +20,7 @@ from .tiff import read_tiff
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a file holds.
-
-    Arguments:
-        values: the array, in the file's unit and dtype (bool, integer or float; native byte order);
-            never empty.
-        path: the file, for messages.
-    """
+    """What a file holds: values, not empty, in its unit and dtype but in native byte order."""
 
     values: np.ndarray = field(repr=False)
     path: Path
@@ -36,26 +29,21 @@ class Reading:
 def read_array(path: str | Path) -> Reading:
     """Read one array from a .png, .jpg, .jpeg, .tif, .tiff, .npy, .npz or .fits file.
 
-    An .npz gives the only array in it, or the one named `y`; a .fits file the only image in it. An
-    alpha channel that is opaque everywhere is dropped. JPEG and PNG are turned upright by their
-    EXIF orientation.
+    An opaque alpha channel is dropped. EXIF turns JPEG and PNG upright.
 
     Arguments:
-        path: the file.
+        path: the file; the only array of an .npz or the one named `y`, the only image of a .fits.
 
     Returns:
-        The values as stored: (C, H, W) for images, (1, H, W) for planes; other numbers of axes,
-            which only npy, npz and FITS can hold, as they are.
+        The values as stored: images (C, H, W), planes (1, H, W), other arrays as they are.
 
     Raises:
-        ConfigError: the file is absent, empty, not a file, of an unknown type, damaged, or holds
-            something that is not one real array.
+        ConfigError: the file is absent, empty, damaged, of an unknown type or not one real array.
         MissingExtraError: tifffile (for .tif) or astropy (for .fits) is not installed.
 
     Example:
-        >>> import noisewalk as nw
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
+        >>> import noisewalk as nw, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/plane.npy", np.ones((2, 3), np.uint8))
         ...     nw.files.read_array(f"{folder}/plane.npy").values.shape
         (1, 2, 3)
@@ -68,11 +56,10 @@ def read_array(path: str | Path) -> Reading:
         raise
     except Exception as error:  # decoders meet damaged bytes with errors of any kind
         reason = " ".join(str(error).split()) or type(error).__name__
-        advice = "the file is damaged or of another type"
-        if "imagecodecs" in reason:
-            advice = "pip install imagecodecs, or save it uncompressed"
-        kind = path.suffix.lower()
-        raise ConfigError(f"{path} cannot be read as {kind}: {reason}; {advice}") from error
+        damaged, codecs = "the file is damaged or of another type", "pip install imagecodecs"
+        what = f"{path} cannot be read as {path.suffix.lower()}: {reason}"
+        advice = codecs if "imagecodecs" in reason else damaged
+        raise ConfigError(f"{what}; {advice}") from error
     if values.dtype.kind not in "biuf":
         raise ConfigError(f"{path} holds {values.dtype} values; allowed are real numbers or bool")
     if values.size == 0:
@@ -104,9 +91,8 @@ def _reader(path: Path) -> Callable[[Path], np.ndarray]:
 def _read_numpy(path: Path) -> np.ndarray:
     with path.open("rb") as file:
         if not file.read(6).startswith((b"\x93NUMPY", b"PK")):
-            raise ConfigError(
-                f"{path} is not a NumPy file (pickles are never loaded); write it with np.save"
-            )
+            wrong = "is not a NumPy file (pickles are never loaded)"
+            raise ConfigError(f"{path} {wrong}; write it with np.save")
         file.seek(0)
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

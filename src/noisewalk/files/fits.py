@@ -22,7 +22,6 @@ def read_fits(path: Path) -> np.ndarray:
             images = {name: hdu.data for name, hdu in pairs if getattr(hdu, "is_image", False)}
     found = {name: data for name, data in images.items() if data is not None}
     if len(found) != 1:
-        raise ConfigError(
-            f"{path} holds {len(found)} images ({', '.join(found)}); save one in a file of its own"
-        )
+        held = f"{len(found)} images ({', '.join(found)})"
+        raise ConfigError(f"{path} holds {held}; save one in a file of its own")
     return next(iter(found.values()))

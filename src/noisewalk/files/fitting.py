@@ -9,31 +9,19 @@ from torch.nn import functional
 from ..errors import ConfigError
 
 Fit = Literal["crop", "resize", "pad"]
-
-LUMA = (0.299, 0.587, 0.114)
-"""Rec. 601 weights of R, G, B."""
+LUMA = (0.299, 0.587, 0.114)  # Rec. 601 weights of R, G, B
 
 
 def fitted(x: Tensor, shape: tuple[int, ...], fit: Fit, path: str | Path) -> Tensor:
     """An image of another shape as (C, H, W); ConfigError where `fit` cannot do it."""
-    return _fit_size(_fit_channels(x, shape[0], path), shape[1], shape[2], fit, path)
-
-
-def _fit_channels(x: Tensor, channels: int, path: str | Path) -> Tensor:
-    if x.shape[0] == channels:
-        return x
-    if (x.shape[0], channels) == (3, 1):
-        return (x * x.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
-    if (x.shape[0], channels) == (1, 3):
-        return x.expand(3, -1, -1).contiguous()
-    raise ConfigError(
-        f"{path} has {x.shape[0]} channels, the prior's images {channels}; --fit converts 3 to 1 "
-        "(grey) and 1 to 3 only"
-    )
-
-
-def _fit_size(x: Tensor, height: int, width: int, fit: Fit, path: str | Path) -> Tensor:
-    h, w = x.shape[-2:]
+    (channels, h, w), (wanted, height, width) = x.shape, shape
+    if (channels, wanted) == (3, 1):
+        x = (x * x.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
+    elif (channels, wanted) == (1, 3):
+        x = x.expand(3, -1, -1).contiguous()
+    elif channels != wanted:
+        have = f"{path} has {channels} channels, the prior's images {wanted}"
+        raise ConfigError(f"{have}; --fit converts 3 to 1 (grey) and 1 to 3 only")
     sizes = f"{path} is {h} x {w}, the prior's images are {height} x {width}"
     if fit == "resize":
         scale = min(h / height, w / width)

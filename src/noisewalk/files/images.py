@@ -13,10 +13,10 @@ from ..errors import ConfigError
 def read_picture(path: Path) -> np.ndarray:
     """The pixels of a PNG or JPEG file, upright; what Pillow would change in silence is refused."""
     with Image.open(path, formats=("PNG", "JPEG")) as file:
-        if file.format == "PNG" and file.mode not in ("I;16", "I") and _png_depth(path) == 16:
-            raise ConfigError(
-                f"{path} is a 16-bit PNG in colour, which Pillow cuts to 8; save it as .tif or .npy"
-            )
+        lossless = file.format != "PNG" or file.mode in ("I;16", "I")
+        if not lossless and path.read_bytes()[24] == 16:  # the bit depth in a PNG's header
+            wrong = "is a 16-bit PNG in colour, which Pillow cuts to 8"
+            raise ConfigError(f"{path} {wrong}; save it as .tif or .npy")
         image = ImageOps.exif_transpose(file)
     transparent = image.info.get("transparency")
     if image.mode in ("I;16", "I"):
@@ -30,11 +30,6 @@ def read_picture(path: Path) -> np.ndarray:
     if image.mode in ("1", "L", "LA"):
         return np.array(image.convert("L"))
     return np.moveaxis(np.array(image.convert("RGB")), -1, 0)
-
-
-def _png_depth(path: Path) -> int:
-    with path.open("rb") as file:
-        return file.read(25)[24]
 
 
 def refuse_transparency(path: Path, transparent: bool) -> None:
@@ -54,12 +49,8 @@ def save_png(x: Tensor, path: str | Path) -> None:
         ConfigError: x has another shape or NaN, or the file cannot be written.
 
     Example:
-        >>> import noisewalk as nw
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     nw.files.save_png(torch.zeros(1, 1, 2), f"{folder}/grey.png")
-        ...     nw.files.read_array(f"{folder}/grey.png").values.tolist()
-        [[[128, 128]]]
+        >>> import noisewalk as nw, os
+        >>> nw.files.save_png(torch.zeros(1, 1, 2), os.devnull)
     """
     if x.ndim != 3 or x.shape[0] not in (1, 3) or x.numel() == 0:
         raise ConfigError(f"a PNG has shape (1, H, W) or (3, H, W), got {tuple(x.shape)}")
@@ -70,6 +61,5 @@ def save_png(x: Tensor, path: str | Path) -> None:
     try:
         Image.fromarray(last).save(path, format="PNG")
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror or error}; give an existing folder"
-        ) from error
+        reason = error.strerror or error
+        raise ConfigError(f"{path} cannot be written: {reason}; use an existing folder") from error

@@ -14,8 +14,7 @@ def load_mask(path: str | Path, shape: tuple[int, ...]) -> Tensor:
     """Read which entries of a measurement are observed.
 
     Arguments:
-        path: an .npy file of bool or of 0 and 1 (1 = observed), or a .png file (nonzero =
-            observed).
+        path: an .npy file (0 or 1, 1 = observed) or a .png file (nonzero = observed).
         shape: (C, H, W) of the measurement; the file may be (H, W), (1, H, W) or (C, H, W).
 
     Returns:
@@ -25,9 +24,8 @@ def load_mask(path: str | Path, shape: tuple[int, ...]) -> Tensor:
         ConfigError: the file cannot be read, is of another type or shape, or holds other values.
 
     Example:
-        >>> import noisewalk as nw
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
+        >>> import noisewalk as nw, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/mask.npy", np.eye(2))
         ...     nw.files.load_mask(f"{folder}/mask.npy", (1, 2, 2)).tolist()
         [[[True, False], [False, True]]]
@@ -41,9 +39,7 @@ def load_mask(path: str | Path, shape: tuple[int, ...]) -> Tensor:
         allowed = f"{shape[1:]}, {(1, *shape[1:])} and the measurement's {shape}"
         raise ConfigError(f"the mask {path} has shape {values.shape}; allowed are {allowed}")
     if suffix == ".npy" and not np.isin(values, (0, 1)).all():
-        raise ConfigError(
-            f"the mask {path} has values other than 0 (missing) and 1; save mask > 0.5 instead"
-        )
+        raise ConfigError(f"the mask {path} has values other than 0 and 1; save mask > 0.5")
     return torch.from_numpy(values != 0).expand(shape).clone()
 
 

@@ -14,11 +14,8 @@ from .fitting import Fit, fitted
 from .masks import present
 from .ranges import ValueRange, implied_range, span
 
-IMAGE_BOUND = 1.5
-"""Largest |x| of a clean image: room for the overshoot of a resampling filter."""
-MEASUREMENT_BOUND = 4.0
-"""Largest |y| of a float measurement whose range was not given: 1 plus six standard deviations of
-noise of sigma_y = 0.5."""
+IMAGE_BOUND = 1.5  # largest |x| of a clean image: room for the overshoot of a resampling filter
+MEASUREMENT_BOUND = 4.0  # largest |y| of a measurement: 1 plus six sigma_y of 0.5
 UNSCALED = ValueRange(-1.0, 1.0)
 
 
@@ -30,11 +27,10 @@ def load_image(
 ) -> tuple[Tensor, ValueRange]:
     """Read a clean image for a simulation.
 
-    `fit` changes images of another size. "crop": the centre at full resolution. "resize": the
-    largest centre part of the target's aspect ratio, resampled (antialiased bicubic, clipped to the
-    extremes of that part). "pad": centred on the darkest value, -1. Each converts RGB to grey by
-    Rec. 601 luma and grey to RGB by repetition. An image that has the shape already is never
-    changed.
+    `fit` changes images of another shape. "crop" takes the centre at full resolution. "resize"
+    takes the largest centre part of the right aspect ratio and resamples it (antialiased bicubic,
+    clipped to that part's extremes). "pad" centres the image on the darkest value, -1. Each
+    converts RGB to grey by Rec. 601 luma and grey to RGB by repetition.
 
     Arguments:
         path: a file that `read_array` reads, (C, H, W) or (H, W).
@@ -43,21 +39,17 @@ def load_image(
         fit: "crop", "resize" or "pad"; None: the shape must be right already.
 
     Returns:
-        The image, (C, H, W) float32 on the scale of [-1, 1] (at most `IMAGE_BOUND` in absolute
-        value), and the range used.
+        The image, (C, H, W) float32 with |x| of at most `IMAGE_BOUND`, and the range used.
 
     Raises:
-        ConfigError: the file cannot be used, or has another shape (names --fit), non-finite values
-            or values out of range (names --range).
+        ConfigError: the file, its shape (names --fit) or its values (names --range) cannot be used.
 
     Example:
-        >>> import noisewalk as nw
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/grey.npy", np.full((4, 6), 255, np.uint8))
-        ...     x, unit = nw.files.load_image(f"{folder}/grey.npy", (3, 2, 2), fit="crop")
-        >>> tuple(x.shape), float(x.min()), unit
-        ((3, 2, 2), 1.0, ValueRange(low=0.0, high=255.0))
+        >>> import noisewalk as nw, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(path := f"{folder}/grey.npy", np.full((4, 6), 255, np.uint8))
+        ...     nw.files.load_image(path, (1, 1, 2), fit="crop")
+        (tensor([[[1., 1.]]]), ValueRange(low=0.0, high=255.0))
     """
     if fit is not None:
         one_of("--fit", fit, get_args(Fit))
@@ -69,9 +61,8 @@ def load_image(
     value_range = value_range or implied_range(values, Path(path), IMAGE_BOUND)
     x = value_range.to_unit(values)
     if bad := int((~x.isfinite()).sum()):
-        raise ConfigError(
-            f"{path} has {bad} NaN or infinite values of {x.numel()}; a clean image has none"
-        )
+        found = f"{bad} NaN or infinite values of {x.numel()}"
+        raise ConfigError(f"{path} has {found}; a clean image has none")
     if x.abs().max() > IMAGE_BOUND:
         raise _too_far(path, values, value_range)
     if x.shape == shape:
@@ -93,31 +84,23 @@ def load_measurement(
     Arguments:
         path: a file that `read_array` reads.
         shape_y: shape of A(x); a file of shape (H, W) stands for (1, H, W).
-        value_range: what -1 and 1 stand for; None: by the file's dtype. (-1, 1) takes y as it is,
-            as counts need.
-        missing: "nan" or a number, such as "-9999": entries of this value are not observed;
-            otherwise a mask file (see `load_mask`); None: all are.
+        value_range: what -1 and 1 stand for, (-1, 1) for counts; None: by the file's dtype.
+        missing: value of unobserved entries ("nan", "-9999"), or a mask file; None: there is none.
         read: bool, broadcastable to shape_y: entries that the operator observes at all; None: all.
 
     Returns:
-        y, float32, 0 where not observed; what `missing` leaves, bool of shape_y, or None without
-        it; the range used.
+        y (float32, 0 where not observed), the bool mask that `missing` leaves or None, the range.
 
     Raises:
-        ConfigError: the file or mask cannot be used, the shape differs, observed entries are not
-            finite (names --missing), none is observed, or values exceed `MEASUREMENT_BOUND` (names
-            --range), unless the range is (-1, 1).
+        ConfigError: the file, mask or shape cannot be used, observed entries are not finite (names
+            --missing) or none, or |y| exceeds `MEASUREMENT_BOUND` (names --range).
 
     Example:
-        >>> import noisewalk as nw
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/y.npy", np.array([[0.5, np.nan]]))
-        ...     y, observed, unit = nw.files.load_measurement(
-        ...         f"{folder}/y.npy", (1, 1, 2), missing="nan"
-        ...     )
-        >>> y.tolist(), observed.tolist()
-        ([[[0.5, 0.0]]], [[[True, False]]])
+        >>> import noisewalk as nw, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(path := f"{folder}/y.npy", np.array([[0.5, np.nan]]))
+        ...     nw.files.load_measurement(path, (1, 1, 2), missing="nan")[:2]
+        (tensor([[[0.5000, 0.0000]]]), tensor([[[ True, False]]]))
     """
     values, shape = read_array(path).values, tuple(shape_y)
     if values.shape not in (shape, (1, *shape)):
@@ -130,19 +113,17 @@ def load_measurement(
     if read is not None:
         seen = seen & read.cpu().expand(shape)
     if not seen.any():
-        raise ConfigError(
-            f"{path} has no observed entry: --missing {missing} and the operator leave none"
-        )
+        cause = f"--missing {missing} and the operator leave none"
+        raise ConfigError(f"{path} has no observed entry: {cause}")
     kept = values[seen.numpy()]
     value_range = value_range or implied_range(kept, Path(path), MEASUREMENT_BOUND)
     y = value_range.to_unit(values)
     bad = ~y.isfinite() & seen
     if bad.any():
         nan = int((y.isnan() & bad).sum())
-        raise ConfigError(
-            f"{path} has {nan} NaN and {int(bad.sum()) - nan} infinite values among {kept.size} "
-            "observed entries; --missing nan leaves NaN out, --missing FILE the zeros of a mask"
-        )
+        found = f"{nan} NaN and {int(bad.sum()) - nan} infinite values among {kept.size} observed"
+        advice = "--missing nan leaves NaN out, --missing FILE the zeros of a mask"
+        raise ConfigError(f"{path} has {found} entries; {advice}")
     y = y.masked_fill(~seen, 0.0)
     if value_range != UNSCALED and y.abs().max() > MEASUREMENT_BOUND:
         raise _too_far(path, kept, value_range, ", or --missing VALUE where that marks gaps")
@@ -159,7 +140,5 @@ def _misfit(
 
 
 def _too_far(path: str | Path, values: np.ndarray, unit: ValueRange, more: str = "") -> ConfigError:
-    bounds = f"{unit.low:g} to {unit.high:g}"
-    return ConfigError(
-        f"{path} has values in {span(values)}, far outside {bounds}; give their --range LO HI{more}"
-    )
+    found = f"values in {span(values)}, far outside {unit.low:g} to {unit.high:g}"
+    return ConfigError(f"{path} has {found}; give their --range LO HI{more}")

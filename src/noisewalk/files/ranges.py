@@ -1,18 +1,9 @@
 """Which values -1 and 1 stand for: from a file's unit to the library's scale and back.
 
-A file holds v in its own unit. With (low, high) the values that -1 and 1 stand for, m = (low +
-high) / 2 and h = (high - low) / 2,
-
-    x = (v - m) / h,    v = m + h x,    sigma_x = sigma_v / h.
-
-Integers map by their type's range (uint8: 0..255, uint16: 0..65535, int16: -32768..32767, bool:
-0..1). Floats are taken as [-1, 1]. A range given by the user (`--range`) goes before both; (-1, 1)
-leaves values as they are (Poisson counts, Fourier magnitudes). Without one, data that cannot be
-meant that way are an error: floats beyond the bound of their kind, and 32- and 64-bit integers that
-use less than 2^-16 of their range.
+A range given by the user (`--range`) goes before that of the dtype; (-1, 1) leaves values as they
+are. Without one, data that cannot be meant that way are an error: floats beyond the bound of their
+kind, and 32- and 64-bit integers that use less than 2^-16 of their range.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +21,10 @@ Sigma = TypeVar("Sigma", float, Tensor)
 
 @dataclass(frozen=True)
 class ValueRange:
-    """What -1 and 1 stand for: x = (v - (low + high) / 2) / ((high - low) / 2).
+    """What -1 and 1 stand for in the file's unit.
+
+    With m = (low + high) / 2 and h = (high - low) / 2,
+    x = (v - m) / h,    v = m + h x,    sigma_x = sigma_v / h.
 
     Arguments:
         low: value, in the file's unit, that -1 stands for.
@@ -57,15 +51,8 @@ class ValueRange:
             raise ConfigError(f"--range LO HI needs LO below HI, got {self.low} {self.high}")
 
     @classmethod
-    def of(cls, dtype: np.dtype) -> ValueRange:
-        """The range that a dtype implies.
-
-        Arguments:
-            dtype: bool, integer or float.
-
-        Returns:
-            The type's range for integers, (0, 1) for bool, (-1, 1) for floats.
-        """
+    def of(cls, dtype: np.dtype) -> "ValueRange":
+        """The range of an integer type, (0, 1) of bool, (-1, 1) of floats."""
         if dtype.kind in "iu":
             return cls(float(np.iinfo(dtype).min), float(np.iinfo(dtype).max))
         return cls(0.0, 1.0) if dtype.kind == "b" else cls(-1.0, 1.0)
@@ -75,42 +62,17 @@ class ValueRange:
         """h, what one unit of the scale of [-1, 1] is in the file's unit."""
         return self.high / 2 - self.low / 2
 
-    @property
-    def _middle(self) -> float:
-        return self.high / 2 + self.low / 2
-
     def to_unit(self, values: np.ndarray | Tensor) -> Tensor:
-        """x = (v - m) / h, in float64 and then rounded.
-
-        Arguments:
-            values: v in the file's unit, any shape and real dtype; NaN stays NaN.
-
-        Returns:
-            x of the same shape, float32, not clipped.
-        """
+        """x of v in the file's unit, rounded to float32 and not clipped; NaN stays NaN."""
         given = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, "f8"))
-        return ((given.double() - self._middle) / self.half).float()
+        return ((given.double() - (self.high / 2 + self.low / 2)) / self.half).float()
 
     def from_unit(self, x: Tensor) -> Tensor:
-        """v = m + h x, in float64: rounding gives 8- and 16-bit integers back exactly.
-
-        Arguments:
-            x: values on the scale of [-1, 1], any shape.
-
-        Returns:
-            v of the same shape, float64, in the file's unit, neither clipped nor rounded.
-        """
-        return self._middle + self.half * x.double()
+        """v of x, in float64, not clipped: rounding gives 8- and 16-bit integers back exactly."""
+        return (self.high / 2 + self.low / 2) + self.half * x.double()
 
     def scale_sigma(self, sigma: Sigma) -> Sigma:
-        """sigma_x = sigma_v / h = 2 sigma_v / (high - low).
-
-        Arguments:
-            sigma: standard deviation in the file's unit.
-
-        Returns:
-            The same on the scale of [-1, 1].
-        """
+        """sigma_x of a standard deviation in the file's unit."""
         return sigma / self.half
 
 
@@ -124,10 +86,9 @@ def implied_range(values: np.ndarray, path: Path, bound: float) -> ValueRange:
     if dtype.kind == "f" and (np.abs(values[np.isfinite(values)]) > bound).any():
         wrong = "not in [-1, 1]"
     if wrong:
-        raise ConfigError(
-            f"{path} has {dtype} values in {span(values)}, {wrong}; give their --range LO HI "
-            "(-1 1 takes them as they are)"
-        )
+        found = f"{dtype} values in {span(values)}, {wrong}"
+        advice = "give their --range LO HI (-1 1 takes them as they are)"
+        raise ConfigError(f"{path} has {found}; {advice}")
     return implied
 
 

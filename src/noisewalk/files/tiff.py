@@ -20,9 +20,8 @@ def read_tiff(path: Path) -> np.ndarray:
         raise MissingExtraError("tifffile", "tiff") from error
     with _logged_errors_raised(), tifffile.TiffFile(path) as file:
         if len(file.series) != 1:
-            raise ConfigError(
-                f"{path} holds {len(file.series)} images; save one in a file of its own"
-            )
+            count = len(file.series)
+            raise ConfigError(f"{path} holds {count} images; save one in a file of its own")
         series = file.series[0]
         _check(path, series)
         values = _channels_first(path, series.axes, series.asarray())
@@ -35,9 +34,7 @@ def _check(path: Path, series: Any) -> None:
     parts = (zip(p.dataoffsets, p.databytecounts, strict=True) for p in series.pages)
     end = max((offset + count for part in parts for offset, count in part), default=0)
     if end > size:
-        raise ConfigError(
-            f"{path} is truncated: it should have at least {end} bytes but has {size}"
-        )
+        raise ConfigError(f"{path} is truncated: it has {size} bytes of at least {end}")
     turned = page.tags.get("Orientation")
     if turned is not None and int(turned.value) != 1:
         raise ConfigError(f"{path} has the TIFF orientation {int(turned.value)}; save it upright")
@@ -67,9 +64,8 @@ def _channels_first(path: Path, axes: str, values: np.ndarray) -> np.ndarray:
     y, x = axes.index("Y"), axes.index("X")
     others = [i for i in range(values.ndim) if i not in (y, x)]
     if sum(values.shape[i] > 1 for i in others) > 1:
-        raise ConfigError(
-            f"{path} has axes {axes} of shape {values.shape}; allowed is one image, (C, H, W)"
-        )
+        found = f"axes {axes} of shape {values.shape}"
+        raise ConfigError(f"{path} has {found}; allowed is one image, (C, H, W)")
     return values.transpose([*others, y, x]).reshape(-1, values.shape[y], values.shape[x])
 
 
@@ -80,9 +76,8 @@ def _photometric(path: Path, page: Any, values: np.ndarray) -> np.ndarray:
     if kind == "MINISWHITE" and values.dtype.kind in "bu":
         return np.invert(values)
     if kind not in ("MINISBLACK", "RGB", "YCBCR"):
-        raise ConfigError(
-            f"{path} has the TIFF colour space {kind} ({values.dtype}); convert it to grey or RGB"
-        )
+        found = f"the TIFF colour space {kind} ({values.dtype})"
+        raise ConfigError(f"{path} has {found}; convert it to grey or RGB")
     return values
 
 

@@ -68,9 +68,8 @@ def take_lock(folder: Path) -> int:
         os.close(lock)
         if not isinstance(error, BlockingIOError):
             raise
-        raise StoreError(
-            f"another process is writing to {folder}: wait until it ends, or give another folder"
-        ) from None
+        advice = "wait until it ends, or give another folder"
+        raise StoreError(f"another process is writing to {folder}: {advice}") from None
     return lock
 
 

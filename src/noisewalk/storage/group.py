@@ -1,18 +1,21 @@
-"""The zarr group of a run: its layout, and the root document that says what is committed."""
+"""The zarr group of a run: its arrays, with draws (`segments.py`) or without (in one chunk, such as
+the measurement), and the root document that says what is committed of them."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from .._checks import whole
 from ..errors import ConfigError
 from .faults import UNREADABLE, damaged
-from .fixed import check_document
-from .segments import DRAW, Segmented, dtype_name, same
+from .segments import DRAW, Segmented, check_sizes, document, dtype_name, same
 from .spec import FORMAT, FORMATS, newer
 
 GROUP, META = "run.zarr", "zarr.json"
@@ -64,12 +67,23 @@ class Root(NamedTuple):
         root = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         return json.dumps({**root, "consolidated_metadata": inline}).encode()
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The length of every named axis but the draws'."""
-        docs = [*self.fixed.values(), *(array.document(0) for array in self.arrays.values())]
-        pairs = (zip(doc["dimension_names"], doc["shape"], strict=True) for doc in docs)
-        return {dim: size for pair in pairs for dim, size in pair if dim != "draw"}
+    def check_new(self, name: str, doc: dict[str, Any]) -> None:
+        """Raise ConfigError unless the name of an array without draws is free and its axes fit."""
+        dims, shape, allowed = doc["dimension_names"], doc["shape"], "one name per axis, not 'draw'"
+        if not name.isidentifier() or name in self.arrays:
+            taken = ", ".join(self.arrays)
+            raise ConfigError(f"an array cannot be called {name!r}: give a name besides {taken}")
+        if len(set(dims)) != len(shape) or len(dims) != len(shape) or "draw" in dims or 0 in shape:
+            found = f"shape {tuple(shape)} and dims {tuple(dims)}"
+            raise ConfigError(f"{name} has {found}: give {allowed}, no axis empty")
+        docs = [array.document(0) for array in self.arrays.values()]
+        docs += [other for key, other in self.fixed.items() if key != name]
+        pairs = (zip(d["dimension_names"], d["shape"], strict=True) for d in docs)
+        sizes = {dim: size for pair in pairs for dim, size in pair}
+        own = zip(dims, shape, strict=True)
+        if wrong := [f"{d} = {n} (is {sizes[d]})" for d, n in own if sizes.get(d, n) != n]:
+            bad = ", ".join(wrong)
+            raise ConfigError(f"{name} does not fit the other arrays' axes: {bad}; rename its axis")
 
 
 def read_root(folder: Path) -> Root:
@@ -97,7 +111,7 @@ def _root(group: Path, attributes: dict[str, Any], docs: dict[str, Any]) -> Root
     arrays, fixed = {}, {}
     for name, doc in docs.items():
         if "draw" not in doc["dimension_names"]:
-            fixed[name] = check_document(doc)
+            fixed[name] = _checked(doc)
             continue
         if not same(doc["shape"][DRAW], num_draws):
             raise ValueError(f"{name} has {doc['shape'][DRAW]} of {num_draws} draws")
@@ -107,6 +121,30 @@ def _root(group: Path, attributes: dict[str, Any], docs: dict[str, Any]) -> Root
     if not same_layout(layout.arrays(group, arrays), arrays):
         raise ValueError("its arrays do not fit each other")
     return Root(num_draws, serial, complete, arrays, fixed)
+
+
+def _checked(doc: dict[str, Any]) -> dict[str, Any]:
+    """The document of a stored array; ValueError or the like if the store did not write it."""
+    dims, shape = doc["dimension_names"], check_sizes(doc["shape"])
+    named = all(isinstance(dim, str) for dim in dims)
+    if not named or not same(doc, document(shape, shape, doc["data_type"], dims)):
+        raise ValueError(f"unexpected metadata of an array of shape {shape}")
+    return doc
+
+
+def chunk_path(folder: Path, doc: dict[str, Any]) -> Path:
+    """File of a fixed array's only chunk."""
+    return folder / ".".join(["c", *("0" for _ in doc["shape"])])
+
+
+def read_fixed(folder: Path, doc: dict[str, Any]) -> Tensor:
+    """The array, mapped from the disk; changes to it stay in memory."""
+    path, dtype, shape = chunk_path(folder, doc), np.dtype(doc["data_type"]), tuple(doc["shape"])
+    size, want = path.stat().st_size if path.is_file() else 0, math.prod(shape) * dtype.itemsize
+    if size != want:
+        raise damaged(path, f"{size} bytes instead of {want}")
+    values = np.memmap(path, dtype.newbyteorder("<"), "c", shape=shape)
+    return torch.from_numpy(np.asarray(values).astype(dtype, copy=False))
 
 
 def same_layout(one: dict[str, Segmented], other: dict[str, Segmented]) -> bool:

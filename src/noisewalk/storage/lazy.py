@@ -1,7 +1,6 @@
 """Stored draws that index like a tensor: an index is narrowed to the bytes that it needs, only
 those are read from the mapped segments (`segments.py`), and torch applies what remains of it."""
 
-from collections.abc import Iterator
 from types import EllipsisType
 from typing import Any, TypeGuard
 
@@ -19,13 +18,14 @@ class LazyDraws:
     """The committed draws of one array, (image, chain, draw, ...)."""
 
     def __init__(self, array: Segmented, num_draws: int) -> None:
-        self._array, self.name = array, array.folder.name
+        self._array = array
         self.shape = torch.Size((array.images, array.chains, num_draws, *array.shape))
         self.dtype: torch.dtype = getattr(torch, array.dtype)
         self.ndim = len(self.shape)
 
     def __repr__(self) -> str:
-        return f"LazyDraws({self.name!r}, shape={tuple(self.shape)}, dtype={self.dtype})"
+        name = self._array.folder.name
+        return f"LazyDraws({name!r}, shape={tuple(self.shape)}, dtype={self.dtype})"
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -39,9 +39,6 @@ class LazyDraws:
                 spans.append(span)
             rest.append(item)
         return self._read(spans)[tuple(rest)]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -63,7 +60,8 @@ class LazyDraws:
             others[DRAW] = slice(first, first + len(local)) if together else local.tolist()
             try:
                 shape = (array.length, array.images, array.chains, *array.shape)
-                chunk = np.memmap(array.path(segment), array.numpy_dtype, "r", shape=shape)
+                stored = np.dtype(array.dtype).newbyteorder("<")
+                chunk = np.memmap(array.path(segment), stored, "r", shape=shape)
             except (OSError, ValueError) as error:
                 raise StoreError(f"cannot read {array.path(segment)}: {error}") from error
             values = np.moveaxis(chunk, 0, DRAW)[tuple(others)]
@@ -74,26 +72,17 @@ class LazyDraws:
 def _expand(index: Any, shape: torch.Size) -> list[Item]:
     """One item per axis (None: a new axis); masks become index tensors, the ellipsis slices."""
     items = [_item(i) for i in (index if isinstance(index, tuple) else (index,))]
+    _ = torch.zeros((), dtype=torch.bool).expand(shape)[tuple(items)]  # torch checks the index
     width = [i.ndim if _is_mask(i) else int(i is not None and i is not Ellipsis) for i in items]
-    missing = len(shape) - sum(width)
-    gaps = sum(i is Ellipsis for i in items)
-    if missing < 0 or gaps > 1:
-        got = f"{sum(width)} and {gaps} ellipses"
-        raise IndexError(f"too many indices for shape {tuple(shape)}: got {got}")
+    rest = [] if any(i is Ellipsis for i in items) else [Ellipsis]
     out: list[Item] = []
-    axis = 0
-    for item, used in zip([*items, *([] if gaps else [Ellipsis])], [*width, 0], strict=False):
+    for item in [*items, *rest]:
         if isinstance(item, EllipsisType):
-            out.extend([slice(None)] * missing)
-            used = missing
+            out.extend([slice(None)] * (len(shape) - sum(width)))
         elif _is_mask(item):
-            if tuple(item.shape) != tuple(shape[axis : axis + used]):
-                place = f"axis {axis} of shape {tuple(shape)}"
-                raise IndexError(f"a mask of shape {tuple(item.shape)} does not fit {place}")
             out.extend(item.nonzero(as_tuple=True))
         else:
             out.append(item)
-        axis += used
     return out
 
 
@@ -116,16 +105,10 @@ def _is_mask(item: Any) -> TypeGuard[Tensor]:
 def _narrow(item: int | slice | Tensor, size: int, axis: int) -> tuple[range | list[int], Item]:
     """What to read along an axis, and the index that remains for what was read."""
     if isinstance(item, slice):
-        span = range(*item.indices(size))
-        if span.step < 0:
-            raise ValueError("step must be greater than zero")
-        return span, slice(None)
-    values = torch.as_tensor(item)
-    if ((values < -size) | (values >= size)).any():
-        raise IndexError(f"index {item} is out of bounds for axis {axis} of size {size}")
-    values = values % max(size, 1)
+        return range(*item.indices(size)), slice(None)
     if isinstance(item, int):
-        return range(int(values), int(values) + 1), 0
+        return range(item % size, item % size + 1), 0
+    values = item % max(size, 1)
     if axis != DRAW:
         return range(size), values
     unique, inverse = torch.unique(values, return_inverse=True)

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from .faults import damaged
 
+Sizes = Sequence[int]
 DRAW = 2
 AXES = ("image", "chain", "draw")
 _FLOATS = ("float16", "float32", "float64", "complex64", "complex128")
@@ -40,14 +41,9 @@ class Segmented:
     length: int
 
     @property
-    def numpy_dtype(self) -> np.dtype:
-        """Little-endian dtype of the bytes on disk."""
-        return np.dtype(self.dtype).newbyteorder("<")
-
-    @property
     def slab(self) -> int:
         """Bytes of one draw (b)."""
-        return self.images * self.chains * math.prod(self.shape) * self.numpy_dtype.itemsize
+        return self.images * self.chains * math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def path(self, segment: int) -> Path:
         """File of a segment."""
@@ -81,11 +77,7 @@ class Segmented:
 
 
 def document(
-    shape: Sequence[int],
-    chunk: Sequence[int],
-    dtype: str,
-    dims: Sequence[str],
-    order: Sequence[int] | None = None,
+    shape: Sizes, chunk: Sizes, dtype: str, dims: Sequence[str], order: Sizes | None = None
 ) -> dict[str, Any]:
     """The zarr.json of an array; `order` is that of the axes in a chunk's bytes."""
     if dtype not in DTYPES:

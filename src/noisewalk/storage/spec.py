@@ -25,10 +25,6 @@ class Spec(NamedTuple):
     facts: dict[str, Any]
 
 
-def _is(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kinds)
-
-
 def _whole(least: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and least <= value < 1 << 63
 
@@ -49,11 +45,11 @@ def _numbers(value: Any) -> bool:
 _SOURCES = "problem.prior problem.operator problem.likelihood problem.source"
 _COUNTS = "num_threads plan.num_draws plan.num_chains plan.thin"
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("a dict", _is(dict), "map operator likelihood y plan plan.kernel problem"),
+    ("a dict", lambda v: isinstance(v, dict), "map operator likelihood y plan plan.kernel problem"),
     ("a dict of finite numbers", _numbers, "probe"),
-    ("a text", _is(str), "command dtype device problem.title"),
-    ("a text or a dict", _is(str, dict), _SOURCES),
-    ("true or false", _is(bool), "problem.simulated"),
+    ("a text", lambda v: isinstance(v, str), "command dtype device problem.title"),
+    ("a text or a dict", lambda v: isinstance(v, str | dict), _SOURCES),
+    ("true or false", lambda v: isinstance(v, bool), "problem.simulated"),
     ("a whole number of at least 1", _whole(1), _COUNTS),
     ("a whole number of at least 0", _whole(0), "plan.num_warmup plan.seed"),
     ("null or a whole number of at least 1", lambda v: v is None or _whole(1)(v), "microbatch"),
@@ -119,9 +115,8 @@ def parse(raw: bytes, path: Path) -> Spec:
 def newer(path: Path, found: int, by: str = "") -> StoreError:
     """The error for a file of another format."""
     known = " and ".join(map(str, FORMATS))
-    return StoreError(
-        f"{path} has format {found}{by}; this version reads the formats {known}: use a later one"
-    )
+    reads = f"this version reads the formats {known}"
+    return StoreError(f"{path} has format {found}{by}; {reads}: use a later one")
 
 
 def content(facts: dict[str, Any], version: str | None) -> bytes:

@@ -1,12 +1,11 @@
 """The run store: draws go to disk while sampling, and a kill loses at most the draw in flight.
 
-A run folder holds `spec.json` (written first), `run.zarr` (zarr format 3, which any xarray opens at
-any moment) and `state-<serial>.safetensors`, the sampler's state. A draw is committed in three
-steps. The state is written under the next serial. Each array's slab is written in place, beyond the
-committed length (`segments.py`). The root `zarr.json` (`group.py`), which holds the number of
-draws, the serial and the metadata of all arrays, is written anew and renamed over the old one. This
-one rename is the commit: readers that start from the root see one length for all arrays. Each
-array's own `zarr.json` follows when a segment is full, at close and at open.
+A run folder holds `spec.json`, `run.zarr` (zarr format 3, which any xarray opens at any moment) and
+`state-<serial>.safetensors`, the sampler's state. To commit a draw, the state is written under the
+next serial, and each array's slab beyond the committed length (`segments.py`). Then the root
+`zarr.json` (`group.py`), with the number of draws, the serial and the metadata of all arrays, is
+renamed over the old one. This one rename is the commit: readers that start from the root see one
+length. Each array's own `zarr.json` follows when a segment is full, at close and at open.
 """
 
 import json
@@ -24,9 +23,8 @@ from ..errors import StoreError
 from ..types import Info, SamplerState, State
 from .atomic import write_file
 from .faults import damaged, reported
-from .fixed import check_new, chunk_path, read_fixed
 from .folder import admit, clean, read_spec, start, state_path, take_lock
-from .group import GROUP, META, Layout, Root, read_root
+from .group import GROUP, META, Layout, Root, chunk_path, read_fixed, read_root
 from .lazy import LazyDraws
 from .segments import SegmentWriter, document, dtype_name, to_bytes
 from .spec import normal
@@ -119,14 +117,11 @@ class RunStore(AbstractContextManager["RunStore"]):
         """Store an array without draws; a second time, it must be the same bit by bit."""
         doc = document(array.shape, array.shape, dtype_name(array.dtype), dims)
         fixed, folder = self._root.fixed, self.folder / GROUP / name
-        others = self._root._replace(fixed={k: v for k, v in fixed.items() if k != name})
-        check_new(name, doc, self._root.arrays, others.sizes)
+        self._root.check_new(name, doc)
         if name in fixed:
             if doc != fixed[name] or to_bytes(array) != to_bytes(read_fixed(folder, doc)):
-                raise StoreError(
-                    f"{name} differs from the one stored in {self.folder}: give another folder, "
-                    f"or the same {name} to go on"
-                )
+                advice = "give another folder, or the same array to go on"
+                raise StoreError(f"{name} differs from the one stored in {self.folder}: {advice}")
             return
         with self._writing():
             folder.mkdir(exist_ok=True)
@@ -173,10 +168,8 @@ class RunStore(AbstractContextManager["RunStore"]):
         """The values of a draw for every array; StoreError if they do not fit."""
         own: dict[str, Tensor] = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict()}
         if unknown := sorted(extras.keys() - (self._root.arrays.keys() - own.keys())):
-            raise StoreError(
-                f"the store in {self.folder} has no place for {', '.join(unknown)}: declare "
-                "them as extras when it is made"
-            )
+            names, advice = ", ".join(unknown), "declare them as extras when it is made"
+            raise StoreError(f"the store in {self.folder} has no place for {names}: {advice}")
         given, rows = {**extras, **own}, {}
         for name, array in self._root.arrays.items():
             batch = array.images * array.chains
@@ -231,10 +224,9 @@ def _committed(folder: Path) -> tuple[Root, SamplerState | None]:
         try:
             return root, _sampler(folder, root)
         except StoreError:
-            newer = read_root(folder)
-            if newer.serial == root.serial:
+            old, root = root, read_root(folder)
+            if old.serial == root.serial:
                 raise
-            root = newer
 
 
 def _sampler(folder: Path, root: Root) -> SamplerState | None:
