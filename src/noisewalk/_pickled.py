@@ -21,10 +21,8 @@ def load_pickled(path: Path, sha256: str | None = None) -> Any:
     except WeightsError:
         raise
     except Exception as error:  # unpicklers raise whatever the damaged bytes lead them to
-        raise WeightsError(
-            f"{path} cannot be read: it is damaged, or holds more than tensors (none of its "
-            "code was run); get the file again"
-        ) from error
+        reason = "it is damaged, or holds more than tensors (none of its code was run)"
+        raise WeightsError(f"{path} cannot be read: {reason}; get the file again") from error
 
 
 def _hash_fault(path: Path, sha256: str) -> str | None:

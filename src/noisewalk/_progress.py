@@ -1,5 +1,4 @@
-"""The progress of a long run: on a terminal a bar with phase, ETA, network calls, acceptance; in a
-log a line a minute."""
+"""The progress of a long run: a bar on a terminal, a line a minute in a log."""
 
 import sys
 import time
@@ -7,62 +6,32 @@ from collections.abc import Iterator
 
 from .types import Tick
 
-LINE_SECONDS = 60.0
-"""Time between two lines of a log."""
+LINE_SECONDS = 60.0  # between two lines of a log
 
 
 def show(ticks: Iterator[Tick], enabled: bool) -> Iterator[Tick]:
-    """Pass ticks through, showing them on standard error.
-
-    Arguments:
-        ticks: the loop's progress.
-        enabled: False shows nothing.
-
-    Yields:
-        The ticks, unchanged.
-    """
+    """Pass ticks through, showing them on standard error if `enabled`."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if not enabled or not console.is_terminal:
         yield from _logged(ticks) if enabled else ticks
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress
 
-    columns = (
-        TextColumn("{task.description:>10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("[dim]elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("[dim]left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[cost]}"),
-    )
+    done = progress.BarColumn(), progress.MofNCompleteColumn()
+    times = progress.TimeElapsedColumn(), "[dim]left", progress.TimeRemainingColumn()
+    columns = "{task.description:>10}", *done, "[dim]elapsed", *times, "{task.fields[cost]}"
     rate: float | None = None
-    with Progress(*columns, console=console) as bar:
+    with progress.Progress(*columns, console=console) as bar:
         task = bar.add_task("start", total=None, cost="")
         for tick in ticks:
             if tick.acceptance_rate == tick.acceptance_rate:  # not NaN
-                rate = (
-                    tick.acceptance_rate
-                    if rate is None
-                    else 0.95 * rate + 0.05 * tick.acceptance_rate
-                )
-            accepting = "" if rate is None else f"acceptance {rate:.2f}"
+                before = tick.acceptance_rate if rate is None else rate
+                rate = 0.95 * before + 0.05 * tick.acceptance_rate
+            cost = f"NFE {tick.nfe:,} {'' if rate is None else f'acceptance {rate:.2f}'}"
             bar.update(
-                task,
-                description=tick.phase,
-                completed=tick.done,
-                total=tick.total,
-                cost=f"NFE {tick.nfe:,} {accepting}",
+                task, description=tick.phase, completed=tick.done, total=tick.total, cost=cost
             )
             yield tick
 
@@ -72,14 +41,8 @@ def _logged(ticks: Iterator[Tick]) -> Iterator[Tick]:
     for tick in ticks:
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            accepting = (
-                ""
-                if tick.acceptance_rate != tick.acceptance_rate
-                else f"  acceptance {tick.acceptance_rate:.2f}"
-            )
-            print(
-                f"{tick.phase}: {tick.done:,} of {tick.total:,}  NFE {tick.nfe:,}{accepting}",
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{tick.phase}: {tick.done:,} of {tick.total:,}  NFE {tick.nfe:,}"
+            if tick.acceptance_rate == tick.acceptance_rate:  # not NaN
+                line += f"  acceptance {tick.acceptance_rate:.2f}"
+            print(line, file=sys.stderr, flush=True)
         yield tick

@@ -1,7 +1,6 @@
-"""The text form of a dataclass, NAME:key=value,key=value: its fields are the keys, with their types
-and their defaults.
+"""The text form of a dataclass, NAME:key=value,key=value.
 
-The key of a field is its name, or `key` of its metadata. A field `shape` is not written: it is the
+A field's key is its name, or `key` of its metadata. A field `shape` is not written: it is the
 image's.
 """
 
@@ -24,17 +23,13 @@ def split(text: str) -> tuple[str, str]:
 
 
 def values_in(text: str, cls: type, name: str) -> dict[str, Any]:
-    """The values of a text key=value,key=value by the field of the class; ConfigError if it does
-    not fit the fields."""
+    """The values of a text key=value,key=value by field; ConfigError if they do not fit."""
     keys, found = _keys_of(cls), {}
     for item in text.split(",") if text else ():
         key, equals, value = (piece.strip() for piece in item.partition("="))
         if not equals or key not in keys:
-            wrong = (
-                f"unknown key {key!r}{closest(key, keys)}"
-                if equals
-                else f"expected key=value, got {item.strip()!r}"
-            )
+            unknown = f"unknown key {key!r}{closest(key, keys)}"
+            wrong = unknown if equals else f"expected key=value, got {item.strip()!r}"
             raise ConfigError(f"{wrong}; keys of {name}: {', '.join(keys)}")
         if keys[key].name in found:
             raise ConfigError(f"{key} is given twice")

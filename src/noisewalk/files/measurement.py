@@ -92,8 +92,7 @@ def load_measurement(
         y (float32, 0 where not observed), the bool mask that `missing` leaves or None, the range.
 
     Raises:
-        ConfigError: the file, mask or shape cannot be used, observed entries are not finite (names
-            --missing) or none, or |y| exceeds `MEASUREMENT_BOUND` (names --range).
+        ConfigError: the file, mask, shape or values (names --missing or --range) cannot be used.
 
     Example:
         >>> import noisewalk as nw, tempfile

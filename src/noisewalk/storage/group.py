@@ -1,5 +1,4 @@
-"""The zarr group of a run: its arrays, with draws (`segments.py`) or without (in one chunk, such as
-the measurement), and the root document that says what is committed of them."""
+"""The zarr group of a run: its arrays, and the root document that says what is committed."""
 
 import json
 import math
@@ -124,7 +123,7 @@ def _root(group: Path, attributes: dict[str, Any], docs: dict[str, Any]) -> Root
 
 
 def _checked(doc: dict[str, Any]) -> dict[str, Any]:
-    """The document of a stored array; ValueError or the like if the store did not write it."""
+    """The document of an array without draws; ValueError or the like if the store wrote another."""
     dims, shape = doc["dimension_names"], check_sizes(doc["shape"])
     named = all(isinstance(dim, str) for dim in dims)
     if not named or not same(doc, document(shape, shape, doc["data_type"], dims)):
@@ -133,12 +132,12 @@ def _checked(doc: dict[str, Any]) -> dict[str, Any]:
 
 
 def chunk_path(folder: Path, doc: dict[str, Any]) -> Path:
-    """File of a fixed array's only chunk."""
+    """File of the only chunk of an array without draws."""
     return folder / ".".join(["c", *("0" for _ in doc["shape"])])
 
 
 def read_fixed(folder: Path, doc: dict[str, Any]) -> Tensor:
-    """The array, mapped from the disk; changes to it stay in memory."""
+    """An array without draws, mapped from the disk; changes to it stay in memory."""
     path, dtype, shape = chunk_path(folder, doc), np.dtype(doc["data_type"]), tuple(doc["shape"])
     size, want = path.stat().st_size if path.is_file() else 0, math.prod(shape) * dtype.itemsize
     if size != want:

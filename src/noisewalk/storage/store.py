@@ -95,8 +95,7 @@ class RunStore(AbstractContextManager["RunStore"]):
     def append(
         self, state: State, info: Info, sampler: SamplerState, extras: dict[str, Tensor]
     ) -> None:
-        """Commit one draw and the sampler's state, both or neither; NaN stands for a declared extra
-        that is missing."""
+        """Commit one draw and the sampler's state, both or neither; a missing extra becomes NaN."""
         rows = self._rows(state, info, extras)
         draw, root = self.num_draws, self._root
         with self._writing():
