@@ -274,7 +274,7 @@ def test_what_has_no_counterpart_is_refused_by_name():
     for make, message in [
         (
             lambda: from_deepinv(nn.Identity()),
-            "needs a deepinv physics, which has A and noise_model, got Identity",
+            "needs a deepinv physics, with A and noise_model, got Identity",
         ),
         (lambda: from_deepinv(None), "got NoneType"),
         (

@@ -207,7 +207,7 @@ def test_bad_text_is_refused_in_one_clear_line():
         ("hdr:factor=1_0", "got '1_0'"),
         ("hdr:factor=-2", "above 0"),
         ("avgpool:factor=0", "at least 1, got 0"),
-        ("avgpool:factor=5", "factor 5 must divide the image's sides, got 32 x 32"),
+        ("avgpool:factor=5", "factor 5 must divide the sides, got 32 x 32"),
         ("avgpool:factor=2+avgpool:factor=3", "operator 'avgpool:factor=3'.*16 x 16"),
         ("avgpool:factor=4+blur", "operator 'blur'.*12 pixels.*8 x 8"),
         ("blur:kernel_size=4", "odd"),

@@ -1,9 +1,7 @@
-"""Likelihoods p(y | A(x)): negative log density, Gauss-Newton weight and simulation in one object,
-so that they cannot disagree.
+"""Likelihoods p(y | A(x)): density, Gauss-Newton weight and simulation in one object.
 
-Sums run over the observed entries of one row, in float64, every constant included; what stands at
-an unobserved entry, NaN too, changes neither a value nor a gradient. With one `noise` and one A(x),
-`sample` draws the same y whatever else is in the batch.
+Sums run over the observed entries of one row, in float64. What stands at an unobserved entry, NaN
+too, changes nothing. With one `noise` and one A(x), `sample` draws the same y in any batch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,7 @@
 """What every likelihood can be asked, with the defaults.
 
-Our likelihoods derive from `LikelihoodBase`. `complete` wraps anybody else's, so that no caller has
-to probe for a method. In all methods A(x) is `mean`, (B, *y), y is (B, *y), and `observed` is a
-bool tensor that broadcasts to both; None means that every entry is observed.
+In all methods A(x) is `mean`, (B, *y), y is (B, *y), and `observed` is a bool tensor that
+broadcasts to both; None means that every entry is observed.
 """
 
 import math
@@ -20,18 +19,11 @@ from .observed import count_of, mask_of, row_sum
 
 
 class LikelihoodBase(ABC):
-    """p(y | A(x)), with everything that a target, a sampler or a report asks of it.
+    """p(y | A(x)). A subclass is a frozen dataclass of positive numbers, unless it says otherwise."""
 
-    Subclasses are frozen dataclasses; their fields are positive numbers unless they say otherwise.
-    """
-
-    chi2_is_exact = False
-    """Whether m `residual_chi2` follows the chi-square law of m degrees of freedom, m being the
-    number of observed entries."""
-    counts = False
-    """Whether y holds counts and not pixels in [-1, 1]."""
-    square_variance = math.nan
-    """Variance of one squared entry of `residual` under the model; NaN where there is none."""
+    chi2_is_exact = False  # whether m `residual_chi2` of m observed entries is chi-square(m)
+    counts = False  # whether y holds counts and not pixels in [-1, 1]
+    square_variance = math.nan  # of one squared entry of `residual`; NaN where there is none
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -50,13 +42,11 @@ class LikelihoodBase(ABC):
         """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved."""
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """y - A(x) over the noise's standard deviation, (B, *y) float64, 0 where unobserved; NaN
-        where the noise has no such deviation."""
+        """y - A(x) in standard deviations, (B, *y) float64, 0 where unobserved; NaN without one."""
         return torch.full(mean.shape, math.nan, dtype=torch.float64, device=mean.device)
 
     def residual_chi2(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The mean square of `residual` over the observed entries, (B,) float64: near 1 where A(x)
-        explains y; NaN where a row observes nothing."""
+        """Mean of squared `residual` where observed, (B,) float64; 1 where A(x) explains y."""
         squares = row_sum(self.residual(mean, y, observed) ** 2)
         return squares / count_of(mask_of(observed, mean))
 
@@ -76,7 +66,8 @@ class LikelihoodBase(ABC):
         self, y: Tensor | None = None, observed: Tensor | None = None
     ) -> Tensor | float | None:
         """The log of the largest density of y over all A(x), (N,) float64; without y, that of one
-        observed entry, a float; None where it is not known or has no bound."""
+        observed entry, a float; None where it is not known or has no bound.
+        """
         return None
 
 
@@ -94,9 +85,8 @@ def complete(likelihood: Any) -> LikelihoodBase:
     if isinstance(likelihood, LikelihoodBase):
         return likelihood
     if not callable(getattr(likelihood, "nll", None)):
-        raise ConfigError(
-            f"likelihood must be such as nw.likelihoods.Gaussian(0.1), got {likelihood!r}"
-        )
+        likely = "such as nw.likelihoods.Gaussian(0.1)"
+        raise ConfigError(f"likelihood must be {likely}, got {likelihood!r}")
     return _Completed(likelihood)
 
 

@@ -25,20 +25,16 @@ class Gaussian(LikelihoodBase):
     + \frac{1}{2} \log 2 \pi$$
 
     Arguments:
-        sigma_y: standard deviation, positive, on the scale of y (that of pixels in [-1, 1] where y
-            is an image): a number, or a tensor or array that broadcasts to one y where the noise
-            differs between the entries.
+        sigma_y: standard deviation, positive, on the scale of y (pixels in [-1, 1] or not): a
+            number, or a tensor or array that broadcasts to one y.
 
     Raises:
         ConfigError: if a value is not positive and finite.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> likelihood = nw.likelihoods.Gaussian(0.1)
-        >>> mean, y = torch.zeros(1, 4), torch.full((1, 4), 0.2)
-        >>> likelihood.residual_chi2(mean, y).round(decimals=3)
-        tensor([4.], dtype=torch.float64)
+        >>> import torch, noisewalk as nw
+        >>> nw.likelihoods.Gaussian(0.5).residual(torch.zeros(1, 2), torch.ones(1, 2))
+        tensor([[2., 2.]], dtype=torch.float64)
     """
 
     sigma_y: float | Tensor  # an array becomes a tensor
@@ -52,14 +48,11 @@ class Gaussian(LikelihoodBase):
         if not isinstance(value, Tensor):
             value = real("Gaussian's sigma_y (a number or a tensor)", value, above=0)
         elif value.is_complex() or value.dtype == torch.bool or value.numel() == 0:
-            raise ConfigError(
-                f"sigma_y must hold real numbers, got {value.dtype} of shape {tuple(value.shape)}"
-            )
+            got = f"{value.dtype} of shape {tuple(value.shape)}"
+            raise ConfigError(f"sigma_y must hold real numbers, got {got}")
         elif wrong := int((~(torch.isfinite(value) & (value > 0))).sum()):
-            raise ConfigError(
-                f"sigma_y must be positive and finite, but {wrong} of {value.numel()} entries "
-                "are not"
-            )
+            got = f"{wrong} of {value.numel()} entries are not"
+            raise ConfigError(f"sigma_y must be positive and finite, but {got}")
         else:
             value = value.detach().clone()
         vars(self).update(sigma_y=value)
@@ -96,8 +89,8 @@ class Gaussian(LikelihoodBase):
         shape = tuple(mean.shape[1:])
         sides = zip(sigma.shape[::-1], shape[::-1], strict=False)
         if sigma.ndim > len(shape) or any(side not in (1, n) for side, n in sides):
+            got = tuple(sigma.shape)
             raise ConfigError(
-                f"sigma_y of shape {tuple(sigma.shape)} does not broadcast to one y of shape "
-                f"{shape}"
+                f"sigma_y of shape {got} does not broadcast to one y of shape {shape}"
             )
         return sigma

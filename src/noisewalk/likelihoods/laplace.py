@@ -25,8 +25,7 @@ class Laplace(LikelihoodBase):
         ConfigError: if the scale is not positive and finite.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.likelihoods.Laplace(0.5).nll(torch.zeros(1, 2), torch.ones(1, 2))
         tensor([4.], dtype=torch.float64)
     """
@@ -45,8 +44,7 @@ class Laplace(LikelihoodBase):
         return difference(mean, y, observed)[0] / (math.sqrt(2) * self.scale)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), 1 / scale^2, as the second derivative is 0 almost
-        everywhere."""
+        """The Fisher information of A(x): the second derivative is 0 almost everywhere."""
         return hide(self.scale**-2, mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:

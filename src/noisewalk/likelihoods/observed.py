@@ -15,19 +15,15 @@ def mask_of(observed: Tensor | None, like: Tensor) -> Tensor:
     try:
         return observed.to(like.device).expand(like.shape)
     except RuntimeError as error:
-        raise ConfigError(
-            f"observed of shape {tuple(observed.shape)} does not broadcast to y's "
-            f"{tuple(like.shape)}"
-        ) from error
+        got, wanted = tuple(observed.shape), tuple(like.shape)
+        raise ConfigError(f"observed of shape {got} does not broadcast to y's {wanted}") from error
 
 
 def float64_pair(mean: Tensor, y: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """A(x) and y in float64, both 0 where unobserved, and the mask; ConfigError unless A(x) and y
-    have one shape."""
+    """A(x) and y in float64, 0 where unobserved, and the mask; ConfigError for different shapes."""
     if mean.shape != y.shape:
-        raise ConfigError(
-            f"A(x) and y must have the same shape, got {tuple(mean.shape)} and {tuple(y.shape)}"
-        )
+        got = f"{tuple(mean.shape)} and {tuple(y.shape)}"
+        raise ConfigError(f"A(x) and y must have the same shape, got {got}")
     mask = mask_of(observed, mean)
     at, measured = (v.to(mean.device, torch.float64) for v in (mean, y))
     return torch.where(mask, at, 0.0), torch.where(mask, measured, 0.0), mask

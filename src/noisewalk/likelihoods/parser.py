@@ -1,8 +1,4 @@
-"""Likelihoods from text, as the command line takes them, and back.
-
-gaussian (with sigma_y)    poisson:peak=P    laplace:scale=S    studentt:df=D,scale=S    unknown
-unknown:concentration=A,rate=B
-"""
+"""Likelihoods from text, as the command line takes them, and back."""
 
 from dataclasses import fields
 from typing import Any
@@ -24,8 +20,7 @@ CLASSES: dict[str, type[LikelihoodBase]] = {
     "studentt": StudentT,
     "unknown": UnknownGaussian,
 }
-POWERS = {"sigma_y": 1, "scale": 1, "rate": 2}
-"""The power of the measurement's unit in what is measured in it."""
+POWERS = {"sigma_y": 1, "scale": 1, "rate": 2}  # of the measurement's unit
 ALLOWED = (
     "gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown, "
     "unknown:concentration=A,rate=B"
@@ -33,24 +28,22 @@ ALLOWED = (
 
 
 def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> LikelihoodBase:
-    """The likelihood that a text describes.
+    """The likelihood that a text describes, on the scale of [-1, 1].
 
     Arguments:
-        text: a name with its values, such as "gaussian" or "studentt:df=4,scale=0.1".
+        text: gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown, or
+            unknown:concentration=A,rate=B.
         sigma_y: noise level of "gaussian"; None for the others, which say theirs in the text.
-        unit: what one unit of the scale of [-1, 1] is in the unit of sigma_y, scale and sqrt(rate):
-            half the value range of a file. Counts have no unit.
+        unit: of [-1, 1] in that of sigma_y, scale and sqrt(rate): half the value range of a file.
 
     Returns:
-        The likelihood, on the scale of [-1, 1].
+        The likelihood.
 
     Raises:
         ConfigError: an unknown name or key, a value that is missing, ill-formed or out of range.
 
     Example:
         >>> import noisewalk as nw
-        >>> nw.likelihoods.parse("studentt:df=4,scale=0.1")
-        StudentT(df=4.0, scale=0.1)
         >>> nw.likelihoods.parse("gaussian", sigma_y=5.0, unit=100.0)
         Gaussian(sigma_y=0.05)
     """
@@ -58,9 +51,7 @@ def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> Likelih
     if name not in CLASSES:
         raise ConfigError(f"unknown likelihood {name!r}: choose one of {ALLOWED}")
     if name != "gaussian" and sigma_y is not None:
-        raise ConfigError(
-            f"sigma_y (--sigma-y) is the noise level of gaussian; {text!r} has none: leave it out"
-        )
+        raise ConfigError(f"sigma_y (--sigma-y) belongs to gaussian; {text!r} has none: omit it")
     try:
         values = _level(rest, sigma_y) if name == "gaussian" else _values(name, rest)
         return CLASSES[name](**{k: v / unit ** POWERS.get(k, 0) for k, v in values.items()})

@@ -21,6 +21,5 @@ def normals(mean: Tensor, noise: Noise, shape: tuple[int, ...]) -> Tensor:
 
 def _check_rows(mean: Tensor, noise: Noise) -> None:
     if len(noise.image) != len(mean):
-        raise ConfigError(
-            f"noise must have one row per row of A(x), got {len(noise.image)} and {len(mean)}"
-        )
+        got = f"{len(noise.image)} and {len(mean)}"
+        raise ConfigError(f"noise must have one row per row of A(x), got {got}")

@@ -1,9 +1,4 @@
-r"""Student-t noise: outliers of any size are expected, and their pull on x fades with their
-distance.
-
-Reference of the simulation: Bailey, Polar Generation of Random Variates with the t-Distribution,
-1994.
-"""
+"""Student-t noise: outliers of any size are expected, and pull less the further off they are."""
 
 import math
 from dataclasses import dataclass
@@ -24,8 +19,9 @@ class StudentT(LikelihoodBase):
     $$-\log p(y | x) = \sum_{i \in O} \frac{\nu + 1}{2}
     \log\Big(1 + \frac{(y_i - A(x)_i)^2}{\nu s^2}\Big) + \log s + \frac12 \log \nu \pi
     + \log \Gamma(\tfrac{\nu}{2}) - \log \Gamma(\tfrac{\nu + 1}{2})$$
-
     The variance is $s^2 \nu / (\nu - 2)$, and infinite for $\nu \le 2$.
+
+    Reference: Bailey, Polar Generation of Random Variates with the t-Distribution, 1994.
 
     Arguments:
         df: degrees of freedom, positive; 1 is Cauchy noise, infinity would be Gaussian.
@@ -35,12 +31,9 @@ class StudentT(LikelihoodBase):
         ConfigError: if a value is not positive and finite.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> likelihood, zero = nw.likelihoods.StudentT(3.0, 0.1), torch.zeros(1, 1)
-        >>> near, far = (likelihood.nll(zero, zero + r) for r in (1.0, 100.0))
-        >>> bool(far - near < 20)  # under Gaussian noise of this scale it is 499950
-        True
+        >>> import torch, noisewalk as nw
+        >>> nw.likelihoods.StudentT(1.0, 1.0).curvature(torch.zeros(1, 1), torch.ones(1, 1))
+        tensor([[0.5000]])
     """
 
     df: float
@@ -55,25 +48,19 @@ class StudentT(LikelihoodBase):
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """-log p(y | A(x)) of every row, (B,) float64."""
         residual, mask = difference(mean, y, observed)
-        constant = (
-            math.log(self.scale)
-            + 0.5 * math.log(self.df * math.pi)
-            + math.lgamma(self.df / 2)
-            - math.lgamma((self.df + 1) / 2)
-        )
+        constant = math.log(self.scale) + 0.5 * math.log(self.df * math.pi)
+        constant = constant + math.lgamma(self.df / 2) - math.lgamma((self.df + 1) / 2)
         terms = row_sum(torch.log1p((residual / self.scale) ** 2 / self.df))
         return 0.5 * (self.df + 1) * terms + count_of(mask) * constant
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """(y - A(x)) / standard deviation, (B, *y) float64, 0 where unobserved; NaN for df <= 2,
-        where there is none."""
+        """(y - A(x)) / standard deviation, (B, *y) float64, 0 where unobserved; NaN for df <= 2."""
         std = self.scale * math.sqrt(self.df / (self.df - 2)) if self.df > 2 else math.nan
         residual, mask = difference(mean, y, observed)
         return torch.where(mask, residual / std, 0.0)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), (df + 1) / ((df + 3) scale^2); the second derivative at y
-        is negative for an outlier and would not be a weight."""
+        """The Fisher information of A(x): the second derivative at y is negative for an outlier."""
         return hide((self.df + 1) / ((self.df + 3) * self.scale**2), mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:

@@ -1,13 +1,4 @@
-r"""Gaussian noise whose level is not known: it is given a prior and integrated out.
-
-With $\sigma_y^2 \sim \text{InvGamma}(a, b)$, residual r = y - A(x) and m observed entries,
-$$p(y | x) = \int N(r; 0, \sigma^2 I)\, \text{InvGamma}(\sigma^2; a, b)\, d\sigma^2
-= \frac{b^a\, \Gamma(a + m/2)}{(2 \pi)^{m/2}\, \Gamma(a)}
-\Big(b + \frac{|r|^2}{2}\Big)^{-(a + m/2)} .$$
-Without the prior (a = b = 0) the density is improper and unbounded where A(x) can fit y exactly; b
-keeps it proper and bounded. Given x the level is known up to its own posterior, $\sigma_y^2 | x, y
-\sim \text{InvGamma}(a + m/2, b + |r|^2/2)$.
-"""
+"""Gaussian noise whose level is not known: it is given a prior and integrated out."""
 
 import math
 from dataclasses import dataclass
@@ -24,15 +15,14 @@ from .simulation import normals
 
 @dataclass(frozen=True)
 class UnknownGaussian(LikelihoodBase):
-    r"""Additive Gaussian noise of unknown level, $\sigma_y^2 \sim \text{InvGamma}(a, b)$,
-    integrated out.
+    r"""Gaussian noise of unknown level, $\sigma_y^2 \sim \text{InvGamma}(a, b)$, integrated out.
 
+    With r = y - A(x) and m observed entries, which share their level,
     $$-\log p(y | x) = (a + \tfrac m2) \log(b + \tfrac12 |r|^2) - a \log b + \log \Gamma(a)
-    - \log \Gamma(a + \tfrac m2) + \tfrac m2 \log 2 \pi$$
-
-    The entries of one y share their level, so this is no sum over entries. The prior counts for
-    nothing where m >> 2 a and m sigma_y^2 >> 2 b, as the default one does for an image with visible
-    noise. There is no chi2: the residual itself says what the level is.
+    - \log \Gamma(a + \tfrac m2) + \tfrac m2 \log 2 \pi.$$
+    b bounds the density where A(x) can fit y exactly. The prior counts for nothing where m >> 2 a
+    and m sigma_y^2 >> 2 b, as the default does for an image with visible noise. There is no chi2:
+    the residual itself says what the level is.
 
     Arguments:
         concentration: a, positive; worth 2 a observed entries.
@@ -42,10 +32,9 @@ class UnknownGaussian(LikelihoodBase):
         ConfigError: if a value is not positive and finite.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> mean, y = torch.zeros(1, 1000), torch.full((1, 1000), 0.2)
-        >>> nw.likelihoods.UnknownGaussian().noise_level(mean, y).round(decimals=3)
+        >>> import torch, noisewalk as nw
+        >>> y = torch.full((1, 1000), 0.2)
+        >>> nw.likelihoods.UnknownGaussian().noise_level(0 * y, y).round(decimals=3)
         tensor([0.2000], dtype=torch.float64)
     """
 
@@ -57,14 +46,12 @@ class UnknownGaussian(LikelihoodBase):
         a, b = self.concentration, self.rate
         residual, mask = difference(mean, y, observed)
         half = count_of(mask) / 2
-        constant = (
-            half * math.log(2 * math.pi) - a * math.log(b) + math.lgamma(a) - torch.lgamma(a + half)
-        )
+        constant = half * math.log(2 * math.pi) - a * math.log(b) + math.lgamma(a)
+        constant = constant - torch.lgamma(a + half)
         return (a + half) * torch.log(b + 0.5 * row_sum(residual**2)) + constant
 
     def noise_level(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The level that A(x) and y tell, sqrt((b + |r|^2 / 2) / (a + m / 2)), (B,) float64, which
-        is E[1 / sigma_y^2 | x, y]^(-1/2)."""
+        """E[1 / sigma_y^2 | x, y]^(-1/2) = sqrt((b + |r|^2 / 2) / (a + m / 2)), (B,) float64."""
         return self._precision(mean, y, observed).rsqrt()
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
@@ -77,25 +64,16 @@ class UnknownGaussian(LikelihoodBase):
         return torch.full_like(self._precision(mean, y, observed), torch.nan)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        r"""E[1 / sigma_y^2 | x, y], the weight of a Gaussian of the level that x and y tell.
-
-        $$w = \frac{a + m/2}{b + |r|^2/2}$$
-
-        The gradient of nll in A(x) is -w r and its second derivative $w I - w^2 r r^T / (a + m/2)$.
-        The second term, negative and of rank one, is left out, so that w I bounds it from above
-        (the step of expectation-maximisation).
-        """
+        """E[1 / sigma_y^2 | x, y], as in expectation-maximisation: it bounds the Hessian."""
         return hide(_per_row(self._precision(mean, y, observed), mean), mean, observed)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
-        """A measurement of every row, its level drawn first; ConfigError for a concentration below
-        1, where the prior puts its mass on levels without bound."""
+        """A measurement of every row, its level drawn first; the concentration is at least 1."""
         if self.concentration < 1:
             raise ConfigError(
                 "UnknownGaussian can simulate for a concentration of at least 1, got "
-                f"{self.concentration:g}, whose noise levels have no bound: "
-                "simulate with Gaussian(sigma_y), or give a concentration and a rate that say "
-                "what the level is"
+                f"{self.concentration:g}, whose noise levels have no bound: simulate with "
+                "Gaussian(sigma_y), or give a concentration and a rate that say what it is"
             )
         normal = normals(mean, noise, (math.prod(mean.shape[1:]) + 1,))
         gamma = gamma_quantile(self.concentration, torch.special.ndtr(normal[:, -1]))
@@ -112,8 +90,7 @@ def _per_row(values: Tensor, like: Tensor) -> Tensor:
 
 
 def gamma_quantile(shape: float, uniform: Tensor) -> Tensor:
-    """g with P(G <= g) = u for G of this shape, at least 1, and rate 1: 64 halvings of a bracket of
-    log g."""
+    """g with P(G <= g) = u for G of this shape, at least 1, and rate 1, by bisection of log g."""
     a = torch.full_like(uniform, shape)
     low, high = torch.log(a) - 40, torch.log(a + 10 * a.sqrt() + 50)
     for _ in range(64):

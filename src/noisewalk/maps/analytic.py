@@ -1,10 +1,4 @@
-r"""Maps whose pushforward of N(0, I) is known in closed form: the ground truth of the tests.
-
-- Affine: $\Phi(z) = M z + c$, so $x \sim N(c, M M^T)$, and under a linear-Gaussian measurement the
-  posterior is Gaussian.
-- Warp: $\Phi(z)_i = z_i + a \sin z_i$ with $|a| < 1$, monotone, so
-  $\log p(x) = \sum_i \log N(z_i) - \log(1 + a \cos z_i)$ at $z = \Phi^{-1}(x)$.
-"""
+"""Maps whose pushforward of N(0, I) is known in closed form: the ground truth of the tests."""
 
 import math
 from dataclasses import dataclass
@@ -19,21 +13,19 @@ from ..errors import ConfigError
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Affine:
-    """x = M z + c.
+    """x = M z + c, so x ~ N(c, M M^T), and a linear-Gaussian measurement's posterior is Gaussian.
 
     Arguments:
-        matrix: (p, d) M.
-        offset: (p,) c; None means 0.
+        matrix: M, (p, d).
+        offset: c, (p,); None means 0.
 
     Raises:
         ConfigError: a matrix or an offset of another shape.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> phi = nw.maps.Affine(torch.tensor([[1.0, 2.0]]), torch.tensor([10.0]))
-        >>> phi(torch.tensor([[3.0, 4.0]]))
-        tensor([[21.]])
+        >>> import torch, noisewalk as nw
+        >>> nw.maps.Affine(torch.tensor([[1.0, 2.0]]))(torch.tensor([[3.0, 4.0]]))
+        tensor([[11.]])
     """
 
     matrix: Tensor
@@ -41,15 +33,12 @@ class Affine:
     nfe: int = 1
 
     def __post_init__(self) -> None:
-        if self.matrix.ndim != 2:
-            raise ConfigError(
-                f"Affine needs a matrix (p, d), got a tensor of shape {tuple(self.matrix.shape)}"
-            )
-        if self.offset is not None and self.offset.shape != self.matrix.shape[:1]:
-            raise ConfigError(
-                f"Affine needs an offset of shape ({self.matrix.shape[0]},), got "
-                f"{tuple(self.offset.shape)}"
-            )
+        shape = tuple(self.matrix.shape)
+        if len(shape) != 2:
+            raise ConfigError(f"Affine needs a matrix (p, d), got a tensor of shape {shape}")
+        if self.offset is not None and self.offset.shape != shape[:1]:
+            got = tuple(self.offset.shape)
+            raise ConfigError(f"Affine needs an offset of shape ({shape[0]},), got {got}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,7 +59,7 @@ class Affine:
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Warp:
-    """x_i = z_i + a sin(z_i), elementwise and invertible.
+    """x_i = z_i + a sin(z_i), elementwise, invertible, with an exact density.
 
     Arguments:
         shape: of one z and one x.
@@ -80,8 +69,7 @@ class Warp:
         ConfigError: an amplitude for which the map cannot be inverted.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> phi, z = nw.maps.Warp((3,), amplitude=0.8), torch.tensor([[-1.0, 0.0, 2.0]])
         >>> torch.allclose(phi.inverse(phi(z)), z.double())
         True
@@ -115,7 +103,7 @@ class Warp:
         return (low + high) / 2
 
     def log_density(self, x: Tensor) -> Tensor:
-        """The log density of the pushforward of N(0, I) at x, (B,) float64."""
+        """The log density at x, sum log N(z) - log(1 + a cos z) at z = inverse(x), (B,) float64."""
         z = self.inverse(x)
         normal = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
         return (normal - torch.log1p(self.amplitude * torch.cos(z))).flatten(1).sum(1)

@@ -1,13 +1,4 @@
-r"""The consistency model as a map from noise to data.
-
-One step: $\Phi(z) = f(\sigma_{max} z, \sigma_{max})$. Each further step renoises to a lower level t
-and denoises again,
-$$\Phi(z) = f\big(f(\sigma_{max} z, \sigma_{max}) + \sqrt{t^2 - \sigma_{min}^2}\; n, t\big),$$
-with n drawn once from its own seed and frozen, so that Phi is deterministic (Appendix B.1 of the
-paper). Nothing is clamped, because a clamp has no gradient where it saturates.
-
-Reference: Song et al., Consistency Models, 2023, Algorithm 1.
-"""
+"""The consistency model as a map from noise to data."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,26 +15,28 @@ from ..types import Denoiser
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Consistency:
-    """Phi(z) of a consistency model in 1 + len(midpoints) network calls.
+    r"""Phi(z) of a consistency model in 1 + len(midpoints) network calls.
+
+    One step is $f(\sigma_{max} z, \sigma_{max})$. Each further step renoises its x to a lower level
+    t and denoises again, $f(x + \sqrt{t^2 - \sigma_{min}^2}\; n, t)$, with n drawn once from its
+    own seed and frozen, so that Phi is deterministic (Appendix B.1 of the paper). Nothing is
+    clamped, because a clamp has no gradient where it saturates.
+
+    Reference: Song et al., Consistency Models, 2023, Algorithm 1.
 
     Arguments:
         denoiser: f(x_t, sigma) with f(x, sigma_min) = x.
-        midpoints: noise levels t of the further steps, descending, between sigma_min and sigma_max.
+        midpoints: noise levels t of the further steps, descending, from sigma_max to sigma_min.
         seed: of the frozen noise.
 
     Raises:
-        ConfigError: midpoints that do not fall between the denoiser's levels, or a seed that is
-            none.
+        ConfigError: midpoints that do not fall between the denoiser's levels; no seed.
 
     Example:
-        >>> import torch
-        >>> from types import SimpleNamespace
-        >>> import noisewalk as nw
-        >>> class Denoiser(SimpleNamespace):  # of N(0, I) data, for levels far above sigma_min
-        ...     def __call__(self, x_t, sigma):
-        ...         return x_t / sigma
-        >>> denoiser = Denoiser(shape=(1, 2, 2), sigma_min=0.002, sigma_max=80.0)
-        >>> phi = nw.maps.Consistency(denoiser, midpoints=(2.0,), seed=0)
+        >>> import torch, noisewalk as nw
+        >>> f = lambda x_t, sigma: x_t / sigma  # of N(0, I) data, for levels far above sigma_min
+        >>> f.shape, f.sigma_min, f.sigma_max = (1, 2, 2), 0.002, 80.0
+        >>> phi = nw.maps.Consistency(f, midpoints=(2.0,), seed=0)
         >>> phi(torch.zeros(5, 1, 2, 2)).shape, phi.nfe
         (torch.Size([5, 1, 2, 2]), 2)
     """
@@ -55,9 +48,8 @@ class Consistency:
     def __post_init__(self) -> None:
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
         if any(not a > b for a, b in pairwise((high, *self.midpoints, low))):
-            raise ConfigError(
-                f"midpoints must fall from below {high} to above {low}, got {self.midpoints}"
-            )
+            got = self.midpoints
+            raise ConfigError(f"midpoints must fall from below {high} to above {low}, got {got}")
         key = _checks.seed_of(self.seed)
         steps = (noise.rows(key, 1).at(k) for k in range(len(self.midpoints)))
         frozen = tuple(step.normal(self.shape, noise.FROZEN)[0] for step in steps)

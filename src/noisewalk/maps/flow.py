@@ -1,13 +1,4 @@
-r"""The ODE of a velocity field as a deterministic map from noise to data: continuous normalising
-flows, flow matching, rectified flows.
-
-$$\frac{dx}{dt} = v(x, t), \qquad x(t_0) = z, \qquad \Phi(z) = x(t_1),$$
-integrated as in `integrate.py`, which describes the three ways to the gradient of $\Phi$. A kernel
-with an accept step stays exact under the adjoint's gradient, since its proposal may use any
-deterministic drift; an unadjusted kernel is biased by it.
-
-Reference: Lipman et al., Flow Matching for Generative Modeling, 2023.
-"""
+"""The ODE of a velocity field as a deterministic map from noise to data."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,27 +16,29 @@ from .integrate import CALLS, check_integration, integrate
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Flow:
-    """Phi(z) by integrating a velocity field from t_span[0], where x = z ~ N(0, I), to t_span[1],
-    where x is data.
+    r"""Phi(z) by integrating a velocity field: a continuous normalising flow, or flow matching.
+
+    $$\frac{dx}{dt} = v(x, t), \qquad x(t_0) = z \sim N(0, I), \qquad \Phi(z) = x(t_1)$$
+    A kernel with an accept step stays exact under the adjoint's gradient, since its proposal may
+    use any deterministic drift; an unadjusted kernel is biased by it.
+
+    Reference: Lipman et al., Flow Matching for Generative Modeling, 2023.
 
     Arguments:
         velocity: v(x, t), x (B, *shape), t (B,) of x's dtype -> (B, *shape); a module or function,
             deterministic and row by row.
         shape: of one z and one x.
-        t_span: (time of the noise, time of the data); (1.0, 0.0) for models that put the noise at
-            1.
+        t_span: (time of the noise, time of the data).
         num_steps: equal steps.
         solver: "euler" (one network call a step), "heun" (two) or "rk4" (four).
-        gradient: "direct", "checkpoint" or "adjoint" (needs the extra `ode`).
+        gradient: "direct", "checkpoint" or "adjoint" (needs the extra `ode`), as `ProbabilityFlow`.
 
     Raises:
-        ConfigError: a value that is not allowed, or a module with active batch normalisation or
-            dropout.
+        ConfigError: a value that is not allowed; active batch normalisation or dropout.
         MissingExtraError: gradient "adjoint" without torchdiffeq.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Flow(lambda x, t: -x, shape=(2,), num_steps=100)  # x(1) = z / e
         >>> phi(torch.ones(1, 2)), phi.nfe
         (tensor([[0.3679, 0.3679]]), 200)
@@ -62,7 +55,11 @@ class Flow:
         if not callable(self.velocity):
             raise ConfigError(f"Flow needs a module or function v(x, t), got {self.velocity!r}")
         check_deterministic("Flow", "velocity", self.velocity)
-        shape, span = shape_of("Flow's shape", self.shape), _span(self.t_span)
+        shape, span = shape_of("Flow's shape", self.shape), self.t_span
+        ends = tuple(span) if isinstance(span, tuple | list) else ()
+        if len(ends) != 2 or ends[0] == ends[1]:
+            raise ConfigError(f"t_span must be two different numbers (noise, data), got {span!r}")
+        span = real("t_span[0]", ends[0]), real("t_span[1]", ends[1])
         steps = check_integration(self.solver, self.gradient, self.num_steps)
         vars(self).update(shape=shape, t_span=span, num_steps=steps)
 
@@ -90,18 +87,6 @@ class Flow:
     def _field(self, x: Tensor, t: Tensor) -> Tensor:
         v = self.velocity(x, t.repeat(x.shape[0]))
         if v.shape != x.shape:
-            raise ConfigError(
-                f"Flow's velocity returned shape {tuple(v.shape)} for x of shape "
-                f"{tuple(x.shape)}: it must return x's shape"
-            )
+            got, wanted = tuple(v.shape), tuple(x.shape)
+            raise ConfigError(f"Flow's velocity must return x's shape {wanted}, got {got}")
         return v.to(x.dtype)
-
-
-def _span(span: tuple[float, float]) -> tuple[float, float]:
-    ends = tuple(span) if isinstance(span, tuple | list) else ()
-    if len(ends) != 2 or ends[0] == ends[1]:
-        raise ConfigError(
-            "t_span must be two different numbers (time of the noise, time of the data), got "
-            f"{span!r}"
-        )
-    return real("t_span[0]", ends[0]), real("t_span[1]", ends[1])

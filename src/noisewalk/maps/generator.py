@@ -1,5 +1,4 @@
-r"""Any trained generator as a map from noise to data: $\Phi(z) = G(z)$, z usually much smaller than
-x (GANs, normalising flows, VAE decoders)."""
+"""Any trained generator as a map from noise to data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,25 +12,26 @@ from .._checks import whole
 from .._repr import readable
 from ..errors import ConfigError
 
+RANDOM = (_BatchNorm, _DropoutNd)
+
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Generator:
-    """Phi(z) = module(z), one network call.
+    r"""$\Phi(z) = G(z)$ in one network call, with z usually much smaller than x.
+
+    G is the generator of a GAN, a normalising flow, or the decoder of a VAE.
 
     Arguments:
-        module: (B, *shape) -> (B, *data_shape), deterministic and row by row; batch normalisation
-            and dropout in evaluation mode.
+        module: G, (B, *shape) -> (B, *data_shape), deterministic and row by row.
         shape: of one z; the prior on it is N(0, I).
         data_shape: of one x.
 
     Raises:
-        ConfigError: no such module or shape, or a module with active batch normalisation or
-            dropout.
+        ConfigError: no such module or shape; active batch normalisation or dropout.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Generator(torch.nn.Linear(2, 5), shape=(2,), data_shape=(5,))
         >>> phi(torch.zeros(3, 2)).shape
         torch.Size([3, 5])
@@ -53,10 +53,8 @@ class Generator:
         """(B, *shape) -> (B, *data_shape); ConfigError if the module makes another shape."""
         x = self.module(z)
         if tuple(x.shape[1:]) != self.data_shape:
-            raise ConfigError(
-                f"Generator's module made x of shape {tuple(x.shape[1:])} from z of shape "
-                f"{tuple(z.shape[1:])}, declared is {self.data_shape}"
-            )
+            found = tuple(x.shape[1:])
+            raise ConfigError(f"Generator made x of shape {found}, declared is {self.data_shape}")
         return x
 
 
@@ -64,9 +62,7 @@ def check_deterministic(owner: str, argument: str, module: Any) -> None:
     """ConfigError if a layer of the module mixes or drops rows, as in training."""
     layers = module.named_modules() if isinstance(module, nn.Module) else ()
     active = [
-        name or "it"
-        for name, layer in layers
-        if layer.training and isinstance(layer, _BatchNorm | _DropoutNd)
+        name or "it" for name, layer in layers if layer.training and isinstance(layer, RANDOM)
     ]
     if active:
         raise ConfigError(
@@ -78,7 +74,5 @@ def check_deterministic(owner: str, argument: str, module: Any) -> None:
 def shape_of(name: str, value: Any) -> tuple[int, ...]:
     """A shape as a tuple; ConfigError unless it is one, with a side or more."""
     if not isinstance(value, tuple | list) or not value:
-        raise ConfigError(
-            f"{name} must be a tuple of whole numbers such as (100,) or (3, 64, 64), got {value!r}"
-        )
+        raise ConfigError(f"{name} must be a tuple of whole numbers such as (100,), got {value!r}")
     return tuple(whole(f"every side of {name}", side) for side in value)

@@ -1,17 +1,13 @@
 r"""The integration of dx/dt = v(x, t) on a fixed grid, with three ways to its gradient.
 
-The methods are Euler's (order 1), Heun's (2) and Kutta's 3/8 rule (4). The ways are
-
 - direct: autograd through every step, which keeps every activation;
 - checkpoint: the same numbers, with one step's activations in memory at a time;
-- adjoint: the continuous adjoint equation $\dot a = -(\partial v / \partial x)^T a$,
-  $a(t_1) = \nabla_x L$, solved backwards by the same method on the same grid. Each step starts from
-  the state of the forward pass, and one call's activations are in memory at a time.
+- adjoint: $\dot a = -(\partial v / \partial x)^T a$, $a(t_1) = \nabla_x L$, solved backwards by the
+  same method, with one call's activations in memory at a time.
 
-The end is bitwise the same for all three. The adjoint's gradient differs from that of the discrete
-map by $O(h)$ for Euler, $O(h^3)$ for Heun and $O(h^4)$ for Kutta (the last two not at all where v
-is linear in x), so with few steps it is rough. It can be differentiated once. Forward-mode
-derivatives always go through the steps, whatever the way: they keep nothing.
+The end is bitwise the same for all three. The adjoint's gradient, which can be differentiated once,
+is off by $O(h)$ for Euler, $O(h^3)$ for Heun and $O(h^4)$ for Kutta's 3/8 rule. Forward-mode
+derivatives always go through the steps: they keep nothing.
 
 Reference: Chen et al., Neural Ordinary Differential Equations, 2018, Algorithm 1.
 """
@@ -29,22 +25,16 @@ from .._checks import one_of, whole
 from ..errors import ConfigError, MissingExtraError
 
 GRADIENTS = ("direct", "checkpoint", "adjoint")
-CALLS = {"euler": 1, "heun": 2, "rk4": 4}
-"""Evaluations of the field in one step."""
+CALLS = {"euler": 1, "heun": 2, "rk4": 4}  # evaluations of the field in one step
+SOLVERS = tuple(CALLS)
 
-Field = Callable[[Tensor, Tensor], Tensor]
-"""dx/dt as a function of x (B, *shape) and t, a scalar tensor of x's dtype."""
+Field = Callable[[Tensor, Tensor], Tensor]  # dx/dt of x (B, *shape) and a scalar t
 
 
 def check_integration(
-    solver: str,
-    gradient: str,
-    num_steps: int,
-    solvers: tuple[str, ...] = tuple(CALLS),
-    least: int = 1,
+    solver: str, gradient: str, num_steps: int, solvers: tuple[str, ...] = SOLVERS, least: int = 1
 ) -> int:
-    """The number of steps; ConfigError for an unknown name or too few steps, MissingExtraError for
-    the adjoint without torchdiffeq."""
+    """The number of steps, if all is allowed; MissingExtraError for an adjoint without extra."""
     one_of("solver", solver, solvers)
     if one_of("gradient", gradient, GRADIENTS) == "adjoint":
         _odeint()
@@ -85,8 +75,7 @@ def advance(field: Field, x: Tensor, t: float, after: float, solver: str) -> Ten
 
 
 class _AdjointStep(torch.autograd.Function):
-    """`advance`, whose backward pass solves the adjoint equation over the step with torchdiffeq's
-    method of the same name."""
+    """`advance`, whose backward pass solves the adjoint equation over the step with torchdiffeq."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, field: Field, t: float, after: float, solver: str) -> Tensor:
@@ -98,10 +87,8 @@ class _AdjointStep(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, a: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
-            raise ConfigError(
-                "the adjoint's gradient cannot be differentiated again (create_graph=True): "
-                "use gradient='direct' or 'checkpoint'"
-            )
+            hint = "use gradient='direct' or 'checkpoint'"
+            raise ConfigError(f"the adjoint's gradient cannot be differentiated again: {hint}")
         (end,), (field, t, after, solver) = ctx.saved_tensors, ctx.step
 
         def augmented(time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -110,9 +97,8 @@ class _AdjointStep(torch.autograd.Function):
                 v = field(x, time)
             if not v.requires_grad:  # a field that does not depend on x
                 return v, torch.zeros_like(x)
-            return v.detach(), torch.autograd.grad(
-                v, x, -state[1], allow_unused=True, materialize_grads=True
-            )[0]
+            (pull,) = torch.autograd.grad(v, x, -state[1], materialize_grads=True)
+            return v.detach(), pull
 
         span = torch.tensor([after, t], dtype=torch.float64, device=end.device)
         method = {"heun": "heun2"}.get(solver, solver)

@@ -1,15 +1,4 @@
-r"""The probability flow of a Gaussian mixture, whose score is known: a map with many modes and an
-exact density.
-
-For $p(x_0) = \sum_k w_k N(x_0; \mu_k, \tau^2 I)$ and $x = x_0 + \sigma n$, with
-$v = \tau^2 + \sigma^2$, the denoiser is
-$$D(x, \sigma) = (\tau^2 x + \sigma^2 \bar\mu) / v, \qquad
-\bar\mu = \sum_k r_k \mu_k, \quad r_k \propto w_k e^{-|x - \mu_k|^2 / 2 v}.$$
-The flow $dx / d\sigma = (x - D) / \sigma$ (Karras et al. 2022, eq. 1) becomes
-$dw / ds = -e^{-s} \bar\mu$ in $w = x / \sqrt v$, $s = \ln v / 2$: it starts at $w = z$, stays in
-the span of the means, and is integrated there by the classical Runge-Kutta scheme, so that its cost
-does not grow with d.
-"""
+"""The probability flow of a Gaussian mixture: a map with many modes and an exact density."""
 
 import math
 from dataclasses import dataclass, field
@@ -25,26 +14,28 @@ from ..errors import ConfigError
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixture:
-    r"""Phi(z) = the end of the flow from the noise level sigma_max, where z stands for x /
-    sqrt(tau^2 + sigma_max^2), to 0.
+    r"""Phi(z) = the end of the flow to 0 from sigma_max, where z is x / sqrt(tau^2 + sigma_max^2).
 
-    The pushforward of N(0, I) is the mixture up to an error of order max |mu| / sigma_max in the
-    weights' log odds.
+    For $p(x_0) = \sum_k w_k N(x_0; \mu_k, \tau^2 I)$, $x = x_0 + \sigma n$ and
+    $v = \tau^2 + \sigma^2$ the denoiser is
+    $$D(x, \sigma) = (\tau^2 x + \sigma^2 \bar\mu) / v, \qquad
+    \bar\mu = \sum_k r_k \mu_k, \quad r_k \propto w_k e^{-|x - \mu_k|^2 / 2 v}.$$
+    In $w = x / \sqrt v$ and $s = \ln v / 2$ the flow is $dw / ds = -e^{-s} \bar\mu$. It stays in
+    the span of the means and is integrated there, at a cost that does not grow with d. The
+    pushforward of N(0, I) is the mixture up to max |mu| / sigma_max in the weights' log odds.
 
     Arguments:
-        means: (K, d) mu.
-        weights: (K,) w, positive; scaled to sum 1. None: all the same.
+        means: mu, (K, d).
+        weights: w, (K,), positive; scaled to sum 1. None: all the same.
         std: tau, of every component.
-        sigma_max: noise level at which the flow starts; None: 20 times the largest |mean|, at least
-            80.
+        sigma_max: where the flow starts; None: 20 times the largest |mean|, at least 80.
         num_steps: Runge-Kutta steps, of four evaluations each.
 
     Raises:
         ConfigError: a value out of range.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Mixture(torch.tensor([[-4.0], [4.0]]), std=0.5)
         >>> (phi(torch.tensor([[-1.0], [1.0]])) > 0).tolist()  # the sign of z picks the mode
         [[False], [True]]
@@ -56,25 +47,19 @@ class Mixture:
     sigma_max: float | None = None
     num_steps: int = 60
     nfe: int = 1
-    basis: Tensor = field(init=False)
-    """(d, r) orthonormal, the span of the means."""
-    log_weights: Tensor = field(init=False)
-    """(K,) log w, normalised."""
+    basis: Tensor = field(init=False)  # (d, r) orthonormal, the span of the means
+    log_weights: Tensor = field(init=False)  # (K,) log w, normalised
 
     def __post_init__(self) -> None:
         means = self.means
         if means.ndim != 2 or not means.is_floating_point() or not means.isfinite().all():
-            raise ConfigError(
-                f"Mixture needs finite means (components, d), got {means.dtype} of shape "
-                f"{tuple(means.shape)}"
-            )
+            got = f"{means.dtype} of shape {tuple(means.shape)}"
+            raise ConfigError(f"Mixture needs finite means (components, d), got {got}")
         count = len(means)
         weights = torch.full((count,), 1.0 / count) if self.weights is None else self.weights
         if weights.shape != (count,) or not bool((weights > 0).all()):
-            raise ConfigError(
-                f"Mixture needs one positive weight per component, ({count},), got shape "
-                f"{tuple(weights.shape)}"
-            )
+            got = f"shape {tuple(weights.shape)}"
+            raise ConfigError(f"Mixture needs one positive weight per mean, {count}, got {got}")
         std = real("Mixture's std", self.std, above=0)
         high = max(80.0, 20.0 * float(means.norm(dim=1).max()))
         high = high if self.sigma_max is None else self.sigma_max
@@ -96,11 +81,7 @@ class Mixture:
         return (self.means.shape[1],)
 
     data_shape = shape
-
-    @property
-    def sigma_min(self) -> float:
-        """Smallest noise level of the denoiser."""
-        return 0.0
+    sigma_min = 0.0  # the smallest noise level of the denoiser
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, d) -> (B, d)."""
@@ -111,7 +92,6 @@ class Mixture:
         step = (math.log(self.std) - high) / self.num_steps
 
         def slope(w: Tensor, s: float) -> Tensor:
-            r"""-e^{-s} mu_bar: in w the exponent is w.mu e^{-s} - |mu|^2 e^{-2s} / 2."""
             scaled = means * math.exp(-s)
             logits = torch.addmm(constant - 0.5 * scaled.square().sum(1), w, scaled.T)
             return -torch.softmax(logits, 1) @ scaled
@@ -126,7 +106,7 @@ class Mixture:
         return self.std * (z + (w - inside) @ basis.T)
 
     def denoiser(self, x_t: Tensor, sigma: Tensor | float) -> Tensor:
-        """E[x_0 | x_t], exact, (B, d) for x_t of this shape and a noise level, scalar or (B,)."""
+        """E[x_0 | x_t], exact, (B, d), at a noise level, scalar or (B,)."""
         level = torch.as_tensor(sigma, dtype=x_t.dtype, device=x_t.device).reshape(-1, 1)
         variance, means = self.std**2 + level**2, self.means.to(x_t)
         logits = (x_t @ means.T - 0.5 * means.square().sum(1)) / variance

@@ -1,6 +1,4 @@
-"""Forward operators A: (B, *x) -> (B, *y): pure, row-wise, differentiable. Any callable on tensors
-is one too.
-"""
+"""Forward operators A: (B, *x) -> (B, *y): pure, row-wise, differentiable, or any such callable."""
 
 from typing import TYPE_CHECKING
 

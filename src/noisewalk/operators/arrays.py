@@ -26,30 +26,22 @@ def sides(owner: str, shape: tuple[int, ...]) -> tuple[int, int]:
 def same_shape(owner: str, made_for: tuple[int, ...], shape: tuple[int, ...]) -> None:
     """ConfigError unless the image has the shape that an operator was made for."""
     if tuple(shape) != made_for:
-        raise ConfigError(
-            f"{owner} was made for images of shape {made_for}, got {tuple(shape)}: make it with "
-            "this shape"
-        )
+        raise ConfigError(f"{owner} was made for images of shape {made_for}, got {tuple(shape)}")
 
 
 def floating(owner: str, x: Tensor) -> None:
-    """ConfigError unless x is of a floating-point type: weights rounded to whole numbers would be
-    another operator."""
+    """ConfigError unless x is of a floating-point type, which keeps the weights as they are."""
     if not x.is_floating_point():
         raise ConfigError(f"{owner} needs floating-point images in [-1, 1], got {x.dtype}")
 
 
 def real_array(name: str, value: Any, ndims: tuple[int, ...]) -> np.ndarray:
-    """An array or tensor as a numpy array; ConfigError unless it is real, not empty, and has one of
-    these numbers of axes."""
+    """A real, nonempty array or tensor as a numpy array; ConfigError for another number of axes."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         value = (value.double() if value.is_floating_point() else value).numpy()
     array = np.asarray(value)
     if array.ndim not in ndims or array.size == 0 or array.dtype.kind not in "biuf":
-        allowed = " or ".join(f"{n}-D" for n in ndims)
-        raise ConfigError(
-            f"{name} must be a {allowed} array of real numbers, got {array.dtype} of shape "
-            f"{array.shape}"
-        )
+        allowed, got = " or ".join(f"{n}-D" for n in ndims), f"{array.dtype} of shape {array.shape}"
+        raise ConfigError(f"{name} must be a {allowed} array of real numbers, got {got}")
     return array

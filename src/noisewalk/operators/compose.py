@@ -8,7 +8,7 @@ from torch import Tensor
 from .._repr import readable
 from ..errors import ConfigError
 from ..types import Operator
-from .observed import depends_on_shape, observed_by, observed_of, output_shape_of
+from .observed import observed_of, output_shape_of
 
 
 @readable
@@ -25,8 +25,7 @@ class Compose:
         ConfigError: if there is no step or one is not callable.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> operator = nw.operators.Compose([nw.operators.HDR(2.0), nw.operators.AveragePool(2)])
         >>> operator(torch.tensor([[[[0.9, 0.1], [0.1, -0.1]]]]))
         tensor([[[[0.3000]]]])
@@ -49,12 +48,12 @@ class Compose:
     @property
     def observed(self) -> Tensor | None:
         """What the last step observes, where it knows that without the image's shape."""
-        return observed_by(self.steps[-1])
+        return getattr(self.steps[-1], "observed", None)
 
     def observed_for(self, shape: tuple[int, ...]) -> Tensor | None:
         """The observed entries of y for x of this shape."""
         *earlier, last = self.steps
-        if depends_on_shape(last) and earlier:
+        if hasattr(last, "observed_for") and earlier:
             shape = Compose(earlier).output_shape(shape)
         return observed_of(last, shape)
 

@@ -1,12 +1,7 @@
-r"""The measurement models of the library deepinv: a physics as an operator and a likelihood.
-
-deepinv's images v lie in a data range [a, b], ours in [-1, 1], so that
-$$A(x) = A_\mathrm{physics}\big( a + \tfrac{b - a}{2} (x + 1) \big),$$
-on the scale of the y that the physics makes: y goes into the target as deepinv returns it.
-Inpainting and MRI put zeros, without noise, where their mask is 0: there y is not observed.
+"""The measurement models of the library deepinv.
 
 deepinv itself is not imported: what is read of a physics are `A`, `noise_model`, `sensor` and the
-mask.
+mask. Where the mask of inpainting or MRI is 0, y is 0 without noise: there it is not observed.
 """
 
 from collections.abc import Sequence
@@ -33,46 +28,38 @@ _NOISE_OF = {
     "MRI": _MASKED,
     "DynamicMRI": _MASKED,
     "MultiCoilMRI": _MASKED_COILS,
-}
-"""What the classes that define `noise` do to it."""
+}  # what the classes that define `noise` do to it
 
 
 def from_deepinv(
     physics: Any, data_range: tuple[float, float] = (0.0, 1.0)
 ) -> tuple["DeepinvOperator", Likelihood]:
-    """The operator and the likelihood of a deepinv physics.
+    r"""A deepinv physics as an operator and a likelihood.
 
-    The target takes y = physics(v) unchanged, with v the image in the data range; sigma and gain
-    are on the scale of that y.
+    deepinv's images lie in a data range [a, b], ours in [-1, 1]:
+    $A(x) = A_\mathrm{physics}(a + \tfrac{b - a}{2} (x + 1))$, and y goes into the target unchanged.
 
     Arguments:
-        physics: a deepinv physics with GaussianNoise, LaplaceNoise or PoissonNoise of one level, on
-            the device of the prior.
-        data_range: the values of v that x = -1 and x = 1 stand for, the lower one first.
+        physics: a deepinv physics with GaussianNoise, LaplaceNoise or PoissonNoise of one level.
+        data_range: the values a and b that x = -1 and x = 1 stand for, ascending.
 
     Returns:
-        The operator and the likelihood.
+        The operator and the likelihood, on the scale of the y that the physics makes.
 
     Raises:
-        ConfigError: no physics, or a stacked one; a noise model without counterpart or with a level
-            per image; a sensor model that changes y; a mask that is not 0 and 1 or differs between
-            images; a data range that is not two numbers in ascending order.
+        ConfigError: no physics, or one whose noise, sensor or mask has no counterpart here.
 
     Example:
-        >>> import torch
         >>> from types import SimpleNamespace
         >>> import noisewalk as nw
-        >>> class GaussianNoise:  # in place of deepinv.physics.GaussianNoise(0.1)
-        ...     sigma = 0.1
-        >>> physics = SimpleNamespace(A=lambda v: v, noise_model=GaussianNoise())
-        >>> operator, likelihood = nw.operators.from_deepinv(physics)
-        >>> operator(torch.tensor([[-1.0, 1.0]])), likelihood
-        (tensor([[0., 1.]]), Gaussian(sigma_y=0.1))
+        >>> noise = type("GaussianNoise", (), {"sigma": 0.1})()  # as in deepinv.physics
+        >>> nw.operators.from_deepinv(SimpleNamespace(A=abs, noise_model=noise))[1]
+        Gaussian(sigma_y=0.1)
     """
     if not callable(getattr(physics, "A", None)) or not hasattr(physics, "noise_model"):
+        got = type(physics).__name__
         raise ConfigError(
-            "from_deepinv needs a deepinv physics, which has A and noise_model, got "
-            f"{type(physics).__name__}"
+            f"from_deepinv needs a deepinv physics, with A and noise_model, got {got}"
         )
     low, high = _range(data_range)
     observed, likelihood = _observed(physics), likelihood_of(physics.noise_model)
@@ -83,15 +70,7 @@ def from_deepinv(
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class DeepinvOperator:
-    """A of a deepinv physics on images in [-1, 1]; made by `from_deepinv`.
-
-    Arguments:
-        physics: the physics; its parameters must stay as they are. Its class says whether it can be
-            differentiated, and pickled.
-        low: what x = -1 stands for.
-        high: what x = 1 stands for.
-        observed: bool, broadcastable to one y; None: all.
-    """
+    """A of a deepinv physics, which must not change, for images in [-1, 1] (there [low, high])."""
 
     physics: Any
     low: float
@@ -107,21 +86,18 @@ class DeepinvOperator:
         except torch.OutOfMemoryError:
             raise
         except (IndexError, RuntimeError, TypeError, ValueError) as error:
-            raise ConfigError(
-                f"A of {name} fails on real {x.dtype} images of shape {tuple(x.shape[1:])} on "
-                f"{x.device}: {' '.join(str(error).split())}"
-            ) from error
+            images = f"real {x.dtype} images of shape {tuple(x.shape[1:])} on {x.device}"
+            why = " ".join(str(error).split())
+            raise ConfigError(f"A of {name} fails on {images}: {why}") from error
         if not isinstance(y, Tensor) or not y.is_floating_point():
             found = str(y.dtype) if isinstance(y, Tensor) else type(y).__name__
             raise ConfigError(
-                f"A of {name} must return one real tensor, got {found}: stacked and complex "
-                "measurements cannot be used"
+                f"A of {name} must return one real tensor, not stacked or complex, got {found}"
             )
         return y
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one y: A is applied to an image of zeros in the type and on the device of
-        the physics."""
+        """The shape of one y, from an image of zeros like the tensors of the physics."""
         with torch.no_grad():
             return tuple(self(torch.zeros(1, *shape, **_place(self.physics))).shape[1:])
 
@@ -129,9 +105,7 @@ class DeepinvOperator:
 def _range(data_range: Any) -> tuple[float, float]:
     name = "from_deepinv's data_range"
     if not isinstance(data_range, Sequence) or len(data_range) != 2:
-        raise ConfigError(
-            f"{name} must be two finite numbers, what -1 and 1 stand for, got {data_range!r}"
-        )
+        raise ConfigError(f"{name} must be two finite numbers, got {data_range!r}")
     low, high = (real(name, end) for end in data_range)
     if low >= high:
         raise ConfigError(f"{name} must have the lower number first, got {data_range!r}")
@@ -146,8 +120,7 @@ def _observed(physics: Any) -> Tensor | None:
     name = type(physics).__name__
     if owner not in _NOISE_OF:
         raise ConfigError(
-            f"{name} has a way of its own to add noise ({owner}.noise), so that from_deepinv "
-            "cannot tell the distribution of y"
+            f"{name} adds noise in a way of its own ({owner}.noise): y has no known distribution"
         )
     mask = physics.mask
     if not isinstance(mask, Tensor) or mask.ndim < 2 or len(mask) != 1:
@@ -158,10 +131,7 @@ def _observed(physics: Any) -> Tensor | None:
         )
     mask = mask.detach()
     if not ((mask == 0) | (mask == 1)).all():
-        raise ConfigError(
-            f"{name}'s mask must hold 0 and 1 only: elsewhere deepinv multiplies the noise, "
-            "too, by the mask"
-        )
+        raise ConfigError(f"{name}'s mask must hold 0 and 1 only: deepinv multiplies noise by it")
     return (mask[:, :, None] if _NOISE_OF[owner] == _MASKED_COILS else mask)[0] != 0
 
 

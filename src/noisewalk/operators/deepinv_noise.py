@@ -1,10 +1,4 @@
-"""The noise models of the library deepinv as likelihoods.
-
-- GaussianNoise(sigma) is `Gaussian(sigma)`;
-- LaplaceNoise(b) is `Laplace(b)`;
-- PoissonNoise(gain, normalize) is `DeepinvPoisson`: $y = c\\,k$ with counts $k \\sim$
-  Poisson(A(x) / gain) and c = gain if normalised, else 1.
-"""
+"""The noise models of the library deepinv as likelihoods."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,20 +18,10 @@ ALLOWED = "GaussianNoise, LaplaceNoise and PoissonNoise"
 
 @dataclass(frozen=True)
 class DeepinvPoisson(LikelihoodBase):
-    r"""Poisson noise as deepinv has it, $y = c\,k$, $k \sim$ Poisson($\lambda$).
+    """Poisson noise as deepinv has it, y = c k with k ~ Poisson(max(A(x), 1e-4) / gain).
 
-    $$-\log p(y | x) = \sum_{i \in O} \lambda_i - k_i \log \lambda_i + \log k_i!, \qquad
-    \lambda = \max(A(x), 10^{-4}) / \mathrm{gain}, \quad k = y / c$$
-
-    This is `Poisson(1 / gain)` at 2 A(x) - 1 and k. A(x) below 1e-4, where deepinv stops or clips
-    at 0, counts as 1e-4.
-
-    Arguments:
-        gain: positive.
-        normalized: c is the gain, as deepinv's default has it; else c is 1, and y are counts.
-
-    Raises:
-        ConfigError: if the gain is not positive and finite.
+    This is `Poisson(1 / gain)` at 2 A(x) - 1 and k; c is the gain if `normalized`, else 1, where y
+    are counts. deepinv stops or clips at 0 where A(x) is below 1e-4.
     """
 
     gain: float
@@ -68,8 +52,7 @@ class DeepinvPoisson(LikelihoodBase):
         return self._poisson.residual_chi2_std(_brightness(mean), observed)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The Fisher information of A(x), 1 / (gain A(x)), 0 where the rate is held at its
-        least."""
+        """The Fisher information of A(x), 1 / (gain A(x)), 0 below the least rate."""
         return (4 * self._poisson.curvature(_brightness(mean), y, observed)).to(mean.dtype)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
@@ -107,8 +90,7 @@ def likelihood_of(noise: Any) -> LikelihoodBase:
         exact = name == "ZeroNoise" or noise is None
         why = "the measurement is exact" if exact else f"{name} has no counterpart here"
         raise ConfigError(
-            f"from_deepinv can use {ALLOWED}, but {why}: set physics.noise_model to one of "
-            "them, such as GaussianNoise(sigma=0.1)"
+            f"from_deepinv can use {ALLOWED}, but {why}: set physics.noise_model to one of them"
         )
     try:
         return makers[name]()
@@ -122,6 +104,5 @@ def _level(noise: Any, name: str) -> float:
         return float(value)
     found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
     raise ConfigError(
-        f"{name} must be one number for all images, got {found}: make a physics and a target for "
-        "each level"
+        f"{name} must be one number for all images, got {found}: make one physics for each level"
     )

@@ -1,9 +1,4 @@
-r"""Linear operators: identity, average pooling, and blur by a Gaussian or by any kernel.
-
-They act on the last two axes of x, (B, C, H, W) or (B, H, W), each channel alone. Blurs read beyond
-the border by reflection without repeating the edge, $x_{-i} = x_i$. The adjoint,
-$\langle A x, y \rangle = \langle x, A^T y \rangle$, is `adjoint`, for masks too.
-"""
+"""Linear operators on the last two axes of (B, C, H, W) or (B, H, W), each channel alone."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +15,7 @@ from .arrays import floating, real_array, sides
 
 
 def adjoint(operator: Operator, y: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A^T y of a linear operator, exact: the vector-Jacobian product of A.
+    """A^T y of a linear operator, masks included, exact: the vector-Jacobian product of A.
 
     Arguments:
         operator: a linear operator.
@@ -31,11 +26,9 @@ def adjoint(operator: Operator, y: Tensor, shape: tuple[int, ...]) -> Tensor:
         (B, *x).
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> nw.operators.adjoint(nw.operators.AveragePool(2), torch.ones(1, 1, 1, 1), (1, 2, 2))
-        tensor([[[[0.2500, 0.2500],
-                  [0.2500, 0.2500]]]])
+        >>> import torch, noisewalk as nw
+        >>> nw.operators.adjoint(nw.operators.AveragePool(2), torch.ones(1, 1, 1), (2, 2))[0, 0]
+        tensor([0.2500, 0.2500])
     """
     with torch.enable_grad():
         x = y.new_zeros(y.shape[0], *shape).requires_grad_()
@@ -53,8 +46,7 @@ class AveragePool:
         ConfigError: if the factor is not a whole number of at least 1.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.operators.AveragePool(2)(torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]]))
         tensor([[[[1.5000]]]])
     """
@@ -73,9 +65,9 @@ class AveragePool:
         """The shape of one y; ConfigError if the factor does not divide H and W."""
         height, width = sides("AveragePool", shape)
         if height % self.factor or width % self.factor:
+            got = f"{height} x {width}"
             raise ConfigError(
-                f"AveragePool's factor {self.factor} must divide the image's sides, got "
-                f"{height} x {width}"
+                f"AveragePool's factor {self.factor} must divide the sides, got {got}"
             )
         return (*shape[:-2], height // self.factor, width // self.factor)
 
@@ -85,8 +77,7 @@ class Identity:
     """The image itself: for denoising, and for gaps that the measurement marks.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.operators.Identity()(torch.ones(1, 2))
         tensor([[1., 1.]])
     """
@@ -98,13 +89,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class GaussianBlur:
-    r"""Blur by a sampled Gaussian, $y = M_H x M_W^T$ with a banded matrix M for each axis;
-    reflection at the border.
+    r"""Blur by a sampled Gaussian, $y = M_H x M_W^T$ with banded M; reflection at the border.
 
     The weights are $w_k \propto \exp(-k^2 / 2 s^2)$, $|k| \le r = \lfloor 4 s + 1/2 \rfloor$, and
-    sum to 1. They are what scipy's `gaussian_filter(std)` makes of a delta in the middle of a
-    kernel_size x kernel_size array. Where r exceeds half that array, the weights are folded back at
-    its edge, as scipy does.
+    sum to 1: scipy's `gaussian_filter(std)` of a delta in a kernel_size x kernel_size array. Where
+    r exceeds half that array, they are folded back at its edge, as scipy does.
 
     Arguments:
         kernel_size: side of the array, odd.
@@ -114,12 +103,9 @@ class GaussianBlur:
         ConfigError: if a value is outside these ranges.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> nw.operators.GaussianBlur(kernel_size=3, std=0.5)(torch.eye(3)[None])
-        tensor([[[0.6642, 0.2518, 0.0456],
-                 [0.2518, 0.6415, 0.2518],
-                 [0.0456, 0.2518, 0.6642]]])
+        >>> import torch, noisewalk as nw
+        >>> nw.operators.GaussianBlur(kernel_size=3, std=0.5)(torch.eye(3)[None])[0, 0]
+        tensor([0.6642, 0.2518, 0.0456])
     """
 
     kernel_size: int = 61
@@ -168,21 +154,17 @@ class GaussianBlur:
     def _matrix(self, side: int) -> Tensor:
         column = (torch.arange(side)[:, None] + torch.arange(-self.radius, self.radius + 1)).abs()
         column = torch.where(column < side, column, 2 * (side - 1) - column)
-        return torch.zeros(side, side, dtype=torch.float64).scatter_add_(
-            1, column, self._taps().expand(side, -1)
-        )
+        matrix = torch.zeros(side, side, dtype=torch.float64)
+        return matrix.scatter_add_(1, column, self._taps().expand(side, -1))
 
 
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Convolution:
-    r"""Convolution with a kernel of one's own, such as a measured point-spread function; reflection
-    at the border.
+    r"""Convolution with a kernel, such as a measured point-spread function; reflection at the border.
 
-    $y_i = \sum_u k_u x_{i + c - u}$ with c = size // 2: a bright pixel becomes the kernel,
-    unflipped, and entry c of the kernel lies on the pixel (scipy's
-    `ndimage.convolve(mode="mirror")`). The kernel is used as given: scale it to sum 1 to keep the
-    brightness.
+    $y_i = \sum_u k_u x_{i + c - u}$ with c = size // 2, scipy's `ndimage.convolve(mode="mirror")`:
+    a bright pixel becomes the kernel, unflipped. A kernel of sum 1 keeps the brightness.
 
     Arguments:
         kernel: 2-D array or tensor with sides of any parity, finite, of sum other than 0.
@@ -191,10 +173,8 @@ class Convolution:
         ConfigError: if the kernel is not such an array.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> shift = nw.operators.Convolution([[0.0, 0.0, 1.0]])
-        >>> shift(torch.tensor([[[1.0, 2.0, 3.0]]]))
+        >>> import torch, noisewalk as nw
+        >>> nw.operators.Convolution([[0.0, 0.0, 1.0]])(torch.tensor([[[1.0, 2.0, 3.0]]]))
         tensor([[[2., 1., 2.]]])
     """
 
@@ -203,10 +183,8 @@ class Convolution:
     def __post_init__(self) -> None:
         kernel = real_array("Convolution's kernel", self.kernel, (2,)).astype(np.float64)
         if not np.isfinite(kernel).all():
-            raise ConfigError(
-                f"Convolution's kernel must be finite, got {int((~np.isfinite(kernel)).sum())} "
-                "entries that are NaN or infinite"
-            )
+            count = int((~np.isfinite(kernel)).sum())
+            raise ConfigError(f"Convolution's kernel has {count} entries that are NaN or infinite")
         if abs(kernel.sum()) <= 1e-12 * np.abs(kernel).sum():
             raise ConfigError("Convolution's kernel must not sum to 0: some light must be kept")
         vars(self).update(kernel=torch.from_numpy(kernel))

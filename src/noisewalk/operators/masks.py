@@ -1,8 +1,4 @@
-"""Masks: linear operators that keep the shape of the image and put 0 where nothing is observed,
-whatever stood there (NaN too).
-
-`observed` is True where a pixel is measured.
-"""
+"""Masks: linear operators that put 0 where nothing is observed, whatever stood there (NaN too)."""
 
 import math
 from dataclasses import dataclass, field
@@ -44,8 +40,7 @@ class _Mask:
 class RandomInpainting(_Mask):
     """A share of the pixels, chosen at random; the same ones in every channel.
 
-    The mask depends on seed, H and W alone, and a larger share keeps every pixel that a smaller one
-    keeps.
+    The mask depends on seed, H and W alone. A larger share keeps every pixel of a smaller one.
 
     Arguments:
         keep: share of pixels that are kept, above 0 and at most 1; exactly round(keep H W) are.
@@ -57,16 +52,14 @@ class RandomInpainting(_Mask):
 
     Example:
         >>> import noisewalk as nw
-        >>> operator = nw.operators.RandomInpainting(keep=0.25, shape=(3, 4, 4), seed=0)
-        >>> int(operator.observed.sum())
-        4
+        >>> nw.operators.RandomInpainting(keep=0.25, shape=(3, 4, 4), seed=0).observed.sum()
+        tensor(4)
     """
 
     keep: float
     shape: tuple[int, ...]
     seed: int = 0
-    observed: Tensor = field(init=False, repr=False, compare=False)
-    """(H, W) bool, True where kept."""
+    observed: Tensor = field(init=False, repr=False, compare=False)  # (H, W) bool
 
     def __post_init__(self) -> None:
         keep = real("RandomInpainting's keep (20 % is 0.2)", self.keep, above=0, most=1)
@@ -74,53 +67,43 @@ class RandomInpainting(_Mask):
         pixels = math.prod(shape[-2:])
         count = round(keep * pixels)
         if count == 0:
-            raise ConfigError(
-                f"RandomInpainting's keep {keep} keeps none of {pixels} pixels: use a larger share"
-            )
+            raise ConfigError(f"RandomInpainting's keep {keep} keeps none of {pixels} pixels")
         observed = _lowest(rows(key, 1).uniform((pixels,), MASK)[0], count)
         vars(self).update(keep=keep, shape=shape, seed=key, observed=observed.reshape(shape[-2:]))
 
 
 @dataclass(frozen=True)
 class CloudInpainting(_Mask):
-    """Free-form gaps in the shape of clouds, the same ones in every channel: the pixels where
-    `smooth_field` is largest are hidden.
+    """Gaps in the shape of clouds: the pixels where `smooth_field` is largest, in every channel.
 
-    The gaps depend on length, seed, H and W alone, and a larger share hides every pixel that a
-    smaller one hides.
+    The gaps depend on length, seed, H and W alone. A larger share hides every pixel of a smaller.
 
     Arguments:
-        share: of the pixels that are hidden, above 0 and below 1; exactly round(share H W) are, at
-            least one and not all.
+        share: of the pixels that are hidden, above 0 and below 1; exactly round(share H W) are.
         shape: of one x, (C, H, W) or (H, W).
-        length: over which the clouds vary, in pixels, at most ten sides of the image; beyond one
-            side the clouds grow no more.
+        length: over which the clouds vary, in pixels, at most ten sides of the image.
         seed: of the field, 0 to 2^56 - 1.
 
     Raises:
-        ConfigError: if a value is outside these ranges, or all or none of the pixels would be
-            hidden.
+        ConfigError: if a value is outside these ranges, or all or none of the pixels are hidden.
 
     Example:
         >>> import noisewalk as nw
-        >>> operator = nw.operators.CloudInpainting(share=0.25, shape=(8, 8), length=3.0)
-        >>> int(operator.observed.sum())
-        48
+        >>> nw.operators.CloudInpainting(share=0.25, shape=(8, 8), length=3.0).observed.sum()
+        tensor(48)
     """
 
     share: float
     shape: tuple[int, ...]
     length: float = 8.0
     seed: int = 0
-    observed: Tensor = field(init=False, repr=False, compare=False)
-    """(H, W) bool, False under clouds."""
+    observed: Tensor = field(init=False, repr=False, compare=False)  # (H, W) bool
 
     def __post_init__(self) -> None:
         shape, key = _shape_and_seed(self)
         share = real("CloudInpainting's share (40 % is 0.4)", self.share, above=0, most=1)
-        length = real(
-            "CloudInpainting's length in pixels", self.length, above=0, most=10 * max(shape[-2:])
-        )
+        most = 10 * max(shape[-2:])
+        length = real("CloudInpainting's length in pixels", self.length, above=0, most=most)
         pixels = math.prod(shape[-2:])
         count = round(share * pixels)
         if not 0 < count < pixels:
@@ -133,8 +116,7 @@ class CloudInpainting(_Mask):
 
 
 def smooth_field(shape: tuple[int, ...], length: float, seed: int) -> Tensor:
-    """A periodic Gaussian field (H, W), float64, with the spectrum (1 + |k|^2 l^2)^(-5/2) of a
-    Matern field, l being the length in pixels."""
+    """A periodic Gaussian field (H, W), float64, of Matern's spectrum (1 + |k|^2 l^2)^(-5/2)."""
     white = rows(seed, 1).normal(shape, MASK, torch.float64)[0]
     axes = (torch.fft.fftfreq(n, dtype=torch.float64) for n in shape)
     k = 2.0 * math.pi * torch.hypot(*torch.meshgrid(*axes, indexing="ij"))
@@ -155,11 +137,9 @@ class BoxInpainting(_Mask):
         ConfigError: if a value is negative or the box is empty.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> nw.operators.BoxInpainting(top=0, left=1, height=1, width=2)(torch.ones(1, 2, 3))
-        tensor([[[1., 0., 0.],
-                 [1., 1., 1.]]])
+        >>> import torch, noisewalk as nw
+        >>> nw.operators.BoxInpainting(top=0, left=1, height=1, width=2)(torch.ones(1, 1, 4))
+        tensor([[[1., 0., 0., 1.]]])
     """
 
     top: int
@@ -181,9 +161,7 @@ class BoxInpainting(_Mask):
                 f"{right}) must lie inside the image, got {height} x {width}"
             )
         if (self.height, self.width) == (height, width):
-            raise ConfigError(
-                f"BoxInpainting's box hides the whole image of {height} x {width}: make it smaller"
-            )
+            raise ConfigError(f"BoxInpainting's box hides the whole image of {height} x {width}")
         observed = torch.ones(height, width, dtype=torch.bool)
         observed[self.top : bottom, self.left : right] = False
         return observed
@@ -195,18 +173,15 @@ class MaskInpainting(_Mask):
     """The pixels that a mask marks as observed.
 
     Arguments:
-        mask: array or tensor of shape (H, W), (1, H, W) or (C, H, W): True / 1 = observed, False /
-            0 = hidden.
+        mask: (H, W), (1, H, W) or (C, H, W), True / 1 = observed, False / 0 = hidden.
 
     Raises:
         ConfigError: if the mask has another shape, other values, or hides everything.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
-        >>> nw.operators.MaskInpainting([[1, 0], [1, 1]])(torch.full((1, 2, 2), 0.5))
-        tensor([[[0.5000, 0.0000],
-                 [0.5000, 0.5000]]])
+        >>> import torch, noisewalk as nw
+        >>> nw.operators.MaskInpainting([[1, 0]])(torch.full((1, 1, 2), 0.5))
+        tensor([[[0.5000, 0.0000]]])
     """
 
     mask: Tensor = field(metadata={"held": True})
@@ -214,10 +189,7 @@ class MaskInpainting(_Mask):
     def __post_init__(self) -> None:
         mask = real_array("MaskInpainting's mask", self.mask, (2, 3))
         if not np.isin(mask, (0, 1)).all():
-            raise ConfigError(
-                "MaskInpainting's mask must hold only 1 (observed) and 0 (hidden), got other "
-                "values: threshold it first"
-            )
+            raise ConfigError("MaskInpainting's mask must hold only 1 (observed) and 0 (hidden)")
         if not mask.any():
             raise ConfigError("MaskInpainting's mask hides every pixel: 1 means observed, 0 hidden")
         vars(self).update(mask=torch.from_numpy(mask.astype(bool)))

@@ -1,24 +1,4 @@
-r"""Blur by the network of Tran et al. (2021), which learned how real blur deforms sharp images; k
-says which blur.
-
-With u = (x + 1) / 2 in [0, 1] and features on a quarter of the image's side,
-$$A(x) = 2\, \big( u + R(U(E(u), k)) \big) - 1, \qquad k \sim 1.2\, N(0, I),$$
-with k of shape (512, 2, 2). E is a convolution and two that halve the side, each with
-LeakyReLU(0.1), then ten residual blocks x + conv2(relu(conv1 x)). U is a U-Net of five levels, with
-4 x 4 convolutions that halve and double the side; k joins the 512 x 2 x 2 bottleneck. R is twenty
-residual blocks, two convolutions with pixel shuffle, and two more.
-
-Below the outermost level, U passes on and concatenates LeakyReLU(0.2) of what it receives, not the
-features themselves, because the published code activates in place.
-
-The shape of k fixes the side to 256. A(x) may leave [-1, 1]. The public code of DPS clips it there,
-which costs the gradient; here it is not clipped.
-
-The weights are the user's own file, GOPRO_wVAE.pth, with 159 tensors. The 14 of `kernel_extractor`,
-which estimates k from a pair of images, are checked and dropped.
-
-Reference: Tran, Tran, Phung and Hoai, Explore Image Deblurring via Encoded Blur Kernel Space, 2021.
-"""
+"""Blur by the network of Tran et al. (2021), which learned how real blur deforms sharp images."""
 
 import hashlib
 from collections.abc import Mapping
@@ -47,25 +27,29 @@ SHOWN = 5
 
 _Weights = Mapping[str, Tensor]
 _Place = tuple[torch.device, torch.dtype]
+# The weights of an operator on the device and in the type of the last x.
 _placed: "WeakKeyDictionary[NeuralBlur, tuple[_Place, _Weights]]" = WeakKeyDictionary()
-"""The weights of an operator on the device and in the type of the last x."""
 
 
 @dataclass(frozen=True, eq=False)
 class NeuralBlur:
-    """Blur by the published network, with one blur code for every image and every call.
+    r"""Blur by the published network, with one blur code k for every image and every call.
 
-    A costs about 16 billion multiplications an image.
+    $$A(x) = 2\, ( u + R(U(E(u), k)) ) - 1, \quad u = (x + 1) / 2, \quad k \sim 1.2\, N(0, I)$$
+    E extracts features, U is a U-Net with k, (512, 2, 2), at its bottleneck, R reconstructs. Below
+    the outermost level, U concatenates LeakyReLU(0.2) of what it receives, because the published
+    code activates in place. A costs about 16 billion multiplications an image. A(x) may leave
+    [-1, 1]; the public code of DPS clips it, which costs the gradient.
+
+    Reference: Tran et al., Explore Image Deblurring via Encoded Blur Kernel Space, 2021.
 
     Arguments:
-        weights_path: GOPRO_wVAE.pth; it is read with weights_only, so that code in the file is
-            never run.
+        weights_path: GOPRO_wVAE.pth, the user's own; code in the file is never run.
         seed: of the blur code, 0 to 2^56 - 1.
 
     Raises:
         ConfigError: if the seed is outside this range.
-        WeightsError: if the file cannot be read or is not the network's: what is missing,
-            unexpected or of another shape is named.
+        WeightsError: if the file cannot be read or is not the network's.
 
     Example:
         >>> import noisewalk as nw
@@ -75,24 +59,21 @@ class NeuralBlur:
 
     weights_path: str | Path = field(metadata={"key": "weights"})
     seed: int = 0
-    digest: str = field(init=False)
-    """The first 8 hex digits of the SHA-256 of the weights."""
-    code: Tensor = field(init=False, repr=False)
-    """k, (512, 2, 2)."""
+    digest: str = field(init=False)  # the first 8 hex digits of the SHA-256 of the weights
+    code: Tensor = field(init=False, repr=False)  # k
     weights: dict[str, Tensor] = field(init=False, repr=False)
-    """What A needs, float32, without gradients."""
 
     def __post_init__(self) -> None:
         key = seed_of(self.seed, "NeuralBlur's seed")
         if not isinstance(self.weights_path, str | Path):
-            raise ConfigError(
-                "NeuralBlur's weights_path must be the path of GOPRO_wVAE.pth, got "
-                f"{self.weights_path!r}"
-            )
+            got = repr(self.weights_path)
+            raise ConfigError(f"NeuralBlur's weights_path must be the path of a file, got {got}")
         weights = read_weights(Path(self.weights_path))
         code = CODE_STD * rows(key, 1).normal(CODE_SHAPE, MASK)[0]
-        vars(self).update(seed=key, code=code, weights=weights, digest=_digest(weights))
-        vars(self).update(weights_path=str(self.weights_path))
+        path = str(self.weights_path)
+        vars(self).update(
+            weights_path=path, seed=key, digest=_digest(weights), code=code, weights=weights
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, 3, 256, 256) -> (B, 3, 256, 256)."""
@@ -104,8 +85,8 @@ class NeuralBlur:
         """The shape of one y, (3, 256, 256); ConfigError if x has another."""
         if tuple(shape) != SHAPE:
             raise ConfigError(
-                f"NeuralBlur works on images of shape {SHAPE} only, got {tuple(shape)}: take a "
-                "prior of 256 x 256, or CameraMotionBlur"
+                f"NeuralBlur takes images of shape {SHAPE} only, got {tuple(shape)}: take a prior of "
+                "256 x 256, or CameraMotionBlur"
             )
         return SHAPE
 
@@ -155,16 +136,14 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """What A needs of GOPRO_wVAE.pth: 145 float32 tensors on the CPU, without gradients;
-    WeightsError for a file that is absent, damaged or not this network's."""
+    """What A needs of GOPRO_wVAE.pth, float32 on the CPU; WeightsError for any other file."""
     if not path.is_file():
         raise WeightsError(f"{path} is not a file: give the path of your GOPRO_wVAE.pth")
     state = load_pickled(path)
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
+    items = state.items() if isinstance(state, dict) else [(None, None)]
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in items):
         raise WeightsError(
-            f"{path} holds something other than named tensors: GOPRO_wVAE.pth is a state dict"
+            f"{path} holds something other than named tensors, unlike GOPRO_wVAE.pth"
         )
     expected = expected_shapes()
     found = (_problem(key, shape, state.get(key)) for key, shape in expected.items())
@@ -196,8 +175,7 @@ def _problem(key: str, shape: tuple[int, ...], weight: Tensor | None) -> str:
 
 
 def adapt(weights: _Weights, u: Tensor, code: Tensor) -> Tensor:
-    """The network: blur images u in [0, 1], (B, 3, H, W) with H and W multiples of 128, by the code
-    (C, H / 128, W / 128); the shapes of the weights set the widths."""
+    """Images u in [0, 1], (B, 3, H, W), H and W multiples of 128, blurred by (C, H / 128, W / 128)."""
     h = u
     for i, stride in ((0, 1), (2, 2), (4, 2)):
         h = F.leaky_relu(_convolve(weights, f"feature_extractor.{i}", h, stride), 0.1)

@@ -12,8 +12,7 @@ from .._checks import real
 class HDR:
     r"""Clipped exposure: $A(x) = \min(\max(f x, -1), 1)$. High dynamic range imaging inverts it.
 
-    The gradient is 0 where a pixel is clipped: such a measurement says that the pixel is bright or
-    dark, but not how much.
+    The gradient is 0 where a pixel is clipped: there y says bright or dark, but not how much.
 
     Arguments:
         factor: f > 0; above 1 it clips.
@@ -22,8 +21,7 @@ class HDR:
         ConfigError: if the factor is not a positive finite number.
 
     Example:
-        >>> import torch
-        >>> import noisewalk as nw
+        >>> import torch, noisewalk as nw
         >>> nw.operators.HDR(2.0)(torch.tensor([[0.25, 0.75, -0.75]]))
         tensor([[ 0.5000,  1.0000, -1.0000]])
     """

@@ -2,11 +2,8 @@
 
 An operator may have `observed` (bool, broadcastable to *y), where that is known without the image's
 shape; `observed_for(shape)`, the same for x of a given shape; and `output_shape(shape)`, the shape
-of y, which raises where x does not fit. A plain callable has none of the three: everything that it
-returns is observed.
+of y, which raises where x does not fit. All that a plain callable returns is observed.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +13,7 @@ from ..types import Operator
 
 
 def observed_of(operator: Operator, shape: tuple[int, ...]) -> Tensor | None:
-    """The observed entries of y = A(x).
+    """Which entries of y = A(x) are observed.
 
     Arguments:
         operator: any operator.
@@ -26,32 +23,26 @@ def observed_of(operator: Operator, shape: tuple[int, ...]) -> Tensor | None:
         Bool tensor, broadcastable to one y; None when every entry is observed.
 
     Raises:
-        ConfigError: if x of this shape does not fit the operator, or its mask is not a bool tensor.
+        ConfigError: if x of this shape does not fit, or the mask is not a bool tensor.
 
     Example:
         >>> import noisewalk as nw
-        >>> box = nw.operators.BoxInpainting(top=0, left=0, height=1, width=1)
-        >>> nw.operators.observed_of(box, (3, 1, 2))
+        >>> nw.operators.observed_of(nw.operators.MaskInpainting([[0, 1]]), (3, 1, 2))
         tensor([[False,  True]])
-        >>> nw.operators.observed_of(lambda x: 2 * x, (3, 1, 2)) is None
-        True
     """
     lookup = getattr(operator, "observed_for", None)
-    found = observed_by(operator) if lookup is None else lookup(tuple(shape))
+    found = lookup(tuple(shape)) if lookup else getattr(operator, "observed", None)
     if found is not None and not (isinstance(found, Tensor) and found.dtype == torch.bool):
-        raise ConfigError(
-            "an operator's observed must be a bool tensor or None, got "
-            f"{getattr(found, 'dtype', type(found).__name__)}"
-        )
+        got = getattr(found, "dtype", type(found).__name__)
+        raise ConfigError(f"an operator's observed must be a bool tensor or None, got {got}")
     return found
 
 
 def output_shape_of(operator: Operator, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of one y = A(x); an operator that cannot tell is applied to one image of zeros on
-    the CPU.
+    """The shape of one y = A(x).
 
     Arguments:
-        operator: any operator.
+        operator: any operator; one that cannot tell is applied to zeros on the CPU.
         shape: of one x.
 
     Returns:
@@ -62,8 +53,6 @@ def output_shape_of(operator: Operator, shape: tuple[int, ...]) -> tuple[int, ..
 
     Example:
         >>> import noisewalk as nw
-        >>> nw.operators.output_shape_of(nw.operators.AveragePool(4), (3, 32, 32))
-        (3, 8, 8)
         >>> nw.operators.output_shape_of(lambda x: x[..., ::2], (3, 32, 32))
         (3, 32, 16)
     """
@@ -72,13 +61,3 @@ def output_shape_of(operator: Operator, shape: tuple[int, ...]) -> tuple[int, ..
         return tuple(lookup(tuple(shape)))
     with torch.no_grad():
         return tuple(operator(torch.zeros(1, *shape)).shape[1:])
-
-
-def observed_by(operator: Operator) -> Any:
-    """What an operator says to observe for images of any shape."""
-    return getattr(operator, "observed", None)
-
-
-def depends_on_shape(operator: Operator) -> bool:
-    """Whether an operator says what it observes only for a given shape of the image."""
-    return hasattr(operator, "observed_for")

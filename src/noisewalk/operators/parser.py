@@ -1,16 +1,13 @@
 """Operators from text, as the command line takes them, and back.
 
-One step is NAME, NAME:key=value,key=value or NAME:FILE; steps are joined by "+", the first one is
-applied first:
+One step is NAME, NAME:key=value,key=value or NAME:FILE; the steps of "A+B" are applied in turn:
 
     avgpool:factor=4    blur:kernel_size=61,std=3    conv:FILE.npy    hdr:factor=2    identity
     inpaint:keep=0.2,seed=0    box:top=16,left=16,height=32,width=32    motion:length=9,seed=0
     clouds:share=0.4,length=8,seed=0    mask:FILE.npy    mask:FILE.png    phase:oversample=1
     neuralblur:weights=FILE,seed=0
 
-A file name is everything after the first ":" of its step, so it may hold ":", "=", "," and spaces
-inside (weights=FILE may hold no ","). A "+" starts a new step only where a letter follows:
-"a+1.npy" is one name, "a+b.npy" is not (rename such a file).
+A "+" starts a new step only where a letter follows: "a+1.npy" is one name, "a+b.npy" is not.
 """
 
 import re
@@ -49,8 +46,7 @@ CLASSES: dict[str, Any] = {
     "neuralblur": NeuralBlur,
     "conv": Convolution,
     "mask": MaskInpainting,
-}
-"""The fields of a class are the keys of its text; one that is marked as held comes from a file."""
+}  # the fields of a class are the keys of its text; one that is marked as held comes from a file
 NAMES = {cls: name for name, cls in CLASSES.items()}
 
 
@@ -60,16 +56,13 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
     Arguments:
         text: steps joined by "+", such as "avgpool:factor=4" or "blur:std=2+inpaint:keep=0.2".
         shape: of one x, (C, H, W) or (H, W).
-        held: what `held_by` said of such an operator: the arrays in it are not read from their
-            files again.
+        held: from `held_by`: these arrays are not read from their files again; None: all are.
 
     Returns:
         The operator; a `Compose` if there are several steps.
 
     Raises:
-        ConfigError: naming the step and what is wrong with it: an unknown name or key, a value that
-            is missing, ill-formed or out of range, a file that cannot be read, an operator that
-            does not fit the images.
+        ConfigError: naming the step and what is wrong with it or its file, or does not fit x.
         WeightsError: the weights of neuralblur cannot be used.
 
     Example:
@@ -147,8 +140,8 @@ def _held_fields(cls: Any) -> list[str]:
 def _step(text: str, shape: tuple[int, ...], k: int, held: Mapping[str, Tensor]) -> Operator:
     name, rest = split(text)
     if name not in CLASSES:
-        known = ", ".join(CLASSES)
-        raise ConfigError(f"unknown name {name!r}{closest(name, CLASSES)}; known: {known}")
+        hint = closest(name, CLASSES)
+        raise ConfigError(f"unknown name {name!r}{hint}; known: {', '.join(CLASSES)}")
     cls = CLASSES[name]
     for field in _held_fields(cls):
         if not rest:
