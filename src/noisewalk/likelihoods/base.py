@@ -19,7 +19,7 @@ from .observed import count_of, mask_of, row_sum
 
 
 class LikelihoodBase(ABC):
-    """p(y | A(x)). A subclass is a frozen dataclass of positive numbers, unless it says otherwise."""
+    """p(y | A(x)). A subclass is a frozen dataclass of positive numbers, or checks its own."""
 
     chi2_is_exact = False  # whether m `residual_chi2` of m observed entries is chi-square(m)
     counts = False  # whether y holds counts and not pixels in [-1, 1]

@@ -91,8 +91,8 @@ class Poisson(LikelihoodBase):
 
 
 def quantile(rate: Tensor, uniform: Tensor) -> Tensor:
-    """The smallest k with P(K <= k) >= u, K of this rate, by bisection: Cornish and Fisher's expansion
-    is off by at most 6 for u in the range of `Noise.uniform`.
+    """The smallest k with P(K <= k) >= u, K of this rate, by bisection around Cornish and Fisher's
+    expansion, which is off by at most 6 for u in the range of `Noise.uniform`.
     """
     z = torch.special.ndtri(uniform)
     low = (torch.floor(rate + rate.sqrt() * z + (z**2 - 1) / 6) - REACH).clamp(min=-1)

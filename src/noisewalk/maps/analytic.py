@@ -1,7 +1,7 @@
 """Maps whose pushforward of N(0, I) is known in closed form: the ground truth of the tests."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class Affine:
     matrix: Tensor
     offset: Tensor | None = None
     nfe: int = 1
+    shape: tuple[int, ...] = field(init=False, repr=False)  # (d,)
+    data_shape: tuple[int, ...] = field(init=False, repr=False)  # (p,)
 
     def __post_init__(self) -> None:
         shape = tuple(self.matrix.shape)
@@ -39,16 +41,7 @@ class Affine:
         if self.offset is not None and self.offset.shape != shape[:1]:
             got = tuple(self.offset.shape)
             raise ConfigError(f"Affine needs an offset of shape ({shape[0]},), got {got}")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one z: (d,)."""
-        return (self.matrix.shape[1],)
-
-    @property
-    def data_shape(self) -> tuple[int, ...]:
-        """Shape of one x: (p,)."""
-        return (self.matrix.shape[0],)
+        vars(self).update(shape=shape[1:], data_shape=shape[:1])
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, d) -> (B, p)."""
@@ -78,15 +71,12 @@ class Warp:
     shape: tuple[int, ...]
     amplitude: float = 0.8
     nfe: int = 1
+    data_shape: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not abs(self.amplitude) < 1:
             raise ConfigError(f"Warp needs |amplitude| < 1 to be invertible, got {self.amplitude}")
-
-    @property
-    def data_shape(self) -> tuple[int, ...]:
-        """Shape of one x."""
-        return self.shape
+        vars(self).update(data_shape=self.shape)
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, *shape) -> (B, *shape)."""

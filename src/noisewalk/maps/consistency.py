@@ -1,6 +1,6 @@
 """The consistency model as a map from noise to data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -44,6 +44,10 @@ class Consistency:
     denoiser: Denoiser
     midpoints: tuple[float, ...] = ()
     seed: int = 0
+    shape: tuple[int, ...] = field(init=False, repr=False)
+    data_shape: tuple[int, ...] = field(init=False, repr=False)
+    nfe: int = field(init=False, repr=False)
+    frozen: tuple[Tensor, ...] = field(init=False, repr=False)  # n of each midpoint
 
     def __post_init__(self) -> None:
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
@@ -52,25 +56,16 @@ class Consistency:
             raise ConfigError(f"midpoints must fall from below {high} to above {low}, got {got}")
         key = _checks.seed_of(self.seed)
         steps = (noise.rows(key, 1).at(k) for k in range(len(self.midpoints)))
-        frozen = tuple(step.normal(self.shape, noise.FROZEN)[0] for step in steps)
-        vars(self).update(seed=key, _frozen=frozen)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one z and of one x."""
-        return tuple(self.denoiser.shape)
-
-    data_shape = shape
-
-    @property
-    def nfe(self) -> int:
-        """Network calls per evaluation."""
-        return 1 + len(self.midpoints)
+        shape = tuple(self.denoiser.shape)
+        frozen = tuple(step.normal(shape, noise.FROZEN)[0] for step in steps)
+        vars(self).update(
+            seed=key, shape=shape, data_shape=shape, nfe=1 + len(frozen), frozen=frozen
+        )
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         f = self.denoiser
         x = f(f.sigma_max * z, torch.tensor(f.sigma_max, device=z.device))
-        for t, n in zip(self.midpoints, self._frozen, strict=True):  # type: ignore[attr-defined]
+        for t, n in zip(self.midpoints, self.frozen, strict=True):
             x = f(x + (t**2 - f.sigma_min**2) ** 0.5 * n.to(x), torch.tensor(t, device=z.device))
         return x

@@ -1,7 +1,7 @@
 """The ODE of a velocity field as a deterministic map from noise to data."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -50,6 +50,8 @@ class Flow:
     num_steps: int = 20
     solver: str = "heun"
     gradient: str = "direct"
+    data_shape: tuple[int, ...] = field(init=False, repr=False)
+    nfe: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not callable(self.velocity):
@@ -61,17 +63,8 @@ class Flow:
             raise ConfigError(f"t_span must be two different numbers (noise, data), got {span!r}")
         span = real("t_span[0]", ends[0]), real("t_span[1]", ends[1])
         steps = check_integration(self.solver, self.gradient, self.num_steps)
-        vars(self).update(shape=shape, t_span=span, num_steps=steps)
-
-    @property
-    def data_shape(self) -> tuple[int, ...]:
-        """Shape of one x."""
-        return self.shape
-
-    @property
-    def nfe(self) -> int:
-        """Network calls per evaluation."""
-        return CALLS[self.solver] * self.num_steps
+        nfe = CALLS[self.solver] * steps
+        vars(self).update(shape=shape, data_shape=shape, t_span=span, num_steps=steps, nfe=nfe)
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, *shape) -> (B, *shape)."""

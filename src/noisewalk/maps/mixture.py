@@ -49,6 +49,9 @@ class Mixture:
     nfe: int = 1
     basis: Tensor = field(init=False)  # (d, r) orthonormal, the span of the means
     log_weights: Tensor = field(init=False)  # (K,) log w, normalised
+    shape: tuple[int, ...] = field(init=False, repr=False)
+    data_shape: tuple[int, ...] = field(init=False, repr=False)
+    sigma_min = 0.0  # the smallest noise level of the denoiser
 
     def __post_init__(self) -> None:
         means = self.means
@@ -73,15 +76,9 @@ class Mixture:
             sigma_max=real("Mixture's sigma_max (with std below it)", high, above=std),
             num_steps=whole("Mixture's num_steps", self.num_steps),
             basis=left[:, :rank].to(means),
+            shape=means.shape[1:],
+            data_shape=means.shape[1:],
         )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one z and of one x: (d,)."""
-        return (self.means.shape[1],)
-
-    data_shape = shape
-    sigma_min = 0.0  # the smallest noise level of the denoiser
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, d) -> (B, d)."""

@@ -1,7 +1,7 @@
 """The probability-flow ODE of a denoiser as a deterministic map from noise to data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -57,22 +57,14 @@ class ProbabilityFlow:
     num_steps: int = 18
     solver: str = "heun"
     gradient: str = "checkpoint"
+    shape: tuple[int, ...] = field(init=False, repr=False)
+    data_shape: tuple[int, ...] = field(init=False, repr=False)
+    nfe: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         steps = check_integration(self.solver, self.gradient, self.num_steps, ("heun", "euler"), 2)
-        vars(self).update(num_steps=steps)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one z and of one x."""
-        return tuple(self.denoiser.shape)
-
-    data_shape = shape
-
-    @property
-    def nfe(self) -> int:
-        """Network calls per evaluation."""
-        return CALLS[self.solver] * (self.num_steps - 1) + 1
+        nfe, shape = CALLS[self.solver] * (steps - 1) + 1, tuple(self.denoiser.shape)
+        vars(self).update(num_steps=steps, shape=shape, data_shape=shape, nfe=nfe)
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""

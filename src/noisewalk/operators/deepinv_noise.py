@@ -1,7 +1,7 @@
 """The noise models of the library deepinv as likelihoods."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -26,52 +26,44 @@ class DeepinvPoisson(LikelihoodBase):
 
     gain: float
     normalized: bool = True
+    counts: bool = field(init=False, repr=False)
+    unit: float = field(init=False, repr=False)  # c
+    poisson: Poisson = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        vars(self).update(gain=real("PoissonNoise's gain", self.gain, above=0))
-
-    @property
-    def counts(self) -> bool:  # type: ignore[override]
-        """Whether y are counts."""
-        return not self.normalized
+        gain = real("PoissonNoise's gain", self.gain, above=0)
+        unit, counts = gain if self.normalized else 1.0, not self.normalized
+        vars(self).update(gain=gain, counts=counts, unit=unit, poisson=Poisson(1 / gain))
 
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
         """ConfigError unless every observed entry of y can be a multiple of a count."""
-        self._poisson.check_measurement(y / self._unit, observed)
+        self.poisson.check_measurement(y / self.unit, observed)
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """-log p(y | A(x)) of every row, (B,) float64."""
-        return self._poisson.nll(_brightness(mean), y.to(float64) / self._unit, observed)
+        return self.poisson.nll(_brightness(mean), y.to(float64) / self.unit, observed)
 
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """Pearson's residual (k - rate) / sqrt(rate), (B, *y) float64, 0 where unobserved."""
-        return self._poisson.residual(_brightness(mean), y.to(float64) / self._unit, observed)
+        return self.poisson.residual(_brightness(mean), y.to(float64) / self.unit, observed)
 
     def residual_chi2_std(self, mean: Tensor, observed: Tensor | None = None) -> Tensor:
         """The standard deviation of `residual_chi2` when y comes from A(x), (B,) float64."""
-        return self._poisson.residual_chi2_std(_brightness(mean), observed)
+        return self.poisson.residual_chi2_std(_brightness(mean), observed)
 
     def curvature(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """The Fisher information of A(x), 1 / (gain A(x)), 0 below the least rate."""
-        return (4 * self._poisson.curvature(_brightness(mean), y, observed)).to(mean.dtype)
+        return (4 * self.poisson.curvature(_brightness(mean), y, observed)).to(mean.dtype)
 
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
         """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved."""
-        counts = self._poisson.sample(_brightness(mean), noise, observed)
-        return (self._unit * counts).to(mean.dtype)
+        counts = self.poisson.sample(_brightness(mean), noise, observed)
+        return (self.unit * counts).to(mean.dtype)
 
     def sup_log_likelihood(self, y: Tensor | None = None, observed: Tensor | None = None) -> Tensor:
         """The log mass of the counts y / c at the rate max(y / c, 1e-4 / gain), (N,) float64."""
-        counts = None if y is None else y.to(float64) / self._unit
-        return self._poisson.sup_log_likelihood(counts, observed)
-
-    @property
-    def _poisson(self) -> Poisson:
-        return Poisson(1 / self.gain)
-
-    @property
-    def _unit(self) -> float:
-        return self.gain if self.normalized else 1.0
+        counts = None if y is None else y.to(float64) / self.unit
+        return self.poisson.sup_log_likelihood(counts, observed)
 
 
 def _brightness(mean: Tensor) -> Tensor:

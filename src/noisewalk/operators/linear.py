@@ -110,18 +110,14 @@ class GaussianBlur:
 
     kernel_size: int = 61
     std: float = 3.0
+    radius: int = field(init=False, repr=False)  # pixels beyond the border that are read
 
     def __post_init__(self) -> None:
         size = whole("GaussianBlur's kernel_size", self.kernel_size)
         if size % 2 == 0:
             raise ConfigError(f"GaussianBlur's kernel_size must be odd, got {size}")
         std = real("GaussianBlur's std", self.std, above=0, most=size)
-        vars(self).update(kernel_size=size, std=std)
-
-    @property
-    def radius(self) -> int:
-        """Pixels beyond the border that are read."""
-        return min(int(4 * self.std + 0.5), self.kernel_size // 2)
+        vars(self).update(kernel_size=size, std=std, radius=min(int(4 * std + 0.5), size // 2))
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *x) -> (B, *x)."""
@@ -161,7 +157,7 @@ class GaussianBlur:
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Convolution:
-    r"""Convolution with a kernel, such as a measured point-spread function; reflection at the border.
+    r"""Convolution with a kernel such as a measured point-spread function; reflecting borders.
 
     $y_i = \sum_u k_u x_{i + c - u}$ with c = size // 2, scipy's `ndimage.convolve(mode="mirror")`:
     a bright pixel becomes the kernel, unflipped. A kernel of sum 1 keeps the brightness.

@@ -192,12 +192,8 @@ class MaskInpainting(_Mask):
             raise ConfigError("MaskInpainting's mask must hold only 1 (observed) and 0 (hidden)")
         if not mask.any():
             raise ConfigError("MaskInpainting's mask hides every pixel: 1 means observed, 0 hidden")
-        vars(self).update(mask=torch.from_numpy(mask.astype(bool)))
-
-    @property
-    def observed(self) -> Tensor:  # type: ignore[override]
-        """The mask, bool."""
-        return self.mask
+        observed = torch.from_numpy(mask.astype(bool))
+        vars(self).update(mask=observed, observed=observed)
 
     def observed_for(self, shape: tuple[int, ...]) -> Tensor:
         """The mask; ConfigError if x of this shape does not fit."""

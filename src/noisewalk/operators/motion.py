@@ -59,8 +59,8 @@ class CameraMotionBlur:
         reach, (height, width) = blur.kernel.shape[0] // 2, shape[-2:]
         if reach >= min(height, width):
             raise ConfigError(
-                f"CameraMotionBlur's path of length {length:g} reaches {reach} pixels (seed {key}), "
-                f"which must be below the image's sides, got {height} x {width}: use a smaller one"
+                f"CameraMotionBlur's path of length {length:g} reaches {reach} pixels (seed {key})"
+                f", which must be below the image's sides, got {height} x {width}: use a smaller one"
             )
         vars(self).update(length=length, shape=shape, seed=key, blur=blur)
 

@@ -71,9 +71,11 @@ class NeuralBlur:
         weights = read_weights(Path(self.weights_path))
         code = CODE_STD * rows(key, 1).normal(CODE_SHAPE, MASK)[0]
         path = str(self.weights_path)
-        vars(self).update(
-            weights_path=path, seed=key, digest=_digest(weights), code=code, weights=weights
-        )
+        sha = hashlib.sha256()
+        for name in sorted(weights):
+            sha.update(name.encode() + weights[name].numpy().tobytes())
+        digest = sha.hexdigest()[:8]
+        vars(self).update(weights_path=path, seed=key, digest=digest, code=code, weights=weights)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, 3, 256, 256) -> (B, 3, 256, 256)."""
@@ -85,8 +87,8 @@ class NeuralBlur:
         """The shape of one y, (3, 256, 256); ConfigError if x has another."""
         if tuple(shape) != SHAPE:
             raise ConfigError(
-                f"NeuralBlur takes images of shape {SHAPE} only, got {tuple(shape)}: take a prior of "
-                "256 x 256, or CameraMotionBlur"
+                f"NeuralBlur takes images of shape {SHAPE} only, got {tuple(shape)}: take a prior "
+                "of 256 x 256, or CameraMotionBlur"
             )
         return SHAPE
 
@@ -175,7 +177,7 @@ def _problem(key: str, shape: tuple[int, ...], weight: Tensor | None) -> str:
 
 
 def adapt(weights: _Weights, u: Tensor, code: Tensor) -> Tensor:
-    """Images u in [0, 1], (B, 3, H, W), H and W multiples of 128, blurred by (C, H / 128, W / 128)."""
+    """Images u in [0, 1], (B, 3, H, W), blurred by (C, H / 128, W / 128); weights set the widths."""
     h = u
     for i, stride in ((0, 1), (2, 2), (4, 2)):
         h = F.leaky_relu(_convolve(weights, f"feature_extractor.{i}", h, stride), 0.1)
@@ -219,11 +221,3 @@ def _unet_keys(level: int) -> tuple[str, str]:
     """The two weights of a level, halving and doubling; 0 is the outermost."""
     prefix = "adapter.model." + "submodule." * level
     return f"{prefix}down.{1 if level else 0}.weight", f"{prefix}up.1.weight"
-
-
-def _digest(weights: _Weights) -> str:
-    sha = hashlib.sha256()
-    for key in sorted(weights):
-        sha.update(key.encode())
-        sha.update(weights[key].numpy().tobytes())
-    return sha.hexdigest()[:8]
