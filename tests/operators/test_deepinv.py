@@ -288,7 +288,7 @@ def test_what_has_no_counterpart_is_refused_by_name():
         ),
         (
             lambda: from_deepinv(Physics(gaussian()), 255),
-            "two finite numbers, what -1 and 1 stand for, got 255",
+            "two finite numbers, for -1 and 1, got 255",
         ),
         (lambda: from_deepinv(Physics(gaussian()), (0, 1, 2)), "two finite numbers"),
         (

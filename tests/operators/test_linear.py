@@ -128,7 +128,7 @@ def test_bad_values_are_refused_by_name():
         (lambda: Convolution(np.array([["a"]])), "real numbers"),
         (
             lambda: Convolution(torch.tensor([[1.0, torch.nan, torch.inf]])),
-            "2 entries that are NaN or infinite",
+            "must be finite, but 2 entries are not",
         ),
         (lambda: Convolution(torch.tensor([[1.0, -2.0, 1.0]])), "must not sum to 0"),
         (lambda: Convolution(torch.zeros(3, 3)), "must not sum to 0"),

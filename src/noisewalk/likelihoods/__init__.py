@@ -10,20 +10,18 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .gaussian import Gaussian
-    from .laplace import Laplace
+    from .heavy_tails import Laplace, StudentT
     from .parser import parse, text_of
     from .poisson import Poisson
-    from .student_t import StudentT
     from .unknown_gaussian import UnknownGaussian
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "gaussian": "Gaussian",
-        "laplace": "Laplace",
+        "heavy_tails": "Laplace StudentT",
         "parser": "parse text_of",
         "poisson": "Poisson",
-        "student_t": "StudentT",
         "unknown_gaussian": "UnknownGaussian",
     },
 )

@@ -1,7 +1,6 @@
 """What every likelihood can be asked, with the defaults.
 
-In all methods A(x) is `mean`, (B, *y), y is (B, *y), and `observed` is a bool tensor that
-broadcasts to both; None means that every entry is observed.
+A(x) is `mean`, (B, *y), y is (B, *y), and `observed` is a bool tensor that broadcasts; None: all.
 """
 
 import math
@@ -15,7 +14,7 @@ from .._checks import real
 from .._repr import describe
 from ..errors import ConfigError
 from ..noise import Noise
-from .observed import count_of, mask_of, row_sum
+from .rows import count_of, mask_of, row_sum
 
 
 class LikelihoodBase(ABC):
@@ -65,9 +64,7 @@ class LikelihoodBase(ABC):
     def sup_log_likelihood(
         self, y: Tensor | None = None, observed: Tensor | None = None
     ) -> Tensor | float | None:
-        """The log of the largest density of y over all A(x), (N,) float64; without y, that of one
-        observed entry, a float; None where it is not known or has no bound.
-        """
+        """The log of the largest density over A(x), (N,); of one entry without y; None: unknown."""
         return None
 
 

@@ -12,8 +12,7 @@ from .._repr import readable
 from ..errors import ConfigError
 from ..noise import Noise
 from .base import LikelihoodBase, sup_at_y
-from .observed import difference, hide, mask_of, row_sum
-from .simulation import normals
+from .rows import difference, hide, mask_of, normals, row_sum
 
 
 @readable

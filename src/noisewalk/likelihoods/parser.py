@@ -8,9 +8,8 @@ from .._text import split, text_from, values_in
 from ..errors import ConfigError
 from .base import LikelihoodBase
 from .gaussian import Gaussian
-from .laplace import Laplace
+from .heavy_tails import Laplace, StudentT
 from .poisson import Poisson
-from .student_t import StudentT
 from .unknown_gaussian import UnknownGaussian
 
 CLASSES: dict[str, type[LikelihoodBase]] = {
@@ -21,10 +20,8 @@ CLASSES: dict[str, type[LikelihoodBase]] = {
     "unknown": UnknownGaussian,
 }
 POWERS = {"sigma_y": 1, "scale": 1, "rate": 2}  # of the measurement's unit
-ALLOWED = (
-    "gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown, "
-    "unknown:concentration=A,rate=B"
-)
+ALLOWED = "gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown"
+ALLOWED += ", unknown:concentration=A,rate=B"
 
 
 def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> LikelihoodBase:
@@ -51,7 +48,7 @@ def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> Likelih
     if name not in CLASSES:
         raise ConfigError(f"unknown likelihood {name!r}: choose one of {ALLOWED}")
     if name != "gaussian" and sigma_y is not None:
-        raise ConfigError(f"sigma_y (--sigma-y) belongs to gaussian; {text!r} has none: omit it")
+        raise ConfigError(f"sigma_y (--sigma-y) is the noise level of gaussian; {text!r} has none")
     try:
         values = _level(rest, sigma_y) if name == "gaussian" else _values(name, rest)
         return CLASSES[name](**{k: v / unit ** POWERS.get(k, 0) for k, v in values.items()})

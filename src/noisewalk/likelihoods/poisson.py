@@ -8,11 +8,9 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..noise import Noise
 from .base import LikelihoodBase
-from .observed import count_of, float64_pair, hide, mask_of, row_sum
-from .simulation import uniforms
+from .rows import count_of, float64_pair, hide, mask_of, row_sum, uniforms
 
-FLOOR = 1e-4
-REACH = 8
+FLOOR, REACH = 1e-4, 8
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Poisson(LikelihoodBase):
     def sup_log_likelihood(self, y: Tensor | None = None, observed: Tensor | None = None) -> Tensor:
         """The log mass at the rate max(y, 1e-4 peak), (N,) float64."""
         if y is None:
-            raise ConfigError("the largest mass depends on the counts: give sup_log_likelihood y")
+            raise ConfigError("the mass depends on the counts: give sup_log_likelihood the y")
         counts = torch.nan_to_num(y.to(torch.float64))
         return -self.nll(2 * counts / self.peak - 1, counts, observed)
 
@@ -91,9 +89,7 @@ class Poisson(LikelihoodBase):
 
 
 def quantile(rate: Tensor, uniform: Tensor) -> Tensor:
-    """The smallest k with P(K <= k) >= u, K of this rate, by bisection around Cornish and Fisher's
-    expansion, which is off by at most 6 for u in the range of `Noise.uniform`.
-    """
+    """The least k with P(K <= k) >= u, bisected around Cornish and Fisher's, off by at most 6."""
     z = torch.special.ndtri(uniform)
     low = (torch.floor(rate + rate.sqrt() * z + (z**2 - 1) / 6) - REACH).clamp(min=-1)
     width = 2 * REACH

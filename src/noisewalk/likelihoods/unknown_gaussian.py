@@ -9,8 +9,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..noise import Noise
 from .base import LikelihoodBase
-from .observed import count_of, difference, hide, row_sum
-from .simulation import normals
+from .rows import count_of, difference, hide, normals, row_sum
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,7 @@ class UnknownGaussian(LikelihoodBase):
     $$-\log p(y | x) = (a + \tfrac m2) \log(b + \tfrac12 |r|^2) - a \log b + \log \Gamma(a)
     - \log \Gamma(a + \tfrac m2) + \tfrac m2 \log 2 \pi.$$
     b bounds the density where A(x) can fit y exactly. The prior counts for nothing where m >> 2 a
-    and m sigma_y^2 >> 2 b, as the default does for an image with visible noise. There is no chi2:
-    the residual itself says what the level is.
+    and m sigma_y^2 >> 2 b, as the default does for an image with visible noise.
 
     Arguments:
         concentration: a, positive; worth 2 a observed entries.

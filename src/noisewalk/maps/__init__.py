@@ -5,21 +5,19 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from .analytic import Affine, Warp
+    from .analytic import Affine, Mixture, Warp
     from .consistency import Consistency
     from .flow import Flow
     from .generator import Generator
-    from .mixture import Mixture
     from .ode import ProbabilityFlow
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "analytic": "Affine Warp",
+        "analytic": "Affine Mixture Warp",
         "consistency": "Consistency",
         "flow": "Flow",
         "generator": "Generator",
-        "mixture": "Mixture",
         "ode": "ProbabilityFlow",
     },
 )

@@ -21,7 +21,6 @@ class Consistency:
     t and denoises again, $f(x + \sqrt{t^2 - \sigma_{min}^2}\; n, t)$, with n drawn once from its
     own seed and frozen, so that Phi is deterministic (Appendix B.1 of the paper). Nothing is
     clamped, because a clamp has no gradient where it saturates.
-
     Reference: Song et al., Consistency Models, 2023, Algorithm 1.
 
     Arguments:

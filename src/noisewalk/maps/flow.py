@@ -21,12 +21,10 @@ class Flow:
     $$\frac{dx}{dt} = v(x, t), \qquad x(t_0) = z \sim N(0, I), \qquad \Phi(z) = x(t_1)$$
     A kernel with an accept step stays exact under the adjoint's gradient, since its proposal may
     use any deterministic drift; an unadjusted kernel is biased by it.
-
     Reference: Lipman et al., Flow Matching for Generative Modeling, 2023.
 
     Arguments:
-        velocity: v(x, t), x (B, *shape), t (B,) of x's dtype -> (B, *shape); a module or function,
-            deterministic and row by row.
+        velocity: v(x, t), (B, *shape) and (B,) -> (B, *shape), deterministic and row by row.
         shape: of one z and one x.
         t_span: (time of the noise, time of the data).
         num_steps: equal steps.

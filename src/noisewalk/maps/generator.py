@@ -20,10 +20,8 @@ RANDOM = (_BatchNorm, _DropoutNd)
 class Generator:
     r"""$\Phi(z) = G(z)$ in one network call, with z usually much smaller than x.
 
-    G is the generator of a GAN, a normalising flow, or the decoder of a VAE.
-
     Arguments:
-        module: G, (B, *shape) -> (B, *data_shape), deterministic and row by row.
+        module: G of a GAN, flow or VAE, (B, *shape) -> (B, *data_shape), deterministic, row by row.
         shape: of one z; the prior on it is N(0, I).
         data_shape: of one x.
 

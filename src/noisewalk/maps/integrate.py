@@ -8,7 +8,6 @@ r"""The integration of dx/dt = v(x, t) on a fixed grid, with three ways to its g
 The end is bitwise the same for all three. The adjoint's gradient, which can be differentiated once,
 is off by $O(h)$ for Euler, $O(h^3)$ for Heun and $O(h^4)$ for Kutta's 3/8 rule. Forward-mode
 derivatives always go through the steps: they keep nothing.
-
 Reference: Chen et al., Neural Ordinary Differential Equations, 2018, Algorithm 1.
 """
 

@@ -30,7 +30,6 @@ class ProbabilityFlow:
     $$\frac{dx}{d\sigma} = \frac{x - D(x, \sigma)}{\sigma}$$
     on the grid of Karras et al. with $\rho = 7$, then 0. "euler" is DDIM; "heun" corrects each step
     but the last, where the slope has no limit. That step is always differentiated directly.
-
     Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models,
     2022, Algorithm 1 and equation 5.
 
@@ -49,8 +48,9 @@ class ProbabilityFlow:
         >>> import torch, noisewalk as nw
         >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of N(0, I) data
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (1, 2, 2), 0.002, 80.0
-        >>> nw.maps.ProbabilityFlow(denoiser, num_steps=50)(torch.ones(1, 1, 2, 2)).mean()
-        tensor(0.9999)
+        >>> phi, z = nw.maps.ProbabilityFlow(denoiser, num_steps=50), torch.ones(1, 1, 2, 2)
+        >>> torch.allclose(phi(z), z, atol=0.02), phi.nfe
+        (True, 99)
     """
 
     denoiser: Denoiser

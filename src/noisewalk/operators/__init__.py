@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from .masks import BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting
     from .motion import CameraMotionBlur
     from .neural_blur import NeuralBlur
-    from .nonlinear import HDR
+    from .nonlinear import HDR, PhaseRetrieval
     from .observed import observed_of, output_shape_of
     from .parser import held_by, parse, text_of
-    from .phase import PhaseRetrieval
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
@@ -25,9 +24,8 @@ __getattr__, __dir__, __all__ = lazy(
         "masks": "BoxInpainting CloudInpainting MaskInpainting RandomInpainting",
         "motion": "CameraMotionBlur",
         "neural_blur": "NeuralBlur",
-        "nonlinear": "HDR",
+        "nonlinear": "HDR PhaseRetrieval",
         "observed": "observed_of output_shape_of",
         "parser": "held_by parse text_of",
-        "phase": "PhaseRetrieval",
     },
 )

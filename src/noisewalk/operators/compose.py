@@ -1,7 +1,7 @@
 """One operator made of several."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -16,10 +16,8 @@ from .observed import observed_of, output_shape_of
 class Compose:
     r"""Operators one after the other: $A(x) = A_n(\dots A_2(A_1(x)))$.
 
-    The last step says what is observed: zeros that an earlier mask leaves are data like any other.
-
     Arguments:
-        steps: operators, the first one is applied first.
+        steps: operators, the first one is applied first; the last one says what is observed.
 
     Raises:
         ConfigError: if there is no step or one is not callable.
@@ -32,23 +30,20 @@ class Compose:
     """
 
     steps: Sequence[Operator]
+    observed: Tensor | None = field(init=False, repr=False, compare=False)  # the last step's
 
     def __post_init__(self) -> None:
         known = isinstance(self.steps, Sequence) and all(callable(step) for step in self.steps)
         if not known or not self.steps:
             raise ConfigError(f"Compose needs a list of at least one operator, got {self.steps!r}")
-        vars(self).update(steps=tuple(self.steps))
+        observed = getattr(self.steps[-1], "observed", None)
+        vars(self).update(steps=tuple(self.steps), observed=observed)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *x) -> (B, *y)."""
         for step in self.steps:
             x = step(x)
         return x
-
-    @property
-    def observed(self) -> Tensor | None:
-        """What the last step observes, where it knows that without the image's shape."""
-        return getattr(self.steps[-1], "observed", None)
 
     def observed_for(self, shape: tuple[int, ...]) -> Tensor | None:
         """The observed entries of y for x of this shape."""

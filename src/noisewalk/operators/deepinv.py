@@ -1,7 +1,7 @@
 """The measurement models of the library deepinv.
 
-deepinv itself is not imported: what is read of a physics are `A`, `noise_model`, `sensor` and the
-mask. Where the mask of inpainting or MRI is 0, y is 0 without noise: there it is not observed.
+deepinv itself is not imported: `A`, `noise_model`, `sensor` and the mask of a physics are read.
+Where the mask of inpainting or MRI is 0, y is 0 without noise: there it is not observed.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,12 @@ def from_deepinv(
         raise ConfigError(
             f"from_deepinv needs a deepinv physics, with A and noise_model, got {got}"
         )
-    low, high = _range(data_range)
+    name = "from_deepinv's data_range"
+    if not isinstance(data_range, Sequence) or len(data_range) != 2:
+        raise ConfigError(f"{name} must be two finite numbers, for -1 and 1, got {data_range!r}")
+    low, high = (real(name, end) for end in data_range)
+    if low >= high:
+        raise ConfigError(f"{name} must have the lower number first, got {data_range!r}")
     observed, likelihood = _observed(physics), likelihood_of(physics.noise_model)
     _check_sensor(physics)
     return DeepinvOperator(physics, low, high, observed), likelihood
@@ -100,16 +105,6 @@ class DeepinvOperator:
         """The shape of one y, from an image of zeros like the tensors of the physics."""
         with torch.no_grad():
             return tuple(self(torch.zeros(1, *shape, **_place(self.physics))).shape[1:])
-
-
-def _range(data_range: Any) -> tuple[float, float]:
-    name = "from_deepinv's data_range"
-    if not isinstance(data_range, Sequence) or len(data_range) != 2:
-        raise ConfigError(f"{name} must be two finite numbers, got {data_range!r}")
-    low, high = (real(name, end) for end in data_range)
-    if low >= high:
-        raise ConfigError(f"{name} must have the lower number first, got {data_range!r}")
-    return low, high
 
 
 def _observed(physics: Any) -> Tensor | None:

@@ -180,7 +180,7 @@ class Convolution:
         kernel = real_array("Convolution's kernel", self.kernel, (2,)).astype(np.float64)
         if not np.isfinite(kernel).all():
             count = int((~np.isfinite(kernel)).sum())
-            raise ConfigError(f"Convolution's kernel has {count} entries that are NaN or infinite")
+            raise ConfigError(f"Convolution's kernel must be finite, but {count} entries are not")
         if abs(kernel.sum()) <= 1e-12 * np.abs(kernel).sum():
             raise ConfigError("Convolution's kernel must not sum to 0: some light must be kept")
         vars(self).update(kernel=torch.from_numpy(kernel))

@@ -40,12 +40,10 @@ class _Mask:
 class RandomInpainting(_Mask):
     """A share of the pixels, chosen at random; the same ones in every channel.
 
-    The mask depends on seed, H and W alone. A larger share keeps every pixel of a smaller one.
-
     Arguments:
         keep: share of pixels that are kept, above 0 and at most 1; exactly round(keep H W) are.
         shape: of one x, (C, H, W) or (H, W).
-        seed: of the mask, 0 to 2^56 - 1.
+        seed: of the mask, 0 to 2^56 - 1; with it, a larger share keeps all that a smaller one does.
 
     Raises:
         ConfigError: if a value is outside these ranges, or no pixel is kept.
@@ -76,13 +74,11 @@ class RandomInpainting(_Mask):
 class CloudInpainting(_Mask):
     """Gaps in the shape of clouds: the pixels where `smooth_field` is largest, in every channel.
 
-    The gaps depend on length, seed, H and W alone. A larger share hides every pixel of a smaller.
-
     Arguments:
         share: of the pixels that are hidden, above 0 and below 1; exactly round(share H W) are.
         shape: of one x, (C, H, W) or (H, W).
         length: over which the clouds vary, in pixels, at most ten sides of the image.
-        seed: of the field, 0 to 2^56 - 1.
+        seed: of the field, 0 to 2^56 - 1; with it, a larger share hides all that a smaller one does.
 
     Raises:
         ConfigError: if a value is outside these ranges, or all or none of the pixels are hidden.

@@ -12,12 +12,9 @@ from ..noise import MASK, rows
 from .arrays import floating, image_shape, same_shape
 from .linear import Convolution
 
-GAMMA = 2.2
-TOE = 1 / 255
+GAMMA, TOE = 2.2, 1 / 255
 SLOPE = GAMMA * TOE ** (GAMMA - 1)
-NUM_MODES = 4
-SAMPLES_PER_PIXEL = 16
-LONGEST = 1024.0
+NUM_MODES, SAMPLES_PER_PIXEL, LONGEST = 4, 16, 1024.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class CameraMotionBlur:
         if reach >= min(height, width):
             raise ConfigError(
                 f"CameraMotionBlur's path of length {length:g} reaches {reach} pixels (seed {key})"
-                f", which must be below the image's sides, got {height} x {width}: use a smaller one"
+                f", which must be below the image's sides, got {height} x {width}: use a smaller"
             )
         vars(self).update(length=length, shape=shape, seed=key, blur=blur)
 

@@ -16,14 +16,11 @@ from ..errors import ConfigError, WeightsError
 from ..noise import MASK, rows
 from .arrays import floating
 
-SHAPE = (3, 256, 256)
-CODE_SHAPE = (512, 2, 2)
-CODE_STD = 1.2
-WIDTH = 64
+SHAPE, WIDTH = (3, 256, 256), 64
+CODE_SHAPE, CODE_STD = (512, 2, 2), 1.2
 NUM_ENCODER_BLOCKS, NUM_DECODER_BLOCKS = 10, 20
 UNET_WIDTHS = (64, 64, 128, 256, 512, 512)
-UNUSED = "kernel_extractor."
-SHOWN = 5
+UNUSED, SHOWN = "kernel_extractor.", 5
 
 _Weights = Mapping[str, Tensor]
 _Place = tuple[torch.device, torch.dtype]
@@ -38,9 +35,7 @@ class NeuralBlur:
     $$A(x) = 2\, ( u + R(U(E(u), k)) ) - 1, \quad u = (x + 1) / 2, \quad k \sim 1.2\, N(0, I)$$
     E extracts features, U is a U-Net with k, (512, 2, 2), at its bottleneck, R reconstructs. Below
     the outermost level, U concatenates LeakyReLU(0.2) of what it receives, because the published
-    code activates in place. A costs about 16 billion multiplications an image. A(x) may leave
-    [-1, 1]; the public code of DPS clips it, which costs the gradient.
-
+    code activates in place. One image costs 16 billion multiplications. A(x) may leave [-1, 1].
     Reference: Tran et al., Explore Image Deblurring via Encoded Blur Kernel Space, 2021.
 
     Arguments:
@@ -177,7 +172,7 @@ def _problem(key: str, shape: tuple[int, ...], weight: Tensor | None) -> str:
 
 
 def adapt(weights: _Weights, u: Tensor, code: Tensor) -> Tensor:
-    """Images u in [0, 1], (B, 3, H, W), blurred by (C, H / 128, W / 128); weights set the widths."""
+    """Images u in [0, 1], (B, 3, H, W), blurred by (C, H / 128, W / 128); weights set widths."""
     h = u
     for i, stride in ((0, 1), (2, 2), (4, 2)):
         h = F.leaky_relu(_convolve(weights, f"feature_extractor.{i}", h, stride), 0.1)

@@ -1,8 +1,7 @@
 """What an operator does to shapes, and which entries of y it measures.
 
-An operator may have `observed` (bool, broadcastable to *y), where that is known without the image's
-shape; `observed_for(shape)`, the same for x of a given shape; and `output_shape(shape)`, the shape
-of y, which raises where x does not fit. All that a plain callable returns is observed.
+An operator may have `observed` (bool, broadcastable to *y); `observed_for(shape)`, the same for a
+given shape of x; and `output_shape(shape)`, the shape of y, which raises where x does not fit.
 """
 
 import torch

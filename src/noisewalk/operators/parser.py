@@ -29,9 +29,8 @@ from .linear import AveragePool, Convolution, GaussianBlur, Identity
 from .masks import BoxInpainting, CloudInpainting, MaskInpainting, RandomInpainting
 from .motion import CameraMotionBlur
 from .neural_blur import NeuralBlur
-from .nonlinear import HDR
+from .nonlinear import HDR, PhaseRetrieval
 from .observed import output_shape_of
-from .phase import PhaseRetrieval
 
 CLASSES: dict[str, Any] = {
     "avgpool": AveragePool,

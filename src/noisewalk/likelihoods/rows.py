@@ -1,9 +1,10 @@
-"""Which entries of y count: masks, and sums over the observed entries of a row."""
+"""The rows of a measurement: which entries count, sums over these, and simulated noise."""
 
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..noise import SIMULATE, Noise
 
 
 def mask_of(observed: Tensor | None, like: Tensor) -> Tensor:
@@ -48,3 +49,21 @@ def count_of(mask: Tensor) -> Tensor:
 def hide(values: Tensor | float, mean: Tensor, observed: Tensor | None) -> Tensor:
     """Values in the shape and type of A(x), 0 where unobserved."""
     return torch.where(mask_of(observed, mean), values, 0.0).to(mean.dtype)
+
+
+def uniforms(mean: Tensor, noise: Noise, count: int = 1) -> Tensor:
+    """(B, count, *y) numbers in (0, 1)."""
+    _check_rows(mean, noise)
+    return noise.uniform((count, *mean.shape[1:]), SIMULATE).to(mean.device)
+
+
+def normals(mean: Tensor, noise: Noise, shape: tuple[int, ...]) -> Tensor:
+    """(B, *shape) standard normal numbers, float64."""
+    _check_rows(mean, noise)
+    return noise.normal(shape, SIMULATE, torch.float64).to(mean.device)
+
+
+def _check_rows(mean: Tensor, noise: Noise) -> None:
+    if len(noise.image) != len(mean):
+        got = f"{len(noise.image)} and {len(mean)}"
+        raise ConfigError(f"noise must have one row per row of A(x), got {got}")
