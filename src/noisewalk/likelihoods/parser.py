@@ -48,7 +48,9 @@ def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> Likelih
     if name not in CLASSES:
         raise ConfigError(f"unknown likelihood {name!r}: choose one of {ALLOWED}")
     if name != "gaussian" and sigma_y is not None:
-        raise ConfigError(f"sigma_y (--sigma-y) is the noise level of gaussian; {text!r} has none")
+        raise ConfigError(
+            f"sigma_y (--sigma-y) is the noise level of gaussian; {text!r} has none: leave it out"
+        )
     try:
         values = _level(rest, sigma_y) if name == "gaussian" else _values(name, rest)
         return CLASSES[name](**{k: v / unit ** POWERS.get(k, 0) for k, v in values.items()})

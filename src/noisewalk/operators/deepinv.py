@@ -96,9 +96,7 @@ class DeepinvOperator:
             raise ConfigError(f"A of {name} fails on {images}: {why}") from error
         if not isinstance(y, Tensor) or not y.is_floating_point():
             found = str(y.dtype) if isinstance(y, Tensor) else type(y).__name__
-            raise ConfigError(
-                f"A of {name} must return one real tensor, not stacked or complex, got {found}"
-            )
+            raise ConfigError(f"A of {name} must return one real tensor, got {found}")
         return y
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -115,7 +113,7 @@ def _observed(physics: Any) -> Tensor | None:
     name = type(physics).__name__
     if owner not in _NOISE_OF:
         raise ConfigError(
-            f"{name} adds noise in a way of its own ({owner}.noise): y has no known distribution"
+            f"{name} has a way of its own to add noise ({owner}.noise): y has no known law"
         )
     mask = physics.mask
     if not isinstance(mask, Tensor) or mask.ndim < 2 or len(mask) != 1:

@@ -43,7 +43,7 @@ class RandomInpainting(_Mask):
     Arguments:
         keep: share of pixels that are kept, above 0 and at most 1; exactly round(keep H W) are.
         shape: of one x, (C, H, W) or (H, W).
-        seed: of the mask, 0 to 2^56 - 1; with it, a larger share keeps all that a smaller one does.
+        seed: of the mask, 0 to 2^56 - 1; a larger share keeps all that a smaller one does.
 
     Raises:
         ConfigError: if a value is outside these ranges, or no pixel is kept.
@@ -78,7 +78,7 @@ class CloudInpainting(_Mask):
         share: of the pixels that are hidden, above 0 and below 1; exactly round(share H W) are.
         shape: of one x, (C, H, W) or (H, W).
         length: over which the clouds vary, in pixels, at most ten sides of the image.
-        seed: of the field, 0 to 2^56 - 1; with it, a larger share hides all that a smaller one does.
+        seed: of the field, 0 to 2^56 - 1; a larger share hides all that a smaller one does.
 
     Raises:
         ConfigError: if a value is outside these ranges, or all or none of the pixels are hidden.
