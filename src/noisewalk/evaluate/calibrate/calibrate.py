@@ -44,8 +44,8 @@ def calibrate(
 
     Cost in network calls: for "exactness" num_problems x num_draws x thin x the kernel's
     evaluations. The default kernel costs about 60 + 129 + 21 times its evaluations a problem more:
-    a run that knows nothing of the truth fits its step and its preconditioner to each y. For
-    "converged" the cost is that of `nw.sample` or `nw.tempered_smc`.
+    a run that knows nothing of the truth fits it to each y. For "converged" the cost is that of
+    `nw.sample` or `nw.tempered_smc`.
 
     References: Besag and Clifford, Generalized Monte Carlo significance tests, 1989 ("exactness");
     Talts et al., Validating Bayesian Inference Algorithms with Simulation-Based Calibration, 2018,
@@ -55,35 +55,28 @@ def calibrate(
         phi: map.
         operator: A.
         likelihood: p(y | A(x)).
-        kernel: a transition; "smc" for tempered SMC, with "converged" alone; None: the default
-            kernel. A given kernel runs as given, unless `adapted`.
+        kernel: a transition, "smc" (for "converged" alone), or None for the default kernel.
         num_problems: simulated problems, at least 20.
         test: "exactness" or "converged".
         seed: of all noise.
         num_draws: places besides the truth's, or draws of a run; at least 2.
-        thin: transitions between places, or between draws. "auto" is 1, and 2 for the "exactness"
-            of a kernel that keeps velocities, so that they are kept.
+        thin: transitions between places or draws; "auto": 1, or 2 where a kernel keeps velocities.
         microbatch: rows per network call; None: all.
         num_warmup: as in `nw.sample`, for "converged".
         warm_start: as in `nw.sample`, for "converged".
-        adapted: adapt a given exact kernel as `nw.sample` does: its step, and the preconditioner
-            of HMC. For "exactness" a run of 20 transitions does so.
+        adapted: adapt a given exact kernel as `nw.sample` does, for "exactness" in 20 transitions.
         num_carried: particles of "smc"; None: num_draws.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
         device: where the map's weights are.
         dtype: of noise, measurements and draws.
         differentiable: False for a map or an operator without gradients, as in `NoisePosterior`.
-            The default kernel is then elliptical slice sampling.
-        refresh: how a warm-up computes the preconditioner, as in `nw.sample`. "auto": of a low
-            rank where the kernel is adapted; none elsewhere.
+        refresh: as in `nw.sample`; "auto": of a low rank for an adapted kernel, none for others.
 
     Returns:
         Ranks, p-values, a plot.
 
     Raises:
-        ConfigError: a value out of range; for "exactness" a kernel that is unadjusted or not
-            reversible; a kernel that needs gradients where there are none; a refresh that nothing
-            reads.
+        ConfigError: a value out of range, or a kernel or a refresh that does not suit the test.
 
     Example:
         >>> import torch, noisewalk as nw

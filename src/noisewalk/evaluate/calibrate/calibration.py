@@ -52,22 +52,20 @@ class Calibration:
         )
 
     def plot(self) -> Any:
-        """The ranks' distribution functions minus the uniform one. For "converged" the coverage of
-        the intervals and TARP's stand beside them.
-
-        At each place the grey band holds 95 % of exact samplers.
+        """Ranks' distribution functions minus the uniform one, and for "converged" the coverage.
 
         Returns:
             A matplotlib Figure.
         """
         from matplotlib.figure import Figure
 
-        ranked = self.coverage is None or self.tarp is None
-        figure = Figure(figsize=(7 if ranked else 12, 4), layout="constrained")
-        left, *right = figure.subplots(1, 1 if ranked else 2, squeeze=False)[0]
+        inside, distances = self.coverage, self.tarp
+        covered = [] if inside is None or distances is None else [(inside, distances)]
+        figure = Figure(figsize=(12 if covered else 7, 4), layout="constrained")
+        left, *right = figure.subplots(1, 1 + len(covered), squeeze=False)[0]
         self._plot_ranks(left)
-        for axes in right:
-            self._plot_coverage(axes)
+        for axes, found in zip(right, covered, strict=True):
+            self._plot_coverage(axes, *found)
         return figure
 
     def _plot_ranks(self, axes: Any) -> None:
@@ -76,25 +74,18 @@ class Calibration:
         self._plot_band(axes, across, uniform, torch.zeros_like(uniform), step="post")
         for k, name in enumerate(QUANTITIES):
             curve = (self.ranks[:, k, None] <= places).double().mean(0) - uniform
-            label = f"{name}, p {float(self.p_values[k]):.2g}"
-            axes.step(across, curve, where="post", label=label)
-        axes.set_xlabel("rank of the truth / largest rank")
-        axes.set_ylabel("share of problems - uniform")
+            axes.step(across, curve, where="post", label=f"{name}, p {self.p_values[k].item():.2g}")
+        axes.set(xlabel="rank of the truth / largest rank", ylabel="share of problems - uniform")
         axes.legend(fontsize=7, ncols=2)
 
-    def _plot_coverage(self, axes: Any) -> None:
-        inside, tarp = self.coverage, self.tarp
-        assert inside is not None
-        assert tarp is not None
+    def _plot_coverage(self, axes: Any, inside: Coverage, tarp: Tarp) -> None:
         levels = torch.linspace(0, 1, 101, dtype=torch.float64)
         self._plot_band(axes, levels, levels, levels)
         label = f"TARP of x, p {float(self.p_values[-1]):.2g}"
         axes.plot(tarp.credibility, tarp.coverage, "k", label=label)
-        style = {"markersize": 3, "linewidth": 0.8}
-        for k, name in enumerate(QUANTITIES):
-            axes.plot(inside.nominal, inside.empirical[:, k], "o-", label=name, **style)
-        axes.set_xlabel("nominal coverage")
-        axes.set_ylabel("share of problems whose truth is inside")
+        for name, shares in zip(QUANTITIES, inside.empirical.T, strict=True):
+            axes.plot(inside.nominal, shares, "o-", label=name, markersize=3, linewidth=0.8)
+        axes.set(xlabel="nominal coverage", ylabel="share of problems whose truth is inside")
         axes.legend(fontsize=7)
 
     def _plot_band(

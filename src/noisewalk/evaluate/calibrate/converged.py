@@ -1,10 +1,8 @@
 """Are runs long enough? The truth is ranked among the draws of a run, as a user would make it.
 
-- SBC: given y, the truth and the draws of a converged run have one law, so the truth's rank is
-  uniform. Draws that follow each other closely fail too.
-- The coverage of the draws' intervals, for the same quantities.
-- TARP on x. Its reference point is the warm start of another run: it depends on y, not on the
-  truth.
+Given y, the truth and the draws of a converged run have one law, so the truth's rank is uniform
+(SBC). Draws that follow each other closely fail too. TARP's reference point is the warm start of
+another run: it depends on y, not on the truth.
 """
 
 import math
@@ -23,8 +21,7 @@ from .calibration import Calibration
 from .problems import quantities
 from .request import Request
 
-NUM_PRIOR = 32
-"""Draws of the prior among which TARP's reference is the likeliest, where there is no gradient."""
+NUM_PRIOR = 32  # draws of the prior: TARP's reference is the likeliest, where there is no gradient
 
 
 def converged(request: Request, target: NoisePosterior, truth: State) -> Calibration:
@@ -41,9 +38,8 @@ def converged(request: Request, target: NoisePosterior, truth: State) -> Calibra
     distances = tarp(truth.x.cpu(), x.cpu(), _references(target, seed + 1).cpu(), seed)
     p_values = holm(torch.cat([ranks.p_values, torch.tensor([distances.p_value])]))
     rate, nfe = float(run.arrays["acceptance_rate"].double().mean()), target.nfe - before
-    return Calibration(
-        "converged", used, ranks.ranks, request.num_draws, p_values, rate, nfe, distances, inside
-    )
+    found = used, ranks.ranks, request.num_draws, p_values, rate, nfe, distances, inside
+    return Calibration("converged", *found)
 
 
 def _plan(request: Request, target: NoisePosterior) -> tuple[Plan, object]:
@@ -62,14 +58,11 @@ def _plan(request: Request, target: NoisePosterior) -> tuple[Plan, object]:
 
 
 def _references(target: NoisePosterior, seed: int) -> Tensor:
-    """x near the data, independent of the truth given y: of another warm start, or without
-    gradients the likeliest of `NUM_PRIOR` draws of the prior."""
+    """x near the data that, given y, does not depend on the truth."""
     rows = keyed.rows(seed, target.num_images, device=target.y.device)
     count = 1 if target.differentiable else NUM_PRIOR
-    starts = (
-        rows.at(k).normal(tuple(target.shape), keyed.INIT, target.y.dtype) for k in range(count)
-    )
-    states = [target(z) for z in starts]
+    shape, dtype = tuple(target.shape), target.y.dtype
+    states = [target(rows.at(k).normal(shape, keyed.INIT, dtype)) for k in range(count)]
     if not target.differentiable:
         best = torch.stack([state.nll for state in states]).nan_to_num(nan=math.inf).argmin(0)
         images = torch.arange(len(best), device=best.device)

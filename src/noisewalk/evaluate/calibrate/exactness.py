@@ -27,11 +27,9 @@ from .calibration import Calibration
 from .problems import quantities
 from .request import Request
 
-PLACE = (1 << 31) + 1
-"""Step of the noise that says where in its chain a truth stands: no run reaches it."""
+PLACE = (1 << 31) + 1  # step of the noise that says where a truth stands: no run reaches it
 PILOT_START, PILOT_WARMUP, PILOT_RANK = Adam(60, 0.03), 20, 24
-"""The run that fits a kernel to each y before the truth is ranked: its warm start, the transitions
-that adapt the step, the rank of the preconditioner."""
+"""Warm start, warm-up and preconditioner's rank of the run that fits a kernel to each y."""
 
 
 def exactness(request: Request, target: NoisePosterior, truth: State) -> Calibration:
@@ -39,9 +37,8 @@ def exactness(request: Request, target: NoisePosterior, truth: State) -> Calibra
     before = target.nfe
     kernel = _fitted(request, target)
     chain: list[Tensor] = []
-    rates: list[float] = []
-    for tick in show(_walk(request, target, truth, kernel, chain), request.progress):
-        rates.append(tick.acceptance_rate)
+    walk = _walk(request, target, truth, kernel, chain)
+    rates = [tick.acceptance_rate for tick in show(walk, request.progress)]
     seed, nfe = request.seed, target.nfe - before
     ranks = sbc(quantities(truth, seed), torch.stack(chain, 1), seed)
     p_values, rate = holm(ranks.p_values), sum(rates) / len(rates)
@@ -49,8 +46,7 @@ def exactness(request: Request, target: NoisePosterior, truth: State) -> Calibra
 
 
 def _fitted(request: Request, target: NoisePosterior) -> Kernel:
-    """The kernel with the step and the preconditioner that a run of its own, which knows nothing of
-    the truth, finds for every y, as far as either is asked for."""
+    """The kernel, fitted where asked to every y by a run that knows nothing of the truth."""
     given = request.kernel if isinstance(request.kernel, Kernel) else None
     chosen = default_kernel(target) if given is None else given
     tuned, refresh = given is None or request.adapted, request.refresh
@@ -70,8 +66,7 @@ def _fitted(request: Request, target: NoisePosterior) -> Kernel:
 def _walk(
     request: Request, target: NoisePosterior, truth: State, kernel: Kernel, chain: list[Tensor]
 ) -> Iterator[Tick]:
-    """Go backward from every truth to the chain's start, then forward from the truth to its end,
-    and append the ranked quantities of each place to `chain`."""
+    """Go backward and then forward from every truth, and append each place's quantities."""
     num_draws, thin, before, state = request.num_draws, request.thin, target.nfe, truth
     rows = keyed.rows(request.seed, target.num_images, device=target.y.device)
     # Step 0's uniform numbers break ties in `sbc`: the place must not depend on them.

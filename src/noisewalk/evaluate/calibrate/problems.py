@@ -10,25 +10,20 @@ from ...types import State
 from .calibration import NUM_PROJECTIONS
 from .request import Request
 
-TRUTH = 1 << 31
-"""Step of the noise that the truth and its measurement are made of: no run reaches it."""
+TRUTH = 1 << 31  # step of the noise that makes the truth and its measurement: no run reaches it
 
 
 def simulate(request: Request) -> tuple[NoisePosterior, State]:
     """One posterior a problem, and the truths: z* ~ N(0, I), y = A(Phi(z*)) + noise."""
     phi, operator, likelihood = request.phi, request.operator, request.likelihood
+    batch = request.microbatch
     rows = keyed.rows(request.seed, request.num_problems, device=request.device).at(TRUTH)
     z = rows.normal(tuple(phi.shape), keyed.INIT, request.dtype)
     with torch.no_grad():
-        x = torch.cat([phi(part) for part in z.split(request.microbatch or len(z))])
+        x = torch.cat([phi(part) for part in z.split(batch or len(z))])
         y = likelihood.sample(operator(x), rows, observed_of(operator, tuple(x.shape[1:])))
     target = NoisePosterior(
-        phi,
-        operator,
-        likelihood,
-        y,
-        microbatch=request.microbatch,
-        differentiable=request.differentiable,
+        phi, operator, likelihood, y, microbatch=batch, differentiable=request.differentiable
     )
     return target, target(z)
 

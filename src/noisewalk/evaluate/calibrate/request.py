@@ -56,8 +56,7 @@ class Request:
             raise ConfigError("adapted=True is for a given kernel: the default one always is")
 
     def _usual_thin(self) -> int | str:
-        """2 for the exactness of a kernel that hands something on, since otherwise nothing would be
-        handed on; 1 elsewhere."""
+        """2 for the exactness of a kernel that hands something on, so that it does; else 1."""
         kernel = self.kernel
         carries = kernel is None or (isinstance(kernel, Kernel) and kernel.carries)
         usual = 2 if self.test == "exactness" and carries else 1
@@ -77,13 +76,11 @@ class Request:
         if self.test == "exactness" and not backward:
             lacking = "not reversible" if kernel.exact else "unadjusted"
             raise ConfigError(
-                f"test='exactness' runs a chain backward, and {kernel} is {lacking}: give a "
-                "reversible kernel that is adjusted, or set test='converged'"
+                f"test='exactness' runs a chain backward, and {kernel} is {lacking}: give an "
+                "adjusted, reversible kernel, or set test='converged'"
             )
         if self.adapted and not (kernel.exact and kernel.step_size is not None):
-            raise ConfigError(
-                f"adapted=True is for an exact kernel with a step size, got {kernel!r}"
-            )
+            raise ConfigError(f"adapted=True needs an exact kernel with a step size, got {kernel}")
         if kernel.needs_gradient and not self.differentiable:
             raise ConfigError(
                 f"{type(kernel).__name__} needs gradients, and the problem has none: use "

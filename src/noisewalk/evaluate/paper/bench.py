@@ -23,12 +23,9 @@ from .presets import TUNED_FOR, Guided, Preset, Walk, dataset_of, preset
 from .scores import RULES
 from .tasks import Task
 
-THIN = 5
-"""Transitions of the exact kernel between two samples."""
-BLOCK = 20
-"""Images computed at a time, where they are small."""
-BLOCK_NUMEL = 3 * 128 * 128
-"""Images of up to as many numbers are small; larger ones are computed alone."""
+THIN = 5  # transitions of the exact kernel between two samples
+BLOCK = 20  # images computed at a time, where they are small
+BLOCK_NUMEL = 3 * 128 * 128  # images of more numbers are computed alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,37 +33,28 @@ class Bench:
     """What every cell of a grid shares; None leaves a number to the preset."""
 
     prior: Prior
-    teacher: Prior | None
-    """Diffusion model of the DM rows."""
-    images: Tensor
-    """(pool, *x): the first ones are restored, all are the Frechet distance's reference."""
+    teacher: Prior | None  # diffusion model of the DM rows
+    images: Tensor  # (pool, *x): the first ones are restored, the rest are FD's reference
     tasks: dict[str, Task]
     out: Path
     num_samples: int = 10
     seed: int = 0
     label: float | None = None
-    num_steps: int | None = None
-    """Of the guided methods."""
-    adam_steps: int | None = None
-    """Of ours."""
-    num_warmup: int | None = None
-    """Of the exact kernel."""
+    num_steps: int | None = None  # of the guided methods
+    adam_steps: int | None = None  # of ours
+    num_warmup: int | None = None  # of the exact kernel
     extractor: str | None = "efficientnet-lite0"
     lpips_net: str | None = "alex"
-    diversity: bool = False
-    """Whether the diversity of an image's samples is scored."""
+    diversity: bool = False  # whether the diversity of an image's samples is scored
     microbatch: int | None = None
-    samples_of: Path | None = None
-    """Folder of another grid whose samples are taken where there are enough of them."""
-    extractors: dict[str, str] = field(default_factory=dict)
-    """Of "diversity_score" and "similarity", where they are others."""
+    samples_of: Path | None = None  # folder of a grid whose samples serve where they are enough
+    extractors: dict[str, str] = field(default_factory=dict)  # others for some of the scores
     _made: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if getattr(self.prior.denoiser, "kind", None) != "consistency":
             raise ConfigError(
-                f"bench compares methods over a consistency model, and {self.prior.name} is "
-                "none: choose one such as fashion32"
+                f"bench needs a consistency model such as fashion32, and {self.prior.name} is none"
             )
         whole("num_samples", self.num_samples)
         whole("seed", self.seed, 0, (1 << 32) - 1)
@@ -81,8 +69,7 @@ class Bench:
 
     @cached_property
     def varied(self) -> Tensor:
-        """(*x) bool: pixels that are above black in more than a twentieth of all images; those of a
-        background that never changes are not."""
+        """(*x) bool: pixels that are above black in more than a twentieth of all images."""
         return (self.images > -1.0 + 1.0 / 255.0).float().mean(0) > 0.05
 
     @property
@@ -126,12 +113,12 @@ class Bench:
         name, tuned = dataset_of(self.prior.name), self.prior.name == TUNED_FOR
         found = preset(name, method.preset, task, self.num_samples, tuned)
         if isinstance(found, Guided) and self.num_steps is not None and method.family != "cmedit":
-            source = f"{found.source}, N from the command line"
-            return replace(found, num_steps=self.num_steps, source=source)
-        if isinstance(found, Walk) and self.adam_steps is not None:
-            source = f"{found.source}, K from the command line"
-            return replace(found, adam_steps=self.adam_steps, source=source)
-        return found
+            name, changed = "N", replace(found, num_steps=self.num_steps)
+        elif isinstance(found, Walk) and self.adam_steps is not None:
+            name, changed = "K", replace(found, adam_steps=self.adam_steps)
+        else:
+            return found
+        return replace(changed, source=f"{found.source}, {name} from the command line")
 
     def missing(self, method: Method, task: str) -> str:
         """Why a cell does not exist; empty if it does."""
@@ -146,13 +133,11 @@ class Bench:
         """What makes a cell, JSON-ready: two cells of the same settings are the same."""
         owner = self.network(method)
         network: Any = owner.denoiser
-        operator = self._once(
-            f"text of {task.operator}", lambda: f"{task.operator} {describe(self.operator(task))}"
-        )
+        text = self._once(f"text of {task.operator}", lambda: describe(self.operator(task)))
         return {
             "network": f"{owner.name} {self._identity(method)}",
             "label": self.label,
-            "operator": operator,
+            "operator": f"{task.operator} {text}",
             "sigma_y": task.sigma_y,
             "preset": self._preset_text(method, task),
             "num_samples": self.num_samples,

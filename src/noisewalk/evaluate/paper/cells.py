@@ -1,9 +1,5 @@
-"""Where a grid's cells are stored.
-
-A cell is one JSON of numbers and settings. An npz beside it holds the samples, the truth, y and the
-samples' features. A table of fewer samples may take the first ones of another table's folder: all
-methods but the exact kernel, whose chains depend on their number, draw them in the same order.
-"""
+"""Where a grid's cells are stored: each has a JSON of its numbers and settings, and an npz of its
+samples with their features, the truth and y."""
 
 import json
 import math
@@ -29,8 +25,7 @@ def path_of(bench: Bench, task: str, method: str, image: int) -> Path:
 
 
 def read_cell(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
-    """A stored cell; None if it is not there or was scored by other rules, ConfigError if it was
-    made with other settings."""
+    """A stored cell, unless other rules scored it; ConfigError if other settings made it."""
     cell = _sampled(bench, task, method, image)
     return None if cell is None or cell["settings"]["scored"] != bench.scored else cell
 
@@ -44,12 +39,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def kept(
     bench: Bench, task: Task, method: Method, image: int
 ) -> tuple[Bench, dict[str, Any]] | None:
-    """The bench whose samples may be a cell's, and what drawing them cost: its own, or the first
-    ones of a larger grid's, whose time is shared out by network calls."""
+    """The bench that has a cell's samples, perhaps among more, and what drawing them cost."""
     cell = _sampled(bench, task, method, image)
     if cell is not None:
         return bench, cell
-    if bench.samples_of is None or method.family == "exact":
+    if bench.samples_of is None or method.family == "exact":  # its chains depend on their number
         return None
     owner = replace(bench, out=bench.samples_of)
     larger = _read(path_of(owner, task.name, method.name, image))
@@ -64,14 +58,11 @@ def kept(
     return owner, {**cell, **times, "nfe": nfe, "first_of": owner.num_samples}
 
 
-def read_samples(
-    bench: Bench, task: Task, method: Method, image: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Stored samples (chain, draw, *x) with their truth and measurement."""
+def read_samples(bench: Bench, task: Task, method: Method, image: int) -> list[Tensor]:
+    """Stored samples (chain, draw, *x), their truth and their measurement."""
     held = read_arrays(path_of(bench, task.name, method.name, image))
-    parts = (torch.from_numpy(held[name]).to(bench.images) for name in ("draws", "truth", "y"))
-    draws, truth, y = parts
-    return draws.unflatten(0, (bench.chains_of(method), -1)), truth, y
+    draws, *others = (torch.from_numpy(held[k]).to(bench.images) for k in ("draws", "truth", "y"))
+    return [draws.unflatten(0, (bench.chains_of(method), -1)), *others]
 
 
 def store(
@@ -85,9 +76,8 @@ def store(
     """Write a cell, its arrays first."""
     path = path_of(bench, task.name, method.name, image)
     path.parent.mkdir(parents=True, exist_ok=True)
-    held: dict[str, Any] = {
-        k: v.detach().float().cpu().numpy() for k, v in arrays.items() if v is not None
-    }
+    given = {k: v for k, v in arrays.items() if v is not None}
+    held: dict[str, Any] = {k: v.detach().float().cpu().numpy() for k, v in given.items()}
     write_whole(path.with_suffix(".npz"), lambda partial: np.savez_compressed(partial, **held))
     lost = {k: None for k, v in numbers.items() if isinstance(v, float) and not math.isfinite(v)}
     where = {"task": task.name, "method": method.name, "image": image}
@@ -102,11 +92,10 @@ def _sampled(bench: Bench, task: Task, method: Method, image: int) -> dict[str, 
     if cell is None:
         return None
     wanted = json.loads(json.dumps(bench.settings(method, task, image)))
-    wanted.pop("scored")
+    del wanted["scored"]
     if other := [key for key, value in wanted.items() if cell["settings"].get(key) != value]:
         raise ConfigError(
-            f"{path} was made with another {', '.join(other)}: give another folder, or the "
-            "settings of that run"
+            f"{path} has another {', '.join(other)}: give another folder, or that run's settings"
         )
     return cell if "threads" in cell else None  # older cells, without their samples, do not count
 

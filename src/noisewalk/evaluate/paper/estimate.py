@@ -10,26 +10,23 @@ from .bench import Bench
 from .cells import read_cell
 from .grid import Block, Grid, block_nfe
 
-WITHOUT_GRADIENT = ("mpgd", "cmedit")
-"""Families whose network calls need no gradient of the network."""
+WITHOUT_GRADIENT = ("mpgd", "cmedit")  # families that need no gradient of the network
 
 
 def estimate(bench: Bench, grid: Grid, blocks: Sequence[Block], jobs: int = 1) -> str:
-    """One line on the blocks to compute, shared out among processes that each have as many threads
-    as torch has now."""
+    """One line on the blocks to compute in processes that have torch's present threads each."""
     wanted = sum(len(images) for _, _, images in grid.blocks(bench))
-    missing = sum(
-        read_cell(bench, task, method, i) is None for task, method, images in blocks for i in images
-    )
+    cells = [(task, method, i) for task, method, images in blocks for i in images]
+    missing = sum(read_cell(bench, *cell) is None for cell in cells)
     if not missing:
         return f"all {wanted} cells are stored"
     rows = min(bench.block, grid.num_images)
     call, graded = (seconds_a_call(bench, rows, gradient) for gradient in (False, True))
     nfe, seconds = 0, missing * bench.num_samples * _seconds_a_feature(bench)
-    for task, method, images in blocks:
-        calls = block_nfe(bench, task, method, images)
+    for block in blocks:
+        calls = block_nfe(bench, *block)
         nfe += calls
-        seconds += calls * (call if method.family in WITHOUT_GRADIENT else graded)
+        seconds += calls * (call if block[1].family in WITHOUT_GRADIENT else graded)
     shared = f" in {jobs} processes" if jobs > 1 else ""
     return (
         f"{missing} cells to compute, {wanted - missing} stored; NFE about {nfe:,}; about "

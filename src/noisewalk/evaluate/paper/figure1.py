@@ -1,5 +1,4 @@
-"""Figure 1: Langevin dynamics in the noise space of a mixture's probability flow, and where its
-draws land in data space."""
+"""Figure 1: Langevin dynamics in the noise space of a mixture, and its draws in data space."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +15,14 @@ from ...posterior import NoisePosterior
 from ...sampling.sample import sample
 from ...sampling.starts import Adam
 
-MEANS, MEASURED, SIGMA_Y = [[-2.0, -1.0], [2.0, -1.0], [0.0, 2.0]], 1.2, 0.5
-"""The mixture's means; the measurement of x @ (1, 0.6) with its noise."""
-SIDE = 90
-"""Points of the densities along each axis."""
+MEANS = [[-2.0, -1.0], [2.0, -1.0], [0.0, 2.0]]  # of the mixture
+MEASURED, SIGMA_Y = 1.2, 0.5  # x @ (1, 0.6) with its noise
+SIDE = 90  # points of the densities along each axis
 SHOWN = ("step_size", "acceptance_rate", "chi2", "nfe", "seconds")
 
 
 def figure1(path: Path, num_draws: int = 400, seed: int = 0) -> dict[str, float]:
-    """Draw the figure from one chain, and give back a few numbers of its run."""
+    """Draw the figure from one chain, and return a few numbers of its run."""
     from matplotlib.figure import Figure
 
     phi = Mixture(torch.tensor(MEANS, dtype=torch.float64), std=0.4)

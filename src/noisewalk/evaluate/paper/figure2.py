@@ -1,10 +1,7 @@
-"""Figure 2: seconds and network calls against the number of samples of one image, measured in one
-run.
+"""Figure 2: seconds and network calls against the number of samples of one image.
 
-The paper's kernel adds one network call with its gradient per draw; the guided method starts anew
-for each. The exact kernel is drawn at equal effective samples: the median bulk ESS (over the pixels
-that vary and random projections) of its whole run, shared out evenly over the draws. The ESS of the
-first few draws alone says nothing: it stands at its cap, whatever the chains do.
+The exact kernel is drawn at equal effective samples: the median bulk ESS of its whole run, shared
+out evenly over the draws. The ESS of the first few draws alone stands at its cap, whatever they do.
 """
 
 import json
@@ -32,12 +29,9 @@ from .methods import METHODS
 from .presets import Walk, dataset_of, preset
 from .runs import draw, expected_nfe
 
-COUNTS = (1, 5, 10, 25, 50, 100)
-"""Numbers of samples."""
-CHAINS = 4
-"""Of the exact kernel's curve."""
-TASK, IMAGE = "inpaint", range(1)
-"""What is restored: the first image."""
+COUNTS = (1, 5, 10, 25, 50, 100)  # numbers of samples
+CHAINS = 4  # of the exact kernel's curve
+TASK, IMAGE = "inpaint", range(1)  # what is restored: the first image
 
 
 def figure2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> Iterator[Tick]:
@@ -66,10 +60,8 @@ def estimate2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> str:
     two_chains = replace(bench, num_samples=max(8, 2 * -(-_length(counts) // THIN)))
     nfe += expected_nfe(two_chains, METHODS["ours1-exact"], TASK) * CHAINS // 2
     call = seconds_a_call(bench, 1, True)
-    return (
-        f"NFE about {nfe:,}; at most about {duration(nfe * call)} ({1e3 * call:.1f} ms a network "
-        "call of one row with its gradient, measured)"
-    )
+    measured = f"{1e3 * call:.1f} ms a network call of one row with its gradient, measured"
+    return f"NFE about {nfe:,}; at most about {duration(nfe * call)} ({measured})"
 
 
 def _settings(bench: Bench, counts: tuple[int, ...], name: str, method: str) -> dict[str, Any]:
@@ -77,8 +69,7 @@ def _settings(bench: Bench, counts: tuple[int, ...], name: str, method: str) -> 
     about = {"name": name, "counts": list(counts), "threads": torch.get_num_threads()}
     wanted = {**about, **bench.settings(METHODS[method], bench.tasks[TASK], 0)}
     if METHODS[method].family == "exact":
-        chains = f"{CHAINS} chains of {_length(counts)} draws, thin 1"
-        wanted["preset"] = f"{wanted['preset']}; {chains}"
+        wanted["preset"] += f"; {CHAINS} chains of {_length(counts)} draws, thin 1"
         wanted["effective"] = "ESS of the run, shared out"
     return json.loads(json.dumps(wanted))
 
@@ -106,9 +97,8 @@ def _paper_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
 
 
 def exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
-    """At the draws at which n of the run's effective samples have been made."""
-    length = _length(counts)
-    target = _target(bench)
+    """Its costs at the draws by which n of the run's effective samples have been made."""
+    length, target = _length(counts), _target(bench)
     given = length, CHAINS, bench.exact_warmup, 1, bench.exact_start
     plan = resolve(target, None, *given, seed=bench.seed)
     seconds, nfe, ess = _walked(plan, target)
@@ -121,19 +111,17 @@ def _target(bench: Bench) -> NoisePosterior:
     return bench.target(task, measure(bench, task, IMAGE))
 
 
-CURVES = (
+CURVES = (  # name, method, measurement
     ("DPS-DM", "dps-dm", _guided_curve),
     ("ours, paper's kernel", "ours1-em", _paper_curve),
     ("ours, exact kernel", "ours1-exact", exact_curve),
 )
-"""Name, method and measurement of each curve."""
 
 
 def _walked(plan: Plan, target: Any) -> tuple[list[float], list[int], float]:
     """Seconds and network calls at every draw of a run, and its median ESS."""
     sink, began = MemoryStore(1, plan.num_rows), time.perf_counter()
-    seconds: list[float] = []
-    nfe: list[int] = []
+    seconds, nfe = [], []
     for tick in plan.run(target, sink):
         if sink.num_draws > len(seconds):
             seconds.append(time.perf_counter() - began)
@@ -154,8 +142,7 @@ def _at(
 
 
 def _length(counts: tuple[int, ...]) -> int:
-    """Draws of each chain of the exact kernel's curve: as many as the most samples need where one
-    draw in twelve is an effective one."""
+    """Draws of each of the exact kernel's chains: enough where one in twelve is effective."""
     return max(4, -(-counts[-1] // CHAINS) * 12)
 
 
@@ -171,9 +158,8 @@ def plot_figure2(curves: list[dict[str, Any]], path: Path) -> None:
         axes.plot(curve["samples"], curve["seconds"], "o-", label=curve["settings"]["name"] + ess)
         for n, seconds, nfe in zip(curve["samples"], curve["seconds"], curve["nfe"], strict=True):
             axes.annotate(f"{nfe:,}", (n, seconds), fontsize=6, **near)
-    axes.set_xlabel("samples of one image (exact kernel: effective samples)")
+    axes.set(xlabel="samples of one image (exact kernel: effective samples)", yscale="log")
     axes.set_ylabel("seconds; network calls beside the points")
-    axes.set_yscale("log")
     axes.legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=200)

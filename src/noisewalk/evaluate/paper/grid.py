@@ -1,15 +1,14 @@
-"""The grid behind the tables and figures: task x method x image, every cell stored on its own and
-skipped when it is there.
+"""The grid behind the tables and figures: task x method x image, every cell stored on its own.
 
 Images are computed in fixed blocks (numbers 0 to 19, 20 to 39, ...), so that an interrupted grid
-ends with the bits of an uninterrupted one. A cell that was scored by other rules, or by other
-networks, is scored again from its samples. Processes may share a folder: what one has stored the
-others skip.
+ends with the bits of an uninterrupted one. A cell scored by other rules or networks is scored again
+from its samples. Processes may share a folder: what one has stored the others skip.
 """
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, TypeAlias
 
 import torch
@@ -28,20 +27,16 @@ from .scores import score, turned
 from .tasks import Task
 
 COST = ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch", "first_of")
-"""What a cell keeps about the drawing of its samples; `first_of` is there where they are the first
-ones of a larger grid's."""
+"""What a cell keeps about the drawing of its samples; `first_of` is of a larger grid's."""
 FAILURES = (DivergedError, ConfigError, torch.linalg.LinAlgError)
-"""Errors that leave an image without samples; the last two are of a preconditioner that is not
-finite."""
-
+"""Errors that leave an image without samples; a preconditioner's are the last two."""
 Block: TypeAlias = tuple[Task, Method, range]
 """Column, row, and the numbers of the images that are computed together."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which cells: the names of tasks and methods, and the number of images, `num_exact` for the
-    exact kernel."""
+    """Which cells: tasks, methods, and the number of images (the exact kernel's: `num_exact`)."""
 
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
@@ -56,12 +51,11 @@ class Grid:
     def blocks(self, bench: Bench) -> list[Block]:
         """Every block of the grid that exists."""
         out = []
-        for task in (bench.tasks[name] for name in self.tasks):
-            for method in (METHODS[name] for name in self.methods):
-                if not bench.missing(method, task.name):
-                    count, size = self.images_of(method.name), bench.block
-                    starts = range(0, count, size)
-                    out += [(task, method, range(k, min(k + size, count))) for k in starts]
+        for task, method in product(self.tasks, self.methods):
+            if not bench.missing(METHODS[method], task):
+                every = range(self.images_of(method))
+                parts = [every[k : k + bench.block] for k in every[:: bench.block]]
+                out += [(bench.tasks[task], METHODS[method], images) for images in parts]
         return out
 
 
@@ -86,8 +80,7 @@ def fill(bench: Bench, blocks: list[Block]) -> Iterator[Tick]:
 
 
 def block_nfe(bench: Bench, task: Task, method: Method, images: range) -> int:
-    """Network calls of a block, an estimate for the exact kernel: none where all its samples are
-    there and are only scored."""
+    """Network calls of a block, estimated for the exact kernel; none where samples are there."""
     if all(kept(bench, task, method, i) for i in images):
         return 0
     return expected_nfe(bench, method, task.name) * len(images)
@@ -105,11 +98,8 @@ def measure(bench: Bench, task: Task, images: range) -> Tensor:
 
 def compute(bench: Bench, task: Task, method: Method, images: range) -> None:
     """Compute the cells of a block that are missing, and store them."""
-    left = [
-        i
-        for i in images
-        if read_cell(bench, task, method, i) is None and not _scored_again(bench, task, method, i)
-    ]
+    left = [i for i in images if read_cell(bench, task, method, i) is None]
+    left = [i for i in left if not _scored_again(bench, task, method, i)]
     if not left:
         return
     y, count = measure(bench, task, images), len(images)
@@ -129,8 +119,7 @@ def compute(bench: Bench, task: Task, method: Method, images: range) -> None:
 def _drawn(
     bench: Bench, task: Task, method: Method, y: Tensor, first: int
 ) -> tuple[Tensor, list[float], list[str]]:
-    """Samples of a block with each image's calls and error; where the block fails its images are
-    tried alone, so that one costs the others nothing."""
+    """Samples of a block with each image's calls and error; a failing block is tried in parts."""
     count = len(y)
     try:
         draws, nfe = draw(bench, task, method, y, first)
@@ -151,10 +140,10 @@ def _scored_again(bench: Bench, task: Task, method: Method, image: int) -> bool:
     if found is None:
         return False
     owner, cell = found
-    draws, truth, y = read_samples(owner, task, method, image)
-    draws = draws[:, : bench.num_samples // len(draws)]
+    draws, *others = read_samples(owner, task, method, image)
     cost = {key: cell[key] for key in COST if key in cell}
-    _score(bench, task, method, image, (draws, truth, y), cost)
+    first = draws[:, : bench.num_samples // len(draws)]
+    _score(bench, task, method, image, (first, *others), cost)
     return True
 
 
@@ -163,7 +152,7 @@ def _score(
     task: Task,
     method: Method,
     image: int,
-    held: tuple[Tensor, Tensor, Tensor],
+    held: tuple[Tensor, ...],
     cost: dict[str, Any],
 ) -> None:
     """Score samples (chain, draw, *x) beside their truth and measurement, and store the cell."""

@@ -2,32 +2,26 @@
 
 from dataclasses import dataclass
 
+GUIDED = ("dps-dm", "mpgd-dm", "lgd-dm", "dps-cm", "mpgd-cm", "lgd-cm")
+OURS = ("ours1-em", "ours2-em", "ours1-exact", "ours2-exact")
+
 
 @dataclass(frozen=True)
 class Method:
     """A row of the tables."""
 
     name: str
-    label: str
-    """As the tables print it."""
-    family: str
-    """"dps", "mpgd", "lgd", "cmedit", "walk" (the paper's kernel) or "exact" (the default one)."""
-    preset: str
-    """Its name in the presets."""
-    backbone: str = "cm"
-    """Which network it calls: "dm", the diffusion model, or "cm", the consistency model."""
-    num_steps: int = 1
-    """Network calls of the map in our methods."""
-    scheme: str = "em"
-    """Of "walk"."""
+    label: str  # as the tables print it
+    family: str  # "dps", "mpgd", "lgd", "cmedit", "walk" (the paper's kernel) or "exact" (default)
+    preset: str  # its name in the presets
+    backbone: str = "cm"  # network it calls: "dm", the diffusion or "cm", the consistency model
+    num_steps: int = 1  # network calls of our map
+    scheme: str = "em"  # of "walk"
 
 
 def _methods() -> dict[str, Method]:
-    guided = [(f, b) for b in ("dm", "cm") for f in ("dps", "mpgd", "lgd")]
-    out = [
-        Method(name := f"{family}-{backbone}", name.upper(), family, name, backbone)
-        for family, backbone in guided
-    ]
+    splits = ((name, *name.split("-")) for name in GUIDED)
+    out = [Method(name, name.upper(), family, name, backbone) for name, family, backbone in splits]
     out.append(Method("cmedit", "CMEdit", "cmedit", "cmedit"))
     for n in (1, 2):
         for scheme in ("em", "ei"):
@@ -40,5 +34,3 @@ def _methods() -> dict[str, Method]:
 
 
 METHODS = _methods()
-GUIDED = ("dps-dm", "mpgd-dm", "lgd-dm", "dps-cm", "mpgd-cm", "lgd-cm")
-OURS = ("ours1-em", "ours2-em", "ours1-exact", "ours2-exact")
