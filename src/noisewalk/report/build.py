@@ -19,13 +19,11 @@ def build_report(
     """Write the report of a run into its folder.
 
     The files are report.html, summary.json, the pictures samples.png, mean.png and std.png, and
-    the arrays mean.npy and std.npy. The arrays are (C, H, W), or (image, C, H, W) for several
-    images, in the unit that `value_range` gives. Each file is written whole, after all of them are
-    made: a failure leaves the old report. The report makes no network call.
+    the arrays mean.npy and std.npy, (C, H, W) or (image, C, H, W) in the unit of `value_range`.
+    A failure leaves the old report. The report makes no network call.
 
     Arguments:
-        folder: of a run, finished or not, from the command line or from
-            `nw.sample(..., store=folder)`.
+        folder: of a run, finished or not, of the command line or `nw.sample(..., store=folder)`.
         title: one line that names the problem; None: the run's own.
         value_range: what -1 and 1 stand for; None: the run's own, or (-1, 1) where it has none.
 
@@ -34,18 +32,14 @@ def build_report(
 
     Raises:
         StoreError: the folder holds no run with a draw, or cannot be written to.
-        ConfigError: the images are not (C, H, W), or the title, the value range or another fact of
-            the run has a wrong type.
+        ConfigError: the images are not (C, H, W), or a fact of the run has a wrong type.
 
     Example:
         >>> import tempfile, torch, noisewalk as nw
-        >>> phi = nw.maps.Warp((1, 4, 4), 0.5)
-        >>> y = torch.zeros(1, 1, 4, 4)
+        >>> phi, y = nw.maps.Warp((1, 4, 4), 0.5), torch.zeros(1, 1, 4, 4)
         >>> target = nw.NoisePosterior(phi, torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), y)
         >>> with tempfile.TemporaryDirectory() as store:
-        ...     run = nw.sample(
-        ...         target, nw.Langevin(0.01), 4, 2, warm_start=None, store=store, progress=False
-        ...     )
+        ...     run = nw.sample(target, nw.EllipticalSlice(), 4, 2, store=store, progress=False)
         ...     nw.report.build_report(store, "A warped field", (0.0, 10.0)).name
         'report.html'
     """
@@ -65,7 +59,6 @@ def build_report(
 
 def _array(values: Sequence[np.ndarray]) -> bytes:
     """A .npy file of the values of every image, without the image axis if there is one alone."""
-    buffer = io.BytesIO()
-    stacked = np.stack(values).astype(np.float32)
+    buffer, stacked = io.BytesIO(), np.stack(values).astype(np.float32)
     np.save(buffer, stacked[0] if len(values) == 1 else stacked)
     return buffer.getvalue()

@@ -11,8 +11,7 @@ from .files import write_files
 from .html import document
 from .images import png_uri
 
-LEVEL = 0.01
-"""Holm-adjusted p-values below it reject."""
+LEVEL = 0.01  # Holm-adjusted p-values below it reject
 QUESTIONS = {
     "exactness": "Is the kernel exact? The truth stands at a random place of a reversible chain, "
     "among whose draws it is ranked. The test needs no convergence.",
@@ -22,18 +21,14 @@ QUESTIONS = {
 
 
 def write_calibration(found: Calibration, problem: str, folder: Path) -> None:
-    """Write calibration.html, calibration.json and calibration.png into a folder, which is made if
-    absent; `problem` is one line that names the prior, the operator and the noise."""
+    """Write calibration.html, .json and .png into a folder; `problem` is one line for a person."""
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     found.plot().savefig(buffer, format="png", dpi=150)
     numbers, picture = _numbers(found, problem), buffer.getvalue()
-    contents = {
-        "calibration.png": picture,
-        "calibration.json": (json.dumps(numbers, indent=2) + "\n").encode(),
-        "calibration.html": _page(numbers, picture).encode(),
-    }
-    write_files(folder, contents)
+    text, page = json.dumps(numbers, indent=2) + "\n", _page(numbers, picture)
+    contents = {"png": picture, "json": text.encode(), "html": page.encode()}
+    write_files(folder, {f"calibration.{ending}": data for ending, data in contents.items()})
 
 
 def _numbers(found: Calibration, problem: str) -> dict[str, Any]:
@@ -57,10 +52,9 @@ def _numbers(found: Calibration, problem: str) -> dict[str, Any]:
 
 def _page(numbers: dict[str, Any], picture: bytes) -> str:
     p_values, problem = numbers["p_values"], numbers["problem"]
-    rejected = [name for name, p in p_values.items() if p < LEVEL]
     smallest = f"smallest adjusted p-value {min(p_values.values()):.2g}"
     verdict = f"No rejection at the 1 % level ({smallest})."
-    if rejected:
+    if rejected := [name for name, p in p_values.items() if p < LEVEL]:
         verdict = f"Rejected at the 1 % level: {', '.join(rejected)}."
     facts = {
         "problem": problem,

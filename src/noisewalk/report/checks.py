@@ -18,14 +18,12 @@ TRUST, TRUTH, COST, OTHER = GROUPS = (
     "What did they cost?",
     "Other numbers",
 )
-Row = tuple[str, str, str, Judge]
-"""Key, name, the reason if the number is missing ("": the number is then not shown), judge."""
+Row = tuple[str, str, str, Judge]  # key, name, the reason if missing ("": not shown), judge
 
 
 @dataclass(frozen=True)
 class Check:
-    """One number: its key in the summary, its group, its name, its value (None: missing), what it
-    says or why it is missing, and its mark ("" where no threshold applies)."""
+    """A number, None if missing, with what it says or why it is missing; mark "": no threshold."""
 
     key: str
     group: str
@@ -36,12 +34,10 @@ class Check:
 
 
 def checks(data: ReportData) -> list[Check]:
-    """The known numbers in the order of `GROUPS`, missing ones with the reason, then the rest of
-    the summary."""
+    """The known numbers in the order of `GROUPS`, then the rest of the summary."""
     items = data.summary.items()
     summary = {k: v.item() if isinstance(v, np.generic) else v for k, v in items}
-    images = summary.get("num_images")
-    images = images if isinstance(images, int) else 1
+    images = given if isinstance(given := summary.get("num_images"), int) else 1
     num_observed = int(data.measured.sum()) * images
     std = None if data.chi2_std is None else data.chi2_std / math.sqrt(images)
     if data.chi2_is_exact:
@@ -50,18 +46,12 @@ def checks(data: ReportData) -> list[Check]:
     summary.setdefault("chi2_p_value", None)
     trust, truth = _trust(data, verdicts.chi2(num_observed, std)), _truth(data, summary)
     groups = {TRUST: trust, TRUTH: truth, COST: _COST}
-    found = [
-        _check(group, *row, summary.get(row[0]))
-        for group, rows in groups.items()
-        for row in rows
-        if row[0] in summary or row[2]
-    ]
-    known = {check.key for check in found}
-    return found + [
-        _check(OTHER, key, _OTHER.get(key, key.replace("_", " ")), "Not given.", said(""), value)
-        for key, value in summary.items()
-        if key not in known
-    ]
+    placed = [(group, row) for group, rows in groups.items() for row in rows]
+    wanted = [(group, row) for group, row in placed if row[0] in summary or row[2]]
+    rest = [key for key in summary if key not in {row[0] for _, row in wanted}]
+    names = {key: _OTHER.get(key, key.replace("_", " ")) for key in rest}
+    wanted += [(OTHER, (key, names[key], "Not given.", said(""))) for key in rest]
+    return [_check(group, *row, summary.get(row[0])) for group, row in wanted]
 
 
 def worst(found: list[Check]) -> str:

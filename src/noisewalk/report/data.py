@@ -1,9 +1,4 @@
-"""What a report shows: plain arrays and texts, independent of how a run is stored.
-
-Pixels are on the library's scale, [-1, 1]. `value_range` says what -1 and 1 stand for, and only
-labels are converted: a pixel p reads low + (p + 1) (high - low) / 2, and a standard deviation s
-reads s (high - low) / 2.
-"""
+"""What a report shows: plain arrays and texts, independent of how a run is stored."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,42 +8,38 @@ import numpy as np
 
 from ..errors import ConfigError
 
-Value = float | int | str | None
-"""A number or a text of the summary; None: missing."""
+Value = float | int | str | None  # of the summary; None: missing
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ReportData:
     """One restored image, its draws and what is known about them.
 
+    Pixels are on the library's scale, [-1, 1]. Only labels are converted to the user's unit: a
+    pixel p reads low + (p + 1) (high - low) / 2, a standard deviation s reads s (high - low) / 2.
+
     Arguments:
         title: one line that names the problem.
-        measurement: y, of any shape. (C, h, w) is shown as an image, (h, w) as a heat map and a
-            vector as a curve. A NaN is an unobserved entry.
+        measurement: y: an image (C, h, w), a map (h, w) or a vector; NaN where not observed.
         mean: (C, H, W) mean over the draws.
         std: (C, H, W) standard deviation over the draws.
         samples: (chain, sample, C, H, W) a selection of the draws.
         nll: (chain, draw) trace of -log p(y | x).
-        summary: the run's numbers by name; None: missing. "chi2" is the mean over "num_images"
-            images. "psnr" is the score of the mean where "psnr_draws" is given too.
+        summary: the run's numbers by name; None: missing. "chi2" is the mean over "num_images".
         truth: (C, H, W) clean image; None: not known.
         observed: bool, broadcastable to y, True where measured; None: everywhere.
         residual: (y - A(x)) / noise averaged over the draws, shape of y; None: not shown.
         log_posterior: (chain, draw) trace of log p(z | y) up to a constant; None: not shown.
         acceptance_rate: (chain, draw) in [0, 1]; None: the kernel has none.
-        settings: (group, [(name, value), ...]) pairs in the order of display. The value of a name
-            "command" is shown as a command line.
+        settings: (group, [(name, value), ...]) pairs; "command" is shown as a command line.
         value_range: (low, high, unit): what the pixels -1 and 1 stand for; the unit may be empty.
-        measurement_unit: the unit of a y on its own scale, such as "counts", which may be empty;
-            None: y is on the scale of the pixels.
+        measurement_unit: the unit, perhaps empty, of a y that is not on the pixels' scale.
         notes: warnings, shown first.
         remarks: what is shown first as well, but is no warning.
-        has_step: whether the kernel has a step size. Without one, a low acceptance rate is no
-            fault. None: not known.
-        chi2_is_exact: whether m "chi2" follows the chi-square law of m degrees of freedom, with m
-            observed entries, as under Gaussian noise of a known level.
-        chi2_std: standard deviation of the "chi2" of one image if the model is right. None: that of
-            the chi-square law if `chi2_is_exact`, else not known. NaN: there is none.
+        has_step: False if the kernel has no step size to make smaller; None: not known.
+        chi2_is_exact: whether m "chi2" follows chi-square(m), with m observed entries.
+        chi2_std: standard deviation of an image's "chi2" if the model is right; NaN: it has none;
+            None: that of chi-square if `chi2_is_exact`, else not known.
 
     Raises:
         ConfigError: the shapes do not fit together, or the value range is empty or not finite.
@@ -56,9 +47,9 @@ class ReportData:
     Example:
         >>> import numpy as np, noisewalk as nw
         >>> x = np.random.default_rng(0).uniform(-1, 1, (2, 5, 1, 8, 8))
-        >>> moments = {"mean": x.mean((0, 1)), "std": x.std((0, 1))}
+        >>> moments = {"mean": x.mean((0, 1)), "std": x.std((0, 1)), "nll": np.zeros((2, 5))}
         >>> shown = {"title": "Noise", "measurement": x[0, 0], "summary": {"nfe": 10}}
-        >>> nw.report.ReportData(samples=x, nll=np.zeros((2, 5)), **moments, **shown)
+        >>> nw.report.ReportData(samples=x, **moments, **shown)
         ReportData('Noise', x=(1, 8, 8), y=(1, 8, 8), chains=2, draws=5, shown=5)
     """
 
@@ -97,9 +88,8 @@ class ReportData:
         self._demand("observed", lambda v: _broadcasts(v, y), f"one that broadcasts to {y}")
         low, high, _ = self.value_range
         if not (np.isfinite(low) and np.isfinite(high) and low != high):
-            raise ConfigError(
-                f"the report's value range is {low} to {high}; give two different finite numbers"
-            )
+            allowed = "give two different finite numbers"
+            raise ConfigError(f"the report's value range is {low} to {high}; {allowed}")
 
     def __repr__(self) -> str:
         chains, shown = self.samples.shape[:2]

@@ -10,8 +10,7 @@ Settings = list[tuple[str, list[tuple[str, Any]]]]
 
 
 class Facts(NamedTuple):
-    """What spec.json says of a run: `operator` and `likelihood` are the texts that their parsers
-    read, `exact` and `has_step` are the kernel's."""
+    """What spec.json says of a run; `exact` and `has_step` are the kernel's."""
 
     title: str
     value_range: tuple[float, float]
@@ -27,18 +26,17 @@ class Facts(NamedTuple):
 def facts_from(
     spec: Mapping[str, Any], title: str | None, value_range: tuple[float, float] | None
 ) -> Facts:
-    """The facts of a specification, with the title and the value range that are given in place of
-    its own; ConfigError for one of a wrong type."""
-    given = {"title": title, "value_range": value_range}
+    """The facts of a specification, in part replaced; ConfigError for one of a wrong type."""
+    given = {"title": title, "range": value_range}
     problem = {**_group(spec, "problem"), **{k: v for k, v in given.items() if v is not None}}
     plan = _group(spec, "plan")
     kernel, sigma_y = _group(plan, "kernel"), problem.get("sigma_y")
     run = {k: v for k, v in spec.items() if k not in ("problem", "plan", "command")}
-    command = {k: v for k, v in spec.items() if k == "command"}
+    command = {"command": spec["command"]} if "command" in spec else {}
     shown = {"problem": problem, "run": run, "sampler": plan, "reproduce": command}
     return Facts(
         title=_text(problem, "title") or "noisewalk run",
-        value_range=_bounds(problem.get("value_range", problem.get("range", (-1.0, 1.0)))),
+        value_range=_bounds(problem.get("range", (-1.0, 1.0))),
         operator=_text(problem, "operator"),
         likelihood=_text(problem, "likelihood"),
         sigma_y=None if sigma_y is None else real("sigma_y", sigma_y, above=0.0),

@@ -1,5 +1,4 @@
-"""The report page: one file with every picture, style and script inside, readable without a script
-and in print."""
+"""The report page: one file with every picture, style and script inside."""
 
 import string
 from collections.abc import Sequence
@@ -21,8 +20,7 @@ def render(data: ReportData | Sequence[ReportData]) -> str:
     """Make the report page.
 
     Arguments:
-        data: one restored image, or several. Each of several has its own part, and the page starts
-            with an index.
+        data: one restored image, or several, each with its own part below an index.
 
     Returns:
         A self-contained HTML document.
@@ -32,20 +30,16 @@ def render(data: ReportData | Sequence[ReportData]) -> str:
 
     Example:
         >>> import numpy as np, noisewalk as nw
-        >>> x = np.random.default_rng(0).uniform(-1, 1, (2, 5, 1, 8, 8))
-        >>> moments = {"mean": x.mean((0, 1)), "std": x.std((0, 1))}
-        >>> shown = {"title": "Noise", "measurement": x[0, 0], "summary": {"nfe": 10}}
-        >>> data = nw.report.ReportData(samples=x, nll=np.zeros((2, 5)), **moments, **shown)
-        >>> "<title>Noise · noisewalk</title>" in nw.report.render(data)
+        >>> x, shown = np.zeros((2, 5, 1, 8, 8)), {"title": "Grey", "summary": {}}
+        >>> arrays = {"measurement": x[0, 0], "mean": x[0, 0], "std": x[0, 0], "samples": x}
+        >>> data = nw.report.ReportData(nll=np.zeros((2, 5)), **arrays, **shown)
+        >>> "<title>Grey · noisewalk</title>" in nw.report.render(data)
         True
     """
     several = as_list(data)
-    found = [checks(one) for one in several]
-    many = len(several) > 1
-    articles = "".join(
-        _article(one, its, f"image-{i + 1}", many)
-        for i, (one, its) in enumerate(zip(several, found, strict=True))
-    )
+    found, many = [checks(one) for one in several], len(several) > 1
+    parts = enumerate(zip(several, found, strict=True), 1)
+    articles = "".join(_article(*part, f"image-{i}", many) for i, part in parts)
     index = _index(several, found) if many else ""
     width = min(1432, max(1112, *(5 * display_width(one) + 4 * 24 + 56 for one in several)))
     script = files(__package__).joinpath("page.js").read_text(encoding="utf-8")
@@ -77,10 +71,10 @@ def overall(data: ReportData, found: list[Check]) -> str:
 
 def _index(several: list[ReportData], found: list[list[Check]]) -> str:
     items = ""
-    for i, (one, its) in enumerate(zip(several, found, strict=True)):
+    for i, (one, its) in enumerate(zip(several, found, strict=True), 1):
         thumb = images.data_uri(images.thumbnail(images.picture(images.tile(one.mean))))
         items += (
-            f'<li><a href="#image-{i + 1}"><img src="{thumb}" alt="" width="64" height="64">'
+            f'<li><a href="#image-{i}"><img src="{thumb}" alt="" width="64" height="64">'
             f"<span>{escape(one.title)}<br>{_mark(overall(one, its))}</span></a></li>"
         )
     return (
@@ -94,13 +88,16 @@ def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) 
     level = 2 if numbered else 1
     brand = f"Image {anchor.rpartition('-')[2]}" if numbered else "noisewalk · run report"
     heading = f'<p class="brand">{brand}</p><h{level}>{escape(data.title)}</h{level}>'
+    chains = ("Chains", "chains", sections.chains(data, anchor, level + 2))
+    if data.of_particles:
+        chains = ("Particles", "chains", sections.particles(data))
     bodies = (
         ("Result", "result", sections.result(data)),
         ("Compare", "compare", sections.VIEWER),
         ("Key numbers", "numbers", _numbers(found, anchor)),
         ("Errors and residuals", "errors", sections.errors(data)),
         ("Traces", "traces", sections.traces(data)),
-        ("Particles" if data.of_particles else "Chains", "chains", _chains(data, anchor, level)),
+        chains,
         ("Settings", "settings", sections.settings(data)),
     )
     parts = [
@@ -112,12 +109,6 @@ def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) 
     if pixels := payload(data):
         parts.append(f'<script type="application/json" class="pixels">{pixels}</script>')
     return "\n".join(p for p in parts if p) + "\n</article>\n"
-
-
-def _chains(data: ReportData, anchor: str, level: int) -> str:
-    if data.of_particles:
-        return sections.particles(data)
-    return sections.chains(data, anchor, level + 2)
 
 
 def _section(title: str, body: str, anchor: str, name: str, level: int) -> str:
@@ -148,8 +139,7 @@ def _verdict(found: list[Check], anchor: str) -> str:
     chips = "".join(
         f'<li><a class="chip {c.mark}" href="#{_id(anchor, c.key)}">{escape(c.name)} '
         f"<b>{escape(shown(c.key, c.value))}</b> {_mark(c.mark)}</a></li>"
-        for c in found
-        if c.mark
+        for c in (check for check in found if check.mark)
     )
     return f'<ul class="chips" aria-label="Checks">{chips}</ul>' if chips else ""
 
@@ -157,8 +147,7 @@ def _verdict(found: list[Check], anchor: str) -> str:
 def _numbers(found: list[Check], anchor: str) -> str:
     out = ""
     for group in GROUPS:
-        rows = "".join(_row(check, anchor) for check in found if check.group == group)
-        if rows:
+        if rows := "".join(_row(check, anchor) for check in found if check.group == group):
             caption = f"<caption>{escape(group)}</caption>"
             out += f'<table class="numbers">{caption}<tbody>{rows}</tbody></table>'
     return out

@@ -2,9 +2,7 @@
 
 A picture is a uint8 array, (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA. Entries that are not
 finite or not observed are transparent. A value v between the limits low and high becomes
-rint(255 (v - low) / (high - low)), clipped; nothing else is ever clipped. Pictures keep the array's
-size, so that one array entry is one square: PNG files are enlarged by a whole number, and pages
-leave it to the browser.
+rint(255 (v - low) / (high - low)), clipped. Pictures keep the array's size.
 """
 
 import base64
@@ -16,14 +14,11 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-UNCERTAINTY = "magma"
-DIVERGING = "RdBu_r"
-MEASURED = "cividis"
+UNCERTAINTY, DIVERGING, MEASURED = "magma", "RdBu_r", "cividis"
 
 
 def tile(x: np.ndarray) -> np.ndarray:
-    """An image (C, H, W) laid out for display: (H, W) for one channel, (H, W, 3) for three, else
-    the channels side by side in a near-square grid with NaN in the gaps."""
+    """(C, H, W) laid out: grey, RGB, or other channels in a grid with NaN in the gaps."""
     channels, height, width = x.shape
     if channels == 1:
         return x[0]
@@ -39,16 +34,14 @@ def tile(x: np.ndarray) -> np.ndarray:
 def picture(
     values: np.ndarray, low: float = -1.0, high: float = 1.0, valid: np.ndarray | None = None
 ) -> np.ndarray:
-    """Grey (H, W) or RGB (H, W, 3) picture of values from low, black, to high, white; transparent
-    where `valid` is False or a value is not finite."""
+    """Grey or RGB picture of values from low, black, to high, white; transparent where invalid."""
     return _with_alpha(_quantise(values, low, high), values, valid)
 
 
 def coloured(
     values: np.ndarray, colormap: str, low: float, high: float, valid: np.ndarray | None = None
 ) -> np.ndarray:
-    """Picture of a scalar field (H, W) in the colours of one of matplotlib's tables, with the
-    limits and the transparency of `picture`."""
+    """As `picture`, of a scalar field (H, W) in the colours of one of matplotlib's tables."""
     return _with_alpha(_table(colormap)[_quantise(values, low, high)], values, valid)
 
 
@@ -64,8 +57,7 @@ def root_mean_square(x: np.ndarray) -> np.ndarray:
 
 
 def upper_limit(values: np.ndarray, scale: float = 1.0) -> float:
-    """A limit for a map of non-negative values: their 99.5 % quantile, rounded up to two digits in
-    the user's unit, which has `scale` to one of the values'; 1 / scale for a map of zeros."""
+    """The 99.5 % quantile, rounded up to two digits in the user's unit, `scale` to one of ours."""
     finite = np.abs(values[np.isfinite(values)], dtype=np.float64) * scale
     if finite.size == 0 or finite.max() == 0:
         return 1.0 / scale
@@ -91,8 +83,7 @@ def magnification(height: int, width: int, side: int = 192) -> int:
 
 
 def thumbnail(pixels: np.ndarray, side: int = 128) -> np.ndarray:
-    """The box average of a picture whose longer side has more than `side` pixels; smaller ones as
-    they are."""
+    """The box average of a picture whose longer side has more than `side` pixels."""
     ratio = side / max(pixels.shape[:2])
     if ratio >= 1:
         return pixels
@@ -103,8 +94,7 @@ def thumbnail(pixels: np.ndarray, side: int = 128) -> np.ndarray:
 def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:
     """Pictures of one size in rows of so many columns, on a transparent ground."""
     height, width = pictures[0].shape[:2]
-    rows = math.ceil(len(pictures) / columns)
-    columns = min(columns, len(pictures))
+    rows, columns = math.ceil(len(pictures) / columns), min(columns, len(pictures))
     canvas = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)
     for i, pixels in enumerate(pictures):
         top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)

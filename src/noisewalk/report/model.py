@@ -14,15 +14,12 @@ class Model(NamedTuple):
 
     operator: Any | None
     likelihood: LikelihoodBase | None
-    chi2_is_exact: bool
-    """Whether m chi2 follows chi-square(m)."""
-    counts: bool
-    """Whether y holds counts."""
+    chi2_is_exact: bool  # whether m chi2 follows chi-square(m)
+    counts: bool  # whether y holds counts
 
 
 def model_of(facts: Facts, shape: tuple[int, ...], arrays: Mapping[str, Any]) -> Model:
-    """The model of a run of images of that shape; its operator and its likelihood are known where
-    the run has their texts, as one from the command line has."""
+    """The model of a run, known where the run has texts of it, as the command line's have."""
     kinds = {cls.__name__: cls for cls in CLASSES.values()}
     kind = kinds.get(facts.likelihood_name or "", LikelihoodBase)
     if facts.operator is None or facts.likelihood is None:

@@ -8,8 +8,7 @@ from ..evaluate.diagnostics.evidence import informative_epsilon
 from ..sampling.run import Run
 from .verdicts import ESS_BAD, ESS_GOOD, MEMORY_BAD, R_HAT_GOOD
 
-LARGE_ERROR = 0.5
-"""Standard error of a log evidence from which on its estimate is no more than a warning."""
+LARGE_ERROR = 0.5  # standard error from which on a log evidence is no more than a warning
 UNADJUSTED = (
     "The kernel is unadjusted: its draws have a bias of the order of the step size, which R-hat "
     "cannot detect."
@@ -47,10 +46,8 @@ def remarks_of(run: Run, summary: Mapping[str, Any]) -> Iterator[str]:
     """What helps to read the pictures."""
     if run.log_evidence is not None:
         found = f"{summary['log_evidence']:.2f}{_error(summary.get('log_evidence_error'))}"
-        yield (
-            "These are particles of tempered SMC, not chains, so there is no R-hat. Log evidence: "
-            f"{found}."
-        )
+        told = "These are particles of tempered SMC, not chains, so there is no R-hat."
+        yield f"{told} Log evidence: {found}."
     if summary.get("log_kappa") is not None:
         worst = None if run.log_evidence_error is None else float(run.log_evidence_error.max())
         yield conditioning(summary["log_kappa"], worst)
@@ -60,9 +57,8 @@ def conditioning(log_kappa: float, error: float | None = None) -> str:
     """Whether the posterior is well-conditioned: the paper's Theorem 4.1 in plain words."""
     epsilon = float(informative_epsilon(log_kappa))
     bound = f"below {epsilon:.1g}" if epsilon > 1e-300 else "too small to write"
-    verdict = "well-conditioned."
-    if log_kappa >= 3.0:
-        verdict = "ill-conditioned: errors of the prior can matter."
+    ill = "ill-conditioned: errors of the prior can matter."
+    verdict = ill if log_kappa >= 3.0 else "well-conditioned."
     return (
         f"The log condition number, log kappa, is at most {log_kappa:.1f}{_error(error)}. The "
         f"posterior is {verdict} A prior that is wrong by eps in total variation changes the "

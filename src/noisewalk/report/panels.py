@@ -23,8 +23,7 @@ def panel(
     layer: str = "",
     linked: bool = False,
 ) -> str:
-    """One figure: the labels stand along the colour bar, `layer` is the name under which the page's
-    script offers the picture for comparison, and a linked picture shares the cross hair of x."""
+    """One figure; `layer` is its name in the page's script, and linked ones share a cross hair."""
     height, across = pixels.shape[:2]
     scale = f"scale from {labels[0]} to {labels[-1]}"
     alt = escape(f"{title}: {across} × {height} pixels, {scale}")
@@ -96,8 +95,7 @@ def measurement(data: ReportData) -> str:
 
 
 def standardized(data: ReportData) -> Iterator[str]:
-    """The error in units of the uncertainty, a map for each channel; pixels that do not vary are
-    left out."""
+    """The error in units of the uncertainty, a map for each channel, where pixels vary."""
     if data.truth is None:
         return
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -110,8 +108,7 @@ def standardized(data: ReportData) -> Iterator[str]:
 
 
 def within(data: ReportData) -> tuple[float, float] | None:
-    """Shares of the varying pixels whose truth lies within one and two standard deviations of the
-    mean; None without a truth or without varying pixels."""
+    """Shares of the varying pixels whose truth is within one and two deviations of the mean."""
     varies = np.isfinite(data.std) & (data.std > 0)
     if data.truth is None or not varies.any():
         return None

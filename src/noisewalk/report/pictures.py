@@ -27,27 +27,21 @@ def write_images(data: ReportData | Sequence[ReportData], folder: str | Path) ->
         StoreError: the folder cannot be written to.
 
     Example:
-        >>> import numpy as np, noisewalk as nw, pathlib, tempfile
-        >>> x = np.random.default_rng(0).uniform(-1, 1, (2, 5, 1, 8, 8))
-        >>> moments = {"mean": x.mean((0, 1)), "std": x.std((0, 1))}
-        >>> shown = {"title": "Noise", "measurement": x[0, 0], "summary": {"nfe": 10}}
-        >>> data = nw.report.ReportData(samples=x, nll=np.zeros((2, 5)), **moments, **shown)
+        >>> import tempfile, numpy as np, noisewalk as nw
+        >>> x, shown = np.zeros((2, 5, 1, 8, 8)), {"title": "Grey", "summary": {}}
+        >>> arrays = {"measurement": x[0, 0], "mean": x[0, 0], "std": x[0, 0], "samples": x}
+        >>> data = nw.report.ReportData(nll=np.zeros((2, 5)), **arrays, **shown)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     nw.report.write_images(data, folder)
-        ...     sorted(path.name for path in pathlib.Path(folder).iterdir())
-        ['mean.png', 'samples.png', 'std.png']
     """
     write_files(Path(folder), pictures_of(as_list(data)))
 
 
 def pictures_of(several: Sequence[ReportData]) -> dict[str, bytes]:
     """The content of the three files by name."""
-    means = [_enlarged(one.mean) for one in several]
-    return {
-        "samples.png": images.png(_samples(several)),
-        "mean.png": images.png(_together(means)),
-        "std.png": images.png(_std(several)),
-    }
+    mean = _together([_enlarged(one.mean) for one in several])
+    made = {"samples.png": _samples(several), "mean.png": mean, "std.png": _std(several)}
+    return {name: images.png(pixels) for name, pixels in made.items()}
 
 
 def _enlarged(x: np.ndarray) -> np.ndarray:
@@ -72,8 +66,7 @@ def _samples(several: Sequence[ReportData]) -> np.ndarray:
 
 
 def _std(several: Sequence[ReportData]) -> np.ndarray:
-    maps = [images.root_mean_square(one.std) for one in several]
-    scale = several[0].scale
+    maps, scale = [images.root_mean_square(one.std) for one in several], several[0].scale
     limit = images.upper_limit(np.stack(maps), scale)
     colours = [images.enlarge(images.coloured(m, images.UNCERTAINTY, 0.0, limit)) for m in maps]
     above = "≥ " if images.exceeds(np.stack(maps), limit) else ""

@@ -1,10 +1,7 @@
-"""Curves as inline SVG: traces over draws, one line per chain, and measurements that are vectors.
-
-The SVG holds only lines and stretches to the page. Its tick labels are HTML beside it, so that they
-keep their size on a phone and in print.
-"""
+"""Curves as SVG that stretches to the page; tick labels are HTML beside it, to keep their size."""
 
 import math
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -16,18 +13,16 @@ COLOURS = 8
 
 
 def trace(
-    values: np.ndarray,
-    name: str,
-    horizontal: str = "kept draw",
-    limits: tuple[float, float] | None = None,
+    values: np.ndarray, name: str, horizontal: str = "kept draw", limits: Sequence[float] = ()
 ) -> str:
-    """One line for each row of values (line, position), broken where a value is not finite; without
-    limits the vertical axis spans the values."""
+    """One line for each row of values (line, position), broken where a value is not finite."""
     lines, length = values.shape
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return f'<p class="missing">– {escape(name)}: no finite value.</p>'
-    low, high = limits or _padded(float(finite.min()), float(finite.max()))
+    least, most = float(finite.min()), float(finite.max())
+    pad = 0.05 * (most - least) or 0.005 * max(abs(least), 1.0)
+    low, high = limits or (least - pad, most + pad)
     marks = ticks(low, high)
     labels = "".join(
         f'<span style="bottom:{100 * (t - low) / (high - low):.2f}%">{_tick(t, marks)}</span>'
@@ -38,10 +33,8 @@ def trace(
         f'<path class="line c{i % COLOURS}" d="{_path(row, low, high)}"/>'
         for i, row in enumerate(values)
     )
-    what = (
-        f"{name}: {lines} lines over {length} values ({horizontal}), from {number(finite.min())} "
-        f"to {number(finite.max())}"
-    )
+    spans = f"{lines} lines over {length} values ({horizontal})"
+    what = f"{name}: {spans}, from {number(finite.min())} to {number(finite.max())}"
     ends = f"<span>1</span><span>{escape(horizontal)}</span><span>{length}</span>"
     return (
         f'<div class="plot"><div class="ylabels" aria-hidden="true">{labels}</div>'
@@ -61,10 +54,8 @@ def ticks(low: float, high: float, most: int = 4) -> list[float]:
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean of each row (line, position) over a sliding window of odd length, shorter at the ends;
-    entries that are not finite are skipped."""
-    seen = np.isfinite(values)
-    kernel = np.ones(window)
+    """Mean of the finite values of each row over a sliding window of odd length."""
+    seen, kernel = np.isfinite(values), np.ones(window)
     total = np.stack([np.convolve(row, kernel) for row in np.where(seen, values, 0.0)])
     count = np.stack([np.convolve(row, kernel) for row in seen.astype(np.float64)])
     middle = slice(window // 2, window // 2 + values.shape[1])
@@ -78,18 +69,12 @@ def _tick(value: float, marks: list[float]) -> str:
     return number(value) if decimals > 6 else f"{value + 0.0:.{decimals}f}".replace("-", "−")
 
 
-def _padded(low: float, high: float) -> tuple[float, float]:
-    pad = 0.05 * (high - low) or 0.005 * max(abs(low), 1.0)
-    return low - pad, high + pad
-
-
 def _y(value: float, low: float, high: float) -> str:
     return f"{1000 * (high - value) / (high - low):.4g}"
 
 
 def _path(row: np.ndarray, low: float, high: float) -> str:
-    """One line; a long one keeps the smallest and the largest value of each stretch, so that no
-    excursion is lost."""
+    """One line; a long one keeps the smallest and the largest value of each stretch."""
     index = np.arange(len(row))
     if len(row) > MAX_POINTS:
         parts = np.array_split(index, MAX_POINTS // 2)

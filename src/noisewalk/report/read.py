@@ -17,21 +17,17 @@ from .model import model_of
 from .notes import notes_of, remarks_of
 from .scores import evenly, scores_of
 
-SHOWN = 8
-"""Draws shown per chain."""
+SHOWN = 8  # draws per chain
 
 
 def read_report_data(
     folder: Path, title: str | None = None, value_range: tuple[float, float] | None = None
 ) -> tuple[list[ReportData], dict[str, Any]]:
-    """What the report shows, one entry per image, and the run's summary with the scores where the
-    truth is known; numbers that do not exist are None."""
+    """What the report shows, one entry per image, and the run's summary, None where not known."""
     run, arrays = open_run(folder), open_store(folder).arrays
     if run.y is None or run.draws.shape[2] == 0:
-        raise StoreError(
-            f"{folder} has no draw yet: continue the run with --resume, or repeat its nw.sample "
-            "call with this store"
-        )
+        todo = "continue the run with --resume, or repeat its nw.sample call with this store"
+        raise StoreError(f"{folder} has no draw yet: {todo}")
     facts = facts_from(run.spec, title, value_range)
     truth, observed = (arrays[k][...] if k in arrays else None for k in ("truth", "observed"))
     model = model_of(facts, tuple(run.draws.shape[3:]), arrays)

@@ -11,13 +11,11 @@ from ..errors import WeightsError
 from ..evaluate.metrics import lpips, psnr, ssim
 from ..evaluate.metrics.perceptual import ARCHIVES
 
-SCORED = 25
-"""Draws scored per chain."""
+SCORED = 25  # draws per chain
 
 
 def scores_of(draws: Any, mean: Tensor, truth: Tensor | None) -> dict[str, float]:
-    """PSNR, SSIM and LPIPS of the mean and, averaged, of single draws; none without a truth, or for
-    images that are too small."""
+    """PSNR, SSIM and LPIPS of the mean and, averaged, of single draws, where they exist."""
     if truth is None or mean.ndim != 4 or min(mean.shape[2:]) < 11:
         return {}
     some = evenly(draws, SCORED)
@@ -39,8 +37,7 @@ def evenly(draws: Any, count: int) -> Tensor:
 
 
 def _has_lpips(mean: Tensor) -> bool:
-    """Whether the images are large enough for LPIPS (alex) and its weights are present: a report
-    downloads nothing."""
+    """Whether images are large enough for LPIPS and its weights are here: nothing is downloaded."""
     if min(mean.shape[2:]) < 31 or mean.shape[1] not in (1, 3):
         return False
     try:

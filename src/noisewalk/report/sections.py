@@ -1,7 +1,7 @@
 """The sections of one image's report, each as the HTML below its heading."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,8 +11,7 @@ from . import images, panels, plots
 from .data import ReportData
 from .text import number
 
-MOST_DRAWS_ABOVE = 5
-"""Draws under the headline pictures; the chains' sections hold all of them."""
+MOST_DRAWS_ABOVE = 5  # under the headline pictures; the chains' sections hold all of them
 VIEWER = (
     '<div class="stage"><div class="still"><div class="pane linked"></div>'
     '<div class="layers" role="group" aria-label="Picture on the left"></div></div>'
@@ -27,8 +26,7 @@ VIEWER = (
 def result(data: ReportData) -> str:
     """The headline pictures and the first draws."""
     flat = data.samples.swapaxes(0, 1).reshape(-1, *data.mean.shape)[:MOST_DRAWS_ABOVE]
-    chains, width = len(data.samples), panels.display_width(data)
-    strip = ""
+    chains, width, strip = len(data.samples), panels.display_width(data), ""
     for i, x in enumerate(flat):
         chain, draw = i % chains + 1, i // chains + 1
         name = f"Particle {i + 1}" if data.of_particles else f"Chain {chain}, draw {draw}"
@@ -114,9 +112,8 @@ def settings(data: ReportData) -> str:
                     '<button type="button" class="copy">Copy</button></div>'
                 )
             else:
-                rows += (
-                    f'<tr><th scope="row">{escape(str(name))}</th><td>{_setting(value)}</td></tr>'
-                )
+                head = f'<th scope="row">{escape(str(name))}</th>'
+                rows += f"<tr>{head}<td>{_setting(value)}</td></tr>"
         if rows:
             tables += f"<table><caption>{escape(str(group))}</caption><tbody>{rows}</tbody></table>"
     return f'{command}<div class="tables">{tables}</div>' if command or tables else ""
@@ -143,9 +140,7 @@ def _small(data: ReportData, samples: np.ndarray, names: list[str]) -> str:
     return f'<div class="panels small">{"".join(draws)}</div>'
 
 
-def _trace(
-    name: str, note: str, values: np.ndarray, limits: tuple[float, float] | None = None
-) -> str:
+def _trace(name: str, note: str, values: np.ndarray, limits: Sequence[float] = ()) -> str:
     plot = plots.trace(np.asarray(values, np.float64), name, limits=limits)
     return (
         f'<figure class="trace"><figcaption>{escape(name)} <span class="note">{escape(note)}'

@@ -12,8 +12,7 @@ _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def number(value: float | int, digits: int = 4) -> str:
-    """A number in few significant digits with a true minus sign; whole numbers are written out, and
-    truth values become yes and no."""
+    """A number in few significant digits with a true minus sign; whole ones are written out."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if math.isinf(value):

@@ -1,11 +1,9 @@
 """What each key number of a run says in plain words, with a mark by a stated threshold.
 
 Under Gaussian noise of a known level sigma_y, the misfit of the truth, m chi2 = sum((y - A(x))^2) /
-sigma_y^2 over m observed entries, follows chi-square(m). So does the misfit of a draw from the
-exact posterior, because y and a draw are then distributed as y and the truth. Hence chi2 has mean 1
-and standard deviation sqrt(2 / m). The mean over draws spreads less, so the band below is on the
-safe side. Under other likelihoods chi2 has another standard deviation (`ReportData.chi2_std`) and
-no p-value.
+sigma_y^2 over m observed entries, follows chi-square(m), and so does that of an exact draw. Hence
+chi2 has mean 1 and standard deviation sqrt(2 / m). The mean over draws spreads less, so the band
+below is on the safe side.
 """
 
 import math
@@ -16,8 +14,7 @@ ESS_GOOD, ESS_BAD = 400.0, 50.0
 ACCEPTANCE_GOOD, ACCEPTANCE_BAD = 0.4, 0.1
 MEMORY_GOOD, MEMORY_BAD = 0.3, 0.6
 
-Verdict = tuple[str, str]
-"""A mark ("good", "warn", "bad", or "" for none) and what the number says."""
+Verdict = tuple[str, str]  # a mark ("good", "warn", "bad", or ""), and what the number says
 Judge = Callable[[float], Verdict]
 
 
@@ -48,7 +45,9 @@ def ess(value: float) -> Verdict:
     """How many independent draws the chains are worth."""
     text = f"The number of independent draws that the chains are worth, at the worst pixel. {_ESS}"
     if value > 0:
-        text += f" The mean is known to within {_percent(value)}\u00a0% of the uncertainty shown."
+        error = 100 / math.sqrt(value)
+        percent = f"{error:.2g}" if error < 100 else f"{error:.0f}"
+        text += f" The mean is known to within {percent}\u00a0% of the uncertainty shown."
     return _at_least(value, ESS_GOOD, ESS_BAD), text
 
 
@@ -75,8 +74,8 @@ def memory(value: float) -> Verdict:
     mark = _at_most(value, MEMORY_GOOD, MEMORY_BAD)
     text = (
         "The correlation between where resampling put the particles and where their moves then "
-        "took them, at the worst temperature. "
-        f"Up to {MEMORY_GOOD} is good, above {MEMORY_BAD} is bad. "
+        f"took them, at the worst temperature. Up to {MEMORY_GOOD} is good, above {MEMORY_BAD} is "
+        "bad. "
     )
     if mark == "good":
         return mark, text
@@ -88,8 +87,8 @@ def memory(value: float) -> Verdict:
 
 def divergences(value: float) -> Verdict:
     """Whether every proposal was finite."""
-    mark = "good" if value == 0 else "bad"
-    return mark, "The number of proposals that were not finite. There should be none."
+    text = "The number of proposals that were not finite. There should be none."
+    return "good" if value == 0 else "bad", text
 
 
 def chi2(num_observed: int, std: float | None) -> Judge:
@@ -148,9 +147,3 @@ def _at_most(value: float, good: float, bearable: float) -> str:
 
 def _at_least(value: float, good: float, bearable: float) -> str:
     return _at_most(-value, -good, -bearable)
-
-
-def _percent(size: float) -> str:
-    """The standard error of a mean over so many draws, in percent of one draw's deviation."""
-    value = 100 / math.sqrt(size)
-    return f"{value:.2g}" if value < 100 else f"{value:.0f}"

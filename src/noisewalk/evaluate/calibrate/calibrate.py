@@ -37,10 +37,9 @@ def calibrate(
 ) -> Calibration:
     """Rank the truth of many problems simulated from the prior, all in one batch.
 
-    "exactness" asks whether the kernel keeps the posterior; no convergence is needed. "converged"
-    asks whether runs, as a user would make them, are long enough. Ranked are the negative
-    log-likelihood, the log posterior, |z|^2, the mean of x and random projections of x. Those that
-    depend on y see a sampler that ignores the measurement. P-values are adjusted by Holm's method.
+    "exactness" asks whether the kernel keeps the posterior, "converged" whether runs, as a user
+    would make them, are long enough. Ranked are the negative log-likelihood, the log posterior,
+    |z|^2, the mean of x and projections of x. P-values are adjusted by Holm's method.
 
     Cost in network calls: for "exactness" num_problems x num_draws x thin x the kernel's
     evaluations. The default kernel costs about 60 + 129 + 21 times its evaluations a problem more:

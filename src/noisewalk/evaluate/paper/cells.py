@@ -5,7 +5,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,13 +18,15 @@ from .methods import Method
 from .runs import expected_nfe
 from .tasks import Task
 
+Numbers: TypeAlias = dict[str, Any]  # of a cell, ready for JSON
+
 
 def path_of(bench: Bench, task: str, method: str, image: int) -> Path:
     """Where a cell's JSON is."""
     return bench.out / "cells" / task / method / f"{image:05d}.json"
 
 
-def read_cell(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
+def read_cell(bench: Bench, task: Task, method: Method, image: int) -> Numbers | None:
     """A stored cell, unless other rules scored it; ConfigError if other settings made it."""
     cell = _sampled(bench, task, method, image)
     return None if cell is None or cell["settings"]["scored"] != bench.scored else cell
@@ -36,9 +38,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return {name: held[name] for name in held.files}
 
 
-def kept(
-    bench: Bench, task: Task, method: Method, image: int
-) -> tuple[Bench, dict[str, Any]] | None:
+def kept(bench: Bench, task: Task, method: Method, image: int) -> tuple[Bench, Numbers] | None:
     """The bench that has a cell's samples, perhaps among more, and what drawing them cost."""
     cell = _sampled(bench, task, method, image)
     if cell is not None:
@@ -70,14 +70,13 @@ def store(
     task: Task,
     method: Method,
     image: int,
-    numbers: dict[str, Any],
-    arrays: dict[str, Tensor | None],
+    numbers: Numbers,
+    arrays: dict[str, Tensor],
 ) -> None:
     """Write a cell, its arrays first."""
     path = path_of(bench, task.name, method.name, image)
     path.parent.mkdir(parents=True, exist_ok=True)
-    given = {k: v for k, v in arrays.items() if v is not None}
-    held: dict[str, Any] = {k: v.detach().float().cpu().numpy() for k, v in given.items()}
+    held: dict[str, Any] = {k: v.detach().float().cpu().numpy() for k, v in arrays.items()}
     write_whole(path.with_suffix(".npz"), lambda partial: np.savez_compressed(partial, **held))
     lost = {k: None for k, v in numbers.items() if isinstance(v, float) and not math.isfinite(v)}
     where = {"task": task.name, "method": method.name, "image": image}
@@ -85,7 +84,7 @@ def store(
     write_whole(path, lambda partial: partial.write_text(json.dumps(cell, indent=1) + "\n"))
 
 
-def _sampled(bench: Bench, task: Task, method: Method, image: int) -> dict[str, Any] | None:
+def _sampled(bench: Bench, task: Task, method: Method, image: int) -> Numbers | None:
     """A stored cell whose samples are those of the grid, however they were scored."""
     path = path_of(bench, task.name, method.name, image)
     cell = _read(path)
@@ -100,7 +99,7 @@ def _sampled(bench: Bench, task: Task, method: Method, image: int) -> dict[str, 
     return cell if "threads" in cell else None  # older cells, without their samples, do not count
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Numbers | None:
     try:
         return json.loads(path.read_text())
     except (FileNotFoundError, ValueError):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from ...noise import Noise
 from ...operators import observed_of
 from ...types import Tick
 from .bench import Bench
-from .cells import kept, read_cell, read_samples, store
+from .cells import Numbers, kept, read_cell, read_samples, store
 from .methods import METHODS, Method
 from .runs import draw, expected_nfe
 from .scores import score, turned
@@ -113,7 +113,7 @@ def compute(bench: Bench, task: Task, method: Method, images: range) -> None:
     for i in left:
         k = i - images.start
         cost = {"nfe": calls[k], **shared, "failed": failed[k], "batch": count}
-        _score(bench, task, method, i, (draws[k], bench.images[i], y[k]), cost)
+        _score(bench, task, method, i, [draws[k], bench.images[i], y[k]], cost)
 
 
 def _drawn(
@@ -143,17 +143,12 @@ def _scored_again(bench: Bench, task: Task, method: Method, image: int) -> bool:
     draws, *others = read_samples(owner, task, method, image)
     cost = {key: cell[key] for key in COST if key in cell}
     first = draws[:, : bench.num_samples // len(draws)]
-    _score(bench, task, method, image, (first, *others), cost)
+    _score(bench, task, method, image, [first, *others], cost)
     return True
 
 
 def _score(
-    bench: Bench,
-    task: Task,
-    method: Method,
-    image: int,
-    held: tuple[Tensor, ...],
-    cost: dict[str, Any],
+    bench: Bench, task: Task, method: Method, image: int, held: list[Tensor], cost: Numbers
 ) -> None:
     """Score samples (chain, draw, *x) beside their truth and measurement, and store the cell."""
     draws, truth, y = held
@@ -161,5 +156,6 @@ def _score(
         draws = turned(draws, truth)
     chained = method.family in ("walk", "exact")
     numbers, features = score(draws, truth, bench.target(task, y[None]), chained, bench)
-    arrays = {"features": features, "draws": draws.flatten(0, 1), "truth": truth, "y": y}
+    arrays = {} if features is None else {"features": features}
+    arrays |= {"draws": draws.flatten(0, 1), "truth": truth, "y": y}
     store(bench, task, method, image, {**numbers, **cost}, arrays)

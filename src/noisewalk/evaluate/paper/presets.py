@@ -1,15 +1,12 @@
 r"""The settings of the paper's methods, cell by cell.
 
 Tables A.1 (LSUN-Bedroom, 256 x 256) and A.2 (ImageNet, 64 x 64) give $\zeta$, N and LGD's M for the
-guided methods, and K, the learning rate, $\beta_1, \beta_2$, N and $\tau$ for ours. Appendix D
-gives three larger $\tau$ for sheets of samples. Each preset names its source. "assumed" marks what
-the paper does not say: Table A.3 is printed without values, the two-step midpoint is "halfway" (the
-prior's card names the one that is used, with its source), CMEdit's schedule is that of Song et al.,
-and no reference set of the FID is named.
+guided methods, and K, the learning rate, $\beta_1, \beta_2$, N and $\tau$ for ours. Each preset
+names its source. "assumed" marks what the paper does not say: Table A.3 is printed without values,
+and CMEdit's schedule is that of Song et al.
 
 `SMALL` is for the priors of this package. `benchmarks/tune_baselines.py` chose its weights of the
-guided methods, and `SMALL_LR`, the learning rates of ours. The other settings of ours are Table
-A.2's where it has the task.
+guided methods and `SMALL_LR`. The other settings are Table A.2's where it has the task.
 
 Reference: Purohit et al., Posterior sampling via Langevin dynamics based on generative priors,
 2024, Tables A.1 to A.3, Appendices B and D.
@@ -22,8 +19,7 @@ from typing import TypeAlias
 from ...errors import ConfigError
 from .tasks import TASKS
 
-NUM_IMAGES, NUM_SAMPLES = 100, 10
-"""Validation images, and samples of each, in the paper."""
+NUM_IMAGES, NUM_SAMPLES = 100, 10  # validation images, and samples of each, in the paper
 DATASETS = ("bedroom256", "imagenet64", "small")
 
 
@@ -31,12 +27,9 @@ DATASETS = ("bedroom256", "imagenet64", "small")
 class Guided:
     """A guided method's settings."""
 
-    zeta: float | None
-    """Guidance weight; None for CMEdit, which has none."""
-    num_steps: int = 100
-    """Network calls of a sample, the paper's N."""
-    num_mc: int | None = None
-    """LGD's copies, the paper's M."""
+    zeta: float | None  # guidance weight; None for CMEdit, which has none
+    num_steps: int = 100  # network calls of a sample, the paper's N
+    num_mc: int | None = None  # LGD's copies, the paper's M
     source: str = "Table A.1"
 
 
@@ -44,33 +37,27 @@ class Guided:
 class Walk:
     """Our method's settings."""
 
-    adam_steps: int
-    """Steps of the warm start, the paper's K."""
-    lr: float
-    """Of the warm start."""
-    step_size: float
-    """tau of the Langevin dynamics."""
+    adam_steps: int  # of the warm start, the paper's K
+    lr: float  # of the warm start
+    step_size: float  # tau of the Langevin dynamics
     betas: tuple[float, float] = (0.9, 0.999)
-    num_draws: int = NUM_SAMPLES
-    """The paper's N: every draw is a sample."""
+    num_draws: int = NUM_SAMPLES  # the paper's N: every draw is a sample
     source: str = "Table A.1"
 
 
 Preset: TypeAlias = Guided | Walk
-Table: TypeAlias = Mapping[str, Mapping[str, Preset | None]]
+Cells: TypeAlias = Mapping[str, Preset | None]
 Values: TypeAlias = Mapping[str, Mapping[str, float]]
 A1, A2 = "Table A.1", "Table A.2"
 
 
-def _guided(
-    source: str, zetas: Sequence[float | None], copies: Sequence[int] = ()
-) -> dict[str, Preset | None]:
+def _guided(source: str, zetas: Sequence[float | None], copies: Sequence[int] = ()) -> Cells:
     """A guided method's row, in the order of `TASKS`; None where the paper prints N/A."""
     cells = zip(TASKS, zetas, copies or (None,) * len(zetas), strict=False)
     return {t: None if zeta is None else Guided(zeta, 100, mc, source) for t, zeta, mc in cells}
 
 
-def _ours(source: str, *cells: tuple[int, float, float]) -> dict[str, Preset | None]:
+def _ours(source: str, *cells: tuple[int, float, float]) -> Cells:
     """A row of ours, in the order of `TASKS`: K, learning rate and tau."""
     return {t: Walk(*cell, source=source) for t, cell in zip(TASKS, cells, strict=False)}
 
@@ -80,7 +67,7 @@ def _by_task(*values: float) -> dict[str, float]:
 
 
 # fmt: off
-TABLE_A1: Table = {
+TABLE_A1: Mapping[str, Cells] = {
     "dps-dm": _guided(A1, (25, 7, 25, 15, 10, 5)),
     "mpgd-dm": _guided(A1, (25, 15, 25, 7, 1, 5)),
     "lgd-dm": _guided(A1, (25, 25, 7, 9, 1, 30), (1, 10, 25, 10, 10, 10)),
@@ -93,7 +80,7 @@ TABLE_A1: Table = {
                    (500, 5e-3, 5e-6), (500, 1e-7, 1e-6), (500, 5e-3, 1e-6)),
 }
 """LSUN-Bedroom, 256 x 256, by method and task."""
-TABLE_A2: Table = {
+TABLE_A2: Mapping[str, Cells] = {
     "dps-dm": _guided(A2, (20, 15, 30)),
     "lgd-dm": _guided(A2, (3, 1, 5), (10, 10, 10)),
     "dps-cm": _guided(A2, (30, 30, 25)),
@@ -119,13 +106,10 @@ SMALL: Values = {
 """zeta of the guided methods and tau of ours; tau is Table A.2's where that has the task."""
 # fmt: on
 SMALL_LR: Values = dict.fromkeys(("ours1", "ours2"), _by_task(3e-2, 3e-2, 3e-2, 1e-1, 3e-2, 3e-2))
-"""Learning rate of ours."""
 SMALL_STEPS, SMALL_MC, SMALL_ADAM = 40, 10, {"ours1": 320, "ours2": 200}
-"""N and M of the guided methods, and K of ours: 0.4 of the paper's steps for every method, so that
-a grid of eight images takes minutes on two cores."""
+"""N and M of the guided methods, and K of ours: 0.4 of the paper's steps for every method."""
 SMALL_SOURCE = "tuned by benchmarks/tune_baselines.py"
-TUNED_FOR = "fashion32"
-"""The prior that the settings of "small" were chosen on."""
+TUNED_FOR = "fashion32"  # the prior that the settings of "small" were chosen on
 
 
 def dataset_of(prior: str) -> str:
@@ -136,14 +120,11 @@ def dataset_of(prior: str) -> str:
 def preset(
     dataset: str, method: str, task: str, num_samples: int = NUM_SAMPLES, tuned: bool = True
 ) -> Preset | None:
-    """A method's settings for a task, None where the paper has none; `tuned` says if the prior
-    is `TUNED_FOR`."""
+    """A task's settings, None where the paper has none; `tuned`: is the prior `TUNED_FOR`?"""
     methods = (*SMALL, "cmedit", "diverse")
     if dataset not in DATASETS or method not in methods or task not in TASKS:
-        raise ConfigError(
-            f"no preset of {method!r} for {task!r} on {dataset!r}: see "
-            "noisewalk.evaluate.paper.presets"
-        )
+        where = "see noisewalk.evaluate.paper.presets"
+        raise ConfigError(f"no preset of {method!r} for {task!r} on {dataset!r}: {where}")
     if method == "cmedit":
         return CMEDIT if task == "inpaint" or (task == "sr" and dataset == "small") else None
     found = _diverse(dataset, task) if method == "diverse" else _table(dataset, method, task)
@@ -172,6 +153,5 @@ def _diverse(dataset: str, task: str) -> Preset | None:
     base = _table(dataset, "ours1", task)
     if task not in APPENDIX_D or not isinstance(base, Walk):
         return base
-    papers = dataset == "imagenet64"
-    source = "Appendix D" if papers else "assumed: Appendix D's step size"
+    source = "Appendix D" if dataset == "imagenet64" else "assumed: Appendix D's step size"
     return replace(base, step_size=APPENDIX_D[task], source=source)

@@ -1,5 +1,4 @@
-"""A grid's blocks, shared out among processes: on a CPU several networks of one thread are faster
-than one of several threads on small images."""
+"""A grid's blocks, shared out among processes: faster than threads for small images on a CPU."""
 
 import multiprocessing
 import os
@@ -7,7 +6,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
@@ -18,20 +17,16 @@ from ...types import Tick
 from .bench import Bench
 from .grid import Block, block_nfe, compute, fill
 
-WORTH = 20_000
-"""Network calls from which on processes are worth their start of about ten seconds."""
-MOST = 8
-"""Processes that are started unasked: each holds the networks once more."""
+WORTH = 20_000  # network calls from which on processes are worth their start of ten seconds
+MOST = 8  # processes that are started unasked: each holds the networks once more
 ALONE = 3
-"""How many times longer a network call of the exact kernel takes for each row (fashion32, one
-thread): its batch holds the chains of one image, that of the others the images of a block."""
+"""A row's network call takes so much longer in the exact kernel, whose batch is of one image."""
 
 _shared: list[Bench] = []
 
 
 def usual_jobs(bench: Bench, blocks: list[Block]) -> int:
-    """Processes where the user names none: as many as torch has threads, eight and the blocks at
-    most; one on a GPU, for large images, and for little work."""
+    """Processes where the user names none; one on a GPU, for large images or for little work."""
     alone = bench.images.device.type != "cpu" or bench.block == 1
     if alone or sum(block_nfe(bench, *block) for block in blocks) < WORTH:
         return 1
@@ -55,8 +50,7 @@ def threads_of_each(jobs: int) -> Iterator[None]:
 
 
 def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
-    """Compute blocks in several processes, the longest first, and store their cells; one process
-    computes here. NoisewalkError where a process ends before its work does."""
+    """Compute blocks, the longest first; NoisewalkError where a process ends before its work."""
     if jobs == 1:
         yield from fill(bench, blocks)
         return
@@ -69,28 +63,23 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
     try:
         with _ignoring_interrupts():
             running = {pool.submit(_one, block): (cost, block) for cost, block in costed}
-        yield from _ended(running, jobs)
+        total, done = sum(cost for cost, _ in costed), 0
+        yield Tick(f"{jobs} processes", 0, total, 0, float("nan"))
+        for ended in as_completed(running):
+            ended.result()
+            cost, (task, method, _) = running[ended]
+            done += cost
+            yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
         finished = True
     except BrokenProcessPool as error:
         raise NoisewalkError(
-            f"one of {jobs} processes ended, perhaps for want of memory ({error}): the same "
-            "command goes on, and --jobs 1 needs the least"
+            f"one of {jobs} processes ended, perhaps for want of memory ({error}): repeat the "
+            "command to go on; --jobs 1 needs the least"
         ) from error
     finally:
         pool.shutdown(wait=finished, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()
-
-
-def _ended(running: dict[Future[None], tuple[int, Block]], jobs: int) -> Iterator[Tick]:
-    """A tick for every block that ends."""
-    total, done = sum(cost for cost, _ in running.values()), 0
-    yield Tick(f"{jobs} processes", 0, total, 0, float("nan"))
-    for ended in as_completed(running):
-        ended.result()
-        cost, (task, method, _) = running[ended]
-        done += cost
-        yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
 
 
 @contextmanager

@@ -14,13 +14,11 @@ from .methods import Method
 from .presets import Guided, Walk
 from .tasks import Task
 
-ADAM = 200
-"""Steps of the exact kernel's warm start: for estimates alone."""
+ADAM = 200  # steps of the exact kernel's warm start: for estimates alone
 
 
 def draw(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> tuple[Tensor, int]:
-    """Samples (N, chain, draw, *x) of the measurements (N, *y), and network calls; `first` is the
-    number of the first image in the noise's key."""
+    """Samples (N, chain, draw, *x) of (N, *y), the images from `first` on, and network calls."""
     found, n = bench.preset(method, task.name), bench.num_samples
     if isinstance(found, Guided) and method.family != "exact":
         return _guided(bench, task, method, found, y, first)
@@ -62,8 +60,6 @@ def _guided(
     base = (network, bench.operator(task), y, bench.num_samples, found.num_steps, bench.seed)
     options: dict[str, Any] = {"batch_size": bench.microbatch, "progress": False}
     options["first_image"] = first
-    if found.zeta is not None:
-        options["zeta"] = float(found.zeta)
-    if found.num_mc is not None:
-        options["num_mc"] = found.num_mc
+    own = {"zeta": found.zeta, "num_mc": found.num_mc}
+    options |= {name: value for name, value in own.items() if value is not None}
     return getattr(baselines, method.family)(*base, **options)[:, None], network.nfe

@@ -1,16 +1,9 @@
-r"""The numbers of one cell: an image's samples beside its truth.
+"""The numbers of one cell: an image's samples beside its truth.
 
 Fidelity is averaged over the samples; the mean of the samples is scored beside it. Coverage is the
 share of pixels whose true value lies between the smallest and the largest of n samples, nominally
-(n - 1) / (n + 1); on real images it also measures how well the prior fits. Samples and truth are
-rounded to the 256 grey levels of an image before: errors far below one level would otherwise decide
-about the many black pixels of some images. Where samples equal the truth its place among them is
-shared out, which keeps the nominal value. A sample with a value that is not finite makes its cell's
-numbers NaN.
-
-R-hat is the median over pixels that vary and projections, from chains cut in halves: from as few
-draws as a table's it is above 1 even where all draws are independent (`r_hat_of_independent` says
-how far), and its maximum says nothing at all.
+(n - 1) / (n + 1). R-hat is the median over pixels that vary and projections, from chains cut in
+halves: from as few draws as a table's it is above 1 even where all draws are independent.
 """
 
 from functools import partial
@@ -20,49 +13,36 @@ import torch
 from torch import Tensor
 
 from ...posterior import NoisePosterior
+from .. import metrics
 from ..diagnostics.chains import image_diagnostics
-from ..metrics import (
-    clip_similarity,
-    covered,
-    diversity_score,
-    features,
-    lpips,
-    pairwise_lpips,
-    pixel_std,
-    psnr,
-    ssim,
-    vendi_score,
-)
+from ..metrics import features
 from ..metrics.pixel import WINDOW
 
 FIDELITY = ("psnr", "ssim", "lpips", "psnr_mean", "chi2", "coverage", "coverage_varied", "r_hat")
 DIVERSITY = ("diversity_score", "similarity", "pairwise_lpips", "pixel_std", "vendi")
 NAMES = (*FIDELITY, *DIVERSITY)
-CLUSTERS = 6
-"""The diversity score needs more samples than this."""
-RULES = 3
-"""Version of these rules: cells scored by others are scored again."""
+CLUSTERS = 6  # the diversity score needs more samples than this
+RULES = 3  # version of these rules: cells scored by others are scored again
 
 
 def score(
     draws: Tensor, truth: Tensor, target: NoisePosterior, chained: bool, bench: Any
 ) -> tuple[dict[str, Any], Tensor | None]:
-    """The numbers of an image's samples (chain, draw, *x) by name, NaN where there is none, and
-    their features; `chained` says if they are of Markov chains, so that R-hat has a meaning."""
+    """The numbers of an image's samples (chain, draw, *x), NaN if missing, and their features."""
     x = draws.flatten(0, 1)
     out: dict[str, Any] = dict.fromkeys(NAMES, float("nan"))
     out["finite"] = bool(x.isfinite().all())
     if not out["finite"]:
         return out, None
-    out["psnr"] = _mean(psnr(x, truth))
-    out["psnr_mean"] = _mean(psnr(x.mean(0, keepdim=True), truth))
+    out["psnr"] = _mean(metrics.psnr(x, truth))
+    out["psnr_mean"] = _mean(metrics.psnr(x.mean(0, keepdim=True), truth))
     if min(truth.shape[-2:]) >= WINDOW:
-        out["ssim"] = _mean(ssim(x, truth))
+        out["ssim"] = _mean(metrics.ssim(x, truth))
     if bench.lpips_net is not None:
-        out["lpips"] = _mean(lpips(x, truth, bench.lpips_net))
+        out["lpips"] = _mean(metrics.lpips(x, truth, bench.lpips_net))
     out["chi2"] = _mean(target.chi2(x))
     if len(x) > 1:
-        inside = covered(x, truth)
+        inside = metrics.covered(x, truth)
         out["coverage"], out["coverage_varied"] = _mean(inside), _mean(inside[bench.varied])
     if chained:
         out["r_hat"] = _r_hat(draws)
@@ -73,16 +53,14 @@ def score(
 
 
 def r_hat_of_independent(num_chains: int, num_draws: int) -> float:
-    """What the R-hat column would be if all draws were independent: the median over a thousand
-    numbers, NaN for too few draws."""
+    """The R-hat column if all draws were independent; NaN for too few draws."""
     generator = torch.Generator().manual_seed(0)
     shape = num_chains, num_draws, 1, 32, 32
     return _r_hat(torch.randn(shape, generator=generator, dtype=torch.float64))
 
 
 def turned(draws: Tensor, truth: Tensor) -> Tensor:
-    """Each sample (..., *x), or the sample turned by 180 degrees where that is nearer to the truth:
-    phase retrieval cannot tell the two apart."""
+    """Samples (..., *x), turned by 180 degrees where nearer: phase retrieval cannot tell."""
     other = draws.flip(-2, -1)
     there, here = ((x - truth).square().flatten(-3).sum(-1) for x in (other, draws))
     return torch.where((there < here)[..., None, None, None], other, draws)
@@ -98,14 +76,14 @@ def _r_hat(draws: Tensor) -> float:
 
 
 def _diversity(x: Tensor, found: Tensor | None, bench: Any) -> dict[str, float]:
-    out = {"pixel_std": _mean(pixel_std(x[None]))}
+    out = {"pixel_std": _mean(metrics.pixel_std(x[None]))}
     if bench.lpips_net is not None:
-        out["pairwise_lpips"] = _mean(pairwise_lpips(x[None], bench.lpips_net))
+        out["pairwise_lpips"] = _mean(metrics.pairwise_lpips(x[None], bench.lpips_net))
     if found is None:
         return out
-    scores: dict[str, Any] = {"similarity": clip_similarity, "vendi": vendi_score}
+    scores = {"similarity": metrics.clip_similarity, "vendi": metrics.vendi_score}
     if len(x) > CLUSTERS:
-        scores["diversity_score"] = diversity_score
+        scores["diversity_score"] = metrics.diversity_score
     for name, function in scores.items():
         other = bench.extractors.get(name)
         seen = found if other is None else features(x, other)  # computed once where it is the same

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,25 +16,20 @@ from .methods import GUIDED, METHODS
 from .presets import dataset_of
 from .tasks import LINEAR, TASKS
 
-WINDOW = 0.25
-"""Side of figure 5's boxes as a share of the image's."""
-MOST_SHOWN = 6
-"""Samples of an image in a row."""
+WINDOW = 0.25  # side of figure 5's boxes as a share of the image's
+MOST_SHOWN = 6  # samples of an image in a row
+Box: TypeAlias = tuple[int, int, int, str]
+"""A square window of an image: top, left, side, colour."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A figure: of every image one sample of each method, or if `samples` a row of many samples of
-    one method with their mean and standard deviation."""
+    """A figure: of every image a sample of each method, or, if `samples`, many of one method."""
 
     title: str
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
     samples: bool = False
-
-
-Box: TypeAlias = tuple[int, int, int, str]
-"""A square window of an image: top, left, side, colour."""
 
 
 class Picture(NamedTuple):
@@ -61,16 +57,12 @@ def _many(title: str, task: str, method: str = "ours1-em") -> Sheet:
 
 
 _ALL = (*GUIDED, "cmedit", "ours1-em", "ours2-em")
+_TITLE5 = "Samples; green: certain, red: uncertain"
 FIGURES: dict[str, dict[str, Sheet]] = {
     "figure3": {"figure3": Sheet("Reconstructions, linear and nonlinear tasks", TASKS, _ALL)},
     "figure4": {"figure4": Sheet("Reconstructions, linear tasks", LINEAR, _ALL)},
     "figure5": {
-        "figure5": Sheet(
-            "Samples; green: certain, red: uncertain",
-            ("inpaint", "nonlinear"),
-            ("ours1-em", "ours1-exact"),
-            True,
-        )
+        "figure5": Sheet(_TITLE5, ("inpaint", "nonlinear"), ("ours1-em", "ours1-exact"), True)
     },
     "figuresA": {
         "figureA01": _point("inpainting and super-resolution", "inpaint", "sr"),
@@ -92,18 +84,12 @@ FIGURES: dict[str, dict[str, Sheet]] = {
 
 
 def sheets_of(bench: Bench, sheets: dict[str, Sheet]) -> dict[str, Sheet]:
-    """The sheets that a prior can make, under the paper's names; those without a cell are reported
-    and left out."""
-    empty = [
-        name
-        for name, sheet in sheets.items()
-        if not Grid(sheet.tasks, sheet.methods, 1, 1).blocks(bench)
-    ]
+    """The sheets that a prior can make, under the paper's names; others are reported, left out."""
+    grids = {name: Grid(sheet.tasks, sheet.methods, 1, 1) for name, sheet in sheets.items()}
+    empty = [name for name, grid in grids.items() if not grid.blocks(bench)]
     if len(empty) == len(sheets):
-        raise ConfigError(
-            f"{', '.join(empty)}: none of the cells exists for {bench.prior.name}: choose "
-            "other --tasks or --methods"
-        )
+        lacking = f"none of the cells exists for {bench.prior.name}"
+        raise ConfigError(f"{', '.join(empty)}: {lacking}: choose other --tasks or --methods")
     for name in empty:
         method, task = METHODS[sheets[name].methods[0]], sheets[name].tasks[0]
         print(f"  {name} is not made: {bench.missing(method, task)}", flush=True)
@@ -114,26 +100,20 @@ def sheets_of(bench: Bench, sheets: dict[str, Sheet]) -> dict[str, Sheet]:
 def draw_sheet(bench: Bench, sheet: Sheet, num_images: int, num_exact: int, path: Path) -> None:
     """Draw a figure from stored cells: the images of each task, `num_exact` of the exact kernel."""
     grid = Grid(sheet.tasks, sheet.methods, num_images, num_exact)
-    rows = [
-        row
-        for task in sheet.tasks
-        for image in range(num_images)
-        for row in _rows(bench, sheet, grid, task, image)
-    ]
+    places = product(sheet.tasks, range(num_images))
+    rows = [row for place in places for row in _rows(bench, sheet, grid, *place)]
     _plot(rows, f"{sheet.title} ({bench.prior.name})", path)
 
 
 def boxes(std: np.ndarray, mean: np.ndarray) -> list[Box]:
-    """The windows where the samples agree most (green) and least (red), from their deviation (H, W)
-    and mean (C, H, W); the first is sought where the contrast is above its median."""
+    """Where the samples agree most, among windows of contrast, and least: the green and the red."""
     side = max(2, round(WINDOW * min(std.shape)))
     windows = np.lib.stride_tricks.sliding_window_view
     doubt = windows(std, (side, side)).mean((-2, -1))
     contrast = windows(mean.mean(0), (side, side)).std((-2, -1))
     sure = np.where(contrast >= np.median(contrast), doubt, np.inf)
     places = ((sure.argmin(), "lime"), (doubt.argmax(), "red"))
-    found = [(np.unravel_index(place, doubt.shape), colour) for place, colour in places]
-    return [(int(top), int(left), side, colour) for (top, left), colour in found]
+    return [(*divmod(int(place), doubt.shape[1]), side, colour) for place, colour in places]
 
 
 def _rows(bench: Bench, sheet: Sheet, grid: Grid, task: str, image: int) -> Iterator[Row]:
@@ -148,10 +128,9 @@ def _rows(bench: Bench, sheet: Sheet, grid: Grid, task: str, image: int) -> Iter
         for m, arrays in held.items():
             yield _samples_row(f"{title}\n{METHODS[m].label}", arrays)
     elif held:
-        drawn = [
-            (METHODS[m].label, held[m]["draws"][0] if m in held else None) for m in grid.methods
-        ]
-        yield Row(title, _given(next(iter(held.values()))) + [Picture(*x) for x in drawn], [])
+        first = {m: arrays["draws"][0] for m, arrays in held.items()}
+        drawn = [Picture(METHODS[m].label, first.get(m)) for m in grid.methods]
+        yield Row(title, _given(next(iter(held.values()))) + drawn, [])
 
 
 def _samples_row(title: str, arrays: dict[str, np.ndarray]) -> Row:

@@ -25,8 +25,7 @@ def write(found: dict[str, Any], layout: Layout, folder: Path) -> str:
 
 
 def markdown(found: dict[str, Any], layout: Layout) -> str:
-    """The table in the paper's layout, the columns beside it, and what has to be known to read
-    them."""
+    """The table in the paper's layout, the columns beside it, and notes."""
     counts = f"{found['num_images']} images x {found['num_samples']} samples"
     lines = [f"# {found['title']}: {found['prior']}, {counts}", ""]
     lines += _grid_lines(found, list(found["rows"]), layout.columns, True)
@@ -62,8 +61,7 @@ def latex(found: dict[str, Any], layout: Layout) -> str:
 
 
 def label_of(found: dict[str, Any], task: str, name: str) -> str:
-    """A row's name, with the number of its images where it has fewer than the table; without a task
-    over all of them."""
+    """A row's name, with its number of images where that is smaller, for a task or ("") for all."""
     rows = [found["rows"][key].get(name, {}) for key in ([task] if task else found["rows"])]
     counts = {row["num_images"] - row["failed"] for row in rows if row and not row.get("missing")}
     fewer = " or ".join(str(count) for count in sorted(counts - {found["num_images"]}))
@@ -81,10 +79,8 @@ def heads_of(found: dict[str, Any], columns: Columns) -> dict[str, str]:
         elif key in EXTRACTED:
             names[key] += f" ({seen or 'no extractor'})"
         elif key == "similarity":
-            clip = seen == "clip-vit-b32"
-            names[key] = (
-                "CLIP similarity" if clip else f"cosine similarity ({seen or 'no extractor'})"
-            )
+            other = f"cosine similarity ({seen or 'no extractor'})"
+            names[key] = "CLIP similarity" if seen == "clip-vit-b32" else other
         elif key in ("lpips", "pairwise_lpips"):
             names[key] += f" ({found['lpips_net'] or 'not computed'})"
         elif key == "coverage":
@@ -94,32 +90,24 @@ def heads_of(found: dict[str, Any], columns: Columns) -> dict[str, str]:
 
 def marks(found: dict[str, Any], task: str, key: str, sign: int) -> dict[str, str]:
     """Which rows are the "best" CM method, the "second" best and the best "dm" method, as in the
-    paper; higher is better where the sign is 1, lower where it is -1, nothing is marked where it is
-    0. Rows of fewer images do not compete."""
+    paper; nothing is marked where the sign is 0, and rows of fewer images do not compete."""
     out: dict[str, str] = {}
-    rows = found["rows"][task]
-    ranked = {
-        name: sign * row[key][0]
-        for name, row in rows.items()
-        if sign
-        and not row.get("missing")
-        and row[key][0] is not None
-        and row["num_images"] == found["num_images"]
-    }
+    rows = {k: row for k, row in found["rows"][task].items() if sign and not row.get("missing")}
+    whole = {k: row[key][0] for k, row in rows.items() if row["num_images"] == found["num_images"]}
+    ranked = {name: -sign * value for name, value in whole.items() if value is not None}
     first = ("best", "second")
     groups = {"cm dm": first} if found["overall"] else {"cm": first, "dm": ("dm",)}
     for backbones, words in groups.items():
         inside = [name for name in ranked if METHODS[name].backbone in backbones]
-        inside.sort(key=lambda name: -ranked[name])
-        out |= dict(zip(inside, words, strict=False))
+        out |= dict(zip(sorted(inside, key=ranked.__getitem__), words, strict=False))
     return out
 
 
 def notes(found: dict[str, Any]) -> list[str]:
     """What stands below a table."""
-    overall = "Bold: best method; italic: second best"
-    each = "Bold: best CM method; italic: second best; *: best DM method"
-    best = overall if found["overall"] else each
+    best = "Bold: best CM method; italic: second best; *: best DM method"
+    if found["overall"]:
+        best = "Bold: best method; italic: second best"
     out = [f"{best}. ±: standard error over images. n/a: see below.\n", f"{_distances(found)}\n"]
     out.append(f"{_columns(found)}\n")
     for task, about in found["tasks"].items():
@@ -171,19 +159,13 @@ def _row_note(row: dict[str, Any], num_images: int) -> str:
     return f"{row['preset']}{fewer}{failed}; {batch} images a batch, threads {threads}"
 
 
-def _grid_lines(
-    found: dict[str, Any], tasks: list[str], columns: Columns, marked: bool
-) -> list[str]:
-    """A Markdown table with the columns of the tasks side by side."""
+def _grid_lines(found: dict[str, Any], tasks: list[str], columns: Columns, full: bool) -> list[str]:
+    """A Markdown table with the tasks side by side; a full one has their titles and marks."""
     heads, places = heads_of(found, columns), [(task, key) for task in tasks for key in columns]
-    titles = [
-        f"{found['tasks'][task]['title']}: {heads[key]}" if marked else heads[key]
-        for task, key in places
-    ]
-    best = {
-        (task, key): marks(found, task, key, columns[key][1] if marked else 0)
-        for task, key in places
-    }
+    prefix = {task: f"{found['tasks'][task]['title']}: " if full else "" for task in tasks}
+    titles = [prefix[task] + heads[key] for task, key in places]
+    signs = {key: sign if full else 0 for key, (_, sign, _) in columns.items()}
+    best = {(task, key): marks(found, task, key, signs[key]) for task, key in places}
     lines = [f"| Method | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for name in found["rows"][tasks[0]]:
         cells = [label_of(found, tasks[0] if len(tasks) == 1 else "", name)]

@@ -1,12 +1,10 @@
 """The paper's tables: which rows and columns, and their numbers from a grid's cells.
 
 Every number is a mean over images with its standard error; R-hat and seconds are medians. Images
-without finite samples are left out, and counted in the row's label. FD has no error: it is over all
-samples of all images. As it depends on their number, only rows of all images have one. KID compares
-one sample of each image at a time, which are independent. It is the mean over the samples, and so
-is its error. The paper's FID column is FD here, with its extractor named. The paper does not name
-its reference; here it is the pool of given images without those that are restored. Where less than
-half of the pool is left there is no reference, and neither distance.
+without finite samples are left out, and counted in the row's label. The paper names no reference
+for the distances: here it is the images that are not restored, if these are half of them or more.
+FD is over all samples of all images, so it has no error and only rows of all images have one. KID
+compares one sample of each image at a time, which are independent, and averages over the samples.
 """
 
 from collections.abc import Iterable
@@ -33,31 +31,20 @@ FIDELITY: Columns = {
 }
 DIVERSITY: Columns = {"diversity_score": ("DS", 1, 2), "similarity": ("CS", -1, 3)}
 BESIDE: Columns = {
-    "psnr_mean": ("PSNR of the mean", 1, 2),
-    "kid": ("KID x 1000", -1, 2),
-    "nfe": ("NFE / sample", 0, 0),
-    "seconds": ("s / sample, median", 0, 3),
-    "r_hat": ("R-hat, median", 0, 2),
-    "chi2": ("chi2", 0, 2),
-    "coverage": ("coverage", 0, 3),
-    "coverage_varied": ("coverage where images vary", 0, 3),
+    "psnr_mean": ("PSNR of the mean", 1, 2), "kid": ("KID x 1000", -1, 2),
+    "nfe": ("NFE / sample", 0, 0), "seconds": ("s / sample, median", 0, 3),
+    "r_hat": ("R-hat, median", 0, 2), "chi2": ("chi2", 0, 2),
+    "coverage": ("coverage", 0, 3), "coverage_varied": ("coverage where images vary", 0, 3),
 }
 BESIDE_DIVERSITY: Columns = {
-    "pairwise_lpips": ("pairwise LPIPS", 1, 3),
-    "pixel_std": ("pixel std", 1, 3),
-    "vendi": ("Vendi", 1, 2),
-    **BESIDE,
+    "pairwise_lpips": ("pairwise LPIPS", 1, 3), "pixel_std": ("pixel std", 1, 3),
+    "vendi": ("Vendi", 1, 2), **BESIDE,
 }
 # fmt: on
-MEDIANS = ("r_hat", "seconds")
-"""Columns whose mean one image could spoil, by a chain that stands still or a machine that is busy
-with something else."""
-RESAMPLES = 1000
-"""Bootstrap samples of a median's standard error."""
-MAX_REFERENCE = 1000
-"""Images of the distances' reference."""
-FEWEST = 4
-"""Images that a distance needs."""
+MEDIANS = ("r_hat", "seconds")  # a chain that stands still or a busy machine would spoil the mean
+RESAMPLES = 1000  # bootstrap samples of a median's standard error
+MAX_REFERENCE = 1000  # images of the distances' reference
+FEWEST = 4  # images that a distance needs
 
 
 @dataclass(frozen=True)
@@ -67,13 +54,10 @@ class Layout:
     title: str
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
-    columns: Columns
-    """The paper's, for each task."""
-    beside: Columns
-    """Further ones."""
+    columns: Columns  # the paper's, for each task
+    beside: Columns  # further ones
     num_samples: int = 10
-    overall: bool = False
-    """Whether the best of all methods are marked, not those of each backbone."""
+    overall: bool = False  # whether the best of all methods are marked, not those of each backbone
 
 
 _DIVERSE = ("dps-dm", "lgd-dm", *OURS)
@@ -92,8 +76,7 @@ TABLES = {
 
 
 def collect(bench: Bench, grid: Grid, layout: Layout) -> dict[str, Any]:
-    """What the grid's stored cells say, ready for JSON: settings, the mean and standard error of
-    every column by task and method, and each image's numbers."""
+    """What the stored cells say, for JSON: settings, columns by task and method, each image."""
     pool = reference = None
     if bench.extractor is not None:
         pool = features(bench.images[:MAX_REFERENCE], bench.extractor)
@@ -138,16 +121,15 @@ def _row(
     shared = {key: value for key, value in cells[0]["settings"].items() if key != "image"}
     for cell in cells:  # what is the same in all of them is said once
         cell["truth"] = cell.pop("settings")["image"]
+    failed = sum(bool(cell["failed"]) or not cell["finite"] for cell in cells)
     out: dict[str, Any] = {"num_images": count, "preset": shared["preset"], "settings": shared}
-    out["images"] = cells
-    out["failed"] = sum(bool(cell["failed"]) or not cell["finite"] for cell in cells)
+    out |= {"images": cells, "failed": failed}
     for key in columns:
         if key not in ("fd", "kid"):
             values = [float(cell[key]) for cell in cells if cell[key] is not None]
             out[key] = _over_images(key, torch.tensor(values, dtype=torch.float64))
     out["seconds"][1] = None  # images of a block share their time
-    paths = [path_of(bench, task, name, i) for i in range(count)]
-    out |= _distances(paths, reference)
+    out |= _distances([path_of(bench, task, name, i) for i in range(count)], reference)
     if count < grid.num_images:
         out["fd"] = [None, None]
     return out
@@ -184,8 +166,7 @@ def _distances(paths: list[Path], reference: Tensor | None) -> dict[str, Any]:
 
 
 def _about(reference: Tensor | None, restored: Tensor | None, num_samples: int) -> dict[str, Any]:
-    """The distances' reference, with two values of FD to hold others against: of its two halves,
-    and of the true images, each as often as it has samples."""
+    """The distances' reference, with two values of FD to hold others against."""
     halves = truths = None
     if reference is not None and restored is not None and len(reference) >= FEWEST:
         halves = frechet(reference[::2], reference[1::2])

@@ -5,10 +5,8 @@ from pathlib import Path
 
 LINEAR, NONLINEAR = ("sr", "blur", "inpaint"), ("nonlinear", "phase", "hdr")
 TASKS = (*LINEAR, *NONLINEAR)
-SIGMA_Y = {**dict.fromkeys(TASKS, 0.1), "phase": 0.05}
-"""Noise of the measurement, Appendix B.3; pixels in [-1, 1]."""
-LARGE = 256
-"""Side from which on the tasks are those of LSUN-Bedroom."""
+SIGMA_Y = {**dict.fromkeys(TASKS, 0.1), "phase": 0.05}  # Appendix B.3; pixels in [-1, 1]
+LARGE = 256  # side from which on the tasks are those of LSUN-Bedroom
 
 
 @dataclass(frozen=True)
@@ -16,27 +14,21 @@ class Task:
     """An inverse problem: a column of the tables."""
 
     name: str
-    title: str
-    """As the paper's columns are headed, with this size's numbers."""
-    operator: str
-    """As `operators.parse` reads it."""
+    title: str  # as the paper's columns are headed, with this size's numbers
+    operator: str  # as `operators.parse` reads it
     sigma_y: float
-    note: str = ""
-    """What differs from the paper."""
+    note: str = ""  # what differs from the paper
 
 
 def tasks_for(
     shape: tuple[int, ...], seed: int = 0, neural_blur: Path | None = None
 ) -> dict[str, Task]:
-    """The six tasks for images (C, H, W) by name, in the paper's order; the seed is that of masks
-    and blur paths, `neural_blur` the file GOPRO_wVAE.pth, which is used at 256 x 256 alone."""
+    """The tasks for images (C, H, W) by name; `neural_blur`, GOPRO_wVAE.pth, is for 256 x 256."""
     side = min(shape[-2:])
     factor, keep = (8, 0.1) if side >= LARGE else (4, 0.2)
     kernel = 61 if side >= 61 else side - 1 + side % 2
-    smaller = (
-        f"a kernel of {kernel} x {kernel} where the paper's has 61 x 61; its standard deviation is "
-        "the paper's"
-    )
+    sides = f"a kernel of {kernel} x {kernel} where the paper's has 61 x 61"
+    blur_note = "" if kernel == 61 else f"{sides}; its standard deviation is the paper's"
     blurred = f"motion:length={max(3, round(0.28 * side))},seed={seed}"
     replaced = (
         "camera motion blur added up in light, where the paper has a network that needs weights "
@@ -48,7 +40,6 @@ def tasks_for(
         "samples turned by 180 degrees where that is nearer to the truth: the measurement cannot "
         "tell"
     )
-    blur_note = "" if kernel == 61 else smaller
     made = (
         ("sr", f"{factor}x Super-resolution", f"avgpool:factor={factor}", ""),
         ("blur", "Gaussian Deblur", f"blur:kernel_size={kernel},std=3", blur_note),
