@@ -43,6 +43,6 @@ def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
         numbers["log_kappa"] = float(log_kappa(evidence, sup).max())
     if model.chi2_is_exact and run.num_observed is not None:
         each = zip(run.arrays["chi2"][...].flatten(1), run.num_observed.tolist(), strict=True)
-        p_values = [float(chi2_p_value(values, int(count))) for values, count in each]
+        p_values = [float(chi2_p_value(values, int(entries))) for values, entries in each]
         numbers["chi2_p_value"] = max(p_values, key=lambda p: abs(p - 0.5))
     return Fit(residual if residual.isfinite().all() else None, std, numbers)

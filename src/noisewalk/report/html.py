@@ -43,12 +43,10 @@ def render(data: ReportData | Sequence[ReportData]) -> str:
     index = _index(several, found) if many else ""
     width = min(1432, max(1112, *(5 * display_width(one) + 4 * 24 + 56 for one in several)))
     script = files(__package__).joinpath("page.js").read_text(encoding="utf-8")
-    return document(
-        f"{len(several)} images" if many else several[0].title,
-        f'<main>\n{index}{articles}</main>\n<div id="readout" hidden></div>\n'
-        f"<script>\n{script}</script>",
-        f' style="--page:{width}px"',
-    )
+    title = f"{len(several)} images" if many else several[0].title
+    main = f'<main>\n{index}{articles}</main>\n<div id="readout" hidden></div>\n'
+    style = f' style="--page:{width}px"'
+    return document(title, f"{main}<script>\n{script}</script>", style)
 
 
 def document(title: str, body: str, attributes: str = "") -> str:
@@ -77,11 +75,9 @@ def _index(several: list[ReportData], found: list[list[Check]]) -> str:
             f'<li><a href="#image-{i}"><img src="{thumb}" alt="" width="64" height="64">'
             f"<span>{escape(one.title)}<br>{_mark(overall(one, its))}</span></a></li>"
         )
-    return (
-        '<header class="top"><p class="brand">noisewalk · run report</p>'
-        f"<h1>{len(several)} images</h1></header>\n"
-        f'<nav aria-label="Images"><ol>{items}</ol></nav>\n'
-    )
+    heading = f'<p class="brand">noisewalk · run report</p><h1>{len(several)} images</h1>'
+    nav = f'<nav aria-label="Images"><ol>{items}</ol></nav>'
+    return f'<header class="top">{heading}</header>\n{nav}\n'
 
 
 def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) -> str:
@@ -101,8 +97,8 @@ def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) 
         ("Settings", "settings", sections.settings(data)),
     )
     parts = [
-        f'<article class="report" id="{anchor}">\n<header class="top">{heading}'
-        f"{_verdict(found, anchor)}</header>",
+        f'<article class="report" id="{anchor}">',
+        f'<header class="top">{heading}{_verdict(found, anchor)}</header>',
         _notes(data),
         *(_section(title, body, anchor, name, level) for title, name, body in bodies),
     ]

@@ -39,8 +39,7 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{number(seconds, 3)} s"
     minutes, rest = divmod(round(seconds), 60)
-    hours, minutes_left = divmod(minutes, 60)
-    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
 def shown(key: str, value: Value) -> str:

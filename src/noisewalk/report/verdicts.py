@@ -1,9 +1,8 @@
 """What each key number of a run says in plain words, with a mark by a stated threshold.
 
 Under Gaussian noise of a known level sigma_y, the misfit of the truth, m chi2 = sum((y - A(x))^2) /
-sigma_y^2 over m observed entries, follows chi-square(m), and so does that of an exact draw. Hence
-chi2 has mean 1 and standard deviation sqrt(2 / m). The mean over draws spreads less, so the band
-below is on the safe side.
+sigma_y^2 over m observed entries, follows chi-square(m), and so does that of an exact draw. The
+mean over draws spreads less, so the band below is on the safe side.
 """
 
 import math

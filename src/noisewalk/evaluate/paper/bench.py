@@ -159,8 +159,7 @@ class Bench:
         adam = "auto" if self.adam_steps is None else self.adam_steps
         return (
             f"default kernel, {self.chains} chains, thin {THIN}, warm-up {self.exact_warmup}, "
-            f"Adam {adam}, {leapfrogs(method.num_steps)} leapfrogs, friction {FRICTION:g}, "
-            f"{Refresh()}"
+            f"Adam {adam}, {leapfrogs(method.num_steps)} leapfrogs, friction {FRICTION:g}, {Refresh()}"
         )
 
     def _identity(self, method: Method) -> str:

@@ -92,7 +92,6 @@ TABLE_A2: Mapping[str, Cells] = {
 APPENDIX_D = {"inpaint": 4e-4, "sr": 9e-4, "blur": 5e-5}
 """tau of Figures A.12 to A.14 (ImageNet, one step); everything else as in Table A.2."""
 CMEDIT = Guided(None, 4, source="assumed: the schedule of Song et al. 2023")
-
 SMALL: Values = {
     "dps-dm": _by_task(30.0, 10.0, 30.0, 10.0, 30.0, 3.0),
     "mpgd-dm": _by_task(3.0, 1.0, 1.0, 1.0, 1.0, 1.0),

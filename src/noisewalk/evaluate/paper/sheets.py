@@ -57,13 +57,11 @@ def _many(title: str, task: str, method: str = "ours1-em") -> Sheet:
 
 
 _ALL = (*GUIDED, "cmedit", "ours1-em", "ours2-em")
-_TITLE5 = "Samples; green: certain, red: uncertain"
+_TITLE5, _KERNELS = "Samples; green: certain, red: uncertain", ("ours1-em", "ours1-exact")
 FIGURES: dict[str, dict[str, Sheet]] = {
     "figure3": {"figure3": Sheet("Reconstructions, linear and nonlinear tasks", TASKS, _ALL)},
     "figure4": {"figure4": Sheet("Reconstructions, linear tasks", LINEAR, _ALL)},
-    "figure5": {
-        "figure5": Sheet(_TITLE5, ("inpaint", "nonlinear"), ("ours1-em", "ours1-exact"), True)
-    },
+    "figure5": {"figure5": Sheet(_TITLE5, ("inpaint", "nonlinear"), _KERNELS, True)},
     "figuresA": {
         "figureA01": _point("inpainting and super-resolution", "inpaint", "sr"),
         "figureA02": _point("Gaussian deblurring", "blur"),
