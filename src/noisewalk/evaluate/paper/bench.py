@@ -112,13 +112,12 @@ class Bench:
         """A cell's settings, with what the command line shortens."""
         name, tuned = dataset_of(self.prior.name), self.prior.name == TUNED_FOR
         found = preset(name, method.preset, task, self.num_samples, tuned)
+        told = "from the command line"
         if isinstance(found, Guided) and self.num_steps is not None and method.family != "cmedit":
-            name, changed = "N", replace(found, num_steps=self.num_steps)
-        elif isinstance(found, Walk) and self.adam_steps is not None:
-            name, changed = "K", replace(found, adam_steps=self.adam_steps)
-        else:
-            return found
-        return replace(changed, source=f"{found.source}, {name} from the command line")
+            return replace(found, num_steps=self.num_steps, source=f"{found.source}, N {told}")
+        if isinstance(found, Walk) and self.adam_steps is not None:
+            return replace(found, adam_steps=self.adam_steps, source=f"{found.source}, K {told}")
+        return found
 
     def missing(self, method: Method, task: str) -> str:
         """Why a cell does not exist; empty if it does."""
@@ -159,7 +158,8 @@ class Bench:
         adam = "auto" if self.adam_steps is None else self.adam_steps
         return (
             f"default kernel, {self.chains} chains, thin {THIN}, warm-up {self.exact_warmup}, "
-            f"Adam {adam}, {leapfrogs(method.num_steps)} leapfrogs, friction {FRICTION:g}, {Refresh()}"
+            f"Adam {adam}, {leapfrogs(method.num_steps)} leapfrogs, friction {FRICTION:g}, "
+            f"{Refresh()}"
         )
 
     def _identity(self, method: Method) -> str:

@@ -92,8 +92,7 @@ def _paper_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
     start, kernel = start_of(found.adam_steps, found.lr, found.betas), Langevin(found.step_size)
     target = _target(bench)
     plan = resolve(target, kernel, counts[-1], 1, 0, 1, start, None, bench.seed)
-    seconds, nfe, ess = _walked(plan, target)
-    return _at(list(counts), list(counts), seconds, nfe, ess)
+    return _at(list(counts), list(counts), *_walked(plan, target))
 
 
 def exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
@@ -121,7 +120,8 @@ CURVES = (  # name, method, measurement
 def _walked(plan: Plan, target: Any) -> tuple[list[float], list[int], float]:
     """Seconds and network calls at every draw of a run, and its median ESS."""
     sink, began = MemoryStore(1, plan.num_rows), time.perf_counter()
-    seconds, nfe = [], []
+    seconds: list[float] = []
+    nfe: list[int] = []
     for tick in plan.run(target, sink):
         if sink.num_draws > len(seconds):
             seconds.append(time.perf_counter() - began)

@@ -6,7 +6,6 @@ share of pixels whose true value lies between the smallest and the largest of n 
 halves: from as few draws as a table's it is above 1 even where all draws are independent.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -81,18 +80,14 @@ def _diversity(x: Tensor, found: Tensor | None, bench: Any) -> dict[str, float]:
         out["pairwise_lpips"] = _mean(metrics.pairwise_lpips(x[None], bench.lpips_net))
     if found is None:
         return out
-    scores = {"similarity": metrics.clip_similarity, "vendi": metrics.vendi_score}
+    scores: dict[str, Any] = {"similarity": metrics.clip_similarity, "vendi": metrics.vendi_score}
     if len(x) > CLUSTERS:
         scores["diversity_score"] = metrics.diversity_score
     for name, function in scores.items():
         other = bench.extractors.get(name)
         seen = found if other is None else features(x, other)  # computed once where it is the same
-        out[name] = _mean(function(x[None], partial(_given, seen), batch_size=len(x)))
+        out[name] = _mean(function(x[None], lambda _, seen=seen: seen, batch_size=len(x)))
     return out
-
-
-def _given(found: Tensor, images: Tensor) -> Tensor:
-    return found
 
 
 def _mean(values: Tensor) -> float:
