@@ -267,9 +267,7 @@ def prior_map(name: str, label: float | None, num_steps: int) -> nw.types.NoiseM
             f"{name} makes images of shape {prior.shape}: choose a --prior of square images "
             "with red, green and blue"
         )
-    return (
-        prior.ode_map() if prior.kind == "edm" else prior.map(num_steps)
-    )
+    return prior.ode_map() if prior.kind == "edm" else prior.map(num_steps)
 
 
 def sample_map(

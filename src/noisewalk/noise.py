@@ -99,7 +99,6 @@ def rows(
     """Noise of step 0 for num_images x num_chains rows, image-major.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.noise.rows(0, num_images=2, num_chains=3).normal((4,), nw.noise.PROPOSAL).shape
         torch.Size([6, 4])
     """

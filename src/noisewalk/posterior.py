@@ -32,25 +32,22 @@ class NoisePosterior:
         phi: map from noise to data.
         operator: A, any callable (B, *x) -> (B, *y).
         likelihood: p(y | A(x)).
-        y: (N, *y), one measurement per image, real, of the type that the whole run has (float32, as
-            most networks); what is unobserved is never read and may be NaN. Complex measurements go
-            in as `torch.view_as_real(y)`, with an operator that ends in it.
+        y: (N, *y), one real measurement per image, of the type that the whole run has; what is
+            unobserved may be NaN. Complex measurements go in as `torch.view_as_real(y)`, with an
+            operator that ends in it.
         observed: bool, broadcastable to y, on top of the operator's own: False where a measurement
             is missing.
         microbatch: rows per network call; None is all at once.
         differentiable: False for a map or operator without gradients; `State.grad` is then 0.
 
     Raises:
-        ConfigError: phi, the operator or the likelihood is no such object, y's shape is not A's,
-            A(x) is complex, an observed entry is not finite or not what the likelihood can measure,
-            or nothing is observed.
+        ConfigError: a part is no such object, y's shape is not A's, A(x) is complex, an observed
+            entry cannot be measured or is not finite, or nothing is observed.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Affine(2.0 * torch.eye(3))
-        >>> target = nw.NoisePosterior(
-        ...     phi, lambda x: x, nw.likelihoods.Gaussian(0.5), torch.ones(1, 3)
-        ... )
+        >>> noise, y = nw.likelihoods.Gaussian(0.5), torch.ones(1, 3)
+        >>> target = nw.NoisePosterior(phi, lambda x: x, noise, y)
         >>> target(torch.zeros(4, 3)).grad.shape  # four chains of one image
         torch.Size([4, 3])
     """
@@ -161,25 +158,19 @@ class NoisePosterior:
         likelihood make them; 0 where unobserved. `seed` is that of the measurement noise."""
         if len(x) != self.num_images:
             raise ConfigError(f"x must hold {self.num_images} images, got {len(x)}")
-        return _simulated(self.operator, self.likelihood, x, seed, self.observed)
+        rows = keyed.rows(seed, len(x), device=x.device)
+        with torch.no_grad():
+            return self.likelihood.sample(self.operator(x), rows, self.observed)
 
     def facts(self) -> dict[str, Any]:
         """What the posterior is made of, ready for JSON: part of a run's specification."""
-        parts = {
-            "map": self.phi,
-            "operator": self.operator,
-            "likelihood": self.likelihood,
-            "y": self.y,
-            "observed": self.observed,
+        parts = {"map": self.phi, "operator": self.operator, "likelihood": self.likelihood}
+        facts = {
+            k: facts_of(v) for k, v in {**parts, "y": self.y, "observed": self.observed}.items()
         }
-        facts = {name: facts_of(part) for name, part in parts.items()}
         named = {k: {"name": v} if isinstance(v, str) else v for k, v in facts.items()}
-        return {
-            **named,
-            "microbatch": self.microbatch,
-            "dtype": str(self.y.dtype),
-            "device": str(self.y.device),
-        }
+        settings = {"dtype": str(self.y.dtype), "device": str(self.y.device)}
+        return {**named, "microbatch": self.microbatch, **settings}
 
     def _shapes(self, y: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
         like = torch.zeros(
@@ -211,12 +202,11 @@ class NoisePosterior:
             yield rows, image[rows]
 
     def _rows(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        if self.num_images == 1:  # a view: no copy per chain
-            y = self.y.expand(len(image), *self.y.shape[1:])
-            return y, None if self.observed is None else self.observed.expand(
-                len(image), *self.observed.shape[1:]
-            )
-        return self.y[image], None if self.observed is None else self.observed[image]
+        def rows(part: Tensor) -> Tensor:  # of one image a view: no copy per chain
+            one = self.num_images == 1
+            return part.expand(len(image), *part.shape[1:]) if one else part[image]
+
+        return rows(self.y), None if self.observed is None else rows(self.observed)
 
     def _forward(self, z: Tensor) -> Tensor:
         self.nfe += z.shape[0] * self.phi.nfe
@@ -270,19 +260,13 @@ def simulate(operator: Operator, likelihood: Likelihood, x: Tensor, seed: int = 
         (N, *y); 0 where the operator observes nothing.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> x = torch.zeros(2, 1, 8, 8)
         >>> nw.simulate(nw.operators.AveragePool(4), nw.likelihoods.Gaussian(0.1), x).shape
         torch.Size([2, 1, 2, 2])
     """
-    return _simulated(operator, likelihood, x, seed, observed_of(operator, tuple(x.shape[1:])))
-
-
-def _simulated(
-    operator: Operator, likelihood: Likelihood, x: Tensor, seed: int, observed: Tensor | None
-) -> Tensor:
+    rows = keyed.rows(seed, len(x), device=x.device)
     with torch.no_grad():
-        return likelihood.sample(operator(x), keyed.rows(seed, len(x), device=x.device), observed)
+        return likelihood.sample(operator(x), rows, observed_of(operator, tuple(x.shape[1:])))
 
 
 def _joined(states: list[State]) -> State:
@@ -311,25 +295,20 @@ def _check_parts(phi: Any, operator: Any, y: Any) -> None:
 
 
 def _combine(own: Tensor | None, given: Tensor | None, y: Tensor) -> Tensor | None:
-    given_masks = [m for m in (own, given) if m is not None]
-    if not given_masks:
+    """Both masks in one, of y's shape; None where all is observed."""
+    masks = [mask for mask in (own, given) if mask is not None]
+    if not masks:
         return None
-    for mask in given_masks:
+    full = torch.ones_like(y, dtype=torch.bool)
+    for mask in masks:
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            raise ConfigError(
-                "observed must be a bool tensor (True = measured), got "
-                f"{mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}"
-            )
-    masks = [m.to(y.device) for m in given_masks]
-    try:
-        full = torch.ones_like(y, dtype=torch.bool)
-        for mask in masks:
-            full = full & mask.expand(y.shape)
-    except RuntimeError as error:
-        raise ConfigError(
-            f"observed of shape {[tuple(m.shape) for m in masks]} does not broadcast to y of "
-            f"shape {tuple(y.shape)}"
-        ) from error
+            found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+            raise ConfigError(f"observed must be a bool tensor (True = measured), got {found}")
+        try:
+            full = full & mask.to(y.device).expand(y.shape)
+        except RuntimeError as error:
+            shapes = f"{tuple(mask.shape)} does not broadcast to y of shape {tuple(y.shape)}"
+            raise ConfigError(f"observed of shape {shapes}") from error
     if not full.flatten(1).any(1).all():
         raise ConfigError(
             "nothing is observed in at least one image: `observed` and the operator's mask "

@@ -141,7 +141,6 @@ class Kernel(ABC):
     Example:
         Random-walk Metropolis on N(0, I), with an accept step for every row.
 
-        >>> import torch, noisewalk as nw
         >>> from dataclasses import dataclass
         >>> @dataclass(frozen=True)
         ... class RandomWalk(nw.Kernel):

@@ -79,13 +79,7 @@ def test_a_trained_teacher_is_a_prior_whose_card_holds_the_options(teacher, data
     assert (prior.denoiser.kind, prior.shape) == ("edm", (1, 8, 8))
     assert {
         key: made["settings"][key] for key in ("num_images", "batch_size", "lr", "seed", "bfloat16")
-    } == {
-        "num_images": 4,
-        "batch_size": 2,
-        "lr": 2e-3,
-        "seed": 5,
-        "bfloat16": False,
-    }
+    } == {"num_images": 4, "batch_size": 2, "lr": 2e-3, "seed": 5, "bfloat16": False}
     assert (made["data"], made["images_seen"]) == ("squares.npz", 4)
     assert made["command"].startswith(f"noisewalk train diffusion --data {data}")
     assert (teacher / "samples.png").exists()

@@ -7,17 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_samples import (
-    FLOATS,
-    INTS,
-    check_exact,
-    example,
-    fits,
-    npy,
-    png,
-    tifffile,
-    written,
-)
+from file_samples import FLOATS, INTS, check_exact, example, fits, npy, png, tifffile, written
 from PIL import Image
 
 from noisewalk.errors import ConfigError, MissingExtraError

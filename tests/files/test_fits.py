@@ -2,12 +2,7 @@
 
 from pathlib import Path
 
-from file_samples import (
-    FLOATS,
-    check_exact,
-    example,
-    fits,
-)
+from file_samples import FLOATS, check_exact, example, fits
 
 
 def test_fits_files_come_back_exactly_and_in_native_byte_order(tmp_path: Path) -> None:

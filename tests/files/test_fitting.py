@@ -4,12 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_samples import (
-    EPS,
-    equal,
-    noise,
-    npy,
-)
+from file_samples import EPS, equal, noise, npy
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.fitting import LUMA

@@ -5,11 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from file_samples import (
-    equal,
-    noise,
-    npy,
-)
+from file_samples import equal, noise, npy
 from PIL import Image
 
 from noisewalk.errors import ConfigError

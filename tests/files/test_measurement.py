@@ -5,11 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from file_samples import (
-    equal,
-    noise,
-    npy,
-)
+from file_samples import equal, noise, npy
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.measurement import IMAGE_BOUND, MEASUREMENT_BOUND, load_image, load_measurement

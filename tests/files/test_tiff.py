@@ -3,13 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from file_samples import (
-    FLOATS,
-    INTS,
-    check_exact,
-    example,
-    tifffile,
-)
+from file_samples import FLOATS, INTS, check_exact, example, tifffile
 
 
 def test_tiff_files_come_back_exactly_in_every_layout(tmp_path: Path) -> None:

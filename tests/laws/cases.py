@@ -271,10 +271,7 @@ BASELINES = {
     "cmedit": nw.baselines.cmedit,
 }
 
-TARGETS = [
-    Case("nonlinear", posterior, (4,)),
-    Case("gaps", gappy_posterior, (1, 4, 4)),
-]
+TARGETS = [Case("nonlinear", posterior, (4,)), Case("gaps", gappy_posterior, (1, 4, 4))]
 
 EXEMPT: dict[str, str] = {
     "NeuralBlur": "needs a user's weight file; its laws are in tests/operators/test_neural_blur.py"

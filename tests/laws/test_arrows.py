@@ -137,11 +137,7 @@ def arrows() -> set[tuple[str, str]]:
 
 
 def test_the_imports_are_read() -> None:
-    assert {
-        ("kernels.langevin", "noise"),
-        ("posterior", "errors"),
-        ("types", "noise"),
-    } <= arrows()
+    assert {("kernels.langevin", "noise"), ("posterior", "errors"), ("types", "noise")} <= arrows()
     assert any(i.target == "torch" and i.source == "maps.analytic" for i in imports())
 
 

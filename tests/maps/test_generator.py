@@ -72,8 +72,5 @@ def test_a_module_whose_rows_depend_on_each_other_or_on_chance_is_refused():
 
 
 def test_a_module_that_returns_another_shape_than_declared_says_so():
-    with pytest.raises(
-        ConfigError,
-        match=r"made x of shape \(1, 3, 3\), declared is \(3, 3\)",
-    ):
+    with pytest.raises(ConfigError, match=r"made x of shape \(1, 3, 3\), declared is \(3, 3\)"):
         Generator(Outer(), (3,), (3, 3))(z())

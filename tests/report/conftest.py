@@ -72,10 +72,7 @@ def sampled(tmp_path: Path) -> Callable[..., Path]:
     """The folder of a run of chains as they are given."""
 
     def sample(
-        target: nw.NoisePosterior,
-        kernel: nw.Kernel | None = None,
-        draws: int = 6,
-        chains: int = 2,
+        target: nw.NoisePosterior, kernel: nw.Kernel | None = None, draws: int = 6, chains: int = 2
     ) -> Path:
         nw.sample(
             target,

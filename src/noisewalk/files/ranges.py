@@ -34,7 +34,6 @@ class ValueRange:
         ConfigError: a bound is not finite, or low is not below high.
 
     Example:
-        >>> import noisewalk as nw
         >>> unit = nw.files.ValueRange(0, 255)
         >>> unit.to_unit(np.array([0, 255])), unit.scale_sigma(12.75)
         (tensor([-1.,  1.]), 0.1)

@@ -106,11 +106,9 @@ def gauss_newton(
         ConfigError: a rank below 1, a tol that is not positive, or a target without gradients.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Affine(torch.diag(torch.tensor([3.0, 1.0])), torch.zeros(2))
-        >>> target = nw.NoisePosterior(
-        ...     phi, lambda x: x, nw.likelihoods.Gaussian(1.0), torch.zeros(1, 2)
-        ... )
+        >>> noise, y = nw.likelihoods.Gaussian(1.0), torch.zeros(1, 2)
+        >>> target = nw.NoisePosterior(phi, lambda x: x, noise, y)
         >>> nw.gauss_newton(target, target(torch.zeros(1, 2))).eigenvalues.round()
         tensor([[9., 1.]])
     """

@@ -72,16 +72,12 @@ class Reference(ABC):
         return state.grad + self._rows(z) - stiff
 
     def drop(self, here: State, there: State) -> Tensor:
-        """(B,) float64 psi(here) - psi(there), in a form without the difference of large numbers."""
+        """(B,) float64 psi(here) - psi(there), without a difference of large numbers."""
         z, z_ = here.z.to(torch.float64), there.z.to(torch.float64)
         linear = ((z - z_) * self._rows(z)).flatten(1).sum(1)
         moved, total = self.project(z - z_), self.project(self.offset(z) + self.offset(z_))
-        return (
-            here.nll
-            - there.nll
-            + linear
-            - 0.5 * (moved * self.eigenvalues[:, None].to(torch.float64) * total).sum(-1).flatten()
-        )
+        stiff = (moved * self.eigenvalues[:, None].to(torch.float64) * total).sum(-1).flatten()
+        return here.nll - there.nll + linear - 0.5 * stiff
 
     def pack(self) -> dict[str, Any]:
         """The name and the tensors, for a run's state; `refresh.unpack` is the inverse."""

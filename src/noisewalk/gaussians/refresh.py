@@ -69,7 +69,6 @@ class Refresh(Schedule):
         ConfigError: a value out of range.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.Refresh(rank=8).calls(num_warmup=120, dim=1024)
         130
     """
@@ -98,7 +97,6 @@ class SpectralRefresh(Schedule):
         ConfigError: a value out of range.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.SpectralRefresh(num_probes=16).calls(num_warmup=120, dim=1024)
         34
     """

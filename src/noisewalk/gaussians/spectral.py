@@ -92,11 +92,9 @@ def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> 
         ConfigError: fewer than one probe vector, or a target without gradients.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Affine(3.0 * torch.eye(4), torch.zeros(4))
-        >>> target = nw.NoisePosterior(
-        ...     phi, lambda x: x, nw.likelihoods.Gaussian(1.0), torch.zeros(1, 4)
-        ... )
+        >>> noise, y = nw.likelihoods.Gaussian(1.0), torch.zeros(1, 4)
+        >>> target = nw.NoisePosterior(phi, lambda x: x, noise, y)
         >>> nw.spectral(target, target(torch.zeros(1, 4))).eigenvalues.shape
         torch.Size([1, 4])
     """

@@ -68,7 +68,6 @@ class HMC(Kernel):
         ConfigError: a value out of range.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.HMC(0.1, 8).reversible, nw.HMC(0.1, 8, friction=0.5).reversible
         (True, False)
     """

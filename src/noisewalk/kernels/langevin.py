@@ -65,7 +65,6 @@ class Langevin(Kernel):
             preconditioner.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.Langevin(0.05, "ei", adjust=True).exact
         True
     """

@@ -40,7 +40,6 @@ class EllipticalSlice(Kernel):
         preconditioner: N(m, H^-1) from `gauss_newton` or `spectral`; None is N(0, I).
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.EllipticalSlice().needs_gradient
         False
     """

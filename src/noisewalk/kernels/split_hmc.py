@@ -65,7 +65,6 @@ class SplitHMC(Kernel):
         ConfigError: a value out of range.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.SplitHMC(0.2, num_leapfrog=6).evaluations
         7
     """

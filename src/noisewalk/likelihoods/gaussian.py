@@ -31,7 +31,6 @@ class Gaussian(LikelihoodBase):
         ConfigError: if a value is not positive and finite.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.likelihoods.Gaussian(0.5).residual(torch.zeros(1, 2), torch.ones(1, 2))
         tensor([[2., 2.]], dtype=torch.float64)
     """

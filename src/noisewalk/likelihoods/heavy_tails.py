@@ -24,7 +24,6 @@ class Laplace(LikelihoodBase):
         ConfigError: if the scale is not positive and finite.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.likelihoods.Laplace(0.5).nll(torch.zeros(1, 2), torch.ones(1, 2))
         tensor([4.], dtype=torch.float64)
     """
@@ -71,7 +70,6 @@ class StudentT(LikelihoodBase):
         ConfigError: if a value is not positive and finite.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.likelihoods.StudentT(1.0, 1.0).curvature(torch.zeros(1, 1), torch.ones(1, 1))
         tensor([[0.5000]])
     """

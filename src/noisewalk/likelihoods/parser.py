@@ -40,7 +40,6 @@ def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> Likelih
         ConfigError: an unknown name or key, a value that is missing, ill-formed or out of range.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.likelihoods.parse("gaussian", sigma_y=5.0, unit=100.0)
         Gaussian(sigma_y=0.05)
     """
@@ -71,7 +70,6 @@ def text_of(likelihood: Any) -> str:
         ConfigError: another likelihood.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.likelihoods.text_of(nw.likelihoods.Poisson(30.0))
         'poisson:peak=30.0'
     """

@@ -28,7 +28,6 @@ class Poisson(LikelihoodBase):
         ConfigError: if the peak is not positive and finite.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.likelihoods.Poisson(50.0).curvature(torch.zeros(1, 1), torch.ones(1, 1))
         tensor([[25.]])
     """

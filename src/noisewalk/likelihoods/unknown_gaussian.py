@@ -30,7 +30,6 @@ class UnknownGaussian(LikelihoodBase):
         ConfigError: if a value is not positive and finite.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> y = torch.full((1, 1000), 0.2)
         >>> nw.likelihoods.UnknownGaussian().noise_level(0 * y, y).round(decimals=3)
         tensor([0.2000], dtype=torch.float64)

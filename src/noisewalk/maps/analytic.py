@@ -24,7 +24,6 @@ class Affine:
         ConfigError: a matrix or an offset of another shape.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.maps.Affine(torch.tensor([[1.0, 2.0]]))(torch.tensor([[3.0, 4.0]]))
         tensor([[11.]])
     """
@@ -63,7 +62,6 @@ class Warp:
         ConfigError: an amplitude for which the map cannot be inverted.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi, z = nw.maps.Warp((3,), amplitude=0.8), torch.tensor([[-1.0, 0.0, 2.0]])
         >>> torch.allclose(phi.inverse(phi(z)), z.double())
         True
@@ -124,7 +122,6 @@ class Mixture:
         ConfigError: a value out of range.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Mixture(torch.tensor([[-4.0], [4.0]]), std=0.5)
         >>> (phi(torch.tensor([[-1.0], [1.0]])) > 0).tolist()  # the sign of z picks the mode
         [[False], [True]]

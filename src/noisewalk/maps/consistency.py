@@ -32,7 +32,6 @@ class Consistency:
         ConfigError: midpoints that do not fall between the denoiser's levels; no seed.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> f = lambda x_t, sigma: x_t / sigma  # of N(0, I) data, for levels far above sigma_min
         >>> f.shape, f.sigma_min, f.sigma_max = (1, 2, 2), 0.002, 80.0
         >>> phi = nw.maps.Consistency(f, midpoints=(2.0,), seed=0)

@@ -36,7 +36,6 @@ class Flow:
         MissingExtraError: gradient "adjoint" without torchdiffeq.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Flow(lambda x, t: -x, shape=(2,), num_steps=100)  # x(1) = z / e
         >>> phi(torch.ones(1, 2)), phi.nfe
         (tensor([[0.3679, 0.3679]]), 200)

@@ -29,7 +29,6 @@ class Generator:
         ConfigError: no such module or shape; active batch normalisation or dropout.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Generator(torch.nn.Linear(2, 5), shape=(2,), data_shape=(5,))
         >>> phi(torch.zeros(3, 2)).shape
         torch.Size([3, 5])

@@ -45,7 +45,6 @@ class ProbabilityFlow:
         MissingExtraError: gradient "adjoint" without torchdiffeq.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of N(0, I) data
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (1, 2, 2), 0.002, 80.0
         >>> phi, z = nw.maps.ProbabilityFlow(denoiser, num_steps=50), torch.ones(1, 1, 2, 2)

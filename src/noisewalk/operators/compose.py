@@ -23,7 +23,6 @@ class Compose:
         ConfigError: if there is no step or one is not callable.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> operator = nw.operators.Compose([nw.operators.HDR(2.0), nw.operators.AveragePool(2)])
         >>> operator(torch.tensor([[[[0.9, 0.1], [0.1, -0.1]]]]))
         tensor([[[[0.3000]]]])

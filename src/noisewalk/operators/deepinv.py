@@ -51,7 +51,6 @@ def from_deepinv(
 
     Example:
         >>> from types import SimpleNamespace
-        >>> import noisewalk as nw
         >>> noise = type("GaussianNoise", (), {"sigma": 0.1})()  # as in deepinv.physics
         >>> nw.operators.from_deepinv(SimpleNamespace(A=abs, noise_model=noise))[1]
         Gaussian(sigma_y=0.1)

@@ -26,7 +26,6 @@ def adjoint(operator: Operator, y: Tensor, shape: tuple[int, ...]) -> Tensor:
         (B, *x).
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.adjoint(nw.operators.AveragePool(2), torch.ones(1, 1, 1), (2, 2))[0, 0]
         tensor([0.2500, 0.2500])
     """
@@ -46,7 +45,6 @@ class AveragePool:
         ConfigError: if the factor is not a whole number of at least 1.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.AveragePool(2)(torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]]))
         tensor([[[[1.5000]]]])
     """
@@ -77,7 +75,6 @@ class Identity:
     """The image itself: for denoising, and for gaps that the measurement marks.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.Identity()(torch.ones(1, 2))
         tensor([[1., 1.]])
     """
@@ -103,7 +100,6 @@ class GaussianBlur:
         ConfigError: if a value is outside these ranges.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.GaussianBlur(kernel_size=3, std=0.5)(torch.eye(3)[None])[0, 0]
         tensor([0.6642, 0.2518, 0.0456])
     """
@@ -169,7 +165,6 @@ class Convolution:
         ConfigError: if the kernel is not such an array.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.Convolution([[0.0, 0.0, 1.0]])(torch.tensor([[[1.0, 2.0, 3.0]]]))
         tensor([[[2., 1., 2.]]])
     """

@@ -49,7 +49,6 @@ class RandomInpainting(_Mask):
         ConfigError: if a value is outside these ranges, or no pixel is kept.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.operators.RandomInpainting(keep=0.25, shape=(3, 4, 4), seed=0).observed.sum()
         tensor(4)
     """
@@ -84,7 +83,6 @@ class CloudInpainting(_Mask):
         ConfigError: if a value is outside these ranges, or all or none of the pixels are hidden.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.operators.CloudInpainting(share=0.25, shape=(8, 8), length=3.0).observed.sum()
         tensor(48)
     """
@@ -133,7 +131,6 @@ class BoxInpainting(_Mask):
         ConfigError: if a value is negative or the box is empty.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.BoxInpainting(top=0, left=1, height=1, width=2)(torch.ones(1, 1, 4))
         tensor([[[1., 0., 0., 1.]]])
     """
@@ -175,7 +172,6 @@ class MaskInpainting(_Mask):
         ConfigError: if the mask has another shape, other values, or hides everything.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.MaskInpainting([[1, 0]])(torch.full((1, 1, 2), 0.5))
         tensor([[[0.5000, 0.0000]]])
     """

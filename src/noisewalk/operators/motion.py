@@ -37,7 +37,6 @@ class CameraMotionBlur:
         ConfigError: if a value is outside these ranges, or the path reaches further than the image.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> operator = nw.operators.CameraMotionBlur(length=3.0, shape=(1, 8, 8), seed=0)
         >>> operator(torch.full((1, 1, 8, 8), 0.5)).std() < 1e-6
         tensor(True)

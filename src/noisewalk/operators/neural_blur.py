@@ -47,7 +47,6 @@ class NeuralBlur:
         WeightsError: if the file cannot be read or is not the network's.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.operators.NeuralBlur("GOPRO_wVAE.pth", seed=3)  # doctest: +SKIP
         NeuralBlur(weights_path='GOPRO_wVAE.pth', seed=3, digest='...')
     """

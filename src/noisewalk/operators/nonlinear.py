@@ -21,7 +21,6 @@ class HDR:
         ConfigError: if the factor is not a positive finite number.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.HDR(2.0)(torch.tensor([[0.25, 0.75, -0.75]]))
         tensor([[ 0.5000,  1.0000, -1.0000]])
     """
@@ -55,7 +54,6 @@ class PhaseRetrieval:
         ConfigError: if the ratio is outside this range.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.operators.PhaseRetrieval(1.0)(torch.rand(1, 1, 8, 16)).shape
         torch.Size([1, 1, 10, 20])
     """

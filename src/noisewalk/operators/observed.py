@@ -25,7 +25,6 @@ def observed_of(operator: Operator, shape: tuple[int, ...]) -> Tensor | None:
         ConfigError: if x of this shape does not fit, or the mask is not a bool tensor.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.operators.observed_of(nw.operators.MaskInpainting([[0, 1]]), (3, 1, 2))
         tensor([[False,  True]])
     """
@@ -51,7 +50,6 @@ def output_shape_of(operator: Operator, shape: tuple[int, ...]) -> tuple[int, ..
         ConfigError: if x of this shape does not fit the operator.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.operators.output_shape_of(lambda x: x[..., ::2], (3, 32, 32))
         (3, 32, 16)
     """

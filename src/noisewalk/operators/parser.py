@@ -65,7 +65,6 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
         WeightsError: the weights of neuralblur cannot be used.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.operators.parse("hdr:factor=2+avgpool:factor=4", (3, 32, 32))
         Compose(steps=[HDR(factor=2.0), AveragePool(factor=4)])
     """
@@ -92,7 +91,6 @@ def text_of(operator: Operator) -> str:
         ConfigError: another operator.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.operators.text_of(nw.operators.GaussianBlur(std=2.0))
         'blur:kernel_size=61,std=2.0'
     """
@@ -116,7 +114,6 @@ def held_by(operator: Operator) -> dict[str, Tensor]:
         Tensors by number of the step and name.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.operators.held_by(nw.operators.Convolution([[0.25, 0.75]]))
         {'operator_0_kernel': tensor([[0.2500, 0.7500]], dtype=torch.float64)}
     """

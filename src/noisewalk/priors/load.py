@@ -41,7 +41,6 @@ def list_priors() -> dict[str, dict[str, Any]]:
         Cards by name; a card says licence, data, kind, shape, source and noise range.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.list_priors()["fashion32"]["shape"]
         [1, 32, 32]
     """
@@ -80,7 +79,6 @@ def load_prior(
         WeightsError: the files are missing, corrupt or not what the card says.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.load_prior("fashion32-edm").denoiser.sigma_max
         80.0
     """

@@ -25,7 +25,6 @@ class Prior:
         module: the network z -> x of a plain generator, else None.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.load_prior("fashion32")
         Prior('fashion32', kind='consistency', shape=(1, 32, 32))
     """
@@ -70,7 +69,6 @@ class Prior:
             ConfigError: another number of steps, or a prior that has no such map.
 
         Example:
-            >>> import noisewalk as nw
             >>> phi = nw.load_prior("fashion32").map(num_steps=2)
             >>> phi.shape, phi.nfe
             ((1, 32, 32), 2)
@@ -112,7 +110,6 @@ class Prior:
             ConfigError: a prior that is no diffusion model, or an unknown solver.
 
         Example:
-            >>> import noisewalk as nw
             >>> phi = nw.load_prior("fashion32-edm").ode_map(num_steps=4)
             >>> phi.shape, phi.nfe
             ((1, 32, 32), 7)

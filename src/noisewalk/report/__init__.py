@@ -12,10 +12,5 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
-    {
-        "build": "build_report",
-        "data": "ReportData",
-        "html": "render",
-        "pictures": "write_images",
-    },
+    {"build": "build_report", "data": "ReportData", "html": "render", "pictures": "write_images"},
 )

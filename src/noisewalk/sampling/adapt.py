@@ -40,7 +40,6 @@ class DualAveraging:
         ConfigError: a value outside its range.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.DualAveraging(0.8).final(nw.DualAveraging(0.8).start(0.1, num_images=2))
         tensor([0.1000, 0.1000], dtype=torch.float64)
     """

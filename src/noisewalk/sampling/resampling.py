@@ -47,9 +47,9 @@ def evidence_error(family: Tensor) -> Tensor:
 
 
 def correlation(before: Tensor, after: Tensor) -> Tensor:
-    """(N,) how much the particles remember: the correlation of (N, P, K) numbers with the same numbers
-    later, over the particles, mean over the K. It is 0 for a number that does not vary, NaN if one
-    is not finite."""
+    """(N,) how much the particles remember: the correlation over the particles of (N, P, K) numbers
+    with the same numbers later, mean over the K; 0 for a number that does not vary, NaN if one is
+    not finite."""
     first, second = (part - part.mean(1, keepdim=True) for part in (before, after))
     scale = (first.square().sum(1) * second.square().sum(1)).sqrt()
     return torch.where(

@@ -37,7 +37,6 @@ class Run:
             on it says only that the error is large.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.Run({"x": torch.zeros(1, 4, 10, 2)}, nfe=40, seconds=1.0)
         Run(1 image, 4 chains, 10 draws of shape (2,), 40 network calls)
     """
@@ -141,7 +140,6 @@ def open_run(folder: str | Path) -> Run:
         StoreError: no run there, or a corrupt one.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.open_run("no-such-folder")  # doctest: +IGNORE_EXCEPTION_DETAIL
         Traceback (most recent call last):
         noisewalk.errors.StoreError: no-such-folder holds no run that has started: start it

@@ -66,7 +66,6 @@ def sample(
         StoreError: the folder holds something else.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Affine(torch.eye(3), torch.zeros(3))
         >>> likelihood = nw.likelihoods.Gaussian(0.5)
         >>> target = nw.NoisePosterior(phi, lambda x: x, likelihood, torch.ones(1, 3))
@@ -133,7 +132,6 @@ def tempered_smc(
         StoreError: the folder holds something else.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi = nw.maps.Affine(torch.eye(2), torch.zeros(2))
         >>> likelihood = nw.likelihoods.Gaussian(0.5)
         >>> target = nw.NoisePosterior(phi, lambda x: x, likelihood, torch.ones(1, 2))

@@ -43,7 +43,6 @@ class Adam:
         ConfigError: a value out of range.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.Adam(num_steps=100, lr=0.02).num_steps
         100
     """

@@ -48,8 +48,7 @@ class Tempered:
         """An evaluation of the target with nll and grad times beta."""
         beta = self.beta.repeat_interleave(len(state.nll) // len(self.beta))
         return state._replace(
-            nll=beta * state.nll,
-            grad=column(beta.to(state.grad.dtype), state.grad) * state.grad,
+            nll=beta * state.nll, grad=column(beta.to(state.grad.dtype), state.grad) * state.grad
         )
 
     def untemper(self, state: State) -> State:

@@ -71,8 +71,7 @@ def test_without_a_choice_the_first_two_tasks_are_restored():
     assert demo.tasks_of("satellite64") == ["super-resolution", "clouds"]
     assert demo.tasks_of("satellite64", ["box"]) == ["box"]
     with pytest.raises(
-        ConfigError,
-        match=r"'inpainting': choose one of super-resolution, clouds, box, deblurring",
+        ConfigError, match=r"'inpainting': choose one of super-resolution, clouds, box, deblurring"
     ):
         demo.tasks_of("satellite64", ["box", "inpainting"])
 

@@ -128,9 +128,7 @@ def test_a_plain_callable_with_a_mask_is_respected(method: partial[Tensor]) -> N
 
 @every
 def test_a_sample_costs_a_call_a_step_and_progress_is_shown_when_asked_for(
-    method: partial[Tensor],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    method: partial[Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("noisewalk._progress.LINE_SECONDS", 0.0)
     for progress in (True, False):

@@ -33,11 +33,7 @@ def test_arrays_come_back_as_they_were(tmp_path):
     for dtype in ("float16", "float32", "float64"):
         values = np.arange(24).reshape(2, 3, 4).astype(dtype)
         bias, empty = np.array(2.5, dtype), np.zeros((0, 3), dtype)
-        tree = {
-            "a": {"kernel": values, "bias": bias},
-            "b": {"c": {"d": values.T}},
-            "empty": empty,
-        }
+        tree = {"a": {"kernel": values, "bias": bias}, "b": {"c": {"d": values.T}}, "empty": empty}
         expected = {"a/kernel": values, "a/bias": bias, "b/c/d": values.T, "empty": empty}
         # Protocol 2 writes bytes as an encoded text: another function is asked for.
         with pytest.raises(WeightsError, match=r"_codecs\.encode, which is refused"):

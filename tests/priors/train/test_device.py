@@ -86,12 +86,7 @@ def test_levels_do_not_depend_on_how_the_device_draws_its_noise(
 @pytest.mark.parametrize("name", ["diffusion", "cd", "ct", "scd", "trajectory"])
 def test_a_loss_is_computed_in_bfloat16(name: str) -> None:
     def real(kind: str) -> NetworkDenoiser:
-        return NetworkDenoiser(
-            new_network(8, 1, (32,), unshuffle=2),
-            kind,
-            (1, 8, 8),
-            unshuffle=2,
-        )
+        return NetworkDenoiser(new_network(8, 1, (32,), unshuffle=2), kind, (1, 8, 8), unshuffle=2)
 
     student, teacher = real("edm" if name == "diffusion" else "consistency"), real("edm")
     losses = {

@@ -6,16 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from gaussian_flow import (
-    FLOAT16,
-    HIGH,
-    LOW,
-    MEAN,
-    VARIANCE,
-    gaussian_teacher,
-    levels,
-    ode_end,
-)
+from gaussian_flow import FLOAT16, HIGH, LOW, MEAN, VARIANCE, gaussian_teacher, levels, ode_end
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 

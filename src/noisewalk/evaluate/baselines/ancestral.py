@@ -81,7 +81,6 @@ def unguided(
         ConfigError: a value out of range.
 
     Example:
-        >>> import noisewalk as nw
         >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
         >>> nw.baselines.unguided(denoiser, num_images=3, num_samples=5, num_steps=10).shape

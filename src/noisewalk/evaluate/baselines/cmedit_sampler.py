@@ -64,7 +64,6 @@ def cmedit(
         ConfigError: another operator, a value out of range, or y does not fit the operator.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (1, 2, 2), 0.002, 80.0
         >>> y = torch.full((1, 1, 1, 1), 0.25)  # the mean of four pixels

@@ -14,7 +14,6 @@ class CountedDenoiser:
         denoiser: f(x_t, sigma).
 
     Example:
-        >>> import noisewalk as nw
         >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
         >>> counted = nw.baselines.CountedDenoiser(denoiser)

@@ -56,7 +56,6 @@ def dps(
         ConfigError: a value out of range, or y does not fit the operator.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> denoiser = lambda x_t, sigma: x_t / (1 + sigma**2)  # of the prior N(0, I)
         >>> denoiser.shape, denoiser.sigma_min, denoiser.sigma_max = (2,), 0.002, 80.0
         >>> nw.baselines.dps(denoiser, lambda x: x[:, :1], torch.ones(1, 1), num_samples=4).shape

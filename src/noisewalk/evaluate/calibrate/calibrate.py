@@ -78,7 +78,6 @@ def calibrate(
         ConfigError: a value out of range, or a kernel or a refresh that does not suit the test.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> phi, noise = nw.maps.Affine(torch.eye(2), torch.zeros(2)), nw.likelihoods.Gaussian(0.5)
         >>> kernel = nw.EllipticalSlice()
         >>> found = nw.calibrate(phi, abs, noise, kernel, num_problems=20, progress=False)

@@ -33,7 +33,6 @@ def r_hat(draws: Tensor | np.ndarray) -> Tensor:
         (...) float64; NaN for one chain, fewer than 4 draws, or equal draws.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
         >>> bool(nw.diagnostics.r_hat(draws) < 1.01)
         True
@@ -51,7 +50,6 @@ def ess_bulk(draws: Tensor | np.ndarray) -> Tensor:
         (...) float64; NaN for fewer than 4 draws.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
         >>> bool(1600 < nw.diagnostics.ess_bulk(draws) < 2400)
         True
@@ -69,7 +67,6 @@ def ess_tail(draws: Tensor | np.ndarray) -> Tensor:
         (...) float64; NaN for fewer than 4 draws.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
         >>> bool(1600 < nw.diagnostics.ess_tail(draws) < 2400)
         True
@@ -87,7 +84,6 @@ def mcse_mean(draws: Tensor | np.ndarray) -> Tensor:
         (...) float64; NaN for fewer than 4 draws.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
         >>> bool(0.02 < nw.diagnostics.mcse_mean(draws) < 0.025)  # 1 / sqrt(2000)
         True
@@ -111,7 +107,6 @@ def jump(draws: Tensor | np.ndarray, variance: Tensor | None = None) -> Tensor:
         (...) float64; NaN for fewer than 4 draws, or where nothing varies.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> draws = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
         >>> nw.diagnostics.jump(draws, variance=torch.tensor(1.0))
         tensor(2., dtype=torch.float64)
@@ -134,7 +129,6 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
         (median); all NaN for fewer than 4 draws or where no pixel varies.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> draws = torch.randn(4, 500, 1, 2, 2, generator=torch.Generator().manual_seed(0))
         >>> nw.diagnostics.image_diagnostics(draws)["r_hat_max"] < 1.02
         True

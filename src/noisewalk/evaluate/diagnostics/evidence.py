@@ -40,7 +40,6 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
     Example:
         The paper's Example 4.1: the prior holds the image that y speaks for in 30 of 100 draws.
 
-        >>> import torch, noisewalk as nw
         >>> kappa = nw.diagnostics.log_kappa(torch.tensor(0.3).log(), sup_log_likelihood=0.0)
         >>> kappa.exp(), nw.diagnostics.tv_bound(kappa, epsilon=0.01)
         (tensor(3.3333, dtype=torch.float64), tensor(0.0667, dtype=torch.float64))
@@ -73,7 +72,6 @@ def tv_bound(log_kappa: float | Tensor, epsilon: float, epsilon_s: float = 0.0) 
         ConfigError: an epsilon outside [0, 1].
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.diagnostics.tv_bound(0.0, epsilon=0.01, epsilon_s=0.05)
         tensor(0.0700, dtype=torch.float64)
     """
@@ -98,7 +96,6 @@ def informative_epsilon(log_kappa: float | Tensor, epsilon_s: float = 0.0) -> Te
         ConfigError: an epsilon outside [0, 1].
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.diagnostics.informative_epsilon(0.0)
         tensor(0.5000, dtype=torch.float64)
     """

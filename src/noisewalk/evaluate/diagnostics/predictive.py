@@ -25,7 +25,6 @@ def chi2(residual: Tensor, sigma_y: float | Tensor, observed: Tensor | None = No
         ConfigError: nothing is observed, or sigma_y is not positive.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> residual, observed = torch.tensor([[0.1, -0.1, 9.0]]), torch.tensor([1, 1, 0]).bool()
         >>> nw.diagnostics.chi2(residual, sigma_y=0.1, observed=observed)
         tensor([1.0000], dtype=torch.float64)
@@ -62,7 +61,6 @@ def chi2_p_value(values: Tensor, num_observed: int) -> Tensor:
         ConfigError: num_observed is not positive.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.diagnostics.chi2_p_value(torch.tensor([0.9, 1.1]), num_observed=1000)
         tensor(0.5019, dtype=torch.float64)
     """

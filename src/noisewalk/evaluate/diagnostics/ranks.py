@@ -56,7 +56,6 @@ def sbc(truth: Tensor, draws: Tensor, seed: int = 0, num_bins: int | None = None
         ConfigError: shapes that do not fit, or too few problems for two bins.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> x = torch.randn(200, 10, 1, generator=torch.Generator().manual_seed(0))
         >>> bool(nw.diagnostics.sbc(truth=x[:, 0], draws=x[:, 1:]).p_values > 0.01)
         True
@@ -97,7 +96,6 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
         ConfigError: shapes that do not fit.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> x = torch.randn(200, 10, 3, generator=torch.Generator().manual_seed(0))
         >>> nw.diagnostics.tarp(truth=x[:, 0], draws=x[:, 1:]).p_value > 0.01
         True
@@ -141,7 +139,6 @@ def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
         ConfigError: shapes that do not fit, or fewer than two draws.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> x = torch.randn(200, 20, generator=torch.Generator().manual_seed(0))
         >>> found = nw.diagnostics.coverage(truth=x[:, 0], draws=x[:, 1:])
         >>> bool(((found.empirical - found.nominal).abs() < 4 * found.standard_error).all())

@@ -33,7 +33,6 @@ def frechet(features_a: Tensor, features_b: Tensor) -> float:
         ConfigError: the shapes do not fit, or a feature is not finite.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> a = torch.tensor([[0.0], [1.0], [2.0]])
         >>> round(nw.metrics.frechet(a, a + 3), 6)
         9.0
@@ -68,7 +67,6 @@ def fid(a: Tensor, b: Tensor, batch_size: int = 16) -> float:
         WeightsError: Inception's weights are not here; the message says what to download.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> inception = torch.eye(3, 2048)  # stands for features(images, "inception-v3")
         >>> round(nw.metrics.fid(inception, inception), 6)
         0.0
@@ -112,7 +110,6 @@ def kid(
         ConfigError: the shapes do not fit, or there are too few rows for the blocks.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> a = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
         >>> value, error = nw.metrics.kid(a[:50], a[50:] + 3)
         >>> value > 5 * error

@@ -41,7 +41,6 @@ def diversity_score(
         MissingExtraError, WeightsError: as for `features`.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> samples = torch.tensor([-0.5, -0.4, 0.4, 0.5]).reshape(1, 4, 1, 1, 1)
         >>> nw.metrics.diversity_score(samples, lambda x: x.flatten(1), clusters=2)
         tensor([18.0000], dtype=torch.float64)
@@ -77,7 +76,6 @@ def vendi_score(
         MissingExtraError, WeightsError: as for `features`.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> samples = torch.eye(3).reshape(1, 3, 1, 1, 3)
         >>> nw.metrics.vendi_score(samples, lambda x: x.flatten(1)).round(decimals=3)
         tensor([3.], dtype=torch.float64)
@@ -105,7 +103,6 @@ def clip_similarity(
         MissingExtraError, WeightsError: as for `features`.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> samples = torch.eye(3).reshape(1, 3, 1, 1, 3)
         >>> nw.metrics.clip_similarity(samples, lambda x: x.flatten(1))
         tensor([0.], dtype=torch.float64)
@@ -128,7 +125,6 @@ def pixel_std(samples: Tensor) -> Tensor:
         ConfigError: the shapes do not fit.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.metrics.pixel_std(torch.tensor([-0.5, 0.0, 0.5]).reshape(1, 3, 1, 1, 1))
         tensor([0.2500], dtype=torch.float64)
     """

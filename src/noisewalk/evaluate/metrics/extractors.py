@@ -27,7 +27,6 @@ class Extractor:
         ConfigError: the name is empty, or the function cannot be called.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> pixels = nw.metrics.Extractor("pixels", lambda images: images.flatten(1))
         >>> pixels(torch.zeros(2, 1, 4, 4)).shape
         torch.Size([2, 16])
@@ -56,7 +55,6 @@ def name_of(extractor: AnyExtractor) -> str:
         Its name, or the name of the function or class.
 
     Example:
-        >>> import noisewalk as nw
         >>> nw.metrics.name_of("resnet50"), nw.metrics.name_of(abs)
         ('resnet50', 'abs')
     """
@@ -89,7 +87,6 @@ def features(
         WeightsError: its weight file is missing or not the expected one.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> images = torch.zeros(5, 1, 8, 8)
         >>> nw.metrics.features(images, lambda batch: batch.mean((2, 3))).shape
         torch.Size([5, 1])

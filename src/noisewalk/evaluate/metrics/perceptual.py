@@ -62,7 +62,6 @@ def lpips(x: Tensor, truth: Tensor, net: str = "alex", batch_size: int = 16) -> 
         WeightsError: the weights could not be downloaded, or are not the expected ones.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> x = torch.zeros(2, 3, 32, 32)
         >>> nw.metrics.lpips(x, x)  # doctest: +SKIP
         tensor([0., 0.], dtype=torch.float64)
@@ -99,7 +98,6 @@ def pairwise_lpips(samples: Tensor, net: str = "alex", batch_size: int = 16) -> 
         ConfigError, WeightsError: as for `lpips`.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.metrics.pairwise_lpips(torch.zeros(1, 4, 3, 32, 32))  # doctest: +SKIP
         tensor([0.], dtype=torch.float64)
     """

@@ -32,7 +32,6 @@ def psnr(x: Tensor, truth: Tensor) -> Tensor:
         ConfigError: the shapes do not fit, or the truth is not on the scale [-1, 1].
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.metrics.psnr(torch.full((1, 3, 8, 8), 0.2), torch.zeros(3, 8, 8)).round(decimals=3)
         tensor([20.], dtype=torch.float64)
     """
@@ -64,7 +63,6 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
         ConfigError: as for `psnr`, or a side is smaller than the window.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> x = torch.linspace(-1, 1, 256).reshape(1, 1, 16, 16)
         >>> nw.metrics.ssim(x, x)
         tensor([1.], dtype=torch.float64)

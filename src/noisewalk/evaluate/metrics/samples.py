@@ -23,7 +23,6 @@ def covered(x: Tensor, truth: Tensor) -> Tensor:
         truth is placed at random.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.metrics.covered(torch.tensor([[-0.5, 0.0], [0.5, 0.1]]), torch.tensor([0.2, 0.2]))
         tensor([1., 0.], dtype=torch.float64)
     """
@@ -50,7 +49,6 @@ def mean_and_se(per_image: Tensor) -> tuple[float, float]:
         ConfigError: there is no value.
 
     Example:
-        >>> import torch, noisewalk as nw
         >>> nw.metrics.mean_and_se(torch.tensor([1.0, 2.0, 3.0, 2.0]))
         (2.0, 0.408248290463863)
     """

@@ -5,13 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from gaussian_flow import (
-    LOW,
-    exact_trajectories,
-    levels,
-    ode_end,
-    seeded,
-)
+from gaussian_flow import LOW, exact_trajectories, levels, ode_end, seeded
 
 from noisewalk.errors import ConfigError
 from noisewalk.priors.train.augment import orbit
