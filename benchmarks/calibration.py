@@ -121,10 +121,8 @@ def main() -> None:
                     flush=True,
                 )
                 continue
-            folder = (
-                args.out
-                / f"{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}-{args.part}-{name}"
-            )
+            problem = f"{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}"
+            folder = args.out / f"{problem}-{args.part}-{name}"
             settings = {
                 k: getattr(args, k)
                 for k in ("problems", "draws", "thin", "warmup", "carried", "seed")
@@ -197,10 +195,9 @@ def kernel_of(network: Any, text: str, name: str, args: argparse.Namespace) -> A
 
 def convergence(network: Any, text: str, name: str, kernel: Any, args: argparse.Namespace) -> str:
     """The largest R-hat of 4 chains, mean and largest of 4 problems; kept in --out."""
-    kept = (
-        args.out
-        / f"r-hat-{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}-{name}-{args.draws}-{args.warmup}-{args.thin}.json"
-    )
+    problem = f"{args.prior}-{text.replace(':', '-').replace('=', '-')}-{args.sigma_y}"
+    length = f"{args.draws}-{args.warmup}-{args.thin}"
+    kept = args.out / f"r-hat-{problem}-{name}-{length}.json"
     if not kept.exists():
         target = simulated(network, text, args.sigma_y, args.seed + 7, 4)
         how: dict[str, Any] = {"seed": args.seed + 1}

@@ -1,8 +1,10 @@
 r"""D-Flow SGLD, a rival in the same space: Langevin steps on the noise, preconditioned by the
 running second moment of the gradient.
 
-$$E = |y - A(\Phi(z))|^2, \qquad V \leftarrow \omega V + (1 - \omega) \nabla E \odot \nabla E, \qquad P = \mathrm{diag}\big(1 / (\sqrt V + \delta)\big),$$
-$$z \leftarrow z - \eta P (\nabla E + 2 \lambda z) + \sqrt{2 \eta s P} \, \xi, \qquad \xi \sim N(0, I),$$
+$$E = |y - A(\Phi(z))|^2, \qquad V \leftarrow \omega V + (1 - \omega) \nabla E \odot \nabla E,
+\qquad P = \mathrm{diag}\big(1 / (\sqrt V + \delta)\big),$$
+$$z \leftarrow z - \eta P (\nabla E + 2 \lambda z) + \sqrt{2 \eta s P} \, \xi,
+\qquad \xi \sim N(0, I),$$
 V = 0 at the start. For a fixed P its law is about exp(-(E + lambda |z|^2) / s): with s = 2
 sigma_y^2 and lambda = sigma_y^2 that is the posterior of a Gaussian likelihood, and these are what
 is used here. (The paper tunes both by hand, s from 0.001 to 0.01 and lambda from 5e-6 to 0.1.) It

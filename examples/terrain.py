@@ -5,7 +5,8 @@ prior is terrain128, a consistency model of 128 x 128 heights between 0 and R = 
 asinh. Its metres are not the fault's, so a map of heights is placed in its range by one affine
 rescaling for the whole map, taken from what is observed and never from what is hidden:
 
-$$h(x) = b + c\, m(x), \qquad m = \mathtt{to\_metres}, \qquad b = \text{lowest observed height}, \qquad c = \frac{\text{observed relief}}{\text{--relief}}$$
+$$h(x) = b + c\, m(x), \qquad m = \mathtt{to\_metres}, \qquad
+b = \text{lowest observed height}, \qquad c = \frac{\text{observed relief}}{\text{--relief}}$$
 
 The forward operator acts on h, in metres: A(x) = h(x) at observed cells, or means of h over 8 x 8
 blocks, and so does the noise, N(0, sigma^2) in metres. In the pixels x the same noise would be

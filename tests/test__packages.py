@@ -79,7 +79,8 @@ def prepare_metadata_for_build_wheel(folder, config_settings=None):
     Path({marker!r}).write_text("the build script ran")
     info = Path(folder) / "noisewalk_fake_source-1.2.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: noisewalk-fake-source\\nVersion: 1.2\\n")
+    lines = ("Metadata-Version: 2.1", "Name: noisewalk-fake-source", "Version: 1.2", "")
+    (info / "METADATA").write_text("\n".join(lines))
     return info.name
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     raise SystemExit("nothing is built")

@@ -115,5 +115,5 @@ def test_bad_settings_are_refused(settings: dict) -> None:
 
 @pytest.mark.parametrize("settings", [{"left": 0.0}, {"max_rank": 0}])
 def test_bad_basis_settings_are_refused(settings: dict) -> None:
-    with pytest.raises(ConfigError, match="above 0|at least 1"):
+    with pytest.raises(ConfigError, match=r"above 0|at least 1"):
         informed_basis(torch.zeros(5, D), 1, **settings)

@@ -45,7 +45,7 @@ class Linear:
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Bent:
-    """x -> h / 2 + tanh h with h = matrix x, a nonlinear operator on flat x that does not saturate."""
+    """x -> h / 2 + tanh h with h = matrix x: nonlinear, on flat x, and it does not saturate."""
 
     matrix: Tensor
 

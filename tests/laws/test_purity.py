@@ -24,11 +24,8 @@ def snapshot(subject: Any) -> dict[str, str]:
 
 
 def global_states() -> tuple[bytes, str, str]:
-    return (
-        torch.get_rng_state().numpy().tobytes(),
-        str(np.random.get_state()),
-        str(random.getstate()),
-    )  # noqa: NPY002
+    of_numpy = str(np.random.get_state())  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), of_numpy, str(random.getstate())
 
 
 def check(subject: Any, inputs: list[Tensor], call: Callable[..., Any]) -> None:

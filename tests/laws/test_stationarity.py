@@ -117,7 +117,7 @@ EXACT = {
 
 
 def wrong(case: Problem) -> LowRank:
-    """A Gaussian that has nothing to do with the posterior: an adjusted kernel is exact around any."""
+    """A Gaussian far from the posterior: an adjusted kernel is exact around any."""
     basis = torch.linalg.qr(draw((8, 3), seed=16, dtype=torch.float64)[0])[0].T
     return LowRank(
         0.5 * draw((8,), seed=17, dtype=torch.float64),

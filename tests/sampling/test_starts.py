@@ -91,7 +91,7 @@ def wide_problem(size=2000, seen=200):
     )
 
 
-def test_the_likelihood_objective_keeps_the_norm_of_z_near_its_dimension_and_the_posterior_one_does_not():
+def test_only_the_likelihood_objective_keeps_the_norm_of_z_near_its_dimension():
     posterior, size = wide_problem(), 2000
     z = noise.rows(6, 1, 4).normal((size,), noise.INIT, torch.float64)
     band = (
