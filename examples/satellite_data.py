@@ -16,7 +16,7 @@ of both sources:
 | file | for | Sentinel-2 | Landsat 8: crops of |
 |---|---|---|---|
 | train.npz | training | train/ but for --select tiles | the land of no other split |
-| select.npz | choice of recipe | --select tiles of train/ | an eighth of the 128 x 128 blocks outside |
+| select.npz | choice of recipe | --select tiles of train/ | an eighth of the blocks outside |
 | test.npz | the quality that is reported | val/ | land in the eastern third of either scene |
 | landsat_test.npz | package's examples | | the first 100 of test.npz's crops |
 | landsat_east.npz | `clouds.py` | | no crops: the eastern thirds, whole, by scene |

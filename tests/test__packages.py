@@ -80,7 +80,7 @@ def prepare_metadata_for_build_wheel(folder, config_settings=None):
     info = Path(folder) / "noisewalk_fake_source-1.2.dist-info"
     info.mkdir()
     lines = ("Metadata-Version: 2.1", "Name: noisewalk-fake-source", "Version: 1.2", "")
-    (info / "METADATA").write_text("\n".join(lines))
+    (info / "METADATA").write_text(chr(10).join(lines))
     return info.name
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     raise SystemExit("nothing is built")

@@ -96,12 +96,7 @@ class Noise:
 def rows(
     seed: int, num_images: int, num_chains: int = 1, device: torch.device | str = "cpu"
 ) -> Noise:
-    """Noise of step 0 for num_images x num_chains rows, image-major.
-
-    Example:
-        >>> nw.noise.rows(0, num_images=2, num_chains=3).normal((4,), nw.noise.PROPOSAL).shape
-        torch.Size([6, 4])
-    """
+    """Noise of step 0 for num_images x num_chains rows, image-major."""
     image = torch.arange(num_images, device=device).repeat_interleave(num_chains)
     chain = torch.arange(num_chains, device=device).repeat(num_images)
     return Noise(seed, image, chain)

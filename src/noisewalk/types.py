@@ -31,25 +31,18 @@ Product: TypeAlias = "Callable[[Tensor], Tensor]"
 class State(NamedTuple):
     """One evaluation of the target; the leading axis is B = images x chains."""
 
-    z: Tensor
-    """(B, *shape) position in noise space (the paper's x_1)."""
-    x: Tensor
-    """(B, *data) Phi(z) (the paper's x_0)."""
-    nll: Tensor
-    """(B,) float64: L_y(x) = -log p(y | x), every constant included."""
-    grad: Tensor
-    """(B, *shape) gradient of L_y(Phi(z)) in z; the Gaussian prior's own z is not in it."""
+    z: Tensor  # (B, *shape) position in noise space (the paper's x_1)
+    x: Tensor  # (B, *data) Phi(z) (the paper's x_0)
+    nll: Tensor  # (B,) float64: L_y(x) = -log p(y | x), every constant included
+    grad: Tensor  # (B, *shape) gradient of L_y(Phi(z)) in z, without the prior's own z
 
 
 class Info(NamedTuple):
     """What happened in one transition (ArviZ's sample_stats names)."""
 
-    acceptance_rate: Tensor
-    """(B,) in [0, 1]; for an unadjusted kernel, what Metropolis would have accepted."""
-    accepted: Tensor
-    """(B,) bool."""
-    diverging: Tensor
-    """(B,) bool: the proposal was not finite."""
+    acceptance_rate: Tensor  # (B,) in [0, 1]; unadjusted: what Metropolis would have accepted
+    accepted: Tensor  # (B,) bool
+    diverging: Tensor  # (B,) bool: the proposal was not finite
 
 
 class Tick(NamedTuple):
@@ -162,31 +155,20 @@ class Kernel(ABC):
         Run(1 image, 4 chains, 5 draws of shape (2,), 1,304 network calls)
     """
 
-    needs_gradient: bool = True
-    """Whether `step` reads `State.grad`."""
-    exact: bool = False
-    """Whether the posterior is its stationary law, as an accept step makes it."""
-    reversible: bool = True
-    """Whether each transition is its own reverse in law."""
-    evaluations: int = 1
-    """Of the target a transition, for estimates of cost."""
-    step_size: Any
-    """One number or (N,), as a field; a kernel without this field has none to adapt, None."""
-    preconditioner: Any
-    """A Gaussian reference, as a field; None, or without this field: N(0, I)."""
-    takes_preconditioner: bool = False
-    """Whether `dataclasses.replace` may set `preconditioner`."""
-    fits_preconditioner: bool = False
-    """Whether a warm-up fits one where nobody says otherwise."""
+    needs_gradient: bool = True  # whether `step` reads `State.grad`
+    exact: bool = False  # whether the posterior is its stationary law, as an accept step makes it
+    reversible: bool = True  # whether each transition is its own reverse in law
+    evaluations: int = 1  # of the target a transition, for estimates of cost
+    step_size: Any  # one number or (N,), as a field; None, or without this field: none to adapt
+    preconditioner: Any  # a Gaussian reference, as a field; None, or without this field: N(0, I)
+    takes_preconditioner: bool = False  # whether `dataclasses.replace` may set `preconditioner`
+    fits_preconditioner: bool = False  # whether a warm-up fits one where nobody says otherwise
     carries: bool = False
     """Whether it hands something on. A transition that is not reversible only for that reason is
     so from a fresh carry to the place where the carry is dropped."""
-    target_accept: float = 0.574
-    """Acceptance that the warm-up's adaptation of the step aims at."""
-    largest_step: float = math.inf
-    """Step that the adaptation never exceeds."""
-    quarter_turn: float = math.inf
-    """Step at which a transition turns N(0, I) by pi / 2, a fresh draw of it."""
+    target_accept: float = 0.574  # acceptance that the warm-up's adaptation of the step aims at
+    largest_step: float = math.inf  # step that the adaptation never exceeds
+    quarter_turn: float = math.inf  # step at which a transition turns N(0, I) by pi / 2
 
     def __getattr__(self, name: str) -> None:
         # no class attributes: a dataclass would take them as the defaults of fields
@@ -247,12 +229,9 @@ class Kernel(ABC):
 class Estimate(NamedTuple):
     """What a plan will cost, before it runs."""
 
-    calls: int
-    """Network calls."""
-    memory: int
-    """Bytes of the states that it holds at once, without the network's own."""
-    disk: int
-    """Bytes of the draws that it stores."""
+    calls: int  # network calls
+    memory: int  # bytes of the states that it holds at once, without the network's own
+    disk: int  # bytes of the draws that it stores
 
 
 class Plan(Protocol):

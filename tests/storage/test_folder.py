@@ -105,10 +105,10 @@ def test_another_layout_is_refused(run):
 
 
 def test_the_segment_length_of_a_run_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr("noisewalk.storage.group.MOST_DRAWS", 2)
+    monkeypatch.setattr("noisewalk.storage.zarr_group.MOST_DRAWS", 2)
     with make(tmp_path) as store:
         one_draw(store)
-    monkeypatch.setattr("noisewalk.storage.group.MOST_DRAWS", 5)
+    monkeypatch.setattr("noisewalk.storage.zarr_group.MOST_DRAWS", 5)
     with make(tmp_path) as store:
         one_draw(store)
         one_draw(store)

@@ -8,7 +8,6 @@ import zarr
 
 from noisewalk.errors import ConfigError, StoreError
 from noisewalk.storage.atomic import write_file
-from noisewalk.storage.group import Layout
 from noisewalk.storage.segments import (
     DTYPES,
     Segmented,
@@ -17,6 +16,7 @@ from noisewalk.storage.segments import (
     dtype_name,
     to_bytes,
 )
+from noisewalk.storage.zarr_group import Layout
 
 FLOAT = torch.arange(24.0).reshape(2, 3, 4) - 5
 

@@ -26,7 +26,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def _two_draws_a_segment(monkeypatch):
-    monkeypatch.setattr("noisewalk.storage.group.MOST_DRAWS", 2)
+    monkeypatch.setattr("noisewalk.storage.zarr_group.MOST_DRAWS", 2)
 
 
 def make(folder, dtype=torch.float32):
@@ -261,7 +261,7 @@ def test_complete_is_what_was_marked_last(tmp_path):
 
 
 def test_files_do_not_grow_with_the_draws(tmp_path, monkeypatch):
-    monkeypatch.setattr("noisewalk.storage.group.MOST_DRAWS", 50)
+    monkeypatch.setattr("noisewalk.storage.zarr_group.MOST_DRAWS", 50)
     with make(tmp_path) as store:
         store.append(*draw(0))
         before = len(tree(tmp_path))
@@ -359,7 +359,7 @@ def test_when_the_disk_is_full_the_draws_so_far_are_safe(tmp_path, monkeypatch, 
 WRITER = """
 import os, random, signal, sys, time
 import torch
-from noisewalk.storage import group
+from noisewalk.storage import zarr_group as group
 from noisewalk.storage.store import Layout, RunStore, open_store
 from noisewalk.types import Info, State
 

@@ -128,7 +128,7 @@ def _sheets(
 ) -> None:
     """Compute the cells of a table, or of the sheets of a figure, and write it."""
     from ..evaluate.paper.grid import Grid
-    from ..evaluate.paper.sheets import draw_sheet, sheets_of
+    from ..evaluate.paper.image_sheets import draw_sheet, sheets_of
     from ..evaluate.paper.table_text import write
     from ..evaluate.paper.tables import TABLES, collect
 

@@ -16,8 +16,8 @@ from ..evaluate.metrics.perceptual import ARCHIVES
 from ..evaluate.paper import presets
 from ..evaluate.paper.bench import Bench
 from ..evaluate.paper.figure2 import COUNTS
+from ..evaluate.paper.image_sheets import FIGURES
 from ..evaluate.paper.methods import METHODS
-from ..evaluate.paper.sheets import FIGURES
 from ..evaluate.paper.tables import TABLES
 from ..evaluate.paper.tasks import SIGMA_Y, tasks_for
 from ..files import load_image

@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 Parts: TypeAlias = tuple[str, str, NoiseMap, str, Operator]
 """The first five fields of a problem."""
-UNSCALED = ValueRange(-1.0, 1.0)
-"""Leaves counts and floats as they are."""
-NARROW = 0.2
-"""A measurement that fills a smaller share of the value range is doubted."""
+UNSCALED = ValueRange(-1.0, 1.0)  # leaves counts and floats as they are
+NARROW = 0.2  # a measurement that fills a smaller share of the value range is doubted
 DARKEST = -0.1
 """Floats are doubted where less than a hundredth of them is darker: they may go from 0 to 1."""
 
@@ -42,8 +40,7 @@ class Problem:
     operator: Operator
     likelihood: LikelihoodBase
     y: Tensor
-    value_range: ValueRange
-    """What -1 and 1 stand for in the user's file."""
+    value_range: ValueRange  # what -1 and 1 stand for in the user's file
     truth: Tensor | None = None
     observed: Tensor | None = None
     """Bool, shape of y: False in the gaps, which come on top of the operator's own."""

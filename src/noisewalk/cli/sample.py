@@ -86,7 +86,7 @@ def sample(options: SampleOptions) -> None:
     from ..priors.load import load_prior
     from .plans import plan_of
     from .problem import read_problem
-    from .solve import solve
+    from .run_problem import solve
 
     check(options)
     o, dtype = options, opt.dtype_of(options.dtype)

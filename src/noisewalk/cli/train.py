@@ -16,8 +16,7 @@ app = typer.Typer(**opt.PLAIN)
 BatchSize = Annotated[int, says("The images of a step, of all GPUs together.")]
 RECIPES = ("trajectory", "cd", "ct", "scd")
 DEVICE = "cpu or cuda; N GPUs: torchrun --nproc-per-node N --no-python noisewalk train ..."
-NUM_STEPS = 9
-"""Heun steps of a teacher's trajectory."""
+NUM_STEPS = 9  # Heun steps of a teacher's trajectory
 
 
 @app.callback(invoke_without_command=True)

@@ -6,17 +6,17 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .arrays import read_array
-    from .fitting import Fit
     from .images import save_png
     from .masks import load_mask
     from .measurement import load_image, load_measurement
     from .ranges import ValueRange
+    from .resize import Fit
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "arrays": "read_array",
-        "fitting": "Fit",
+        "resize": "Fit",
         "images": "save_png",
         "masks": "load_mask",
         "measurement": "load_image load_measurement",

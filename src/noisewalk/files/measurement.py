@@ -10,9 +10,9 @@ from torch import Tensor
 from .._checks import one_of
 from ..errors import ConfigError
 from .arrays import read_array
-from .fitting import Fit, fitted
 from .masks import present
 from .ranges import ValueRange, implied_range, span
+from .resize import Fit, fitted
 
 IMAGE_BOUND = 1.5  # largest |x| of a clean image: room for the overshoot of a resampling filter
 MEASUREMENT_BOUND = 4.0  # largest |y| of a measurement: 1 plus six sigma_y of 0.5

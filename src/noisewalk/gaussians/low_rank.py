@@ -24,13 +24,11 @@ from ..errors import ConfigError
 from ..types import State
 from .reference import Reference
 
-FIRST_BLOCK = 16
-"""Probe vectors that `gauss_newton` starts with when it chooses the rank."""
+FIRST_BLOCK = 16  # probe vectors that `gauss_newton` starts with when it chooses the rank
 LARGEST_BATCH, LARGEST_NUMEL = 64, 1 << 18
 """Rows, and rows times values of x, that probe vectors are put together to; a batch of chains may
 be larger."""
-OVERSAMPLING = 8
-"""Probe vectors beyond the rank that is asked for."""
+OVERSAMPLING = 8  # probe vectors beyond the rank that is asked for
 
 
 @readable

@@ -24,8 +24,7 @@ from ..noise import Noise
 from ..types import Info, Kernel, State, Target
 from .metropolis import column, finite_rows, select
 
-MAX_SHRINKS = 60
-"""Points tried before a row stays where it is."""
+MAX_SHRINKS = 60  # points tried before a row stays where it is
 
 
 @readable

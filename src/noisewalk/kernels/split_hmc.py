@@ -39,14 +39,11 @@ from .metropolis import check_step_size, finite_rows, metropolis, per_row, selec
 LEFT = 0.02
 """Directions are kept until the others' part of the mean squared gradient is at most this; it is
 about the variance of L - L' in the first block."""
-MAX_RANK = 64
-"""Directions kept at most."""
+MAX_RANK = 64  # directions kept at most
 TURN_STREAM = 1 << 30
 """Offset of the step counter that keys the first block's noise apart from the second's."""
-MOVE_ACCEPT = 0.8
-"""Acceptance that tempered SMC drives the angle and the step to."""
-LARGEST_TURN = math.log(0.5 * math.pi)
-"""Log of the angle that draws a direction afresh."""
+MOVE_ACCEPT = 0.8  # acceptance that tempered SMC drives the angle and the step to
+LARGEST_TURN = math.log(0.5 * math.pi)  # log of the angle that draws a direction afresh
 
 
 @readable

@@ -88,7 +88,8 @@ def _level(rest: str, sigma_y: float | None) -> dict[str, float]:
 
 
 def _values(name: str, rest: str) -> dict[str, float]:
-    values, keys = values_in(rest, CLASSES[name], name), fields(CLASSES[name])  # type: ignore[arg-type]
+    cls: Any = CLASSES[name]
+    values, keys = values_in(rest, cls, name), fields(cls)
     if values and len(values) < len(keys):
         missing = ", ".join(f.name for f in keys if f.name not in values)
         raise ConfigError(f"{missing} must be given too, or none of the keys of {name}")

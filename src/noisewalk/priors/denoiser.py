@@ -65,7 +65,8 @@ class NetworkDenoiser:
             h = F.pixel_unshuffle(h, self.unshuffle)
         labels = None if self.label is None else torch.full((len(h),), self.label, device=h.device)
         backward = torch.is_grad_enabled() and unpack_dual(x_t).tangent is None
-        network: nn.Module = self._twin if self.checkpoint and backward else self.network  # type: ignore[attr-defined]
+        own: Any = self
+        network: nn.Module = own._twin if self.checkpoint and backward else self.network
         dtype = next(self.network.parameters()).dtype
         t = 250.0 * torch.log(sigma + 1e-44)
         h = network(h.to(dtype), t.to(dtype), class_labels=labels).sample

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import WeightsError
 from ..storage.atomic import write_whole
 from .cards import read_table
-from .misfits import listed, misfits, shapes_of
+from .mismatched_keys import listed, misfits, shapes_of
 from .openai import read_state
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

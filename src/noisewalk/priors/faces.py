@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from .misfits import listed, misfits, shapes_of
+from .mismatched_keys import listed, misfits, shapes_of
 
 NUM_STAGES = 5
 STATE = "netG_state_dict"

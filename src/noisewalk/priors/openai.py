@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .._pickled import load_pickled
 from ..errors import WeightsError
-from .misfits import Shapes, listed, misfits, shapes_of
+from .mismatched_keys import Shapes, listed, misfits, shapes_of
 from .openai_layers import GROUPS, Architecture, expected_shapes, layers, unet_config
 
 _BLOCK = re.compile(r"(input|output)_blocks\.([0-9]{1,4})\.([0-9])\.(.+)")

@@ -9,7 +9,7 @@ from . import images, sections
 from .checks import GROUPS, Check, checks, worst
 from .data import ReportData, as_list
 from .panels import display_width
-from .readout import payload
+from .pixel_readout import payload
 from .text import shown
 
 PLAIN = string.ascii_letters + string.digits + "_-"

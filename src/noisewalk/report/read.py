@@ -14,8 +14,8 @@ from .data import ReportData
 from .facts import facts_from
 from .fit import Fit, fit_of
 from .model import model_of
-from .notes import notes_of, remarks_of
 from .scores import evenly, scores_of
+from .warnings import notes_of, remarks_of
 
 SHOWN = 8  # draws per chain
 

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,19 +18,19 @@ from .. import noise as keyed
 from .._repr import facts_of
 from ..errors import DivergedError
 from ..gaussians.refresh import Schedule, unpack
+from ..kernels.contract import checked
 from ..kernels.metropolis import finite_rows
 from ..types import Estimate, Info, Kernel, RunStore, State, Tick
 from .adapt import DualAveraging
-from .contract import checked
 from .cost import Meter, bytes_of
 from .starts import Adam, AdamState
 
-CHECKPOINT_SECONDS = 2.0
-"""Time between checkpoints before the first draw."""
-PATIENCE = 100
-"""Transitions in a row in which every chain may diverge before the run gives up."""
-MOST_NAMED = 8
-"""Chains named in an error."""
+CHECKPOINT_SECONDS = 2.0  # time between checkpoints before the first draw
+PATIENCE = 100  # transitions in a row in which every chain may diverge before the run gives up
+MOST_NAMED = 8  # chains named in an error
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ class Chains:
         return {**facts_of(self), "kernel": self.kernel.facts()}
 
 
-def adapted_kernel(packed: dict[str, Any], plan: Chains, device: torch.device) -> Kernel:
+def adapted_kernel(kept: dict[str, Any], plan: Chains, device: torch.device) -> Kernel:
     """The kernel as the warm-up has left it, from the state that a sink keeps: with its steps (N,)
     and its preconditioner."""
-    return _Position.unpack(packed, device).kernel(plan)
+    return unpacked(_Position, kept, device).kernel(plan)
 
 
 @dataclass
@@ -102,14 +102,6 @@ class _Position:
     nfe: int = 0
     seconds: float = 0.0
 
-    def pack(self) -> dict[str, Any]:
-        return {**vars(self), "state": self.state._asdict()}
-
-    @classmethod
-    def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Position":
-        parts = moved(packed, device)
-        return cls(**{**parts, "state": State(**parts["state"])})
-
     def kernel(self, plan: Chains) -> Kernel:
         """The plan's kernel with what the warm-up has changed so far."""
         changes: dict[str, Any] = {}
@@ -120,6 +112,17 @@ class _Position:
             step = plan.adapt.final if done else plan.adapt.current
             changes["step_size"] = step(self.adaptation)
         return replace(plan.kernel, **changes) if changes else plan.kernel  # type: ignore[type-var]
+
+
+def packed(position: Any) -> dict[str, Any]:
+    """A dataclass with a `state` as a dict that a sink can keep."""
+    return {**vars(position), "state": position.state._asdict()}
+
+
+def unpacked(cls: type[T], kept: dict[str, Any], device: torch.device) -> T:
+    """The inverse of `packed`, on a device."""
+    parts = moved(kept, device)
+    return cls(**{**parts, "state": State(**parts["state"])})
 
 
 def moved(part: Any, device: torch.device) -> Any:
@@ -136,9 +139,9 @@ class _Session:
         self.plan, self.target, self.sink = plan, target, sink
         self.meter = Meter(target)
         self.rows = keyed.rows(plan.seed, target.num_images, plan.num_chains, target.y.device)
-        _, packed = sink.cursor()
+        _, kept = sink.cursor()
         device = target.y.device
-        self.here = self._start() if packed is None else _Position.unpack(packed, device)
+        self.here = self._start() if kept is None else unpacked(_Position, kept, device)
         self.before = (self.here.nfe, self.here.seconds)
         self.saved = time.monotonic()
         self.fresh = True
@@ -159,7 +162,7 @@ class _Session:
             block.append(self._transition())
             tick = self._tick("draws", float(block[-1].acceptance_rate.mean()))
             if len(block) == plan.thin:
-                self.sink.append(here.state, _joined(block), here.pack(), self._extras())
+                self.sink.append(here.state, _joined(block), packed(here), self._extras())
                 block.clear()
             yield tick
 
@@ -175,7 +178,7 @@ class _Session:
     def _checkpoint(self) -> None:
         if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             self._account()
-            self.sink.checkpoint(self.here.pack())
+            self.sink.checkpoint(packed(self.here))
             self.saved = time.monotonic()
 
     def _start(self) -> _Position:

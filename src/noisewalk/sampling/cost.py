@@ -4,8 +4,7 @@ import math
 import time
 from typing import Any
 
-NUMBERS_A_DRAW = 8 * 4 + 2
-"""Bytes of a stored draw beside x and z: four numbers and two flags."""
+NUMBERS_A_DRAW = 8 * 4 + 2  # bytes of a stored draw beside x and z: four numbers and two flags
 
 
 class Meter:

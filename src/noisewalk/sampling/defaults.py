@@ -8,18 +8,17 @@ import torch
 from .._checks import real, seed_of, whole
 from ..errors import ConfigError
 from ..gaussians.refresh import Refresh, Schedule
+from ..kernels.contract import check_kernel
 from ..kernels.hmc import HMC
 from ..kernels.slice import EllipticalSlice
 from ..kernels.split_hmc import SplitHMC
 from ..types import Kernel
 from .adapt import DualAveraging
 from .chains import Chains
-from .contract import check_kernel
 from .smc import TemperedSMC
 from .starts import Adam
 
-NUM_WARMUP = 120
-"""Transitions of a warm-up."""
+NUM_WARMUP = 120  # transitions of a warm-up
 FRICTION = 0.5
 """Of the default kernel: velocities last for about 2 radians of the reference's rotation, or until
 a rejection."""

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-BISECTIONS = 60
-"""Halvings of the search for the next beta."""
+BISECTIONS = 60  # halvings of the search for the next beta
 
 
 def next_step(nll: Tensor, left: Tensor, ess_fraction: float) -> Tensor:

@@ -103,11 +103,7 @@ class Run:
 
     def to_arviz(self) -> Any:
         """The run as an xarray.DataTree, as ArviZ makes it: posterior (x and z with dims chain,
-        draw, image, ...), sample_stats and observed_data.
-
-        Raises:
-            MissingExtraError: arviz-base is not installed.
-        """
+        draw, image, ...), sample_stats and observed_data; needs the extra `arviz`."""
         from .arviz import tree_of
 
         return tree_of(self)

@@ -28,10 +28,11 @@ def sample(
 ) -> Run:
     """Draw from the posterior in noise space and map the draws to data.
 
-    Without a kernel, chains move by HMC around the Gauss-Newton Gaussian, which keeps its
-    velocities; where the target has no gradient, by elliptical slice sampling. The warm-up adapts
-    the step per image and fits the Gaussian anew. A given kernel is treated the same if it is
-    exact: `adapt=None, num_warmup=0` runs it as given. An unadjusted kernel always runs as given.
+    Without a kernel, the chains move by Hamiltonian Monte Carlo around the Gauss-Newton Gaussian
+    and keep their velocities. Where the target has no gradient, they move by elliptical slice
+    sampling. The warm-up adapts the step of each image and fits the Gaussian anew. A given exact
+    kernel is treated the same; `adapt=None, num_warmup=0` runs it as given. An unadjusted kernel
+    always runs as given.
 
     Cost in network calls: (1 + K + e (num_warmup + thin num_draws)) x rows x phi.nfe, K the warm
     start's steps and e the kernel's evaluations a transition (8 by default, 5 where phi takes two
@@ -48,13 +49,11 @@ def sample(
         adapt: adaptation of the step during the warm-up; "auto": of an exact kernel's.
         seed: of all noise, 0 to 2^56 - 1.
         store: folder of a run on disk. If it holds this very run, sampling goes on where it
-            stopped, also with more draws; a map, operator or likelihood that was changed meanwhile
-            is refused. `nw.report.build_report(store)` makes the page.
+            stopped, also with more draws. `nw.report.build_report(store)` makes the page.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
         refresh: when the warm-up fits the kernel's Gaussian anew; "auto": `Refresh()` for the
             default kernel and for an adapted HMC without a preconditioner, None for others. For
-            image-shaped z and precise measurements `SpectralRefresh()` covers thousands of stiff
-            directions by their frequency.
+            image-shaped z and precise measurements, `SpectralRefresh()`.
 
     Returns:
         The run. If interrupted by the keyboard, a run in memory returns the draws so far.
@@ -110,18 +109,15 @@ def tempered_smc(
         num_particles: equally weighted draws that come back, per image.
         num_carried: particles carried, at least as many; None: as many.
         ess_fraction: effective sample size kept between temperatures, in (0, 1); None: 0.5.
-        kernel: an exact transition; None: `SplitHMC` of 6 leapfrogs, HMC where fewer than 32
-            particles are too few to tell it the measurement's directions, or elliptical slice
-            sampling where there is no gradient.
-        num_moves: transitions at each temperature, 4 for None. A pair is the least and the most:
-            the particles then move until they have forgotten their places after the resampling.
-            It is for posteriors that a few moves do not mix.
+        kernel: an exact transition; None: `SplitHMC` of 6 leapfrogs, HMC for fewer than 32
+            particles, or elliptical slice sampling where there is no gradient.
+        num_moves: transitions at each temperature, 4 for None. With a pair (least, most), the
+            particles move until they have forgotten their places after the resampling.
         seed: of all noise.
         store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
         rank: move by HMC, or the given kernel, around the Gauss-Newton Gaussian of this rank,
-            computed anew at each temperature from 4 particles. It is for a measurement that is
-            precise in more than a few directions. None: no such Gaussian.
+            fitted anew at each temperature; None: no such Gaussian.
 
     Returns:
         The run: chain axis = particles, one draw; `log_evidence` and `log_evidence_error` (image,).

@@ -40,17 +40,14 @@ from ..gaussians.low_rank import calls_of, gauss_newton
 from ..gaussians.refresh import unpack, with_gradient
 from ..kernels.split_hmc import MOVE_ACCEPT
 from ..types import Estimate, Info, Kernel, RunStore, State, Tick
-from .chains import moved
+from .chains import packed, unpacked
 from .cost import Meter, bytes_of
 from .resampling import correlation, evidence_error, next_step, systematic
 from .tempered import Tempered
 
-FORGOTTEN = 0.2
-"""Correlation with their start below which the particles need no more moves."""
-NUM_PROJECTIONS = 16
-"""Projections of x that it is averaged over."""
-FIT_PARTICLES = 4
-"""Particles of an image that the Gauss-Newton matrix is averaged over."""
+FORGOTTEN = 0.2  # correlation with their start below which the particles need no more moves
+NUM_PROJECTIONS = 16  # projections of x that it is averaged over
+FIT_PARTICLES = 4  # particles of an image that the Gauss-Newton matrix is averaged over
 LIKELY_STAGES = 10
 """Temperatures that an estimate of the cost assumes: how many there will be is not known before."""
 
@@ -130,14 +127,6 @@ class _Cloud:
     nfe: int = 0
     seconds: float = 0.0
 
-    def pack(self) -> dict[str, Any]:
-        return {**vars(self), "state": self.state._asdict()}
-
-    @classmethod
-    def unpack(cls, packed: dict[str, Any], device: torch.device) -> "_Cloud":
-        parts = moved(packed, device)
-        return cls(**{**parts, "state": State(**parts["state"])})
-
     @property
     def moving(self) -> bool:
         """Whether anything is left to do."""
@@ -151,15 +140,15 @@ class _Session:
         self.plan, self.target, self.sink = plan, target, sink
         self.meter = Meter(target)
         self.rows = keyed.rows(plan.seed, target.num_images, plan.num_carried, target.y.device)
-        self.committed, self.packed = sink.cursor()
+        self.committed, self.kept = sink.cursor()
 
     def ticks(self) -> Iterator[Tick]:
         """Go on until the particles are at the posterior, and commit them."""
         plan, target = self.plan, self.target
         if self.committed:
             return
-        here = self.packed
-        cloud = self.cloud = self._start() if here is None else _Cloud.unpack(here, target.y.device)
+        kept, device = self.kept, target.y.device
+        cloud = self.cloud = self._start() if kept is None else unpacked(_Cloud, kept, device)
         before = (cloud.nfe, cloud.seconds)
         while cloud.moving:
             if cloud.moves_left == 0:
@@ -167,7 +156,7 @@ class _Session:
             info = self._move()
             cloud.nfe, cloud.seconds = self.meter.spent(*before)
             if cloud.moving:
-                self.sink.checkpoint(cloud.pack())
+                self.sink.checkpoint(packed(cloud))
             beta, rate = float(cloud.beta.min()), float(info.acceptance_rate.mean())
             yield Tick(f"beta {beta:.2g}", int(1000 * beta), 1000, cloud.nfe, rate)
         state, last = (
@@ -175,7 +164,7 @@ class _Session:
         )
         step = cloud.log_step.exp().repeat_interleave(plan.num_particles)
         extras = {"chi2": target.chi2(state.x), "step_size": step}
-        self.sink.append(state, last, cloud.pack(), extras)
+        self.sink.append(state, last, packed(cloud), extras)
 
     def _start(self) -> _Cloud:
         target, plan = self.target, self.plan

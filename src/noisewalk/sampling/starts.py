@@ -23,10 +23,8 @@ class AdamState(NamedTuple):
     """Where the optimiser is: everything needed to go on bitwise."""
 
     state: State
-    m: Tensor
-    """(B, *shape) first moment."""
-    v: Tensor
-    """(B, *shape) second moment."""
+    m: Tensor  # (B, *shape) first moment
+    v: Tensor  # (B, *shape) second moment
 
 
 @dataclass(frozen=True)

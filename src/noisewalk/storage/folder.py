@@ -15,10 +15,10 @@ from typing import Any
 
 from ..errors import StoreError
 from .atomic import write_file
-from .faults import reported
-from .group import GROUP, META, Root, read_root, same_layout
+from .damage import reported
 from .segments import Segmented
 from .spec import FORMAT, Spec, content, differences, parse, was_cut
+from .zarr_group import GROUP, META, Root, read_root, same_layout
 
 SPEC, LOCK = "spec.json", ".lock"
 OWN = (SPEC, f"{SPEC}.tmp", LOCK, f"{GROUP}.tmp")

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .faults import damaged
+from .damage import damaged
 
 Sizes = Sequence[int]
 DRAW = 2

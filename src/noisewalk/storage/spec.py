@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..errors import ConfigError, StoreError
-from .faults import EXCERPT, excerpt
+from .damage import EXCERPT, excerpt
 from .format1 import converted
 
 FORMAT, FORMATS = 2, (1, 2)

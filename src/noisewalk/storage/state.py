@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .faults import UNREADABLE, damaged
+from .damage import UNREADABLE, damaged
 from .segments import to_bytes
 
 _FLOATS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}

@@ -22,13 +22,13 @@ from torch import Tensor
 from ..errors import StoreError
 from ..types import Info, SamplerState, State
 from .atomic import write_file
-from .faults import damaged, reported
+from .damage import damaged, reported
 from .folder import admit, clean, read_spec, start, state_path, take_lock
-from .group import GROUP, META, Layout, Root, chunk_path, read_fixed, read_root
 from .lazy import LazyDraws
 from .segments import SegmentWriter, document, dtype_name, to_bytes
 from .spec import normal
 from .state import decode, encode
+from .zarr_group import GROUP, META, Layout, Root, chunk_path, read_fixed, read_root
 
 
 @dataclass(frozen=True, eq=False)

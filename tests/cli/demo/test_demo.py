@@ -6,7 +6,7 @@ import torch
 from noisewalk import operators
 from noisewalk.cli.demo import demo
 from noisewalk.cli.demo.images import held_out_images
-from noisewalk.cli.solve import solve
+from noisewalk.cli.run_problem import solve
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.langevin import Langevin
 from noisewalk.sampling.chains import Chains

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from noisewalk.evaluate.paper import tables
 from noisewalk.evaluate.paper.bench import Bench
-from noisewalk.evaluate.paper.cells import path_of, read_arrays, read_cell
 from noisewalk.evaluate.paper.grid import Grid, fill, pending
+from noisewalk.evaluate.paper.table_cells import path_of, read_arrays, read_cell
 from noisewalk.evaluate.paper.tables import TABLES, collect
 from noisewalk.evaluate.paper.tasks import tasks_for
 from noisewalk.noise import PROBE, rows

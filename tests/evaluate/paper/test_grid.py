@@ -10,10 +10,10 @@ import torch
 from noisewalk.errors import ConfigError, DivergedError
 from noisewalk.evaluate.paper import bench as bench_module
 from noisewalk.evaluate.paper import grid as module
-from noisewalk.evaluate.paper.cells import path_of, read_cell
 from noisewalk.evaluate.paper.grid import Grid, fill, pending
 from noisewalk.evaluate.paper.methods import METHODS
 from noisewalk.evaluate.paper.runs import draw
+from noisewalk.evaluate.paper.table_cells import path_of, read_cell
 
 GRID = Grid(
     ("sr", "hdr"), ("dps-dm", "lgd-cm", "cmedit", "ours1-em", "ours2-ei", "ours1-exact"), 10, 2

@@ -14,10 +14,10 @@ import torch
 
 from noisewalk.errors import NoisewalkError
 from noisewalk.evaluate.paper import processes
-from noisewalk.evaluate.paper.cells import read_cell
 from noisewalk.evaluate.paper.grid import Grid, pending
 from noisewalk.evaluate.paper.methods import METHODS
 from noisewalk.evaluate.paper.processes import fill_shared, threads_of_each, usual_jobs
+from noisewalk.evaluate.paper.table_cells import read_cell
 
 GRID = Grid(("sr",), ("dps-dm", "lgd-cm", "ours1-em"), 2, 1)
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from noisewalk.evaluate.paper import runs
-from noisewalk.evaluate.paper.cells import read_cell
 from noisewalk.evaluate.paper.grid import Grid
 from noisewalk.evaluate.paper.methods import METHODS
 from noisewalk.evaluate.paper.runs import draw, expected_nfe
+from noisewalk.evaluate.paper.table_cells import read_cell
 
 
 def test_the_expected_cost_is_the_real_one(make_bench, complete):

@@ -25,7 +25,7 @@ def demo(
     dtype: opt.Dtype = "float32",
 ) -> None:
     """Restore a real held-out image with its uncertainty: a few minutes on two cores."""
-    from ..solve import solve
+    from ..run_problem import solve
     from .demo import combined_report, demo_plan, demo_problem, tasks_of
 
     folders = []

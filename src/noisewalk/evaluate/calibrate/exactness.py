@@ -13,10 +13,10 @@ from torch import Tensor
 from ... import noise as keyed
 from ..._progress import show
 from ...gaussians.refresh import Refresh
+from ...kernels.contract import checked
 from ...kernels.metropolis import select
 from ...posterior import NoisePosterior
 from ...sampling.chains import adapted_kernel
-from ...sampling.contract import checked
 from ...sampling.defaults import adaptation_of, default_kernel, resolve
 from ...sampling.execute import execute
 from ...sampling.starts import Adam

@@ -8,7 +8,7 @@ import torch
 from ..._checks import one_of, seed_of, whole
 from ...errors import ConfigError
 from ...gaussians.refresh import Schedule
-from ...sampling.contract import check_kernel
+from ...kernels.contract import check_kernel
 from ...sampling.starts import Adam
 from ...types import Kernel, Likelihood, NoiseMap, Operator
 

@@ -7,8 +7,8 @@ import torch
 
 from ..metrics import features
 from .bench import Bench
-from .cells import read_cell
 from .grid import Block, Grid, block_nfe
+from .table_cells import read_cell
 
 WITHOUT_GRADIENT = ("mpgd", "cmedit")  # families that need no gradient of the network
 

@@ -20,10 +20,10 @@ from ...noise import Noise
 from ...operators import observed_of
 from ...types import Tick
 from .bench import Bench
-from .cells import Numbers, kept, read_cell, read_samples, store
 from .methods import METHODS, Method
 from .runs import draw, expected_nfe
 from .scores import score, turned
+from .table_cells import Numbers, kept, read_cell, read_samples, store
 from .tasks import Task
 
 COST = ("nfe", "seconds", "cpu_seconds", "threads", "failed", "batch", "first_of")

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from ..metrics import features, frechet, kid, mean_and_se
 from .bench import Bench
-from .cells import path_of, read_arrays, read_cell
 from .grid import Grid
 from .methods import GUIDED, METHODS, OURS
 from .scores import r_hat_of_independent
+from .table_cells import path_of, read_arrays, read_cell
 from .tasks import LINEAR, NONLINEAR, TASKS
 
 Columns: TypeAlias = dict[str, tuple[str, int, int]]

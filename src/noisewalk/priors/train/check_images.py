@@ -11,7 +11,7 @@ from itertools import chain
 from torch import Tensor
 
 from ...errors import ConfigError
-from ..misfits import listed
+from ..mismatched_keys import listed
 
 FEW = 1000
 FRAME = 1 / 3  # least empty share that is warned of; 28 x 28 in 32 x 32 are below it

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..._checks import whole
 from ...errors import ConfigError
 from ...files.arrays import read_array
-from ..misfits import listed
+from ..mismatched_keys import listed
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._checks import whole
 from ..errors import ConfigError
-from .faults import UNREADABLE, damaged
+from .damage import UNREADABLE, damaged
 from .segments import DRAW, Segmented, check_sizes, document, dtype_name, same
 from .spec import FORMAT, FORMATS, newer
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...errors import ConfigError
 from .bench import Bench
-from .cells import path_of, read_arrays
 from .grid import Grid
 from .methods import GUIDED, METHODS
 from .presets import dataset_of
+from .table_cells import path_of, read_arrays
 from .tasks import LINEAR, TASKS
 
 WINDOW = 0.25  # side of figure 5's boxes as a share of the image's

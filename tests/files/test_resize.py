@@ -7,8 +7,8 @@ import pytest
 from file_samples import EPS, equal, noise, npy
 
 from noisewalk.errors import ConfigError
-from noisewalk.files.fitting import LUMA
 from noisewalk.files.measurement import load_image
+from noisewalk.files.resize import LUMA
 
 
 def test_crop_is_the_centre_untouched(tmp_path: Path) -> None:

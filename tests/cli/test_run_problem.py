@@ -11,7 +11,7 @@ import torch
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.cli.problem import Problem
-from noisewalk.cli.solve import announcement, solve
+from noisewalk.cli.run_problem import announcement, solve
 from noisewalk.errors import StoreError
 from noisewalk.files import ValueRange
 from noisewalk.report.build import read_report_data

@@ -7,8 +7,8 @@ import pytest
 import noisewalk as nw
 from noisewalk.report.checks import checks
 from noisewalk.report.html import overall
-from noisewalk.report.notes import conditioning
 from noisewalk.report.read import read_report_data
+from noisewalk.report.warnings import conditioning
 
 
 @pytest.mark.parametrize(("value", "says"), [(0.4, "well-conditioned"), (7.0, "ill-conditioned")])

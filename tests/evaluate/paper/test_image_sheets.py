@@ -7,7 +7,7 @@ import pytest
 
 from noisewalk.errors import ConfigError
 from noisewalk.evaluate.paper.grid import Grid
-from noisewalk.evaluate.paper.sheets import FIGURES, boxes, draw_sheet, sheets_of
+from noisewalk.evaluate.paper.image_sheets import FIGURES, boxes, draw_sheet, sheets_of
 
 
 def test_boxes_mark_the_most_and_least_certain_windows():

@@ -1,6 +1,6 @@
 """What does not fit is told key by key, in one line."""
 
-from noisewalk.priors.misfits import listed, misfits
+from noisewalk.priors.mismatched_keys import listed, misfits
 
 
 def test_every_kind_of_misfit_is_told() -> None:
