@@ -176,5 +176,5 @@ def test_neighbouring_keys_are_uncorrelated(along):
 
 @pytest.mark.parametrize("seed", [-1, 2**56])
 def test_a_seed_out_of_range_is_refused(seed):
-    with pytest.raises(ConfigError, match="between 0 and 2\\^56 - 1"):
+    with pytest.raises(ConfigError, match="a whole number from 0 to"):
         noise.rows(seed, 1)
