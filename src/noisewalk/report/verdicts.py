@@ -72,8 +72,8 @@ def memory(value: float) -> Verdict:
     """How well the moves of tempered SMC mix its particles."""
     mark = _at_most(value, MEMORY_GOOD, MEMORY_BAD)
     text = (
-        "The correlation between where resampling put the particles and where their moves then "
-        f"took them, at the worst temperature. Up to {MEMORY_GOOD} is good, above {MEMORY_BAD} is "
+        "The correlation between the particles right after a resampling and the same particles "
+        f"after their moves, at the worst temperature. Up to {MEMORY_GOOD} is good, above {MEMORY_BAD} is "
         "bad. "
     )
     if mark == "good":

@@ -26,9 +26,9 @@ def notes_of(run: Run, summary: Mapping[str, Any], exact: bool | None) -> Iterat
         yield mixing
     if (summary.get("memory") or 0.0) > MEMORY_BAD:  # None where it is not finite
         yield (
-            "The particles have hardly moved from where resampling put them: the correlation is "
-            f"{summary['memory']:.2f} at the worst temperature. Few particles are independent, and "
-            "modes may be missing. Carry more particles (--num-particles), or move them more "
+            "The moves have hardly changed the particles after a resampling: the correlation of "
+            f"before and after is {summary['memory']:.2f} at the worst temperature. Few particles "
+            "are independent, and modes may be missing. Carry more particles (--num-particles), or move them more "
             "often (--num-moves 4,32). If the posterior has separate modes, no move connects them; "
             "the correlation then stays high and is no fault. In that case, compare the log "
             "evidence of two seeds."

@@ -12,7 +12,7 @@ from .._progress import show
 from ..errors import DivergedError
 from ..storage.memory import MemoryStore
 from ..types import Plan, RunStore
-from .probe import check_probe, probe_of
+from .fingerprint import check_probe, probe_of
 from .run import Run, made, open_run
 
 FREE = ("plan.num_draws", "command", "probe")
