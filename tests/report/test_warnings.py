@@ -82,4 +82,4 @@ def test_particles_that_stay_where_they_were_resampled_are_said_to(target, tmp_p
     )
     entries, summary = read_report_data(tmp_path / "run")
     assert summary["memory"] > 0.9
-    assert sum("hardly moved" in note for note in entries[0].notes) == 1
+    assert sum("hardly changed" in note for note in entries[0].notes) == 1

@@ -73,8 +73,8 @@ def memory(value: float) -> Verdict:
     mark = _at_most(value, MEMORY_GOOD, MEMORY_BAD)
     text = (
         "The correlation between the particles right after a resampling and the same particles "
-        f"after their moves, at the worst temperature. Up to {MEMORY_GOOD} is good, above {MEMORY_BAD} is "
-        "bad. "
+        f"after their moves, at the worst temperature. Up to {MEMORY_GOOD} is good, above "
+        f"{MEMORY_BAD} is bad. "
     )
     if mark == "good":
         return mark, text
