@@ -29,9 +29,9 @@ def notes_of(run: Run, summary: Mapping[str, Any], exact: bool | None) -> Iterat
             "The moves have hardly changed the particles after a resampling: the correlation of "
             f"before and after is {summary['memory']:.2f} at the worst temperature. Few particles "
             "are independent, and modes may be missing. Carry more particles (--num-particles), or "
-            "move them more often (--num-moves 4,32). If the posterior has separate modes, no move connects them; "
-            "the correlation then stays high and is no fault. In that case, compare the log "
-            "evidence of two seeds."
+            "move them more often (--num-moves 4,32). If the posterior has separate "
+            "modes, no move connects them; the correlation then stays high and is no fault. In "
+            "that case, compare the log evidence of two seeds."
         )
     if summary["divergences"]:
         yield (
