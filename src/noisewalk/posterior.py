@@ -155,7 +155,7 @@ class NoisePosterior:
 
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
         """(N, *y) measurements of clean images x, (N, *data), as this posterior's operator and
-        likelihood make them; 0 where unobserved. `seed` is that of the measurement noise."""
+        likelihood make them; 0 where unobserved. The noise comes from `seed`."""
         if len(x) != self.num_images:
             raise ConfigError(f"x must hold {self.num_images} images, got {len(x)}")
         rows = keyed.rows(seed, len(x), device=x.device)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from ._repr import facts_of, name_of
+from ._repr import describe, facts_of, name_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,8 +164,8 @@ class Kernel(ABC):
     takes_preconditioner: bool = False  # whether `dataclasses.replace` may set `preconditioner`
     fits_preconditioner: bool = False  # whether a warm-up fits one where nobody says otherwise
     carries: bool = False
-    """Whether it hands something on. A transition that is not reversible only for that reason is
-    so from a fresh carry to the place where the carry is dropped."""
+    """Whether it has a carry. If that is the only reason why it is not reversible, the transitions
+    from a fresh carry to the next fresh one are reversible together."""
     target_accept: float = 0.574  # acceptance that the warm-up's adaptation of the step aims at
     largest_step: float = math.inf  # step that the adaptation never exceeds
     quarter_turn: float = math.inf  # step at which a transition turns N(0, I) by pi / 2
@@ -203,26 +203,17 @@ class Kernel(ABC):
 
     def move(
         self, state: State, target: Target, noise: Noise, tuning: dict[str, Tensor], first: bool
-    ) -> tuple[State, Info, dict[str, Tensor]]:
-        """One move of tempered SMC's particles: `step`, and whatever the kernel tunes by them.
-
-        Arguments:
-            state: the tempered target's evaluation at the particles.
-            target: the tempered posterior.
-            noise: this move's keyed noise.
-            tuning: what the last move returned; empty before the first.
-            first: whether the temperature has just changed.
-
-        Returns:
-            The next state, what happened, and the tuning to go on with.
-        """
-        after, info, _ = self.step(state, target, noise)
-        return after, info, tuning
+    ) -> tuple[State, Info, Any]:
+        """One move of tempered SMC's particles: `step`, or more than that in a kernel that tunes
+        itself by them. It then returns its tuning in place of a carry, and gets it back at the next
+        move; `first` says whether the temperature has just changed."""
+        return self.step(state, target, noise)
 
     def facts(self) -> dict[str, Any]:
         """Name, fields and claims, ready for JSON: what spec.json, reports and citations read."""
         claims = ("exact", "reversible", "needs_gradient", "evaluations", "step_size")
-        own = facts_of(self) if is_dataclass(self) else {"name": name_of(type(self))}
+        text = {"name": name_of(type(self)), "text": describe(self)}
+        own = facts_of(self) if is_dataclass(self) else text
         return {**{name: facts_of(getattr(self, name)) for name in claims}, **own}
 
 

@@ -86,12 +86,22 @@ def info(rows: int) -> nw.types.Info:
 
 
 BROKEN = {
-    "takes the wrong things": (lambda s: (s, info(2), None), False, "must take"),
+    "takes the wrong things": (lambda s: (s, info(2), None), False, "step must be step"),
     "returns a pair": (lambda s: (s, info(2)), True, "must return"),
     "returns tensors": (lambda s: (s.z, info(2), None), True, "must return"),
     "returns nothing": (lambda s: None, True, "must return"),
     "loses a row": (lambda s: (s, info(1), None), True, "must return"),
     "swaps them": (lambda s: (info(2), s, None), True, "must return"),
+    "gives numbers": (lambda s: (s, nw.types.Info(0.5, True, False), None), True, "must return"),
+    "gives None": (lambda s: (s._replace(nll=None), info(2), None), True, "must return"),
+    "gives a list": (lambda s: [s, info(2), None], True, "must return"),
+    "changes a type": (lambda s: (s._replace(z=s.z.float()), info(2), None), True, "must return"),
+    "counts acceptances": (
+        lambda s: (s, info(2)._replace(accepted=torch.ones(2)), None),
+        True,
+        "must return",
+    ),
+    "carries an array": (lambda s: (s, info(2), np.zeros(2)), True, "must return"),
     "changes a shape": (lambda s: (s._replace(nll=s.nll[:1]), info(2), None), True, "must return"),
 }
 
@@ -100,6 +110,11 @@ def test_a_kernel_that_breaks_the_contract_gets_a_sentence() -> None:
     for name, (returns, signature, says) in BROKEN.items():
         with pytest.raises(ConfigError, match=says) as error:
             nw.sample(target(), Wrong.of(returns, signature), 2, 2, progress=False)
+        if signature:  # an exact one would move SMC's particles
+            wrong = Wrong.of(returns, signature)
+            type(wrong).exact = True
+            with pytest.raises(ConfigError, match=says):
+                nw.tempered_smc(target(), 2, kernel=wrong, progress=False)
         assert "state" in str(error.value), name
         assert "\n" not in str(error.value), name
     for thing in (RandomWalk, object(), "hmc"):
@@ -107,6 +122,27 @@ def test_a_kernel_that_breaks_the_contract_gets_a_sentence() -> None:
             nw.sample(target(), thing, 2, 2, progress=False)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="abstract"):
         nw.Kernel()  # type: ignore[abstract]
+
+
+class Plain(nw.Kernel):
+    """A kernel that is no dataclass; it stays where it is."""
+
+    def __init__(self, setting: float, **fields: float) -> None:
+        self.setting = setting
+        vars(self).update(fields)
+
+    def step(self, state, target, noise, carry=None):
+        return state, info(len(state.z)), None
+
+
+def test_a_plain_class_is_a_kernel_that_is_told_from_others_by_its_attributes(tmp_path) -> None:
+    settings = {"num_draws": 2, "num_chains": 2, "warm_start": None, "progress": False}
+    for _ in range(2):
+        nw.sample(target(), Plain(1.0), store=tmp_path / "run", **settings)
+    with pytest.raises(nw.errors.StoreError, match="another run"):
+        nw.sample(target(), Plain(2.0), store=tmp_path / "run", **settings)
+    with pytest.raises(ConfigError, match="make the class a dataclass"):
+        nw.sample(target(), Plain(1.0, step_size=0.1), **settings)
 
 
 def test_what_a_kernel_declares() -> None:

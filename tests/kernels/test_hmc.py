@@ -49,10 +49,10 @@ def trajectory(kernel: nw.HMC, state: State, v: Tensor, h: Tensor) -> tuple[Stat
     """End state, end velocity and change of kinetic energy by the kicks."""
     work = torch.zeros(len(state.z), dtype=torch.float64)
     for _ in range(kernel.num_leapfrog):
-        v, done = kernel._kick(state, v, h)
-        z, v = kernel._flow(state.z, v, h)
+        v, done = kernel.kick(state, v, h)
+        z, v = kernel.flow(state.z, v, h)
         state, work = Quartic()(z), work + done
-        v, done = kernel._kick(state, v, h)
+        v, done = kernel.kick(state, v, h)
         work = work + done
     return state, v, work
 
@@ -89,7 +89,7 @@ def test_the_grouped_energy_is_the_naive_one(kernel: nw.HMC) -> None:
         )
 
     naive = energy(start, v) - energy(end, w)
-    torch.testing.assert_close(kernel._drop(start, end) - work, naive, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(kernel.drop(start, end) - work, naive, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("integrator", ["gaussian", "leapfrog"])
@@ -100,7 +100,7 @@ def test_the_energy_error_falls_with_the_square_of_the_step(integrator: str) -> 
         h = torch.full((ROWS, 1), 0.1 / 2**halvings, dtype=torch.float64)
         start, v = Quartic()(0.5 * normal(ROWS, DIM, seed=7)), normal(ROWS, DIM, seed=8)
         end, _, work = trajectory(kernel, start, v, h)
-        errors.append(float((kernel._drop(start, end) - work).abs().mean()))
+        errors.append(float((kernel.drop(start, end) - work).abs().mean()))
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.15)
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.1)
 
@@ -134,9 +134,9 @@ def test_the_jitter_is_per_row_and_within_its_bounds() -> None:
     seen = []
 
     class Kernel(nw.HMC):
-        def _flow(self, z: Tensor, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        def flow(self, z: Tensor, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
             seen.append(h.flatten())
-            return super()._flow(z, v, h)
+            return super().flow(z, v, h)
 
     Kernel(0.1, 2, jitter=0.3).step(Quartic()(normal(ROWS, DIM)), Quartic(), noise.rows(1, 1, ROWS))
     assert torch.equal(seen[0], seen[1])

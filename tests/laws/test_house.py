@@ -12,7 +12,7 @@ ROOT = Path(nw.__file__).parent
 
 MOST_CODE, MOST_LINES = 14_000, 20_500
 """Of the package: lines of code by `code_lines`, and lines in all."""
-MOST_IN_FILE, MOST_IN_FUNCTION, MOST_PARAMETERS, WIDTH = 330, 50, 12, 100
+MOST_IN_FILE, MOST_IN_FUNCTION, MOST_PARAMETERS, WIDTH = 320, 42, 12, 100
 """Aims are 300 and 40 lines; a little more is a matter of taste."""
 PUBLIC = {"sample", "tempered_smc", "load_prior", "calibrate", "dps", "lgd", "mpgd", "cmedit"}
 """Functions whose signature is given from outside."""

@@ -189,15 +189,7 @@ def largest_stable_step(preconditioner: LowRank, fraction: float = 0.5) -> Tenso
     stiffest direction comes out 1 / (1 - f) times too large: twice at one half, all other
     directions less. A heuristic: elsewhere than where H was taken, the curvature may be larger.
 
-    Arguments:
-        preconditioner: H = I + U Lambda U^T from `gauss_newton`; a rank of 1 is enough.
-        fraction: f in (0, 1).
-
-    Returns:
-        (N,) float64, one step per image.
-
-    Raises:
-        ConfigError: fraction outside (0, 1), or a preconditioner of another kind.
+    The result is (N,) float64; a preconditioner of rank 1 is enough, and f lies in (0, 1).
     """
     if not isinstance(preconditioner, LowRank):  # a band's mean may be far below the largest
         raise ConfigError(

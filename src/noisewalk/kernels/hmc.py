@@ -127,19 +127,8 @@ class HMC(Kernel):
     def step(
         self, state: State, target: Target, noise: Noise, carry: Tensor | None = None
     ) -> tuple[State, Info, Tensor | None]:
-        """One transition of position and velocity.
-
-        Arguments:
-            state: the target's evaluation at z.
-            target: the posterior.
-            noise: this step's noise for the rows.
-            carry: (B, *shape) H^1/2 v as the last transition left it, N(0, I) in the law that is
-                kept; None draws a fresh velocity.
-
-        Returns:
-            The next state (a rejected or non-finite row keeps the old one), what happened, and the
-            velocity to hand on (None with an infinite friction).
-        """
+        """One transition of position and velocity. The carry is (B, *shape) H^1/2 v as the last
+        transition left it, N(0, I) in the law that is kept; None draws a fresh velocity."""
         reference = reference_of(self.preconditioner)
         factor = 1.0 + self.jitter * (
             2.0 * noise.uniform((), keyed.JITTER).to(state.z.device) - 1.0
@@ -149,14 +138,14 @@ class HMC(Kernel):
         v = reference.power(w, -0.5)
         here, work = state, torch.zeros_like(state.nll)
         for _ in range(self.num_leapfrog):
-            v, done = self._kick(here, v, h)
+            v, done = self.kick(here, v, h)
             work = work + done
-            z, v = self._flow(here.z, v, h)
+            z, v = self.flow(here.z, v, h)
             here = target(z)
-            v, done = self._kick(here, v, h)
+            v, done = self.kick(here, v, h)
             work = work + done
         finite = finite_rows(here) & torch.isfinite(work)
-        after, info = metropolis(state, here, self._drop(state, here) - work, finite, noise)
+        after, info = metropolis(state, here, self.drop(state, here) - work, finite, noise)
         if not self.carries:
             return after, info, None
         kept = torch.where(column(info.accepted, w), reference.power(v, 0.5), -w)
@@ -170,25 +159,24 @@ class HMC(Kernel):
         p = torch.exp(-self.friction * self.num_leapfrog * per_row(self.step_size, z))
         return p.to(z.dtype) * velocity + torch.sqrt(1.0 - p**2).to(z.dtype) * xi
 
-    def _kick(self, here: State, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        reference = reference_of(self.preconditioner)
-        q = (
-            reference.residual_gradient(here)
-            if self.integrator == "gaussian"
-            else here.grad + here.z
-        )
+    def kick(self, here: State, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """The velocity after half a kick of size h, and (B,) the fall of its kinetic energy."""
+        reference, rotates = reference_of(self.preconditioner), self.integrator == "gaussian"
+        q = reference.residual_gradient(here) if rotates else here.grad + here.z
         after = v - (0.5 * h).to(v.dtype) * reference.power(q, -1.0)
         mean = v.to(torch.float64) + after.to(torch.float64)
         return after, (-0.25 * h * q.to(torch.float64) * mean).flatten(1).sum(1)
 
-    def _flow(self, z: Tensor, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def flow(self, z: Tensor, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Position and velocity after the step between the kicks: a rotation, or a drift."""
         if self.integrator == "leapfrog":
             return z + h.to(z.dtype) * v, v
         reference = reference_of(self.preconditioner)
         u, cos, sin = reference.offset(z), torch.cos(h).to(z.dtype), torch.sin(h).to(z.dtype)
         return reference.position(cos * u + sin * v), cos * v - sin * u
 
-    def _drop(self, here: State, there: State) -> Tensor:
+    def drop(self, here: State, there: State) -> Tensor:
+        """(B,) by how much the potential energy falls from one state to another."""
         if self.integrator == "gaussian":
             return reference_of(self.preconditioner).drop(here, there)
         z, z_ = here.z.to(torch.float64), there.z.to(torch.float64)

@@ -58,7 +58,7 @@ class LikelihoodBase(ABC):
         return None
 
     def noise_level(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor | None:
-        """The noise level that A(x) and y tell, (B,) float64; None where the level is given."""
+        """The noise level inferred from A(x) and y, (B,) float64; None where it is given."""
         return None
 
     def sup_log_likelihood(

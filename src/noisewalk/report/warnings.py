@@ -67,7 +67,7 @@ def conditioning(log_kappa: float, error: float | None = None) -> str:
 
 
 def _mixing(run: Run, summary: Mapping[str, Any]) -> str:
-    """What the chains do not tell, or tell against themselves; "" where they have mixed."""
+    """The warning about mixing; an empty string if the chains have mixed."""
     r_hat, ess = summary["r_hat_max"], summary["ess_bulk_min"] or math.inf
     if r_hat is None:
         why = "There are too few draws, or they do not vary, to tell whether the chains agree."

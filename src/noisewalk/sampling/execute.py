@@ -109,7 +109,7 @@ def _stored(
 
 
 def _check_model(folder: Path, spec: dict[str, Any]) -> None:
-    """StoreError where all facts are the stored run's and yet its model says something else."""
+    """StoreError if the facts match the stored run but the model gives other values."""
     from ..storage.folder import read_spec
     from ..storage.spec import differences, normal
 

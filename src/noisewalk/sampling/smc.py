@@ -38,6 +38,7 @@ from ..errors import DivergedError
 from ..evaluate.diagnostics.chains import projections
 from ..gaussians.low_rank import calls_of, gauss_newton
 from ..gaussians.refresh import unpack, with_gradient
+from ..kernels.contract import checked
 from ..kernels.split_hmc import MOVE_ACCEPT
 from ..types import Estimate, Info, Kernel, RunStore, State, Tick
 from .chains import packed, unpacked
@@ -209,7 +210,9 @@ class _Session:
         state = tempered.temper(cloud.state)
         first = cloud.moves_left == plan.moves[1]
         kernel = self._kernel(tempered, state, first)
-        state, info, cloud.tuning = kernel.move(state, tempered, noise, cloud.tuning, first)
+        out = kernel.move(state, tempered, noise, cloud.tuning, first)
+        state, info, tuning = checked(kernel, out, state)
+        cloud.tuning = tuning if isinstance(tuning, dict) else {}
         cloud.state = tempered.untemper(state)
         rate = info.acceptance_rate.to(torch.float64).reshape(len(cloud.beta), -1).mean(1)
         most = math.log(plan.kernel.quarter_turn)

@@ -43,7 +43,7 @@ def converged(request: Request, target: NoisePosterior, truth: State) -> Calibra
 
 
 def _plan(request: Request, target: NoisePosterior) -> tuple[Plan, object]:
-    """The plan of the run, and what is said to have been tested: the kernel, or all of SMC."""
+    """The plan of the run, and what it tests: a kernel, or tempered SMC as a whole."""
     kernel, warmup = request.kernel, request.num_warmup
     if isinstance(kernel, str):
         smc = resolve_smc(target, request.num_draws, request.num_carried, seed=request.seed)

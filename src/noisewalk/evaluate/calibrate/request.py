@@ -56,7 +56,7 @@ class Request:
             raise ConfigError("adapted=True is for a given kernel: the default one always is")
 
     def _usual_thin(self) -> int | str:
-        """2 for the exactness of a kernel that hands something on, so that it does; else 1."""
+        """2 in the exactness test of a kernel with a carry, so that the carry is used; else 1."""
         kernel = self.kernel
         carries = kernel is None or (isinstance(kernel, Kernel) and kernel.carries)
         usual = 2 if self.test == "exactness" and carries else 1

@@ -18,9 +18,10 @@ import torch
 from ...kernels.langevin import Langevin
 from ...posterior import NoisePosterior
 from ...sampling.defaults import resolve
+from ...sampling.execute import execute
 from ...storage.atomic import write_whole
 from ...storage.memory import MemoryStore
-from ...types import Plan, Tick
+from ...types import Info, Plan, SamplerState, State, Tick
 from ..diagnostics.chains import image_diagnostics
 from .bench import THIN, Bench, start_of
 from .estimate import duration, seconds_a_call
@@ -117,15 +118,25 @@ CURVES = (  # name, method, measurement
 )
 
 
+class _Timed(MemoryStore):
+    """Draws in memory, with the time and the network calls at each."""
+
+    def __init__(self, num_images: int, num_chains: int) -> None:
+        super().__init__(num_images, num_chains)
+        self.began, self.times, self.nfe = time.perf_counter(), list[float](), list[int]()
+
+    def append(self, state: State, info: Info, sampler: SamplerState, extras: Any) -> None:
+        """Keep a draw, and what has been spent by now."""
+        super().append(state, info, sampler, extras)
+        self.times.append(time.perf_counter())
+        self.nfe.append(sampler["nfe"])
+
+
 def _walked(plan: Plan, target: Any) -> tuple[list[float], list[int], float]:
     """Seconds and network calls at every draw of a run, and its median ESS."""
-    sink, began = MemoryStore(1, plan.num_rows), time.perf_counter()
-    seconds: list[float] = []
-    nfe: list[int] = []
-    for tick in plan.run(target, sink):
-        if sink.num_draws > len(seconds):
-            seconds.append(time.perf_counter() - began)
-            nfe.append(tick.nfe)
+    sink = _Timed(1, plan.num_rows)
+    execute(plan, target, sink, progress=False)
+    seconds, nfe = [at - sink.began for at in sink.times], sink.nfe
     return seconds, nfe, image_diagnostics(sink.arrays["x"][0])["ess_bulk_median"]
 
 
