@@ -160,7 +160,7 @@ class HMC(Kernel):
         return p.to(z.dtype) * velocity + torch.sqrt(1.0 - p**2).to(z.dtype) * xi
 
     def kick(self, here: State, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """The velocity after half a kick of size h, and (B,) the fall of its kinetic energy."""
+        """The velocity after half a kick of size h, and (B,) the change of its kinetic energy."""
         reference, rotates = reference_of(self.preconditioner), self.integrator == "gaussian"
         q = reference.residual_gradient(here) if rotates else here.grad + here.z
         after = v - (0.5 * h).to(v.dtype) * reference.power(q, -1.0)
