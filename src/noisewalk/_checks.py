@@ -69,7 +69,10 @@ def _integer(value: Any) -> int | None:
 
 def _number(value: Any) -> float | None:
     if isinstance(value, Real) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # numpy scalars, 0-d tensors
         item = value.item()
         return float(item) if isinstance(item, int | float) and item is not True else None

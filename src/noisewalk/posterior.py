@@ -86,7 +86,11 @@ class NoisePosterior:
         with torch.no_grad():  # what does not fit is said here, not after a warm start
             some = self.y[:1]
             gaps = None if self.observed is None else self.observed[:1]
-            likelihood.nll(torch.zeros_like(some), some, gaps)
+            nll = likelihood.nll(torch.zeros_like(some), some, gaps)
+        if not isinstance(nll, Tensor) or nll.shape != (1,):
+            raise ConfigError(
+                f"nll must give one number a row, (1,) for one row, got {describe(nll)}"
+            )
 
     @property
     def num_images(self) -> int:
@@ -144,7 +148,7 @@ class NoisePosterior:
         """(B, *y) the likelihood's Gauss-Newton weight W at A(x), 0 where unobserved."""
         image = torch.arange(len(mean), device=mean.device) // (len(mean) // self.num_images)
         y, observed = self._rows(image)
-        return self.likelihood.curvature(mean, y, observed)
+        return self._full.curvature(mean, y, observed)
 
     def chi2(self, x: Tensor) -> Tensor:
         """(B,) float64 chi-square per observed entry, sum((y - A(x))^2 / variance) / m; NaN for a
@@ -160,7 +164,7 @@ class NoisePosterior:
             raise ConfigError(f"x must hold {self.num_images} images, got {len(x)}")
         rows = keyed.rows(seed, len(x), device=x.device)
         with torch.no_grad():
-            return self.likelihood.sample(self.operator(x), rows, self.observed)
+            return self._full.sample(self.operator(x), rows, self.observed)
 
     def facts(self) -> dict[str, Any]:
         """What the posterior is made of, ready for JSON: part of a run's specification."""
@@ -264,9 +268,12 @@ def simulate(operator: Operator, likelihood: Likelihood, x: Tensor, seed: int = 
         >>> nw.simulate(nw.operators.AveragePool(4), nw.likelihoods.Gaussian(0.1), x).shape
         torch.Size([2, 1, 2, 2])
     """
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim == 0:
+        raise ConfigError(f"x must be a floating-point tensor (images, *data), got {describe(x)}")
     rows = keyed.rows(seed, len(x), device=x.device)
     with torch.no_grad():
-        return likelihood.sample(operator(x), rows, observed_of(operator, tuple(x.shape[1:])))
+        observed = observed_of(operator, tuple(x.shape[1:]))
+        return complete(likelihood).sample(operator(x), rows, observed)
 
 
 def _joined(states: list[State]) -> State:

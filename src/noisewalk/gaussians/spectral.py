@@ -4,16 +4,13 @@ Gauss-Newton curvature that it is made of.
 $$H = I + Q \Lambda Q^T, \qquad \Lambda_f = \text{band mean of } (Q^T J^T W J Q)_{ff}, \qquad
 (Q^T J^T W J Q)_{ff} = \mathbb{E}\big[ (Q^T J^T W^{1/2} \xi)_f^2 \big], \quad \xi \sim N(0, I),$$
 Q the orthonormal cosine transform (DCT-II) over every axis of z. Images have far more power at low
-than at high frequencies, and so has J: on a precise measurement H spans orders of magnitude, from
-coarse colours that are known well to fine detail that is the prior's. Thousands of directions are
-stiff, too many for a low rank, but how stiff they are depends on their frequency. Bands are thirds
-of an octave of the last two axes' frequency, apart for every index of the axes before (for red,
-green and blue: grey and two differences of colours); the mean over a band makes a few probes
-enough.
+than at high frequencies, and so has J. On a precise measurement thousands of directions are
+therefore stiff, too many for a low rank, but how stiff they are depends on their frequency. Bands
+are thirds of an octave of the last two axes' frequency, apart for every index of the axes before
+(for red, green and blue: grey and two differences). The mean over a band makes few probes enough.
 
-Reference: the curvature and m are those of `reference.py`; the diagonal by probes is Bekas,
-Kokiopoulou and Saad, An estimator for the diagonal of a matrix, 2007, with squares of one-sided
-products, which are never negative.
+Reference: Bekas, Kokiopoulou and Saad, An estimator for the diagonal of a matrix, 2007; here with
+squares of one-sided products, which are never negative.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Checks that a kernel of the user's own takes and returns what `types.Kernel` says."""
 
 import inspect
-from dataclasses import is_dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,11 +31,14 @@ def check_kernel(kernel: Any) -> Kernel:
         raise ConfigError(
             f"{type(kernel).__name__}.step must be {TAKES}; its arguments differ: {error}"
         ) from error
-    if kernel.step_size is not None and not is_dataclass(kernel):
+    try:
+        if kernel.step_size is not None:
+            replace(kernel, step_size=kernel.step_size)  # type: ignore[type-var]
+    except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{type(kernel).__name__} has a step_size, which a warm-up replaces: make the class a "
-            "dataclass, @dataclass(frozen=True), with step_size as a field"
-        )
+            f"dataclass, @dataclass(frozen=True), with step_size as a field ({error})"
+        ) from error
     return kernel
 
 
@@ -51,7 +54,7 @@ def checked(kernel: Kernel, out: Any, before: State) -> tuple[State, Info, Any]:
         and all(_like(part, old) for part, old in zip(out[0], before, strict=True))
         and all(_like(part, one) for part, one in zip(out[1][1:], of_info[1:], strict=True))
         and _like(out[1].acceptance_rate, of_info[0], any_float=True)
-        and (out[2] is None or isinstance(out[2], Tensor | dict))
+        and (out[2] is None or isinstance(out[2], Tensor) or type(out[2]) is dict)
     )
     if not right:
         raise ConfigError(

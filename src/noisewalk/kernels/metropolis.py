@@ -51,7 +51,10 @@ def per_row(step_size: float | Tensor, z: Tensor) -> Tensor:
 
 def check_step_size(step_size: float | Tensor, name: str = "step_size") -> None:
     """ConfigError unless it is one positive finite number or one per image."""
-    tau = torch.as_tensor(step_size, dtype=torch.float64)
+    try:
+        tau = torch.as_tensor(step_size, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ConfigError(f"{name} must be a number or a tensor, got {step_size!r}") from error
     if tau.ndim > 1 or tau.numel() == 0:
         raise ConfigError(
             f"{name} must be one number or one per image (N,), got shape {tuple(tau.shape)}"

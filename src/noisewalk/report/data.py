@@ -87,8 +87,8 @@ class ReportData:
         self._demand("residual", lambda v: v.shape == y, f"the measurement's, {y}")
         self._demand("observed", lambda v: _broadcasts(v, y), f"one that broadcasts to {y}")
         low, high, _ = self.value_range
-        if not (np.isfinite(low) and np.isfinite(high) and low != high):
-            allowed = "give two different finite numbers"
+        if not 1e-30 <= abs(high - low) <= 1e30 or max(abs(low), abs(high)) > 1e30:
+            allowed = "give two finite numbers, up to 1e30 and at least 1e-30 apart"
             raise ConfigError(f"the report's value range is {low} to {high}; {allowed}")
 
     def __repr__(self) -> str:

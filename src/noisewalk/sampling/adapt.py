@@ -61,19 +61,13 @@ class DualAveraging:
     def start(self, step_size: float | Tensor, num_images: int) -> Tensor:
         """(4, N) float64, before the first step: mu, ln tau, ln of the averaged tau, H."""
         log_step = torch.as_tensor(step_size, dtype=torch.float64).log().expand(num_images).clone()
-        return torch.stack(
-            [
-                log_step + torch.log(torch.tensor(10.0, dtype=torch.float64)),
-                log_step,
-                log_step,
-                torch.zeros_like(log_step),
-            ]
-        )
+        mu = log_step + torch.log(torch.tensor(10.0, dtype=torch.float64))
+        return torch.stack([mu, log_step, log_step, torch.zeros_like(log_step)])
 
     def update(self, adaptation: Tensor, acceptance_rate: Tensor, k: int) -> Tensor:
         """The next state, from the (B,) acceptance of the k-th step, counted from 1."""
         mu, _, log_average, error = adaptation
-        alpha = acceptance_rate.to(adaptation).reshape(len(mu), -1).mean(1)
+        alpha = acceptance_rate.to(adaptation).nan_to_num(0.0).reshape(len(mu), -1).mean(1)
         weight = 1.0 / (k + self.t0)
         error = (1.0 - weight) * error + weight * (self.target_accept - alpha)
         log_step = (mu - k**0.5 / self.gamma * error).clamp(max=math.log(self.largest))

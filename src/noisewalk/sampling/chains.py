@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import noise as keyed
 from .._repr import facts_of
-from ..errors import DivergedError
+from ..errors import DivergedError, StoreError
 from ..gaussians.refresh import Schedule, unpack
 from ..kernels.contract import checked
 from ..kernels.metropolis import finite_rows
@@ -122,7 +122,10 @@ def packed(position: Any) -> dict[str, Any]:
 def unpacked(cls: type[T], kept: dict[str, Any], device: torch.device) -> T:
     """The inverse of `packed`, on a device."""
     parts = moved(kept, device)
-    return cls(**{**parts, "state": State(**parts["state"])})
+    try:
+        return cls(**{**parts, "state": State(**parts["state"])})
+    except (TypeError, KeyError) as error:
+        raise StoreError(f"the stored state of the sampler is not this plan's: {error}") from error
 
 
 def moved(part: Any, device: torch.device) -> Any:

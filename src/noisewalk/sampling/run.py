@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, StoreError
 
 DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
 
@@ -19,8 +19,7 @@ class Run:
 
     Arguments:
         arrays: by name, tensors or lazy arrays: x, z, nll, acceptance_rate, accepted, diverging,
-            step_size, chi2. For the draws of another sampler x alone is enough,
-            `Run({"x": draws}, nfe, seconds)`: the summary's other numbers are then NaN.
+            step_size, chi2. For the draws of another sampler x alone is enough.
         nfe: network calls of all rows, warm start, warm-up and rejected moves included.
         seconds: wall time.
         thin: transitions per kept draw.
@@ -29,11 +28,9 @@ class Run:
         y: (image, *y) measurement.
         num_observed: (image,) observed entries of each measurement.
         log_evidence: (image,) for tempered SMC, else None.
-        memory: (image,) for tempered SMC, else None: the correlation between the particles' places
-            right after a resampling and those after their moves, at the worst temperature; 0 when
-            they have forgotten.
-        log_evidence_error: (image,) for tempered SMC, else None: the standard error of
-            log_evidence, from the number of first particles that have descendants. From about 0.5
+        memory: (image,) for tempered SMC, else None: the correlation of the particles right after a
+            resampling with those after their moves, at the worst temperature.
+        log_evidence_error: (image,) for tempered SMC, else None: its standard error; from about 0.5
             on it says only that the error is large.
 
     Example:
@@ -143,6 +140,8 @@ def open_run(folder: str | Path) -> Run:
     from ..storage.store import open_store
 
     stored = open_store(folder)
+    if lost := [name for name in DRAW_ARRAYS if name not in stored.arrays]:
+        raise StoreError(f"{folder} has lost its arrays {', '.join(lost)}: restore it from a copy")
     arrays = {name: stored.arrays[name] for name in DRAW_ARRAYS}
     fixed: dict[str, Any] = {
         name: stored.arrays[name][...] for name in ("y", "num_observed") if name in stored.arrays

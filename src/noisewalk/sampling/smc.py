@@ -12,8 +12,7 @@ $$\ln p(y) = \ln \int e^{-L} dN \approx \sum_k \ln \tfrac1P \sum_i w_i^{(k)} .$$
 Its error is read off the family tree: with $n_j$ of the P particles at the end descended from
 particle j of the start, the relative variance of the evidence is about
 $\sum_j (n_j / P)^2 - 1 / P$, whether the moves mix or not. (Lee and Whiteley's estimator without
-its factor for multinomial resampling, which systematic resampling does not need: with equal weights
-it copies nothing, and there is no error.)
+the factor for multinomial resampling, which systematic resampling does not need.)
 
 References: Del Moral, Doucet and Jasra, Sequential Monte Carlo samplers, 2006, section 3.3; Jasra,
 Stephens, Doucet and Tsagaris, Inference for Levy-driven stochastic volatility models via adaptive
@@ -214,7 +213,8 @@ class _Session:
         state, info, tuning = checked(kernel, out, state)
         cloud.tuning = tuning if isinstance(tuning, dict) else {}
         cloud.state = tempered.untemper(state)
-        rate = info.acceptance_rate.to(torch.float64).reshape(len(cloud.beta), -1).mean(1)
+        rate = info.acceptance_rate.to(torch.float64).nan_to_num(0.0)
+        rate = rate.reshape(len(cloud.beta), -1).mean(1)
         most = math.log(plan.kernel.quarter_turn)
         cloud.log_step = (cloud.log_step + (rate - MOVE_ACCEPT)).clamp(max=most)
         cloud.events, cloud.moves_left = cloud.events + 1, cloud.moves_left - 1

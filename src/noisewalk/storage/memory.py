@@ -32,7 +32,8 @@ class MemoryStore:
     ) -> None:
         """Keep one draw and the sampler's state."""
         values = {"x": state.x, "z": state.z, "nll": state.nll, **info._asdict(), **extras}
-        self._draws.append({k: v.reshape(*self._rows, *v.shape[1:]) for k, v in values.items()})
+        kept = {k: v.reshape(*self._rows, *v.shape[1:]).clone() for k, v in values.items()}
+        self._draws.append(kept)
         self.sampler = sampler
 
     def checkpoint(self, sampler: SamplerState) -> None:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 from ... import noise as keyed
+from ..._checks import whole
+from ...likelihoods.base import complete
 from ...operators import observed_of
 from ...posterior import NoisePosterior
 from ...types import State
@@ -16,12 +18,13 @@ TRUTH = 1 << 31  # step of the noise that makes the truth and its measurement: n
 def simulate(request: Request) -> tuple[NoisePosterior, State]:
     """One posterior a problem, and the truths: z* ~ N(0, I), y = A(Phi(z*)) + noise."""
     phi, operator, likelihood = request.phi, request.operator, request.likelihood
-    batch = request.microbatch
+    batch = request.microbatch and whole("microbatch", request.microbatch)
     rows = keyed.rows(request.seed, request.num_problems, device=request.device).at(TRUTH)
     z = rows.normal(tuple(phi.shape), keyed.INIT, request.dtype)
     with torch.no_grad():
         x = torch.cat([phi(part) for part in z.split(batch or len(z))])
-        y = likelihood.sample(operator(x), rows, observed_of(operator, tuple(x.shape[1:])))
+        observed = observed_of(operator, tuple(x.shape[1:]))
+        y = complete(likelihood).sample(operator(x), rows, observed)
     target = NoisePosterior(
         phi, operator, likelihood, y, microbatch=batch, differentiable=request.differentiable
     )
