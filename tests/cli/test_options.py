@@ -1,6 +1,8 @@
 """What the commands share."""
 
+from collections import defaultdict
 from dataclasses import dataclass
+from importlib import import_module
 from inspect import signature
 from types import SimpleNamespace
 
@@ -10,6 +12,7 @@ import typer
 
 import noisewalk as nw
 from noisewalk.cli import options as opt
+from noisewalk.cli.main import COMMANDS
 from noisewalk.errors import ConfigError
 
 
@@ -34,6 +37,26 @@ def test_the_fields_of_a_dataclass_are_the_options_of_its_command():
     app.command()(command)
     app(["3", "--seed", "4"], standalone_mode=False)
     assert got == [Two(1), Two(3, 4)]
+
+
+def options_of(group):
+    """Every option of a group of commands, as its command, its name and what declares it."""
+    for registered in group.registered_commands:
+        for name, field in signature(registered.callback).parameters.items():
+            (declared,) = field.annotation.__metadata__
+            if isinstance(declared, typer.models.OptionInfo):
+                yield registered.callback.__name__, name, declared
+
+
+def test_an_option_that_commands_share_is_declared_once():
+    commands = defaultdict(lambda: defaultdict(list))
+    for place, _ in COMMANDS.values():
+        for command, name, declared in options_of(import_module(place, "noisewalk.cli").app):
+            commands[name][id(declared)].append(command)
+            assert declared.help.endswith("."), (command, name)
+            assert len(declared.help) < 200, (command, name)
+    assert {"sample", "diffusion"} <= set(next(iter(commands["out"].values())))
+    assert {k: list(v.values()) for k, v in commands.items() if len(v) > 1} == {}
 
 
 def test_an_option_that_is_given_is_refused_also_where_it_is_0():

@@ -17,7 +17,10 @@ def target(differentiable=True):
 
 
 def plan(differentiable=True, **options):
-    return plan_of(SampleOptions("y", "prior", "identity", **options), target(differentiable))
+    return plan_of(
+        SampleOptions(input="y", prior="prior", operator="identity", **options),
+        target(differentiable),
+    )
 
 
 def test_without_options_the_plan_is_that_of_sample():

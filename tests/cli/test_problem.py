@@ -30,7 +30,9 @@ def read(path, operator="avgpool:factor=2", shape=SHAPE, **options):
     prior = SimpleNamespace(
         name="toy", shape=shape, denoiser=None, kind="generator", map=lambda num_steps: phi
     )
-    return read_problem(SampleOptions(Path(path), "toy", operator, **options), prior)
+    return read_problem(
+        SampleOptions(input=Path(path), prior="toy", operator=operator, **options), prior
+    )
 
 
 def degraded(path, operator="avgpool:factor=2", sigma_y=12.75, **options):

@@ -26,8 +26,8 @@ OF_NETWORKS = (
     "num_samples num_steps num_warmup warm_start"
 )
 EXTRACTOR = (
-    "The network whose features FD and the diversity use: efficientnet-lite0, clip-vit-b32, "
-    "resnet50, inception-v3 or none. The default is the first, or with --paper the paper's."
+    "The network of FD and the diversity: efficientnet-lite0 (default), clip-vit-b32, resnet50, "
+    "inception-v3 or none; with --paper, the default is the paper's."
 )
 UNREAD = {
     "figure1": OF_NETWORKS,
@@ -42,20 +42,20 @@ class BenchOptions:
     """The options of `noisewalk bench`; None where one is left out."""
 
     what: Annotated[str, Argument(help=", ".join(WHAT))]
-    prior: Annotated[Text, says("A consistency model such as fashion32 (noisewalk priors).")] = None
+    prior: opt.Prior[Text] = None
     images: Annotated[File, says("A folder, .npz or IDX; bundled priors have their own.")] = None
-    num_images: Annotated[Count, says("The images; default 8 (figures 3, --paper 100).")] = None
+    num_images: opt.NumImages[Count] = None
     num_exact: Annotated[Count, says("Images in the exact kernel's rows; default 1 in 4.")] = None
-    out: Annotated[File, says("The folder, kept if it is there; default bench/WHAT-PRIOR.")] = None
+    out: opt.Out[File] = None
     samples_of: Annotated[File, says("Another table's folder; its samples are taken first.")] = None
     paper: Annotated[bool, says("The paper's models, images, settings (GPU).", "--paper")] = False
-    teacher: Annotated[Text, says("The DM rows' diffusion model; default the card's.")] = None
+    teacher: opt.Teacher[Text] = None
     tasks: Annotated[Text, says("Some of sr,blur,inpaint,nonlinear,phase,hdr.")] = None
     methods: Annotated[Text, says("Some of the rows, such as dps-dm,ours1-em.")] = None
     num_samples: Annotated[Count, says("Samples of an image; default 10, for table3 25.")] = None
-    num_steps: Annotated[Count, says("The network calls of a guided sample.")] = None
-    warm_start: Annotated[Count, says("The Adam steps of our methods.")] = None
-    num_warmup: Annotated[Count, says("The warm-up of the exact kernel.")] = None
+    num_steps: opt.NumSteps[Count] = None
+    warm_start: opt.WarmStart = None
+    num_warmup: opt.NumWarmup = None
     extractor: Annotated[Text, says(EXTRACTOR)] = None
     neural_blur: Annotated[File, says("GOPRO_wVAE.pth, for nonlinear blur at 256x256.")] = None
     label: opt.Label = None
@@ -69,7 +69,7 @@ class BenchOptions:
 @app.command()
 @opt.reads(BenchOptions)
 def bench(options: BenchOptions) -> None:
-    """Make one of the paper's tables or figures. A second call goes on where the first stopped."""
+    """Make a table or figure of the paper with a consistency model; a second call goes on."""
     what = options.what
     check(options)
     if what == "figure1":

@@ -16,37 +16,17 @@ if TYPE_CHECKING:
 app = typer.Typer(**opt.PLAIN)
 
 
-@dataclass(frozen=True)
-class CalibrateOptions:
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(opt.SamplerOptions):
     """The options of `noisewalk calibrate`; None where one is left out."""
 
-    prior: opt.Prior
-    operator: opt.Operator
-    sigma_y: opt.SigmaY = None
-    likelihood: opt.Likelihood = "gaussian"
     test: Annotated[
         str, says("exactness (is the kernel right?) or converged (are runs long enough?).")
     ] = "exactness"
-    kernel: opt.Kernel = None
-    step_size: opt.StepSize = None
-    num_leapfrog: opt.NumLeapfrog = None
-    spectral: opt.Spectral = False
     num_problems: Annotated[int, says("The simulated problems.")] = 200
-    num_draws: Annotated[int, says("The draws among which the truth is ranked.")] = 19
-    thin: Annotated[Count, says("Transitions per draw; default 1, 2 for exactness of hmc.")] = None
-    num_warmup: opt.NumWarmup = None
-    warm_start: opt.WarmStart = None
+    num_draws: opt.NumDraws[int] = 19
     num_carried: Annotated[Count, says("The particles that smc carries.")] = None
-    label: opt.Label = None
-    kind: opt.Kind = None
-    size: opt.Size = None
-    head_channels: opt.HeadChannels = None
-    num_steps: opt.NumSteps = 1
-    out: Annotated[Path, says("The folder of calibration.html.")] = Path("calibration")
-    seed: opt.Seed = 0
-    device: opt.Device = "cpu"
-    dtype: opt.Dtype = "float32"
-    microbatch: opt.Microbatch = None
+    out: opt.Out[Path] = Path("calibration")
 
 
 @app.command()

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from ..priors.prior import Prior as LoadedPrior
 
+T = TypeVar("T")
 Count: TypeAlias = int | None
 Number: TypeAlias = float | None
 Text: TypeAlias = str | None
@@ -34,14 +36,24 @@ def says(help: str, *flags: str, metavar: str | None = None) -> Any:
 Seed = Annotated[int, says("The seed of all noise.")]
 Device = Annotated[str, says("cpu or cuda.")]
 Dtype = Annotated[
-    str, says("float32, bfloat16 or float16 for the network; float64 for the whole run.")
+    str, says("float32 or bfloat16 for the network; to sample also float16, or float64 for all.")
 ]
-Prior = Annotated[str, says("A name (noisewalk priors), a Hub repository, a folder or a .pt file.")]
+Out = Annotated[
+    T, says("The folder to write to; default runs/INPUT-OPERATOR (sample), bench/WHAT-PRIOR.")
+]
+Prior = Annotated[T, says("A name (noisewalk priors), a Hub repository, a folder or a .pt file.")]
+Teacher = Annotated[T, says("A diffusion model's name or folder; for bench, default the card's.")]
 Label = Annotated[Number, says("The class or conditioning value of the prior.")]
 Kind = Annotated[Text, says("consistency or edm, for weights without a card.")]
-Size = Annotated[Count, says("The image side of a .pt file without a card.")]
+Size = Annotated[
+    Count, says("The image side of a .pt file without a card; to train, default 32 or --start's.")
+]
 HeadChannels = Annotated[Count, says("Channels per attention head of a .pt file without a card.")]
-NumSteps = Annotated[int, says("The network calls of the map: 1 or 2.")]
+NumSteps = Annotated[T, says("The network calls of the map, 1 or 2; in bench of a guided sample.")]
+NumImages = Annotated[
+    T,
+    says("The images seen in training, or restored in bench (default 8, figures 3, --paper 100)."),
+]
 Operator = Annotated[str, says("Such as avgpool:factor=4 or inpaint:keep=0.2; join steps by +.")]
 SigmaY = Annotated[
     Number, says("The noise level of gaussian in the file's unit; for calibrate that of [-1, 1].")
@@ -57,19 +69,49 @@ Kernel = Annotated[Text, says("em, ei, mala, pcnl, hmc, slice or smc; default pr
 StepSize = Annotated[Number, says("The kernel's step, then kept; without it the step is adapted.")]
 NumLeapfrog = Annotated[Count, says("Leapfrog steps; default 8 (hmc), 5 (--num-steps 2), 6 (smc).")]
 Spectral = Annotated[bool, says("Fit the Gaussian by frequency, for precise data.", "--spectral")]
-Thin = Annotated[Count, says("Transitions per draw; default 1, 10 for an adapted mala or pcnl.")]
+NumDraws = Annotated[T, says("The draws of a chain, default 100; for calibrate, of a problem.")]
+Thin = Annotated[
+    Count, says("Transitions a draw; default 1, sample 10 (adapted mala, pcnl), exactness 2 (hmc).")
+]
 NumWarmup = Annotated[Count, says("The transitions that are discarded first.")]
-WarmStart = Annotated[Count, says("Adam steps before the chains; default 200, for calibrate 60.")]
+WarmStart = Annotated[Count, says("The steps of Adam; default 200 (sample), 60 (calibrate).")]
 Range = Annotated[
     tuple[float, float] | None,
     says("The values in the file that stand for -1 and 1.", metavar="LO HI"),
 ]
+Lr = Annotated[T, says("Adam's rate; default 0.01 (sample), 1e-3 (train), 3e-4 (cd, ct, scd).")]
+Private = Annotated[bool, says("Only its owner sees what is uploaded.", "--private")]
 Microbatch = Annotated[Count, says("The rows of one network call.")]
 
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
 """Settings of every typer app. Plain help texts need no import of rich's parsers."""
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerOptions:
+    """The options of `noisewalk sample` and `noisewalk calibrate`: a prior, a problem, a kernel."""
+
+    prior: Prior[str]
+    operator: Operator
+    sigma_y: SigmaY = None
+    likelihood: Likelihood = "gaussian"
+    label: Label = None
+    kind: Kind = None
+    size: Size = None
+    head_channels: HeadChannels = None
+    num_steps: NumSteps[int] = 1
+    kernel: Kernel = None
+    step_size: StepSize = None
+    num_leapfrog: NumLeapfrog = None
+    spectral: Spectral = False
+    thin: Thin = None
+    num_warmup: NumWarmup = None
+    warm_start: WarmStart = None
+    seed: Seed = 0
+    device: Device = "cpu"
+    dtype: Dtype = "float32"
+    microbatch: Microbatch = None
 
 
 def reads(options: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]]:

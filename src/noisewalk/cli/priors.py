@@ -9,7 +9,6 @@ from typer import Argument
 from .._checks import one_of
 from ..errors import ConfigError
 from . import options as opt
-from .options import says
 
 app = typer.Typer(**opt.PLAIN)
 
@@ -86,7 +85,7 @@ def push(
     repository: Annotated[
         str, Argument(metavar="OWNER/NAME", help="On the Hub; made if it is new.")
     ],
-    private: Annotated[bool, says("Only its owner sees it.", "--private")] = False,
+    private: opt.Private = False,
 ) -> None:
     """Upload a trained prior to the Hub. Log in first: `hf auth login`, or HF_TOKEN."""
     from ..priors.hub import push_prior

@@ -29,49 +29,23 @@ UNREAD = {
 FITS = ("crop", "resize", "pad")
 
 
-@dataclass(frozen=True)
-class SampleOptions:
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(opt.SamplerOptions):
     """The options of `noisewalk sample`; None where one is left out."""
 
-    input: Annotated[
-        Path, Argument(help="A measurement, or a clean image: .png .jpg .tif .npy .npz .fits")
-    ]
-    prior: opt.Prior
-    operator: opt.Operator
-    sigma_y: opt.SigmaY = None
-    likelihood: opt.Likelihood = "gaussian"
-    simulate: Annotated[
-        bool, says("Degrade a clean image, restore it, score it.", "--simulate")
-    ] = False
-    label: opt.Label = None
-    kind: opt.Kind = None
-    size: opt.Size = None
-    head_channels: opt.HeadChannels = None
-    num_steps: opt.NumSteps = 1
-    kernel: opt.Kernel = None
-    step_size: opt.StepSize = None
-    num_leapfrog: opt.NumLeapfrog = None
+    input: Annotated[Path, Argument(help="An image or measurement: .png .jpg .tif .npy .npz .fits")]
+    simulate: Annotated[bool, says("Degrade, restore, score a clean image.", "--simulate")] = False
     num_particles: Annotated[Count, says("The particles of smc; default 200.")] = None
-    num_moves: Annotated[
-        Text, says("The moves of smc at a temperature; default 4. 2,16 is from 2 to 16.")
-    ] = None
+    num_moves: Annotated[Text, says("Moves of smc a temperature; default 4; a range: 2,16.")] = None
     rank: Annotated[Count, says("Rank of the kernel's Gaussian; default 40 (hmc) or none.")] = None
-    spectral: opt.Spectral = False
-    thin: opt.Thin = None
-    num_draws: Annotated[Count, says("The draws of a chain; default 100.")] = None
-    num_warmup: opt.NumWarmup = None
+    num_draws: opt.NumDraws[Count] = None
     chains: Annotated[Count, says("The number of chains; default 4.")] = None
-    warm_start: opt.WarmStart = None
-    lr: Annotated[Number, says("Adam's learning rate; default 0.01.")] = None
+    lr: opt.Lr[Number] = None
     range: opt.Range = None
     fit: Annotated[Text, says("Fit a clean image of another size: crop, resize or pad.")] = None
     missing: Annotated[Text, says("What marks a gap: nan, a number, a mask (0 = missing).")] = None
-    out: Annotated[File, says("The run's folder; default runs/INPUT-OPERATOR.")] = None
+    out: opt.Out[File] = None
     resume: Annotated[bool, says("Go on with an existing run.", "--resume")] = False
-    seed: opt.Seed = 0
-    device: opt.Device = "cpu"
-    dtype: opt.Dtype = "float32"
-    microbatch: opt.Microbatch = None
 
     @property
     def folder(self) -> Path:

@@ -15,13 +15,12 @@ app = typer.Typer(**opt.PLAIN)
 
 BatchSize = Annotated[int, says("The images of a step, of all GPUs together.")]
 RECIPES = ("trajectory", "cd", "ct", "scd")
-DEVICE = "cpu or cuda; N GPUs: torchrun --nproc-per-node N --no-python noisewalk train ..."
 NUM_STEPS = 9  # Heun steps of a teacher's trajectory
 
 
 @app.callback(invoke_without_command=True)
 def train(context: typer.Context) -> None:
-    """Train priors."""
+    """Train priors. On N GPUs: torchrun --nproc-per-node N --no-python noisewalk train ..."""
     opt.help_if_alone(context)
 
 
@@ -30,9 +29,9 @@ class TrainOptions:
     """The options of both trainings; None where one is left out."""
 
     data: Annotated[Path, says("An IDX file, an .npz file or a folder of images.")]
-    out: Annotated[Path, says("The folder of the prior. An existing training goes on.")]
+    out: opt.Out[Path]
     start: Annotated[Text, says("The prior to start from; for distill, a student.")] = None
-    num_images: Annotated[int, says("The training's length in images seen.")] = 500_000
+    num_images: opt.NumImages[int] = 500_000
     batch_size: BatchSize = 128
     lr_decay: Annotated[float, says("The last share of the training, where lr falls to 0.")] = 0.0
     augment: Annotated[str, says("none, flip (left-right) or dihedral (also turns).")] = "none"
@@ -40,10 +39,10 @@ class TrainOptions:
     push_to_hub: Annotated[
         Text, says("Upload the prior. Log in first: hf auth login.", metavar="OWNER/NAME")
     ] = None
-    private: Annotated[bool, says("Only its owner sees what is uploaded.", "--private")] = False
+    private: opt.Private = False
     seed: opt.Seed = 0
-    device: Annotated[str, says(DEVICE)] = "cpu"
-    dtype: Annotated[str, says("float32 or bfloat16; weights stay float32.")] = "float32"
+    device: opt.Device = "cpu"
+    dtype: opt.Dtype = "float32"
     bfloat16: Annotated[bool, says("The same as --dtype bfloat16.", "--bfloat16")] = False
 
     @property
@@ -56,7 +55,7 @@ class TrainOptions:
 class DiffusionOptions(TrainOptions):
     """The options of `noisewalk train diffusion`."""
 
-    size: Annotated[Count, says("The image side; default 32, or --start's.")] = None
+    size: opt.Size = None
     channels: Annotated[Count, says("1 or 3; default 1, or --start's.")] = None
     widths: Annotated[
         Text, says("Channels of the levels, multiples of 32; default 64,96,128, or --start's.")
@@ -67,25 +66,25 @@ class DiffusionOptions(TrainOptions):
     unshuffle: Annotated[Count, says("Pixel-unshuffle factor; default 2, or --start's.")] = None
     p_mean: Annotated[float, says("The mean of ln(sigma).")] = -1.0
     p_std: Annotated[float, says("The standard deviation of ln(sigma).")] = 1.4
-    lr: Annotated[float, says("Adam's learning rate.")] = 1e-3
+    lr: opt.Lr[float] = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillOptions(TrainOptions):
     """The options of `noisewalk train distill`."""
 
-    teacher: Annotated[str, says("A bundled teacher, or the folder of one.")]
-    recipe: Annotated[str, says(", ".join(RECIPES))] = "trajectory"
+    teacher: opt.Teacher[str]
+    recipe: Annotated[str, says(f"One of {', '.join(RECIPES)}.")] = "trajectory"
     distance: Annotated[str, says("huber, lpips-alex or lpips-vgg; scd has none.")] = "huber"
     num_trajectories: Annotated[int, says("Those of the recipe trajectory.")] = 20_000
     batch_size: BatchSize = 64
-    lr: Annotated[Number, says("Adam's rate; default 1e-3 for trajectory, else 3e-4.")] = None
+    lr: opt.Lr[Number] = None
 
 
 @app.command()
 @opt.reads(DiffusionOptions)
 def diffusion(options: DiffusionOptions) -> None:
-    """Train a diffusion model, the teacher of a consistency model."""
+    """Train a diffusion model, the teacher of a consistency model; a second call goes on."""
     from ..priors.train.losses.diffusion import DiffusionLoss
     from ..priors.train.processes import join
     from ..priors.train.recipe import Recipe
@@ -106,7 +105,7 @@ def diffusion(options: DiffusionOptions) -> None:
 @app.command()
 @opt.reads(DistillOptions)
 def distill(options: DistillOptions) -> None:
-    """Distil a diffusion model into a consistency model."""
+    """Distil a diffusion model into a consistency model; a second call goes on."""
     from ..priors.load import load_prior
     from ..priors.train.losses.distance import HUBER, check_distance
     from ..priors.train.processes import join

@@ -13,10 +13,8 @@ app = typer.Typer(**opt.PLAIN)
 
 @app.command()
 def demo(
-    out: Annotated[Path, says("The folder of report.html and of a run for each task.")] = Path(
-        "demo"
-    ),
-    prior: Annotated[str, says("satellite64 or fashion32.")] = "satellite64",
+    out: opt.Out[Path] = Path("demo"),
+    prior: opt.Prior[str] = "satellite64",
     task: Annotated[
         list[str] | None, says("super-resolution, clouds, box, deblurring, inpainting; repeatable.")
     ] = None,
@@ -24,7 +22,7 @@ def demo(
     device: opt.Device = "cpu",
     dtype: opt.Dtype = "float32",
 ) -> None:
-    """Restore a real held-out image with its uncertainty: a few minutes on two cores."""
+    """Restore a held-out image of satellite64 or fashion32 with its uncertainty, in minutes."""
     from ..run_problem import solve
     from .demo import combined_report, demo_plan, demo_problem, tasks_of
 
