@@ -364,3 +364,12 @@ def test_a_measurement_is_simulated_in_one_call() -> None:
     assert (some[:, :, 1:] == 0).all()
     with pytest.raises(ConfigError, match="x must hold 2 images, got 1"):
         target.simulate(x[:1])
+
+
+def test_a_plain_float64_operator_is_probed_in_its_dtype():
+    matrix = torch.eye(4, dtype=torch.float64)
+    y = torch.zeros(1, 4, dtype=torch.float64)
+    made = nw.NoisePosterior(
+        nw.maps.Affine(matrix), lambda x: x @ matrix, nw.likelihoods.Gaussian(0.3), y
+    )
+    assert made(torch.zeros(2, 4, dtype=torch.float64)).nll.shape == (2,)

@@ -12,6 +12,8 @@ from noisewalk.cli.demo.images import held_out_images
 from noisewalk.cli.main import main
 from noisewalk.priors import load
 
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share `trainings`
+
 READ_ONCE = functools.cache(load.load_prior)
 
 
@@ -67,3 +69,11 @@ def boot(tmp_path):
     """A clean image of fashion32."""
     Image.fromarray(held_out_images(1)[0, ..., 0]).save(tmp_path / "boot.png")
     return "boot.png"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Six images of a training."""
+    path = tmp_path_factory.mktemp("data") / "squares.npz"
+    np.savez(path, images=np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8))
+    return path

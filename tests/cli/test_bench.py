@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisewalk.cli.bench import WHAT, BenchOptions
-from noisewalk.cli.bench_inputs import sizes_of, without_exact
+from noisewalk.cli.bench import WHAT
 from noisewalk.errors import WeightsError
 from noisewalk.evaluate.metrics import extractors
 from noisewalk.priors import load
@@ -211,27 +210,6 @@ def test_the_papers_images_extractors_and_teacher(bench, monkeypatch, tmp_path):
     assert "note: efficientnet-lite0 instead of the paper's resnet50: no weights" in out
     head = next(line for line in out.splitlines() if line.startswith("| Method"))
     assert head.endswith("DS (efficientnet-lite0) | 4x Super-resolution: CLIP similarity |")
-
-
-def test_a_table_of_the_paper_has_100_images():
-    assert sizes_of(BenchOptions("table1", paper=True), None)[:2] == (100, 10)
-    assert sizes_of(BenchOptions("table3", paper=True), None)[:2] == (100, 25)
-
-
-def test_the_exact_kernels_rows_are_of_several_images_or_asked_for(capsys):
-    def of(what, rows=None, **options):
-        return sizes_of(BenchOptions(what, **options), rows).exact
-
-    assert (of("table1"), of("table3", num_images=16), of("table3")) == (2, 2, 0)
-    asked = of("table3", num_exact=1), of("table3", rows=("ours1-exact",)), of("figure3")
-    assert asked == (1, 1, 1)
-    rows = without_exact("table3")
-    assert "--num-exact" in capsys.readouterr().out
-    assert "ours2-em" in rows
-    assert "dps-dm" in rows
-    assert not any(row.endswith("exact") for row in rows)
-    assert without_exact("tableA4")
-    assert capsys.readouterr().out == ""  # which has no such rows
 
 
 def test_a_figure_is_made_from_images_of_ones_own(bench, tmp_path):

@@ -8,59 +8,15 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from trainings import TINY, diffusion, noisewalk, train
 
-from noisewalk.cli.main import main
 from noisewalk.errors import WeightsError
 from noisewalk.priors import hub
 from noisewalk.priors.load import load_prior
 from noisewalk.priors.train import run as module
 
-TINY = {
-    "size": 8,
-    "widths": "32",
-    "attention": "",
-    "unshuffle": 1,
-    "num_images": 4,
-    "batch_size": 2,
-}
-
-
-def noisewalk(*args):
-    """The command line in this process; its exit status."""
-    before, sys.argv = sys.argv, ["noisewalk", *map(str, args)]
-    try:
-        main()
-    except SystemExit as ended:
-        return ended.code
-    finally:
-        sys.argv = before
-    return 0
-
-
-def train(command, **options):
-    given = {f"--{key.replace('_', '-')}": value for key, value in options.items()}
-    return noisewalk("train", command, *(part for pair in given.items() for part in pair))
-
-
-def diffusion(data, out, **change):
-    given = {**TINY, **change}
-    return train(
-        "diffusion",
-        data=data,
-        out=out,
-        **{key: value for key, value in given.items() if value is not None},
-    )
-
-
 FROM = {"size": None, "widths": None, "attention": None, "unshuffle": None}
 """What --start says."""
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "squares.npz"
-    np.savez(path, images=np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -176,14 +132,6 @@ def test_a_student_does_not_write_into_its_teachers_folder(tmp_path, capsys):
     assert "--teacher and --out are both" in capsys.readouterr().err
 
 
-def test_a_private_repository_wants_a_name(data, tmp_path, capsys):
-    assert (
-        noisewalk("train", "diffusion", "--data", data, "--out", tmp_path / "prior", "--private")
-        == 2
-    )
-    assert "--private belongs to --push-to-hub" in capsys.readouterr().err
-
-
 def test_a_training_starts_from_weights_alone(teacher, data, tmp_path, monkeypatch):
     """Without its checkpoint, in the network of the prior that it starts from; the average begins
     anew."""
@@ -257,14 +205,6 @@ def test_a_training_says_what_it_does_and_what_it_finds_in_the_data(tmp_path, ca
     assert "4 of 4 images  loss " in stderr
 
 
-def test_held_out_images_among_the_training_images_are_refused(data, tmp_path, capsys):
-    with np.load(data) as archive:
-        np.savez(tmp_path / "held.npz", images=archive["images"][[4]])
-    assert diffusion(data, tmp_path / "prior", held_out=tmp_path / "held.npz") == 2
-    assert "held.npz[0] is squares.npz[4]" in capsys.readouterr().err
-    assert not (tmp_path / "prior").exists()
-
-
 @pytest.mark.parametrize("private", [False, True])
 def test_a_finished_prior_is_pushed(data, tmp_path, monkeypatch, capsys, private):
     pushed = []
@@ -292,13 +232,6 @@ def test_a_finished_prior_is_pushed(data, tmp_path, monkeypatch, capsys, private
         "https://hub/me/mine: load it with noisewalk.load_prior('me/mine')"
         in capsys.readouterr().out
     )
-
-
-def test_a_push_without_a_login_is_refused_before_the_training(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    assert diffusion(data, tmp_path / "p", push_to_hub="me/mine") == 2
-    assert "hf auth login" in capsys.readouterr().err
-    assert not (tmp_path / "p").exists()
 
 
 @pytest.mark.parametrize("private", [False, True])

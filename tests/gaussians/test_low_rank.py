@@ -3,34 +3,14 @@ Jacobian's."""
 
 import pytest
 import torch
+from references import CHAINS, DIM, IMAGES, dense, made, normal
 from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.gaussians.low_rank import LowRank, calls_of, gauss_newton
 from noisewalk.gaussians.refresh import Refresh
-from noisewalk.gaussians.standard import STANDARD
 from noisewalk.types import State
-
-IMAGES, CHAINS, DIM, RANK = 2, 3, 7, 3
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def made() -> LowRank:
-    basis = torch.linalg.qr(normal(IMAGES, DIM, RANK, seed=1))[0].transpose(1, 2)
-    return LowRank(
-        normal(IMAGES, DIM, seed=2),
-        basis,
-        torch.tensor([[9.0, 2.0, 0.5], [4.0, 1.0, 0.0]], dtype=torch.float64),
-    )
-
-
-def dense(reference: LowRank, image: int) -> Tensor:
-    U = reference.basis[image].T
-    return torch.eye(DIM, dtype=torch.float64) + U @ torch.diag(reference.eigenvalues[image]) @ U.T
 
 
 def power(matrix: Tensor, exponent: float) -> Tensor:
@@ -48,48 +28,6 @@ def test_powers_are_those_of_the_dense_matrix(exponent: float) -> None:
         ]
     )
     torch.testing.assert_close(reference.power(v, exponent), expected, rtol=1e-12, atol=1e-12)
-
-
-def states() -> tuple[State, State]:
-    z, g, z_, g_ = (normal(IMAGES * CHAINS, DIM, seed=k) for k in range(4, 8))
-    return State(z, z, normal(IMAGES * CHAINS, seed=8), g), State(
-        z_, z_, normal(IMAGES * CHAINS, seed=9), g_
-    )
-
-
-def psi(reference: LowRank, state: State) -> Tensor:
-    out = []
-    for row, z in enumerate(state.z):
-        image = row // CHAINS
-        u = z - reference.mean[image]
-        out.append(state.nll[row] + 0.5 * z @ z - 0.5 * u @ dense(reference, image) @ u)
-    return torch.stack(out)
-
-
-def test_the_drop_and_the_gradient_of_psi_are_the_naive_ones() -> None:
-    reference, (here, there) = made(), states()
-    torch.testing.assert_close(
-        reference.drop(here, there),
-        psi(reference, here) - psi(reference, there),
-        rtol=1e-11,
-        atol=1e-11,
-    )
-    H = torch.stack([dense(reference, row // CHAINS) for row in range(IMAGES * CHAINS)])
-    expected = here.grad + here.z - (H @ reference.offset(here.z)[..., None])[..., 0]
-    torch.testing.assert_close(reference.residual_gradient(here), expected, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(reference.position(reference.offset(here.z)), here.z)
-
-
-def test_the_standard_reference_is_a_low_rank_one_of_rank_zero() -> None:
-    empty = LowRank(
-        torch.zeros(IMAGES, DIM, dtype=torch.float64),
-        torch.zeros(IMAGES, 0, DIM, dtype=torch.float64),
-        torch.zeros(IMAGES, 0, dtype=torch.float64),
-    )
-    here, there = states()
-    torch.testing.assert_close(empty.drop(here, there), STANDARD.drop(here, there))
-    assert torch.equal(empty.power(here.z, -0.5), STANDARD.power(here.z, -0.5))
-    torch.testing.assert_close(empty.residual_gradient(here), STANDARD.residual_gradient(here))
 
 
 class Tilted:
@@ -234,12 +172,3 @@ def test_shapes_that_do_not_fit_and_negative_eigenvalues_are_refused() -> None:
         LowRank(good.mean, good.basis[:, :2], good.eigenvalues)
     with pytest.raises(ConfigError, match="negative"):
         LowRank(good.mean, good.basis, -good.eigenvalues)
-
-
-def test_a_refresh_falls_on_its_shares_of_the_warm_up() -> None:
-    refresh = Refresh(at=(0.0, 0.25, 0.5))
-    assert [t for t in range(60) if refresh.due(t, 40)] == [0, 10, 20]
-    assert not refresh.due(0, 0)
-    for bad in ((), (0.5, 0.2), (1.0,), (-0.1,)):
-        with pytest.raises(ConfigError):
-            Refresh(at=bad)

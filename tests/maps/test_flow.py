@@ -10,30 +10,16 @@ from itertools import pairwise
 
 import pytest
 import torch
+from flow_fields import DIM, SOLVERS, WAYS, A, bent, draw, gradient_of
 from torch import Tensor, nn
 
 import noisewalk as nw
-from noisewalk import noise
 from noisewalk.errors import ConfigError, MissingExtraError
 from noisewalk.maps.flow import Flow
 from noisewalk.maps.integrate import CALLS, GRADIENTS
 
-DIM = 3
 ORDERS = {"euler": 1, "heun": 2, "rk4": 4}
-A = torch.tensor([[0.3, -1.1, 0.2], [0.9, -0.4, 0.5], [-0.6, 0.1, 0.2]], dtype=torch.float64)
-SOLVERS = pytest.mark.parametrize("solver", CALLS)
-WAYS = pytest.mark.parametrize("gradient", GRADIENTS)
 SPANS = pytest.mark.parametrize("span", [(0.0, 1.0), (1.0, 0.0)], ids=["rising", "falling"])
-
-
-def draw(rows: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    return noise.rows(seed, rows).normal((DIM,), noise.PROBE, dtype)
-
-
-def gradient_of(phi: Flow, z: Tensor, weight: Tensor | None = None) -> Tensor:
-    """d <weight, Phi(z)> / dz."""
-    leaf = z.clone().requires_grad_()
-    return torch.autograd.grad(phi(leaf), leaf, torch.ones_like(z) if weight is None else weight)[0]
 
 
 def linear(x: Tensor, t: Tensor) -> Tensor:
@@ -43,10 +29,6 @@ def linear(x: Tensor, t: Tensor) -> Tensor:
 def turning(x: Tensor, t: Tensor) -> Tensor:
     """Linear in x, with a matrix that changes in time and does not commute with itself."""
     return torch.cos(3 * t)[:, None] * (x @ A.to(x).T) + t[:, None] * (x @ A.to(x))
-
-
-def bent(x: Tensor, t: Tensor) -> Tensor:
-    return torch.tanh(x @ A.to(x).T + t[:, None]) - 0.3 * x * torch.cos(t)[:, None]
 
 
 def bridge(x: Tensor, t: Tensor) -> Tensor:
@@ -142,26 +124,6 @@ def test_flow_matching_of_a_gaussian_pushes_the_noise_to_that_gaussian(solver: s
         )
 
     assert observed_order(error, 64) == pytest.approx(ORDERS[solver], abs=0.1)
-
-
-def test_the_values_are_those_of_the_solver_of_the_same_name_in_torchdiffeq() -> None:
-    for solver in CALLS:
-        for span in [(0.0, 1.0), (1.0, 0.0)]:
-            from torchdiffeq import odeint
-
-            z, times = draw(4), torch.linspace(*span, 7, dtype=torch.float64)
-            other = odeint(
-                lambda t, x: bent(x, t.expand(len(x))),
-                z,
-                times,
-                method={"heun": "heun2"}.get(solver, solver),
-            )
-            torch.testing.assert_close(
-                torch.stack(list(Flow(bent, (DIM,), span, 6, solver).path(z))),
-                other,
-                rtol=1e-13,
-                atol=1e-13,
-            )
 
 
 def test_the_values_do_not_depend_on_how_the_gradient_is_made() -> None:
@@ -302,28 +264,6 @@ def test_the_adjoint_leaves_the_weights_alone() -> None:
     assert all(weight.grad is None for weight in layer.parameters())
 
 
-def test_the_adjoint_refuses_to_be_differentiated_twice() -> None:
-    z = draw(1).requires_grad_()
-    x = Flow(bent, (DIM,), num_steps=2, gradient="adjoint")(z)
-    with pytest.raises(ConfigError, match="cannot be differentiated again"):
-        torch.autograd.grad(x.sum(), z, create_graph=True)
-
-
-@SOLVERS
-@WAYS
-def test_the_forward_mode_derivative_is_that_of_the_discrete_map(
-    solver: str, gradient: str
-) -> None:
-    z, v, w = draw(3), draw(3, seed=1), draw(3, seed=2)
-    phi = Flow(bent, (DIM,), num_steps=4, solver=solver, gradient=gradient)
-    value, tangent = torch.func.jvp(phi, (z,), (v,))
-    assert torch.equal(value, phi(z))
-    reverse = gradient_of(replace(phi, gradient="direct"), z, w)
-    torch.testing.assert_close((tangent * w).sum(1), (v * reverse).sum(1), rtol=1e-13, atol=1e-13)
-    columns = torch.func.jacfwd(lambda row: phi(row[None])[0])(z[0])
-    torch.testing.assert_close(columns @ v[0], tangent[0], rtol=1e-13, atol=1e-13)
-
-
 def test_a_posterior_over_a_flow_has_a_gradient_and_both_products() -> None:
     for gradient in GRADIENTS:
         phi = Flow(linear, (DIM,), num_steps=4, gradient=gradient)
@@ -358,22 +298,6 @@ def test_the_network_is_called_as_often_as_nfe_says() -> None:
             field.times.clear()
             torch.autograd.grad(x.sum(), z)
             assert len(field.times) == (0 if gradient == "direct" else phi.nfe)
-
-
-@SOLVERS
-def test_the_adjoint_keeps_one_state_per_step_and_no_activation(solver: str) -> None:
-    kept: list[tuple[int, ...]] = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept.append(tuple(tensor.shape))
-        return tensor
-
-    z = draw(2).requires_grad_()
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        Flow(bent, (DIM,), num_steps=5, solver=solver, gradient="adjoint")(z)
-        assert kept == [(2, DIM)] * 5
-        Flow(bent, (DIM,), num_steps=5, solver=solver, gradient="direct")(z)
-    assert len(kept) > 5 + 5 * CALLS[solver]
 
 
 # laws of a map, for the gradient

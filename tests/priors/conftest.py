@@ -4,6 +4,7 @@ huggingface_hub's own code needs to download and upload."""
 import base64
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share `architectures`
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -1,5 +1,6 @@
-"""A small report to vary, and a small run to report on."""
+"""A small report to vary, and a small run to report on; puts this folder on the path."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import torch
 
 import noisewalk as nw
 from noisewalk.report import ReportData
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share `page_reader` and `spec_edits`
 
 SUMMARY: dict[str, Any] = {
     "nfe": 41287,

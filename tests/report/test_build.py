@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import noisewalk as nw
-from noisewalk.errors import ConfigError, StoreError
+from noisewalk.errors import ConfigError
 from noisewalk.report import build_report
 
 
@@ -19,15 +19,3 @@ def test_the_page_of_a_run_takes_a_title_and_a_unit(target, sampled) -> None:
     assert mean.dtype == np.float32
     with pytest.raises(ConfigError, match="value range"):
         build_report(folder, value_range=(1.0, 1.0))
-
-
-def test_a_folder_that_cannot_be_written_to_is_one_line(target, sampled, monkeypatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    folder = sampled(target)
-    old = build_report(folder).read_bytes()
-    monkeypatch.setattr("noisewalk.report.files.write_whole", full)
-    with pytest.raises(StoreError, match="No space left"):
-        build_report(folder, "Another title")
-    assert (folder / "report.html").read_bytes() == old

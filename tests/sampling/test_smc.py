@@ -7,44 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from linear_targets import linear, normal
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.split_hmc import SplitHMC
 from noisewalk.noise import Noise
 from noisewalk.sampling.defaults import resolve_smc
-from noisewalk.sampling.resampling import correlation, evidence_error, next_step, systematic
 from noisewalk.sampling.smc import FORGOTTEN
-from noisewalk.sampling.tempered import Tempered
 from noisewalk.types import Info, State, Target
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def linear(images: int = 1) -> tuple[nw.NoisePosterior, Tensor, Tensor, Tensor]:
-    """A linear-Gaussian target with its evidence, mean (N, d) and covariance."""
-    matrix, sigma = normal(3, 5, seed=1), 0.4
-    y = normal(images, 3, seed=2)
-    target = nw.NoisePosterior(
-        nw.maps.Affine(torch.eye(5, dtype=torch.float64)),
-        lambda x: x @ matrix.T,
-        nw.likelihoods.Gaussian(sigma),
-        y,
-    )
-    marginal = torch.distributions.MultivariateNormal(
-        torch.zeros(3, dtype=torch.float64),
-        matrix @ matrix.T + sigma**2 * torch.eye(3, dtype=torch.float64),
-    )
-    H = torch.eye(5, dtype=torch.float64) + matrix.T @ matrix / sigma**2
-    return (
-        target,
-        marginal.log_prob(y),
-        torch.linalg.solve(H, matrix.T @ y.T / sigma**2).T,
-        torch.linalg.inv(H),
-    )
 
 
 @pytest.mark.parametrize(
@@ -92,13 +63,6 @@ def test_the_error_of_the_evidence_is_its_spread_over_runs(
     ratio = float(run.log_evidence_error.square().mean().sqrt() / run.log_evidence.std())
     assert 0.75 < ratio < 1.35  # the spread of 200 is known to 5 %
     assert 0.05 < float(run.log_evidence.std()) < 0.5
-
-
-def test_an_evidence_without_resampling_noise_has_no_error_and_one_ancestor_the_largest() -> None:
-    assert evidence_error(torch.arange(50).repeat(2, 1)).tolist() == [0, 0]
-    assert float(evidence_error(torch.zeros(1, 50, dtype=torch.long))) == pytest.approx(
-        math.sqrt(0.98)
-    )
 
 
 def test_a_few_particles_are_moved_by_a_kernel_that_does_not_learn_from_them() -> None:
@@ -206,52 +170,6 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_particles(
     assert cut.nfe == whole.nfe
 
 
-def test_the_next_temperature_keeps_the_share_of_the_sample_size() -> None:
-    nll = 50 * normal(2, 200, seed=4).square()
-    step = next_step(nll, torch.tensor([1.0, 1e-6], dtype=torch.float64), 0.5)
-    weights = torch.softmax(-step[:1, None] * nll[:1], 1)
-    assert float(1 / weights.square().sum()) / 200 == pytest.approx(0.5, abs=1e-6)
-    assert float(step[1]) == 1e-6
-
-
-def test_systematic_resampling_copies_each_particle_its_share_rounded_down_or_up() -> None:
-    log_weights = normal(3, 40, seed=5)
-    share = 40 * torch.softmax(log_weights, 1)
-    for k in range(5):
-        index = systematic(log_weights, torch.full((3,), (k + 0.5) / 5, dtype=torch.float64))
-        counts = torch.stack([torch.bincount(row, minlength=40) for row in index])
-        assert ((counts >= share.floor()) & (counts <= share.ceil())).all()
-        assert (counts.sum(1) == 40).all()
-
-
-def test_resampling_is_unbiased_over_its_offset() -> None:
-    log_weights, offsets = (
-        normal(1, 7, seed=6),
-        (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000,
-    )
-    counts = (
-        torch.stack(
-            [torch.bincount(systematic(log_weights, u[None])[0], minlength=7) for u in offsets]
-        )
-        .double()
-        .mean(0)
-    )
-    torch.testing.assert_close(counts, 7 * torch.softmax(log_weights, 1)[0], rtol=0, atol=2e-3)
-
-
-def test_the_tempered_target_scales_the_likelihood_alone() -> None:
-    target = linear(images=2)[0]
-    z = normal(6, 5, seed=7)
-    beta = torch.tensor([0.25, 0.5], dtype=torch.float64)
-    state, tempered = target(z), Tempered(target, beta)
-    scaled = tempered(z)
-    factor = beta.repeat_interleave(3)
-    torch.testing.assert_close(scaled.nll, factor * state.nll)
-    torch.testing.assert_close(scaled.grad, factor[:, None] * state.grad)
-    torch.testing.assert_close(tempered.untemper(scaled).nll, state.nll)
-    assert torch.equal(scaled.x, state.x)
-
-
 def test_calls_are_counted() -> None:
     target = linear()[0]
     run = nw.tempered_smc(target, 10, kernel=nw.HMC(0.2, 3), num_moves=2, progress=False)
@@ -301,18 +219,6 @@ def test_a_preconditioned_kernel_keeps_its_step_where_the_measurement_is_precise
     )
     steps = [float(run.arrays["step_size"].max()) for run in (plain, rank)]
     assert steps[1] > 10 * steps[0]
-
-
-def test_correlation_is_one_for_the_same_zero_for_fresh_and_per_image() -> None:
-    before, fresh = normal(2, 4000, 5, seed=8), normal(2, 4000, 5, seed=9)
-    half = math.sqrt(0.5)
-    kept = correlation(before, torch.stack([before[0], half * before[1] + half * fresh[1]]))
-    torch.testing.assert_close(
-        kept, torch.tensor([1.0, half], dtype=torch.float64), rtol=0, atol=5 / math.sqrt(4000)
-    )
-    assert float(correlation(before, fresh).abs().max()) < min(FORGOTTEN, 5 / math.sqrt(4000))
-    still = torch.ones(1, 10, 3, dtype=torch.float64)
-    assert float(correlation(still, still)) == 0.0  # what does not vary has nothing to forget
 
 
 def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:

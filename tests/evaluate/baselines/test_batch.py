@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from toys import Scale, Smooth, network
+from toys import Smooth, network
 
 from noisewalk import operators
 from noisewalk.errors import ConfigError
@@ -192,19 +192,3 @@ def test_a_weight_is_a_finite_number_of_at_least_zero_and_the_text_needs_the_lik
                 method(Smooth(), MASK, y, zeta=zeta)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="likelihood="):
             method(Smooth(), MASK, y, rule="text")
-
-
-def test_an_exact_fit_has_a_finite_gradient() -> None:
-    restored = baselines.dps(
-        Smooth(), lambda x: 0 * x, torch.zeros(1, 1, 8, 8, dtype=torch.float64), num_steps=3
-    )
-    assert torch.equal(
-        restored, baselines.unguided(Smooth(), num_steps=3, dtype=torch.float64, progress=False)
-    )
-
-
-def test_a_prior_is_no_denoiser_and_a_cut_gradient_is_named():
-    with pytest.raises(ConfigError, match=r"prior.denoiser.*got object"):
-        baselines.dps(object(), torch.sin, torch.zeros(1, 4))
-    with pytest.raises(ConfigError, match="no gradient comes back"):
-        baselines.dps(Scale(torch.ones(4)), torch.detach, torch.zeros(1, 4), num_steps=2)

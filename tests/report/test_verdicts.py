@@ -1,0 +1,50 @@
+"""What a number says in words goes with its mark."""
+
+import math
+
+from noisewalk.report import verdicts
+
+
+def test_the_words_follow_the_mark() -> None:
+    for judge, good, bad, advice in (
+        (verdicts.r_hat, 1.01, 1.5, "Run longer chains"),
+        (verdicts.acceptance(True), 0.6, 0.05, "step is too large"),
+        (verdicts.memory, 0.1, 0.9, "two seeds"),
+    ):
+        assert judge(good)[0] == "good"
+        assert advice not in judge(good)[1]
+        mark, text = judge(bad)
+        assert mark == "bad"
+        assert advice in text
+
+
+def test_limits_belong_to_the_better_side() -> None:
+    assert verdicts.r_hat(verdicts.R_HAT_GOOD)[0] == "good"
+    assert verdicts.r_hat(verdicts.R_HAT_BAD)[0] == "warn"
+    assert verdicts.ess(verdicts.ESS_GOOD)[0] == "good"
+    assert verdicts.ess_tail(verdicts.ESS_BAD)[0] == "warn"
+    assert verdicts.ess(verdicts.ESS_BAD - 1)[0] == "bad"
+
+
+def test_the_error_of_the_mean_is_one_over_the_root_of_the_draws() -> None:
+    assert "within 5\u00a0%" in verdicts.ess(400.0)[1]
+    assert "within 200\u00a0%" in verdicts.ess(0.25)[1]
+    assert "known to within" not in verdicts.ess(0.0)[1]
+
+
+def test_a_residual_may_be_too_large_or_too_small() -> None:
+    judge = verdicts.chi2(num_observed=200, std=0.1)
+    assert judge(1.15)[0] == judge(0.85)[0] == "good"
+    assert judge(1.3) == ("warn", judge(1.3)[1])
+    assert judge(0.5)[0] == judge(1.5)[0] == "bad"
+    assert "too large" in judge(1.5)[1]
+    assert "too small" in judge(0.5)[1]
+    assert "0.800 to 1.200" in judge(1.0)[1]
+    assert verdicts.chi2(200, None)(9.0)[0] == verdicts.chi2(200, math.inf)(9.0)[0] == ""
+
+
+def test_what_has_no_step_gets_no_advice_on_it() -> None:
+    for has_step in (None, False):
+        mark, text = verdicts.acceptance(has_step)(0.01)
+        assert mark == ""
+        assert "too large" not in text
