@@ -1,13 +1,16 @@
 """The README and docs/: every Python block runs, and every command runs or is at least accepted.
 
-The blocks of a page run in the order of the page, in one namespace and one temporary folder, with
-fewer draws, steps and images than the page says. Files that the page calls the reader's own are
-made first. A comment `<!-- needs: ... -->` before a block says why it cannot run everywhere: of
-such a block the Python is compiled, and the options are parsed by the command's own parser.
+The blocks of a page run in the order of the page, in one namespace and one temporary folder. By
+default they run with fewer draws, steps and images than the page says. With NOISEWALK_DOCS=full in
+the environment they run as they are written, which takes much longer. Files that the page calls the
+reader's own are made first. A comment `<!-- needs: ... -->` before a block says why it cannot run
+everywhere: in either mode the Python of such a block is only compiled, and its options are only
+parsed by the command's own parser.
 """
 
 import argparse
 import inspect
+import os
 import re
 import runpy
 import shlex
@@ -28,6 +31,7 @@ from noisewalk.cli import main as cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FULL = os.environ.get("NOISEWALK_DOCS") == "full"
 NEEDS = ("download", "gpu", "hours", "minutes", "processes")
 BLOCK = re.compile(r"(?:^<!-- needs: (\w+) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
@@ -73,7 +77,8 @@ def test_the_blocks_of_a_page_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_files(page.read_text())
-    draw_less(monkeypatch)
+    if not FULL:
+        draw_less(monkeypatch)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page):
         if block.language == "python":
@@ -127,7 +132,7 @@ def anchors(text: str) -> set[str]:
 
 
 def follow(words: list[str], parse_only: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run one command, made small, or check it."""
+    """Run one command, or check it."""
     if words[0] == "noisewalk":
         run_noisewalk(words, parse_only, monkeypatch)
     elif words[0] == "torchrun":
@@ -148,7 +153,8 @@ def run_noisewalk(words: list[str], parse_only: bool, monkeypatch: pytest.Monkey
     parse(words)
     if parse_only:
         return
-    words = smaller(words)
+    if not FULL:
+        words = smaller(words)
     monkeypatch.setattr(sys, "argv", words)
     code: Any = 0
     try:
