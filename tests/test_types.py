@@ -54,7 +54,7 @@ def test_the_step_of_an_image_is_that_of_its_rows_in_the_type_of_z() -> None:
 def test_a_move_of_particles_is_a_step_that_hands_its_tuning_on() -> None:
     z, tuning = torch.zeros(2, 3), {"kept": torch.ones(1)}
     state = State(z, z, torch.zeros(2, dtype=torch.float64), z)
-    after, info, kept = Still().move(state, None, None, tuning, first=True)  # type: ignore[arg-type]
+    after, info, kept = Still().move(state, None, None, tuning, first=True)
     assert after is state
     assert info.accepted.all()
     assert kept is tuning

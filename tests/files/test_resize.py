@@ -33,7 +33,7 @@ def test_pad_is_centred_on_the_darkest_value(tmp_path: Path) -> None:
 def test_an_image_of_the_right_shape_is_never_changed(tmp_path: Path) -> None:
     for fit in ("crop", "resize", "pad"):
         values = noise(3, 8, 9)
-        assert equal(load_image(npy(tmp_path / "a.npy", values), (3, 8, 9), fit=fit)[0], values)  # type: ignore[arg-type]
+        assert equal(load_image(npy(tmp_path / "a.npy", values), (3, 8, 9), fit=fit)[0], values)
 
 
 def test_resize_keeps_the_aspect_ratio_and_does_not_alias(tmp_path: Path) -> None:

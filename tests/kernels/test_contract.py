@@ -186,7 +186,7 @@ def test_whole_numbers_of_numpy_and_torch_are_whole_numbers() -> None:
     plain = nw.sample(target(), nw.HMC(0.1, 2), 3, 2, 4, 2, nw.Adam(3), seed=5, progress=False)
     kernel, adam = nw.HMC(0.1, np.int64(2)), nw.Adam(np.int32(3))
     many = [kernel, torch.tensor(3), np.int8(2), np.uint8(4), torch.tensor(2), adam]
-    same = nw.sample(target(), *many, seed=torch.tensor(5), progress=False)  # type: ignore[arg-type]
+    same = nw.sample(target(), *many, seed=torch.tensor(5), progress=False)
     assert torch.equal(plain.draws, same.draws)
     assert plain.spec == same.spec
     for wrong in (2.0, True, "2", torch.tensor([2]), None):

@@ -102,7 +102,7 @@ def test_it_pays_for_the_points_its_rows_try_and_gets_what_the_whole_batch_would
     state = some(rows.at(0).normal((3,), noise.INIT, torch.float64))
     before = some.nfe
     one, info, _ = nw.EllipticalSlice().step(state, some, rows.at(1))
-    other, _, _ = nw.EllipticalSlice().step(state, Whole(whole), rows.at(1))  # type: ignore[arg-type]
+    other, _, _ = nw.EllipticalSlice().step(state, Whole(whole), rows.at(1))
     assert torch.equal(one.z, other.z)
     assert torch.equal(one.nll, other.nll)
     assert some.nfe - before == int((1 / info.acceptance_rate).round().sum()) < whole.nfe

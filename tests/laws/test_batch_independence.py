@@ -68,7 +68,7 @@ def test_a_row_of_a_likelihood_is_alone(case: Case, neighbours: str, dtype: torc
 def test_a_row_of_a_target_is_alone(
     case: Case, place: int, neighbours: str, dtype: torch.dtype
 ) -> None:
-    both, alone = case.build(dtype), case.build(dtype, (place // (ROWS // IMAGES),))  # type: ignore[call-arg]
+    both, alone = case.build(dtype), case.build(dtype, (place // (ROWS // IMAGES),))
     row = draw(case.shape, seed=80, dtype=dtype)
     for inside, outside in zip(both(batch(row, place, neighbours)), alone(row), strict=True):
         same(inside[place : place + 1], outside, dtype)

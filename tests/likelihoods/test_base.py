@@ -263,7 +263,8 @@ def test_is_pure_and_survives_pickling(likelihood):
         (one.nll(mean, y, OBSERVED), one.sample(mean, rows(1, 3), OBSERVED))
         for one in (likelihood, likelihood, copy)
     ]
-    assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other))  # noqa: B905
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
     assert torch.equal(mean, kept[0])
     assert torch.equal(y, kept[1])
     assert torch.equal(torch.get_rng_state(), state)

@@ -63,7 +63,8 @@ class TestEveryOperator:
     def test_is_pure(self):
         for operator in ALL:
             x = batch(2)
-            kept, states = x.clone(), (torch.get_rng_state(), np.random.get_state()[1].copy())  # noqa: NPY002  (it must stay untouched)
+            numpys = np.random.get_state()[1].copy()  # noqa: NPY002  (it must stay untouched)
+            kept, states = x.clone(), (torch.get_rng_state(), numpys)
             first = operator(x)
             assert torch.equal(first, operator(x))
             assert torch.equal(x, kept)

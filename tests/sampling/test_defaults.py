@@ -89,7 +89,7 @@ def test_a_refresh_that_cannot_be_is_refused(
     kernel: object, differentiable: bool, change: dict[str, object], says: str
 ) -> None:
     with pytest.raises(ConfigError, match=says):
-        nw.sample(target(1, differentiable), kernel, 5, **{"refresh": nw.Refresh(), **change})  # type: ignore[arg-type]
+        nw.sample(target(1, differentiable), kernel, 5, **{"refresh": nw.Refresh(), **change})
 
 
 def test_the_default_kernel_can_do_without_its_gaussian() -> None:

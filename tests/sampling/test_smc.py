@@ -200,7 +200,7 @@ def test_a_pair_of_moves_makes_as_many_as_the_particles_need() -> None:
     still, slice_, one = Counted(), Counted(nw.EllipticalSlice()), Counted(nw.EllipticalSlice())
     memory = []
     for kernel, moves in ((still, (2, 30)), (slice_, (2, 30)), (one, 1)):
-        run = nw.tempered_smc(target, 100, kernel=kernel, num_moves=moves, progress=False)  # type: ignore[arg-type]
+        run = nw.tempered_smc(target, 100, kernel=kernel, num_moves=moves, progress=False)
         memory.append(run.summary()["memory"])
     assert still.steps % 30 == 0  # all that are allowed, at every temperature
     assert 2 * one.steps <= slice_.steps < still.steps / 2
@@ -245,8 +245,8 @@ def test_a_finished_store_is_left_alone(tmp_path: Path) -> None:
 )
 def test_a_value_out_of_range_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        nw.tempered_smc(linear()[0], **{"num_particles": 10, "progress": False, **change})  # type: ignore[arg-type]
+        nw.tempered_smc(linear()[0], **{"num_particles": 10, "progress": False, **change})
 
 
 def test_a_pair_of_moves_may_be_a_list() -> None:
-    assert resolve_smc(linear()[0], 10, num_moves=[1, 3]).num_moves == (1, 3)  # type: ignore[arg-type]
+    assert resolve_smc(linear()[0], 10, num_moves=[1, 3]).num_moves == (1, 3)
