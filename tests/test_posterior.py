@@ -301,7 +301,7 @@ def test_a_network_of_another_type_than_y_is_named():
         if ok:
             assert posterior(z).nll.isfinite().all()
         else:
-            with pytest.raises(ConfigError, match=r"torch.float64, the type of y.*y.float"):
+            with pytest.raises(ConfigError, match=r"torch.float64, y.s type.*y.float"):
                 posterior(z)
 
 

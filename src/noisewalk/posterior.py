@@ -17,10 +17,7 @@ from .likelihoods.base import complete
 from .operators import observed_of
 from .types import Likelihood, NoiseMap, Operator, Product, State
 
-STACKED = (
-    "of complex numbers stack real and imaginary parts, torch.view_as_real(...), in the operator "
-    "and in y"
-)
+STACKED = "stack the parts of complex numbers, torch.view_as_real(...), in the operator and in y"
 
 
 class NoisePosterior:
@@ -158,8 +155,7 @@ class NoisePosterior:
             return self._full.residual_chi2(self.operator(x), *self._rows(image))
 
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
-        """(N, *y) measurements of clean images x, (N, *data), as this posterior's operator and
-        likelihood make them; 0 where unobserved. The noise comes from `seed`."""
+        """(N, *y) measurements of clean images x, (N, *data); 0 where unobserved."""
         if len(x) != self.num_images:
             raise ConfigError(f"x must hold {self.num_images} images, got {len(x)}")
         rows = keyed.rows(seed, len(x), device=x.device)
@@ -227,10 +223,8 @@ class NoisePosterior:
             except RuntimeError as error:
                 if "dtype" not in str(error):
                     raise
-                raise ConfigError(
-                    f"the map cannot take {z.dtype}, the type of y: give y in the type of its "
-                    "network, such as y.float()"
-                ) from error
+                allowed = "give y in the type of its network, such as y.float()"
+                raise ConfigError(f"the map cannot take {z.dtype}, y's type: {allowed}") from error
             nll = self.likelihood.nll(self.operator(x), y, observed)
         if gradient and not nll.requires_grad:
             raise ConfigError(
@@ -252,7 +246,7 @@ class NoisePosterior:
 
 
 def simulate(operator: Operator, likelihood: Likelihood, x: Tensor, seed: int = 0) -> Tensor:
-    """A measurement of every image: y ~ p(y | A(x)).
+    """A measurement of every image, y ~ p(y | A(x)).
 
     Arguments:
         operator: A.
