@@ -373,3 +373,31 @@ def test_a_plain_float64_operator_is_probed_in_its_dtype():
         nw.maps.Affine(matrix), lambda x: x @ matrix, nw.likelihoods.Gaussian(0.3), y
     )
     assert made(torch.zeros(2, 4, dtype=torch.float64)).nll.shape == (2,)
+
+
+class Bare:
+    """A likelihood with a density alone."""
+
+    def nll(self, mean: torch.Tensor, y: torch.Tensor, observed: object = None) -> torch.Tensor:
+        return (mean - y).double().square().flatten(1).sum(1)
+
+
+class Summed(Bare):
+    """Its density is wrong: one number for all rows."""
+
+    def nll(self, mean: torch.Tensor, y: torch.Tensor, observed: object = None) -> torch.Tensor:
+        return super().nll(mean, y).sum()
+
+
+def test_a_likelihood_of_ones_own_is_told_what_it_lacks() -> None:
+    phi, y = nw.maps.Affine(torch.eye(2)), torch.ones(1, 2)
+    target = nw.NoisePosterior(phi, torch.nn.Identity(), Bare(), y)
+    with pytest.raises(ConfigError, match="Bare has no method curvature"):
+        nw.gauss_newton(target, target(torch.zeros(1, 2)))
+    for simulate in (target.simulate, lambda x: nw.simulate(torch.nn.Identity(), Bare(), x)):
+        with pytest.raises(ConfigError, match="Bare has no method sample"):
+            simulate(y)
+    with pytest.raises(ConfigError, match="nll must give one number a row"):
+        nw.NoisePosterior(phi, torch.nn.Identity(), Summed(), y)
+    with pytest.raises(ConfigError, match="x must be a floating-point tensor"):
+        nw.simulate(torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), torch.zeros(1, 2).int())

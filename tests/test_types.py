@@ -51,13 +51,13 @@ def test_the_step_of_an_image_is_that_of_its_rows_in_the_type_of_z() -> None:
     assert steps.flatten().tolist() == pytest.approx([0.1, 0.1, 0.4, 0.4])
 
 
-def test_a_move_of_particles_is_a_step_that_hands_its_tuning_on() -> None:
-    z, tuning = torch.zeros(2, 3), {"kept": torch.ones(1)}
+def test_a_move_of_particles_is_a_step() -> None:
+    z = torch.zeros(2, 3)
     state = State(z, z, torch.zeros(2, dtype=torch.float64), z)
-    after, info, kept = Still().move(state, None, None, tuning, first=True)
+    after, info, kept = Still().move(state, None, None, {}, first=True)
     assert after is state
     assert info.accepted.all()
-    assert kept is tuning
+    assert kept is None
 
 
 def test_the_protocols_tell_maps_from_likelihoods() -> None:

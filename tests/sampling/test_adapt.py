@@ -244,3 +244,10 @@ def test_a_fraction_that_is_not_stable_is_refused(fraction):
         largest_stable_step(
             LowRank(torch.zeros(1, 5), torch.zeros(1, 0, 5), torch.zeros(1, 0)), fraction
         )
+
+
+def test_an_acceptance_that_is_not_a_number_counts_as_a_rejection() -> None:
+    adapt = nw.DualAveraging(0.8)
+    rejected, unknown = torch.zeros(2), torch.tensor([float("nan"), 0.0])
+    start = adapt.start(0.1, num_images=1)
+    assert torch.equal(adapt.update(start, rejected, 1), adapt.update(start, unknown, 1))
