@@ -66,7 +66,9 @@ Likelihood = Annotated[
     ),
 ]
 Kernel = Annotated[Text, says("em, ei, mala, pcnl, hmc, slice or smc; default preconditioned HMC.")]
-StepSize = Annotated[Number, says("The kernel's step, then kept; without it the step is adapted.")]
+StepSize = Annotated[
+    Number, says("The kernel's step, kept (smc starts from it); default: adapted.")
+]
 NumLeapfrog = Annotated[Count, says("Leapfrog steps; default 8 (hmc), 5 (--num-steps 2), 6 (smc).")]
 Spectral = Annotated[bool, says("Fit the Gaussian by frequency, for precise data.", "--spectral")]
 NumDraws = Annotated[T, says("The draws of a chain, default 100; for calibrate, of a problem.")]
