@@ -10,8 +10,9 @@ import noisewalk as nw
 
 ROOT = Path(nw.__file__).parent
 
-MOST_CODE, MOST_LINES = 14_000, 20_500
-"""Of the package: lines of code by `code_lines`, and lines in all."""
+MOST_CODE, MOST_LINES = 17_000, 25_000
+"""Of the package: lines of code by `code_lines`, and lines in all. They were 13,226 and 20,497 when
+the house was built; starts, verdicts, networks and measurements came after."""
 MOST_IN_FILE, MOST_IN_FUNCTION, MOST_PARAMETERS, WIDTH = 320, 42, 12, 100
 """Aims are 300 and 40 lines; a little more is a matter of taste."""
 PUBLIC = {"sample", "tempered_smc", "load_prior", "calibrate", "dps", "lgd", "mpgd", "cmedit"}
