@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .sampling.adapt import DualAveraging
     from .sampling.run import Run, open_run
     from .sampling.sample import sample, tempered_smc
+    from .sampling.randomized import RandomizedStarts
     from .sampling.starts import Adam
     from .types import Kernel, Plan
 
@@ -45,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy(
         "sampling.adapt": "DualAveraging",
         "sampling.run": "Run open_run",
         "sampling.sample": "sample tempered_smc",
+        "sampling.randomized": "RandomizedStarts",
         "sampling.starts": "Adam",
         "types": "Kernel Plan",
     },

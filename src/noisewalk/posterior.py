@@ -4,6 +4,7 @@ as one object: map + operator + likelihood + measurement (equation 7 of the pape
 """
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ class NoisePosterior:
         self._full = complete(likelihood)
         self.microbatch = None if microbatch is None else whole("microbatch", microbatch)
         self.differentiable = differentiable
-        self.nfe = 0
+        self._spent = [0]  # shared with the posteriors of other measurements
         self.data_shape, y_shape = self._shapes(y)
         if y.ndim == 0 or tuple(y.shape[1:]) != y_shape:
             allowed = f"y must be (images, {', '.join(map(str, y_shape))})"
@@ -88,6 +89,15 @@ class NoisePosterior:
             raise ConfigError(
                 f"nll must give one number a row, (1,) for one row, got {describe(nll)}"
             )
+
+    @property
+    def nfe(self) -> int:
+        """Network calls so far."""
+        return self._spent[0]
+
+    @nfe.setter
+    def nfe(self, calls: int) -> None:
+        self._spent[0] = calls
 
     @property
     def num_images(self) -> int:
@@ -124,6 +134,39 @@ class NoisePosterior:
         states = [self._evaluate(some, where, gradient=False) for some, where in parts]
         return _joined(states)
 
+    def evaluate(self, z: Tensor, image: Tensor) -> State:
+        """The states of rows (b, *phi.shape) of any images, whose numbers are `image`, (b,)."""
+        parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
+        states = [self._evaluate(some, where) for some, where in parts]
+        return states[0] if len(states) == 1 else _joined(states)
+
+    def perturb(self, mean: Tensor, noise: keyed.Noise) -> Tensor | None:
+        """(B, *y) measurements centred at y, a row of noise each, image-major; `mean` is A(x) at a
+        fit to y, which `perturbs_at_fit` likelihoods read. None where the likelihood has none."""
+        y, observed = self._rows(self._image_of(mean))
+        return self._full.perturb(y, mean, noise, observed)
+
+    @property
+    def perturbs(self) -> bool:
+        """Whether `perturb` gives measurements."""
+        first = keyed.rows(0, 1, device=self.y.device)
+        gaps = None if self.observed is None else self.observed[:1]
+        return self._full.perturb(self.y[:1], self.y[:1], first, gaps) is not None
+
+    @property
+    def perturbs_at_fit(self) -> bool:
+        """Whether `perturb` reads the mean."""
+        return self._full.perturbs_at_fit
+
+    def with_measurements(self, y: Tensor) -> "NoisePosterior":
+        """The posterior of M measurements of the same kind, (M, *y), as many of each image in turn;
+        its network calls count here too."""
+        other = copy(self)
+        if self.observed is not None:
+            other.observed = self.observed.repeat_interleave(len(y) // self.num_images, 0)
+        other.y = y
+        return other
+
     def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
         """A(Phi(z)), (B, *y), with the products of its Jacobian J at z: jvp, v (B, *shape) -> J v,
         and vjp, w (B, *y) -> J^T w. Each costs one network call a row, and takes k rows in turn for
@@ -143,16 +186,14 @@ class NoisePosterior:
 
     def curvature(self, mean: Tensor) -> Tensor:
         """(B, *y) the likelihood's Gauss-Newton weight W at A(x), 0 where unobserved."""
-        image = torch.arange(len(mean), device=mean.device) // (len(mean) // self.num_images)
-        y, observed = self._rows(image)
+        y, observed = self._rows(self._image_of(mean))
         return self._full.curvature(mean, y, observed)
 
     def chi2(self, x: Tensor) -> Tensor:
         """(B,) float64 chi-square per observed entry, sum((y - A(x))^2 / variance) / m; NaN for a
         likelihood that does not define it."""
-        image = torch.arange(len(x), device=x.device) // (len(x) // self.num_images)
         with torch.no_grad():
-            return self._full.residual_chi2(self.operator(x), *self._rows(image))
+            return self._full.residual_chi2(self.operator(x), *self._rows(self._image_of(x)))
 
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
         """(N, *y) measurements of clean images x, (N, *data); 0 where unobserved."""
@@ -200,6 +241,9 @@ class NoisePosterior:
         for start in range(0, total, size):
             rows = slice(start, start + size)
             yield rows, image[rows]
+
+    def _image_of(self, rows: Tensor) -> Tensor:
+        return torch.arange(len(rows), device=rows.device) // (len(rows) // self.num_images)
 
     def _rows(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         def rows(part: Tensor) -> Tensor:  # of one image a view: no copy per chain

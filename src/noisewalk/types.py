@@ -265,6 +265,9 @@ class RunStore(Protocol):
     def checkpoint(self, sampler: SamplerState) -> None:
         """Commit the sampler's state alone."""
 
+    def keep(self, arrays: dict[str, Tensor]) -> None:
+        """Commit (image, chain, ...) tensors beside the draws, once."""
+
     def cursor(self) -> tuple[int, SamplerState | None]:
         """Draws committed, and the sampler's state to go on from."""
 

@@ -60,6 +60,10 @@ class Reference(ABC):
     def power(self, v: Tensor, exponent: float) -> Tensor:
         """H^p v for any real p."""
 
+    def inverse(self, v: Tensor) -> Tensor:
+        """H^-1 v."""
+        return self.power(v, -1.0)
+
     def newton(self, state: State) -> Tensor:
         """(N, *shape) m, the Newton step from where H was computed, mean over an image's rows."""
         steps = state.z - self.power(state.z + state.grad, -1.0)

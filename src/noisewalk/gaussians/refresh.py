@@ -1,7 +1,7 @@
 """When a warm-up fits a kernel's reference anew, and which one."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._checks import whole
@@ -37,6 +37,9 @@ class Schedule(ABC):
             raise ConfigError(
                 f"at must hold ascending shares of the warm-up in [0, 1), got {self.at}"
             )
+        few = vars(self)["num_rows"]
+        if few is not None:
+            whole("num_rows", few)
 
     def due(self, transition: int, num_warmup: int) -> bool:
         """Whether the preconditioner is computed before this transition of the warm-up."""
@@ -47,13 +50,30 @@ class Schedule(ABC):
         """Network calls a row of all refreshes of a warm-up, times `phi.nfe`."""
         return sum(self.due(k, num_warmup) for k in range(num_warmup)) * self.calls_each(dim)
 
+    def rows_of(self, num_chains: int) -> int:
+        """Rows an image that a refresh evaluates."""
+        few: int | None = vars(self)["num_rows"]
+        return num_chains if few is None else min(few, num_chains)
+
     @abstractmethod
     def calls_each(self, dim: int) -> int:
         """Network calls a row of one refresh, times `phi.nfe`, where z has dim numbers."""
 
+    def fit(self, target: Any, state: State, seed: int) -> Reference:
+        """The preconditioner at states with their gradients: the curvature is that of the first
+        `num_rows` rows of each image, the mean that of all; the seed is the probes'."""
+        images = target.num_images
+        chains = len(state.z) // images
+        few = self.rows_of(chains)
+        if few == chains:
+            return self.fitted(target, state, seed)
+        some = (part.unflatten(0, (images, chains))[:, :few].flatten(0, 1) for part in state)
+        found = self.fitted(target, State(*some), seed)
+        return replace(found, mean=found.newton(state))  # type: ignore[type-var]
+
     @abstractmethod
-    def fit(self, kernel: Kernel, target: Any, state: State, seed: int) -> Reference:
-        """The preconditioner at the states that a kernel has left; the seed is the probes'."""
+    def fitted(self, target: Any, state: State, seed: int) -> Reference:
+        """The preconditioner at all the given rows."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,7 @@ class Refresh(Schedule):
         at: shares of the warm-up, in [0, 1), ascending; 0 is right after the warm start.
         rank: largest number of eigenvalues kept; None keeps all above `tol`.
         tol: as in `gauss_newton`.
+        num_rows: rows an image that the curvature is averaged over; None is all.
 
     Raises:
         ConfigError: a value out of range.
@@ -75,14 +96,15 @@ class Refresh(Schedule):
 
     rank: int | None = 40
     tol: float = 0.1
+    num_rows: int | None = None
 
     def calls_each(self, dim: int) -> int:
         """That of `gauss_newton`."""
         return calls_of(self.rank, dim)
 
-    def fit(self, kernel: Kernel, target: Any, state: State, seed: int) -> LowRank:
+    def fitted(self, target: Any, state: State, seed: int) -> LowRank:
         """By `gauss_newton`."""
-        return gauss_newton(target, with_gradient(kernel, target, state), self.rank, self.tol, seed)
+        return gauss_newton(target, state, self.rank, self.tol, seed)
 
 
 @dataclass(frozen=True)
@@ -92,6 +114,7 @@ class SpectralRefresh(Schedule):
     Arguments:
         at: shares of the warm-up, in [0, 1), ascending; 0 is right after the warm start.
         num_probes: a row.
+        num_rows: rows an image that the curvature is averaged over; None is all.
 
     Raises:
         ConfigError: a value out of range.
@@ -102,6 +125,7 @@ class SpectralRefresh(Schedule):
     """
 
     num_probes: int = 16
+    num_rows: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,6 +135,16 @@ class SpectralRefresh(Schedule):
         """That of `spectral`, whatever dim."""
         return 1 + self.num_probes
 
-    def fit(self, kernel: Kernel, target: Any, state: State, seed: int) -> Spectral:
+    def fitted(self, target: Any, state: State, seed: int) -> Spectral:
         """By `spectral`."""
-        return spectral(target, with_gradient(kernel, target, state), self.num_probes, seed)
+        return spectral(target, state, self.num_probes, seed)
+
+
+def refresh_of(shape: tuple[int, ...], **settings: Any) -> Schedule:
+    """The usual schedule where z has this shape: spectral for an image, else of low rank."""
+    return SpectralRefresh(**settings) if is_image(shape) else Refresh(**settings)
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether z of this shape has rows and columns."""
+    return len(shape) > 1 and min(shape[-2:]) > 1

@@ -22,6 +22,7 @@ class LikelihoodBase(ABC):
 
     chi2_is_exact = False  # whether m `residual_chi2` of m observed entries is chi-square(m)
     counts = False  # whether y holds counts and not pixels in [-1, 1]
+    perturbs_at_fit = False  # whether `perturb` reads the mean
     square_variance = math.nan  # of one squared entry of `residual`; NaN where there is none
 
     def __post_init__(self) -> None:
@@ -59,6 +60,13 @@ class LikelihoodBase(ABC):
 
     def noise_level(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor | None:
         """The noise level inferred from A(x) and y, (B,) float64; None where it is given."""
+        return None
+
+    def perturb(
+        self, y: Tensor, mean: Tensor, noise: Noise, observed: Tensor | None = None
+    ) -> Tensor | None:
+        """A measurement y* centred at y, (B, *y) in the type of y, 0 where unobserved: the data of
+        a randomised start; None where y cannot be perturbed. `mean` is A(x) at a fit to y."""
         return None
 
     def sup_log_likelihood(

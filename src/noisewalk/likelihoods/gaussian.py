@@ -74,6 +74,12 @@ class Gaussian(LikelihoodBase):
         normal = normals(mean, noise, tuple(mean.shape[1:]))
         return hide(mean + self._sigma(mean) * normal, mean, observed)
 
+    def perturb(
+        self, y: Tensor, mean: Tensor, noise: Noise, observed: Tensor | None = None
+    ) -> Tensor:
+        """y + sigma_y n, (B, *y)."""
+        return self.sample(y, noise, observed)
+
     def sup_log_likelihood(
         self, y: Tensor | None = None, observed: Tensor | None = None
     ) -> Tensor | float:

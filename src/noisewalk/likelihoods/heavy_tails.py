@@ -1,4 +1,9 @@
-"""Additive noise with heavier tails than Gaussian noise, for outliers."""
+r"""Additive noise with heavier tails than Gaussian noise, for outliers.
+
+Perturbed data y + e spread the minimisers of the misfit, whose slope is psi, with the variance
+$E[\mathrm{Var}(\psi(r + e) | r)] / E[\psi'(r + e)]^2$ of an M-estimator (Huber, 1964). The spread
+of a Gaussian e is chosen so that this is 1 over the Fisher information, as for the posterior.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +13,14 @@ from torch import Tensor
 
 from ..noise import Noise
 from .base import LikelihoodBase, sup_at_y
-from .rows import count_of, difference, hide, row_sum, uniforms
+from .rows import count_of, difference, hide, normals, row_sum, uniforms
+
+LAPLACE_SPREAD = 0.572  # of the perturbation, in scales
+
+
+def student_spread(df: float) -> float:
+    """The same for Student-t noise."""
+    return 1.0 - 0.2 * df**-1.3
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,14 @@ class Laplace(LikelihoodBase):
         centred = uniforms(mean, noise)[:, 0] - 0.5
         step = torch.sign(centred) * torch.log1p(-2 * centred.abs())
         return hide(mean - self.scale * step, mean, observed)
+
+    def perturb(
+        self, y: Tensor, mean: Tensor, noise: Noise, observed: Tensor | None = None
+    ) -> Tensor:
+        """y + 0.572 scale n, (B, *y): so wide that the minimisers spread as the Fisher information
+        says. Laplace noise would spread them 2.7 times as far in variance."""
+        normal = normals(y, noise, tuple(y.shape[1:]))
+        return hide(y + LAPLACE_SPREAD * self.scale * normal, y, observed)
 
 
 @dataclass(frozen=True)
@@ -106,3 +126,11 @@ class StudentT(LikelihoodBase):
         radius, angle = uniforms(mean, noise, 2).unbind(1)
         length = torch.sqrt(self.df * torch.expm1(-2 / self.df * torch.log(radius)))
         return hide(mean + self.scale * (length * torch.cos(2 * math.pi * angle)), mean, observed)
+
+    def perturb(
+        self, y: Tensor, mean: Tensor, noise: Noise, observed: Tensor | None = None
+    ) -> Tensor:
+        """y + c scale n, (B, *y), c = 0.8 for one degree of freedom and 1 for many: so wide that
+        the minimisers spread as the Fisher information says, within 5 % in variance."""
+        normal = normals(y, noise, tuple(y.shape[1:]))
+        return hide(y + student_spread(self.df) * self.scale * normal, y, observed)

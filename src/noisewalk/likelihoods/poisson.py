@@ -75,6 +75,14 @@ class Poisson(LikelihoodBase):
         uniform = uniforms(mean, noise)[:, 0]
         return hide(quantile(self._rate(mean, observed), uniform), mean, observed)
 
+    def perturb(
+        self, y: Tensor, mean: Tensor, noise: Noise, observed: Tensor | None = None
+    ) -> Tensor:
+        """Counts of rate y, (B, *y); 0 where y is 0."""
+        uniform, rate = uniforms(y, noise)[:, 0], y.to(torch.float64).nan_to_num().clamp(min=0)
+        drawn = quantile(rate.clamp(min=FLOOR), uniform)
+        return hide(torch.where(rate > 0, drawn, 0.0), y, observed)
+
     def sup_log_likelihood(self, y: Tensor | None = None, observed: Tensor | None = None) -> Tensor:
         """The log mass at the rate max(y, 1e-4 peak), (N,) float64."""
         if y is None:

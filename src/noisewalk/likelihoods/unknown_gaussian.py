@@ -37,6 +37,7 @@ class UnknownGaussian(LikelihoodBase):
 
     concentration: float = 1e-3
     rate: float = 1e-3
+    perturbs_at_fit = True
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """-log p(y | A(x)) of every row, (B,) float64."""
@@ -77,6 +78,17 @@ class UnknownGaussian(LikelihoodBase):
         level = _per_row((self.rate / gamma).sqrt(), mean)
         return hide(mean + level * normal[:, :-1].reshape(mean.shape), mean, observed)
 
+    def perturb(
+        self, y: Tensor, mean: Tensor, noise: Noise, observed: Tensor | None = None
+    ) -> Tensor:
+        """y + sigma_y n, (B, *y), with sigma_y^2 from its law given y and A(x) = `mean`."""
+        residual, mask = difference(mean, y, observed)
+        shape = self.concentration + count_of(mask) / 2
+        normal = normals(y, noise, (math.prod(y.shape[1:]) + 1,))
+        gamma = gamma_quantile(shape, torch.special.ndtr(normal[:, -1]))
+        level = _per_row(((self.rate + 0.5 * row_sum(residual**2)) / gamma).sqrt(), y)
+        return hide(y + level * normal[:, :-1].reshape(y.shape), y, observed)
+
     def _precision(self, mean: Tensor, y: Tensor, observed: Tensor | None) -> Tensor:
         residual, mask = difference(mean, y, observed)
         return (self.concentration + count_of(mask) / 2) / (self.rate + 0.5 * row_sum(residual**2))
@@ -86,9 +98,9 @@ def _per_row(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
-def gamma_quantile(shape: float, uniform: Tensor) -> Tensor:
-    """g with P(G <= g) = u for G of this shape, at least 1, and rate 1, by bisection of log g."""
-    a = torch.full_like(uniform, shape)
+def gamma_quantile(shape: float | Tensor, uniform: Tensor) -> Tensor:
+    """g with P(G <= g) = u for G of this shape, at least 0.5, and rate 1, by bisection of log g."""
+    a = torch.zeros_like(uniform) + shape
     low, high = torch.log(a) - 40, torch.log(a + 10 * a.sqrt() + 50)
     for _ in range(64):
         middle = (low + high) / 2

@@ -17,15 +17,16 @@ from torch import Tensor
 from .. import noise as keyed
 from .._repr import facts_of
 from ..errors import DivergedError, StoreError
-from ..gaussians.refresh import Schedule, unpack
+from ..gaussians.refresh import Schedule, unpack, with_gradient
 from ..kernels.contract import checked
 from ..kernels.metropolis import finite_rows
 from ..types import Estimate, Info, Kernel, RunStore, State, Tick
 from .adapt import DualAveraging
 from .cost import Meter, bytes_of
-from .starts import Adam, AdamState
+from .starts import Start, Work
 
-CHECKPOINT_SECONDS = 2.0  # time between checkpoints before the first draw
+CHECKPOINT_SECONDS = 2.0  # time between checkpoints at least,
+SHARE = 20  # and in units of what the last one took
 PATIENCE = 100  # transitions in a row in which every chain may diverge before the run gives up
 MOST_NAMED = 8  # chains named in an error
 
@@ -42,7 +43,7 @@ class Chains:
     num_chains: int
     num_warmup: int
     thin: int
-    warm_start: Adam | None
+    warm_start: Start | None
     adapt: DualAveraging | None
     seed: int
     refresh: Schedule | None = None
@@ -55,7 +56,7 @@ class Chains:
     @property
     def num_starts(self) -> int:
         """Steps of the warm start."""
-        return self.warm_start.num_steps if self.warm_start else 0
+        return int(self.warm_start.num_steps) if self.warm_start else 0
 
     @property
     def num_transitions(self) -> int:
@@ -63,11 +64,17 @@ class Chains:
         return self.num_warmup + self.num_draws * self.thin
 
     def estimate(self, target: Any) -> Estimate:
-        """Calls, memory and disk; a refresh without a rank and slice sampling may cost less."""
-        rows, dim = target.num_images * self.num_chains, math.prod(target.shape)
-        fits = self.refresh.calls(self.num_warmup, dim) if self.refresh else 0
-        each = 1 + self.num_starts + fits + self.kernel.evaluations * self.num_transitions
-        return Estimate(rows * target.phi.nfe * each, *bytes_of(target, rows, self.num_draws))
+        """Calls, memory and disk; slice sampling, a refresh without a rank and randomised starts
+        may cost less."""
+        images, chains, dim = target.num_images, self.num_chains, math.prod(target.shape)
+        calls = images * chains * (1 + self.kernel.evaluations * self.num_transitions)
+        if self.warm_start:
+            calls += self.warm_start.calls(target, chains)
+        if self.refresh:
+            fits = self.refresh.calls(self.num_warmup, dim)
+            calls += images * self.refresh.rows_of(chains) * fits
+        memory = bytes_of(target, images * chains, self.num_draws)
+        return Estimate(calls * target.phi.nfe, *memory)
 
     def run(self, target: Any, sink: RunStore) -> Iterator[Tick]:
         """Sample into the sink, from wherever it stands; DivergedError where chains start at
@@ -90,14 +97,14 @@ class _Position:
     """All that is needed to go on bitwise."""
 
     state: State
-    m: Tensor | None = None
-    v: Tensor | None = None
+    start: Work | None = None
     adaptation: Tensor | None = None
     adapted: int = 0
     preconditioner: dict[str, Any] | None = None
     carry: Tensor | None = None
-    adam_steps: int = 0
+    start_steps: int = 0
     transitions: int = 0
+    block: dict[str, Tensor] | None = None
     dead_for: int = 0
     nfe: int = 0
     seconds: float = 0.0
@@ -146,7 +153,7 @@ class _Session:
         device = target.y.device
         self.here = self._start() if kept is None else unpacked(_Position, kept, device)
         self.before = (self.here.nfe, self.here.seconds)
-        self.saved = time.monotonic()
+        self.saved, self.took = time.monotonic(), 0.0
         self.fresh = True
 
     def ticks(self) -> Iterator[Tick]:
@@ -155,23 +162,33 @@ class _Session:
         if plan.warm_start is not None:
             for _ in self._warm_start(plan.warm_start):
                 self._checkpoint()
-                yield self._tick("warm start", float("nan"))
+                yield self._tick("starts", float("nan"))
         while here.transitions < plan.num_warmup:
             info = self._transition()
             self._checkpoint()
             yield self._tick("warm-up", float(info.acceptance_rate.mean()))
-        block: list[Info] = []  # since the last draw, from which an interrupted run goes on
+        if here.transitions == plan.num_warmup:
+            self.sink.keep(self._early())
         while here.transitions < plan.num_transitions:
-            block.append(self._transition())
-            tick = self._tick("draws", float(block[-1].acceptance_rate.mean()))
-            if len(block) == plan.thin:
-                self.sink.append(here.state, _joined(block), packed(here), self._extras())
-                block.clear()
+            info = self._transition()
+            here.block = _with(here.block, info)
+            tick = self._tick("draws", float(info.acceptance_rate.mean()))
+            if (here.transitions - plan.num_warmup) % plan.thin == 0:
+                joined, here.block = _joined(here.block, plan.thin), None
+                self.sink.append(here.state, joined, packed(here), self._extras())
+                self.saved = time.monotonic()
+            self._checkpoint()
             yield tick
+
+    def _early(self) -> dict[str, Tensor]:
+        """The state of every chain when the adaptation has stopped, (image, chain, ...)."""
+        state, shape = self.here.state, (self.target.num_images, self.plan.num_chains)
+        lp = -state.nll - 0.5 * state.z.to(torch.float64).square().flatten(1).sum(1)
+        return {"early_x": state.x.unflatten(0, shape), "early_lp": lp.unflatten(0, shape)}
 
     def _tick(self, phase: str, rate: float) -> Tick:
         self._account()
-        done = self.here.adam_steps + self.here.transitions
+        done = self.here.start_steps + self.here.transitions
         total = self.plan.num_starts + self.plan.num_transitions
         return Tick(phase, done, total, self.here.nfe, rate)
 
@@ -179,10 +196,12 @@ class _Session:
         self.here.nfe, self.here.seconds = self.meter.spent(*self.before)
 
     def _checkpoint(self) -> None:
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+        began = time.monotonic()
+        if began - self.saved > max(CHECKPOINT_SECONDS, SHARE * self.took):
             self._account()
             self.sink.checkpoint(packed(self.here))
             self.saved = time.monotonic()
+            self.took = self.saved - began
 
     def _start(self) -> _Position:
         target = self.target
@@ -199,16 +218,18 @@ class _Session:
             )
         return _Position(state)
 
-    def _warm_start(self, adam: Adam) -> Iterator[None]:
-        here = self.here
-        if here.m is None or here.v is None:
-            _, here.m, here.v = adam.start(here.state)
-        while here.adam_steps < adam.num_steps:
-            here.adam_steps += 1
-            at = AdamState(here.state, here.m, here.v)
-            here.state, here.m, here.v = adam.step(at, self.target, here.adam_steps)
+    def _warm_start(self, start: Start) -> Iterator[None]:
+        here, total = self.here, self.plan.num_starts
+        if here.start is None and not here.start_steps:
+            here.start = start.begin(self.target, here.state, self.rows.at(0))
+        while here.start is not None:
+            here.start_steps += 1
+            here.state, here.start = start.advance(
+                self.target, here.state, here.start, self.rows.at(0), here.start_steps
+            )
+            if here.start is None:
+                here.start_steps = total
             yield
-        here.m = here.v = None  # every draw is stored with the state: keep it small
 
     def _transition(self) -> Info:
         here, plan, num_images = self.here, self.plan, self.target.num_images
@@ -240,7 +261,8 @@ class _Session:
         if plan.refresh is None or not plan.refresh.due(here.transitions, plan.num_warmup):
             return
         step = here.kernel(plan).step_size
-        fitted = plan.refresh.fit(plan.kernel, self.target, here.state, plan.seed)
+        state = with_gradient(plan.kernel, self.target, here.state)
+        fitted = plan.refresh.fit(self.target, state, plan.seed)
         here.preconditioner = fitted.pack()
         if plan.adapt is not None and step is not None:
             here.adaptation, here.adapted = plan.adapt.start(step, self.target.num_images), 0
@@ -255,8 +277,16 @@ class _Session:
         }
 
 
-def _joined(block: list[Info]) -> Info:
+def _with(block: dict[str, Tensor] | None, info: Info) -> dict[str, Tensor]:
+    """What happened since the last draw, with one more transition."""
+    if block is None:
+        return info._asdict()
+    rate = block["acceptance_rate"] + info.acceptance_rate
+    accepted, diverging = block["accepted"] | info.accepted, block["diverging"] | info.diverging
+    return {"acceptance_rate": rate, "accepted": accepted, "diverging": diverging}
+
+
+def _joined(block: dict[str, Tensor], thin: int) -> Info:
     """What happened between two draws: the mean acceptance, and whether any transition was accepted
     or diverged."""
-    rates, accepted, diverging = (torch.stack(values) for values in zip(*block, strict=True))
-    return Info(rates.mean(0), accepted.any(0), diverging.any(0))
+    return Info(block["acceptance_rate"] / thin, block["accepted"], block["diverging"])

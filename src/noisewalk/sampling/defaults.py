@@ -1,13 +1,14 @@
 """What "auto" means: from the arguments of `sample` and `tempered_smc` to a plan."""
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from .._checks import real, seed_of, whole
+from .._checks import one_of, real, seed_of, whole
 from ..errors import ConfigError
-from ..gaussians.refresh import Refresh, Schedule
+from ..gaussians.refresh import Schedule, refresh_of
 from ..kernels.contract import check_kernel
 from ..kernels.hmc import HMC
 from ..kernels.slice import EllipticalSlice
@@ -15,10 +16,15 @@ from ..kernels.split_hmc import SplitHMC
 from ..types import Kernel
 from .adapt import DualAveraging
 from .chains import Chains
+from .randomized import RandomizedStarts
 from .smc import TemperedSMC
-from .starts import Adam
+from .starts import Adam, Start
 
-NUM_WARMUP = 120  # transitions of a warm-up
+NUM_WARMUP = 120  # transitions of a long chain's warm-up
+SHORT, LONG = "short_chains", "long_chains"
+PLANS = {SHORT: (16, 1, 8, 16), LONG: (4, 100, NUM_WARMUP, 1)}
+"""Chains an image, draws a chain, transitions of the warm-up, and transitions that the draws of a
+chain take at least."""
 FRICTION = 0.5
 """Of the default kernel: velocities last for about 2 radians of the reference's rotation, or until
 a rejection."""
@@ -27,6 +33,11 @@ CALLS_PER_DRAW = 10
 LEAST_SPLIT = 32
 """Particles from which on their gradients tell the measurement's directions; fewer would each be
 moved by directions that are their own: a bias."""
+
+UNPERTURBED = (
+    "this likelihood has no method perturb(y, mean, noise, observed=None), so chains start by Adam, "
+    "farther from the posterior than randomised starts"
+)
 
 
 def leapfrogs(nfe: int) -> int:
@@ -52,29 +63,36 @@ def adaptation_of(kernel: Kernel) -> DualAveraging | None:
 def resolve(
     target: Any,
     kernel: Kernel | None = None,
-    num_draws: int = 100,
-    num_chains: int = 4,
+    num_draws: int | str = "auto",
+    num_chains: int | str = "auto",
     num_warmup: int | str = "auto",
-    thin: int = 1,
-    warm_start: Adam | str | None = "auto",
+    thin: int | str = "auto",
+    warm_start: Start | str | None = "auto",
     adapt: DualAveraging | str | None = "auto",
     seed: int = 0,
     refresh: Schedule | str | None = "auto",
+    plan: str = "auto",
 ) -> Chains:
-    """The plan of chains.
+    """The plan of chains: many short ones, or a few long ones where a kernel is given.
 
     The default kernel and a given exact one are warmed up, and their step is adapted; an unadjusted
     one runs as given. The default kernel and a given HMC also have their preconditioner fitted,
     unless it comes with one or its step is not adapted. Explicit arguments win.
     """
+    one_of("plan", plan, ("auto", *PLANS))
+    start = _start(warm_start, target)
+    if plan == "auto":  # short chains are right from randomised starts alone
+        plan = SHORT if kernel is None and isinstance(start, RandomizedStarts) else LONG
+    usual_chains, usual_draws, usual_warmup, spread = PLANS[plan]
+    draws = usual_draws if num_draws == "auto" else whole("num_draws", num_draws)
     chosen = default_kernel(target) if kernel is None else check_kernel(kernel)
     _check_fit(chosen, target)
     given_warmup = None if num_warmup == "auto" else whole("num_warmup", num_warmup, 0)
     tuned = chosen.exact and (kernel is None or given_warmup != 0)
     adaptation = _adaptation(adapt, chosen, tuned)
-    renewed = _refresh(refresh, chosen, target, tuned and adaptation is not None)
+    renewed = _refresh(refresh, chosen, target, tuned and adaptation is not None, plan)
     long = tuned or renewed is not None or adaptation is not None
-    warmup = (NUM_WARMUP if long else 0) if given_warmup is None else given_warmup
+    warmup = (usual_warmup if long else 0) if given_warmup is None else given_warmup
     if warmup == 0 and (adaptation is not None or renewed is not None):
         what = "adapt" if adaptation is not None else "refresh"
         raise ConfigError(
@@ -82,11 +100,11 @@ def resolve(
         )
     return Chains(
         chosen,
-        whole("num_draws", num_draws),
-        whole("num_chains", num_chains),
+        draws,
+        usual_chains if num_chains == "auto" else whole("num_chains", num_chains),
         warmup,
-        whole("thin", thin),
-        _start(warm_start, target),
+        max(1, -(-spread // draws)) if thin == "auto" else whole("thin", thin),
+        start,
         adaptation,
         seed_of(seed),
         renewed,
@@ -168,11 +186,12 @@ def _adaptation(
 
 
 def _refresh(
-    refresh: Schedule | str | None, kernel: Kernel, target: Any, tuned: bool
+    refresh: Schedule | str | None, kernel: Kernel, target: Any, tuned: bool, plan: str
 ) -> Schedule | None:
     if isinstance(refresh, str) and refresh == "auto":
         fits = tuned and kernel.fits_preconditioner and kernel.preconditioner is None
-        return Refresh() if fits else None
+        of_plan: dict[str, Any] = {"at": (0.0,), "num_rows": 2} if plan == SHORT else {}
+        return refresh_of(tuple(target.shape), **of_plan) if fits else None
     if refresh is None:
         return None
     if not isinstance(refresh, Schedule):
@@ -193,16 +212,25 @@ def _refresh(
     return refresh
 
 
-def _start(warm_start: Adam | str | None, target: Any) -> Adam | None:
+def _start(warm_start: Start | str | None, target: Any) -> Start | None:
+    perturbs = target.differentiable and getattr(target, "perturbs", False)
     if isinstance(warm_start, str) and warm_start == "auto":
-        return Adam() if target.differentiable else None
-    if warm_start is not None and not isinstance(warm_start, Adam):
-        raise ConfigError(f"warm_start must be nw.Adam(...), 'auto' or None, got {warm_start!r}")
-    if warm_start is not None and warm_start.num_steps and not target.differentiable:
+        if target.differentiable and not perturbs:
+            warnings.warn(UNPERTURBED, stacklevel=3)
+        usual: Start = RandomizedStarts() if perturbs else Adam()
+        return _start(usual, target) if target.differentiable else None
+    if warm_start is None:
+        return None
+    if not isinstance(warm_start, Start):
+        allowed = "nw.RandomizedStarts(), nw.Adam(...), 'auto' or None"
+        raise ConfigError(f"warm_start must be {allowed}, got {warm_start!r}")
+    found = warm_start.resolved(target)
+    if found.num_steps and not target.differentiable:
         raise ConfigError(
-            "Adam needs gradients, but the target is not differentiable: set warm_start=None"
+            f"{type(found).__name__} needs gradients, but the target is not differentiable: set "
+            "warm_start=None"
         )
-    return warm_start
+    return found
 
 
 def _moves(num_moves: Any) -> int | tuple[int, int]:

@@ -9,22 +9,23 @@ from .adapt import DualAveraging
 from .defaults import resolve, resolve_smc
 from .execute import draw
 from .run import Run
-from .starts import Adam
+from .starts import Start
 
 
 def sample(
     target: Any,
     kernel: Kernel | None = None,
-    num_draws: int = 100,
-    num_chains: int = 4,
+    num_draws: int | str = "auto",
+    num_chains: int | str = "auto",
     num_warmup: int | str = "auto",
-    thin: int = 1,
-    warm_start: Adam | str | None = "auto",
+    thin: int | str = "auto",
+    warm_start: Start | str | None = "auto",
     adapt: DualAveraging | str | None = "auto",
     seed: int = 0,
     store: str | Path | None = None,
     progress: bool = True,
     refresh: Schedule | str | None = "auto",
+    plan: str = "auto",
 ) -> Run:
     """Draw from the posterior in noise space and map the draws to data.
 
@@ -72,7 +73,7 @@ def sample(
         >>> run.draws.shape
         torch.Size([1, 4, 20, 3])
     """
-    plan = resolve(
+    chains = resolve(
         target,
         kernel,
         num_draws=num_draws,
@@ -83,8 +84,9 @@ def sample(
         adapt=adapt,
         seed=seed,
         refresh=refresh,
+        plan=plan,
     )
-    return draw(plan, target, store, progress)
+    return draw(chains, target, store, progress)
 
 
 def tempered_smc(

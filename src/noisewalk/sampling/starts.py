@@ -1,4 +1,4 @@
-r"""Adam on the target: where the chains start.
+r"""How chains start, and the paper's way: Adam on the target.
 
 The paper's objective is the likelihood term alone, $\min_z L_y(\Phi(z))$. It leaves $|z|^2$ near
 its dimension, where the posterior's typical set lies. Adding the prior term,
@@ -7,8 +7,9 @@ $L_y(\Phi(z)) + |z|^2 / 2$, leads to a mode far inside it, from which a chain mu
 Reference: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,7 +17,36 @@ from torch import Tensor
 from .._checks import one_of, real, whole
 from ..errors import ConfigError
 from ..kernels.metropolis import select
+from ..noise import Noise
 from ..types import State, Target
+
+Work: TypeAlias = dict[str, Any]
+"""What a start needs to go on bitwise: tensors, numbers, and dicts and lists of these."""
+
+
+class Start(ABC):
+    """How chains get from z ~ N(0, I) to where their transitions begin."""
+
+    num_steps: int | str
+
+    def resolved(self, target: Any) -> "Start":
+        """With "auto" replaced by what it means for a target; ConfigError where it cannot start
+        there."""
+        return self
+
+    @abstractmethod
+    def calls(self, target: Any, num_chains: int) -> int:
+        """Network calls of all rows at most, times `phi.nfe`."""
+
+    @abstractmethod
+    def begin(self, target: Any, state: State, rows: Noise) -> Work | None:
+        """The work before the first step, at the target's evaluation of z; None: there is none."""
+
+    @abstractmethod
+    def advance(
+        self, target: Any, state: State, work: Work, rows: Noise, k: int
+    ) -> tuple[State, Work | None]:
+        """The k-th step, counted from 1: the state, and what is left to do."""
 
 
 class AdamState(NamedTuple):
@@ -28,7 +58,7 @@ class AdamState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Start):
     """Warm start by Adam, every row on its own; costs one evaluation a step.
 
     Arguments:
@@ -63,11 +93,32 @@ class Adam:
 
     def step(self, adam: AdamState, target: Target, k: int) -> AdamState:
         """The k-th step, counted from 1; a row that it would leave not finite stays where it is."""
-        state, (beta1, beta2) = adam.state, self.betas
+        state = adam.state
         g = state.grad + state.z if self.objective == "posterior" else state.grad
-        m = beta1 * adam.m + (1.0 - beta1) * g
-        v = beta2 * adam.v + (1.0 - beta2) * g**2
-        update = (m / (1.0 - beta1**k)) / (torch.sqrt(v / (1.0 - beta2**k)) + 1e-8)
+        update, m, v = self.update(g, adam.m, adam.v, k)
         moved = target(state.z - self.lr * update)
         finite = torch.isfinite(moved.nll) & torch.isfinite(moved.grad).flatten(1).all(1)
         return AdamState(select(finite, moved, state), m, v)
+
+    def update(self, g: Tensor, m: Tensor, v: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The k-th update, to be scaled by the rate, and the moments with a gradient in them."""
+        beta1, beta2 = self.betas
+        m = beta1 * m + (1.0 - beta1) * g
+        v = beta2 * v + (1.0 - beta2) * g**2
+        return (m / (1.0 - beta1**k)) / (torch.sqrt(v / (1.0 - beta2**k)) + 1e-8), m, v
+
+    def calls(self, target: Any, num_chains: int) -> int:
+        """One a step."""
+        return target.num_images * num_chains * self.num_steps
+
+    def begin(self, target: Any, state: State, rows: Noise) -> Work | None:
+        """The moments."""
+        _, m, v = self.start(state)
+        return {"m": m, "v": v} if self.num_steps else None
+
+    def advance(
+        self, target: Any, state: State, work: Work, rows: Noise, k: int
+    ) -> tuple[State, Work | None]:
+        """One step of every row."""
+        state, m, v = self.step(AdamState(state, work["m"], work["v"]), target, k)
+        return state, {"m": m, "v": v} if k < self.num_steps else None

@@ -15,6 +15,7 @@ class MemoryStore:
         self._rows = (num_images, num_chains)
         self._draws: list[dict[str, Tensor]] = []
         self.sampler: dict[str, Any] | None = None
+        self.fixed: dict[str, Tensor] = {}
 
     @property
     def num_draws(self) -> int:
@@ -39,6 +40,10 @@ class MemoryStore:
     def checkpoint(self, sampler: SamplerState) -> None:
         """Keep the sampler's state alone."""
         self.sampler = sampler
+
+    def keep(self, arrays: dict[str, Tensor]) -> None:
+        """Keep tensors beside the draws."""
+        self.fixed.update(arrays)
 
     def cursor(self) -> tuple[int, SamplerState | None]:
         """Draws kept, and the sampler's state to go on from."""

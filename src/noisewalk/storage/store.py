@@ -128,6 +128,12 @@ class RunStore(AbstractContextManager["RunStore"]):
             write_file(folder / META, [json.dumps(doc).encode()])
             self._commit(self._root._replace(fixed={**fixed, name: doc}))
 
+    def keep(self, arrays: dict[str, Tensor]) -> None:
+        """Commit (image, chain, ...) tensors beside the draws; a second time, the same."""
+        for name, array in arrays.items():
+            dims = ("image", "chain", *(f"{name}_{i}" for i in range(array.ndim - 2)))
+            self.put(name, array.contiguous(), dims)
+
     def cursor(self) -> tuple[int, SamplerState | None]:
         """Draws committed, and the sampler's state to go on from (None: there is none yet)."""
         with reported(f"cannot read {self.folder}", "make it readable"):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .extractors import Extractor, features, name_of
     from .perceptual import lpips, pairwise_lpips
     from .pixel import psnr, ssim
-    from .samples import covered, mean_and_se
+    from .samples import covered, energy_score, mean_and_se
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
@@ -20,6 +20,6 @@ __getattr__, __dir__, __all__ = lazy(
         "extractors": "Extractor features name_of",
         "perceptual": "lpips pairwise_lpips",
         "pixel": "psnr ssim",
-        "samples": "covered mean_and_se",
+        "samples": "covered energy_score mean_and_se",
     },
 )

@@ -33,6 +33,38 @@ def covered(x: Tensor, truth: Tensor) -> Tensor:
     return inside.clamp(min=0).double() / (equal + 1)
 
 
+def energy_score(draws: Tensor, truth: Tensor) -> Tensor:
+    r"""The energy score of draws against the truth, lower is better: a proper score, so that on
+    average no draws beat those of the posterior.
+
+    $$\frac1n \sum_i |x_i - x| - \frac1{2 n (n - 1)} \sum_{i, j} |x_i - x_j|$$
+    Reference: Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, 2007.
+
+    Arguments:
+        draws: (image, n, *x), two or more of each image.
+        truth: (image, *x).
+
+    Returns:
+        (image,) float64, in Euclidean norms of x.
+
+    Raises:
+        ConfigError: shapes that do not fit.
+
+    Example:
+        >>> nw.metrics.energy_score(torch.tensor([[[0.0], [2.0]]]), torch.tensor([[1.0]]))
+        tensor([0.], dtype=torch.float64)
+    """
+    require_tensors("draws and truth", draws, truth)
+    fits = draws.ndim > 2 and draws.shape[1] > 1 and draws[:, 0].shape == truth.shape
+    if not fits:
+        found = f"{tuple(draws.shape)} and {tuple(truth.shape)}"
+        raise ConfigError(f"draws must be (image, n, *x), n > 1, and truth (image, *x), got {found}")
+    x, true = draws.detach().double().flatten(2), truth.detach().double().flatten(1)
+    count = x.shape[1]
+    apart = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").sum((1, 2))
+    return (x - true[:, None]).norm(dim=2).mean(1) - apart / (2 * count * (count - 1))
+
+
 def mean_and_se(per_image: Tensor) -> tuple[float, float]:
     r"""Mean over images and its standard error.
 

@@ -1,0 +1,105 @@
+r"""Limited-memory BFGS of many rows at once, each with its own line search.
+
+$$p = -B g, \qquad B \approx \nabla^2 f^{-1} \text{ by the two-loop recursion from } B_0 = H^{-1},$$
+H the precision of a Gaussian reference. A step tries z + t p at every row that has not stopped:
+one evaluation. A row accepts by Armijo's test, $f(z + t p) \le f(z) + 10^{-4} t \, g^T p$, else
+halves t. It stops where the decrease that it predicts, $-g^T p / 2$, is below `TOLERANCE`, or where
+no t is small enough.
+
+Reference: Nocedal and Wright, Numerical Optimization, 2006, algorithms 3.1, 7.4 and 7.5.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+HISTORY = 12  # steps that are remembered
+ARMIJO = 1e-4
+TOLERANCE = 1e-3  # nats of the objective
+SHORTEST = 2.0**-12  # t at which a row gives up
+
+Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(b, *shape) points and their rows' numbers (b,) -> values (b,) float64 and gradients."""
+Inverse = Callable[[Tensor], Tensor]
+"""v -> H^-1 v of all rows."""
+Memory = dict[str, Any]
+"""z, f, g, direction, t, active and pairs: all that is needed to go on bitwise."""
+
+
+def begin(z: Tensor, f: Tensor, g: Tensor, inverse: Inverse) -> Memory:
+    """The optimiser at an evaluation of every row."""
+    memory: Memory = {"z": z, "f": f, "g": g, "pairs": []}
+    return _aim(memory, torch.ones(len(z), dtype=torch.bool, device=z.device), inverse)
+
+
+def step(memory: Memory, objective: Objective, inverse: Inverse) -> Memory:
+    """The optimiser after one evaluation of every active row."""
+    z, f, g, p, t = (memory[key] for key in ("z", "f", "g", "direction", "t"))
+    rows = memory["active"].nonzero().flatten()
+    tried = z[rows] + _column(t[rows], z) * p[rows]
+    f_new, g_new = objective(tried, rows)
+    slope = _dot(g, p)[rows]
+    good = torch.isfinite(f_new) & torch.isfinite(g_new).flatten(1).all(1)
+    good &= f_new <= f[rows] + ARMIJO * t[rows] * slope
+    taken = rows[good]
+    z, f_, g_ = z.clone(), f.clone(), g.clone()
+    z[taken], f_[taken], g_[taken] = tried[good], f_new[good], g_new[good]
+    halved = t.clone()
+    halved[rows[~good]] *= 0.5
+    moved = torch.zeros_like(memory["active"])
+    moved[taken] = True
+    pairs = [*memory["pairs"], _pair(z - memory["z"], g_ - g)][-HISTORY:]
+    after = {**memory, "z": z, "f": f_, "g": g_, "t": halved, "pairs": pairs}
+    after["active"] = memory["active"] & (halved >= SHORTEST)
+    return _aim(after, moved, inverse)
+
+
+def kept(memory: Memory, rows: Tensor) -> Memory:
+    """The optimiser of some of the rows."""
+    pairs = [tuple(part[rows] for part in pair) for pair in memory["pairs"]]
+    return {**{key: value[rows] for key, value in memory.items() if key != "pairs"}, "pairs": pairs}
+
+
+def _aim(memory: Memory, moved: Tensor, inverse: Inverse) -> Memory:
+    """New directions for the rows that have moved; a row that expects no decrease stops."""
+    g = memory["g"]
+    p = -_product(memory, inverse)
+    p = torch.where(_column(_dot(g, p) < 0, p), p, -inverse(g))
+    active = memory.get("active", moved) & ~(moved & (_dot(g, p) > -2.0 * TOLERANCE))
+    aimed = _column(moved, p)
+    one = torch.ones_like(memory["f"])
+    return {
+        **memory,
+        "direction": torch.where(aimed, p, memory.get("direction", p)),
+        "t": torch.where(moved, one, memory.get("t", one)),
+        "active": active,
+    }
+
+
+def _product(memory: Memory, inverse: Inverse) -> Tensor:
+    """B g by the two loops; a pair whose rho is 0 does nothing."""
+    q, pairs, shares = memory["g"], memory["pairs"], []
+    for s, y, rho in reversed(pairs):
+        shares.append(rho * _dot(s, q))
+        q = q - _column(shares[-1], q) * y
+    r = inverse(q)
+    for (s, y, rho), share in zip(pairs, reversed(shares), strict=True):
+        r = r + _column(share - rho * _dot(y, r), r) * s
+    return r
+
+
+def _pair(s: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A step, the change of the gradient, and rho = 1 / y^T s, 0 where that is not positive."""
+    inner, scale = _dot(s, y), (_dot(s, s) * _dot(y, y)).sqrt()
+    return s, y, torch.where(inner > 1e-8 * scale, 1.0 / inner, 0.0)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a.to(torch.float64) * b.to(torch.float64)).flatten(1).sum(1)
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    cast = values if values.dtype == torch.bool else values.to(like.dtype)
+    return cast.view(-1, *[1] * (like.ndim - 1))
