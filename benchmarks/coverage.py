@@ -182,7 +182,9 @@ def table(folder: Path) -> str:
         for key in ("pixels", "hidden", "observed", "projections"):
             there = key in rows[0]
             cells.append(told(torch.tensor([row[key] for row in rows])) if there else "")
-        for key, digits in zip(("chi2", "norm", "psnr", "energy_score", "calls"), (2, 3, 2, 2, 0), strict=True):
+        for key, digits in zip(
+            ("chi2", "norm", "psnr", "energy_score", "calls"), (2, 3, 2, 2, 0), strict=True
+        ):
             cells.append(f"{sum(row[key] for row in rows) / len(rows):.{digits}f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .posterior import NoisePosterior, simulate
     from .priors.load import list_priors, load_prior
     from .sampling.adapt import DualAveraging
+    from .sampling.randomized import RandomizedStarts
     from .sampling.run import Run, open_run
     from .sampling.sample import sample, tempered_smc
-    from .sampling.randomized import RandomizedStarts
     from .sampling.starts import Adam
     from .types import Kernel, Plan
 

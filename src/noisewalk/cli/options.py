@@ -71,12 +71,17 @@ StepSize = Annotated[
 ]
 NumLeapfrog = Annotated[Count, says("Leapfrog steps; default 8 (hmc), 5 (--num-steps 2), 6 (smc).")]
 Spectral = Annotated[bool, says("Fit the Gaussian by frequency, for precise data.", "--spectral")]
-NumDraws = Annotated[T, says("The draws of a chain, default 100; for calibrate, of a problem.")]
+NumDraws = Annotated[
+    T, says("The draws of a chain, default 1 (short), 100 (long); for calibrate, of a problem.")
+]
 Thin = Annotated[
-    Count, says("Transitions a draw; default 1, sample 10 (adapted mala, pcnl), exactness 2 (hmc).")
+    Count,
+    says("Transitions a draw; default 1, first 16 (short), 10 (mala, pcnl), 2 (exactness, hmc)."),
 ]
 NumWarmup = Annotated[Count, says("The transitions that are discarded first.")]
-WarmStart = Annotated[Count, says("The steps of Adam; default 200 (sample), 60 (calibrate).")]
+WarmStart = Annotated[
+    Count, says("The steps of the start; default 90 (randomized), 200 (adam), 60 (calibrate).")
+]
 Range = Annotated[
     tuple[float, float] | None,
     says("The values in the file that stand for -1 and 1.", metavar="LO HI"),

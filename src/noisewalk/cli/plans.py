@@ -8,7 +8,8 @@ from ..kernels.hmc import HMC
 from ..kernels.langevin import Langevin
 from ..kernels.slice import EllipticalSlice
 from ..sampling.defaults import FRICTION, leapfrogs, moves_of, resolve, resolve_smc
-from ..sampling.starts import Adam
+from ..sampling.randomized import RandomizedStarts
+from ..sampling.starts import Adam, Start
 from ..types import Kernel, Plan
 from .options import refuse
 
@@ -49,19 +50,29 @@ def _chains(options: "SampleOptions", target: Any) -> Plan:
     refresh = SpectralRefresh() if o.spectral else None if o.rank is None else Refresh(rank=o.rank)
     as_given = given and refresh is None
     short = kernel is not None and kernel.evaluations == 1 and not given
-    adam_steps = _or(o.warm_start, 200)
     return resolve(
         target,
         kernel,
-        num_draws=_or(o.num_draws, 100),
-        num_chains=_or(o.chains, 4),
+        num_draws=_or(o.num_draws, "auto"),
+        num_chains=_or(o.chains, "auto"),
         num_warmup=_or(o.num_warmup, 0 if as_given else "auto"),
-        thin=_or(o.thin, 10 if short else 1),
-        warm_start=Adam(adam_steps, _or(o.lr, 0.01)) if adam_steps else None,
+        thin=_or(o.thin, 10 if short else "auto"),
+        warm_start=_start(o, target),
         adapt=None if given else "auto",
         seed=o.seed,
         refresh=None if as_given else refresh or "auto",
+        plan=_or(o.plan, "auto"),
     )
+
+
+def _start(options: "SampleOptions", target: Any) -> Start | str | None:
+    """How the chains start; --warm-start counts the steps of whatever it is, and 0 takes none."""
+    steps, kind = options.warm_start, options.start
+    if kind == "prior" or steps == 0:
+        return None
+    if kind == "adam" or (steps and kind is None and not target.perturbs):
+        return Adam(_or(steps, 200), _or(options.lr, 0.01))
+    return "auto" if kind is None and steps is None else RandomizedStarts(_or(steps, "auto"))
 
 
 def _particles(options: "SampleOptions", target: Any) -> Plan:

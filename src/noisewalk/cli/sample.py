@@ -15,7 +15,7 @@ from .options import Count, File, Number, Text, says
 app = typer.Typer(**opt.PLAIN)
 
 OF_SMC = ("num_particles", "num_moves")
-OF_CHAINS = ("num_draws", "chains", "thin", "num_warmup", "warm_start", "lr")
+OF_CHAINS = ("plan", "num_draws", "chains", "thin", "num_warmup", "start", "warm_start", "lr")
 UNREAD = {
     "em": (*OF_SMC, "rank", "spectral", "num_leapfrog"),
     "ei": (*OF_SMC, "num_leapfrog"),
@@ -27,6 +27,8 @@ UNREAD = {
 }
 """The options that a kernel does not read."""
 FITS = ("crop", "resize", "pad")
+STARTS = ("randomized", "adam", "prior")
+PLANS = ("short_chains", "long_chains")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,11 @@ class SampleOptions(opt.SamplerOptions):
     num_moves: Annotated[Text, says("Moves of smc a temperature; default 4; a range: 2,16.")] = None
     rank: Annotated[Count, says("Rank of the kernel's Gaussian; default 40 (hmc) or none.")] = None
     num_draws: opt.NumDraws[Count] = None
-    chains: Annotated[Count, says("The number of chains; default 4.")] = None
+    chains: Annotated[Count, says("The number of chains; default 16 (short), 4 (long).")] = None
+    plan: Annotated[
+        Text, says("short_chains or long_chains; default short, with --kernel long.")
+    ] = None
+    start: Annotated[Text, says("How chains start: randomized (default), adam or prior.")] = None
     lr: opt.Lr[Number] = None
     range: opt.Range = None
     fit: Annotated[Text, says("Fit a clean image of another size: crop, resize or pad.")] = None
@@ -81,8 +87,14 @@ def check(options: SampleOptions) -> None:
     opt.refuse(kernel or "the default kernel", options, *UNREAD[kernel or "hmc"])
     if options.spectral:
         opt.refuse("--spectral", options, "rank")
-    if options.warm_start == 0:
-        opt.refuse("--warm-start 0", options, "lr")
+    if options.start is not None:
+        one_of("--start", options.start, tuple(STARTS))
+    if options.plan is not None:
+        one_of("--plan", options.plan, tuple(PLANS))
+    if options.start != "adam":
+        opt.refuse(f"--start {options.start or 'randomized'}", options, "lr")
+    if options.start == "prior":
+        opt.refuse("--start prior", options, "warm_start")
     if options.fit is not None:
         one_of("--fit", options.fit, FITS)
     if options.simulate and options.missing:

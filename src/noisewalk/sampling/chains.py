@@ -47,6 +47,8 @@ class Chains:
     adapt: DualAveraging | None
     seed: int
     refresh: Schedule | None = None
+    num_settling: int = 0
+    """Transitions after the warm-up and before those of the first draw."""
 
     @property
     def num_rows(self) -> int:
@@ -61,7 +63,7 @@ class Chains:
     @property
     def num_transitions(self) -> int:
         """Of a chain, warm-up included."""
-        return self.num_warmup + self.num_draws * self.thin
+        return self.num_warmup + self.num_settling + self.num_draws * self.thin
 
     def estimate(self, target: Any) -> Estimate:
         """Calls, memory and disk; slice sampling, a refresh without a rank and randomised starts
@@ -104,7 +106,7 @@ class _Position:
     carry: Tensor | None = None
     start_steps: int = 0
     transitions: int = 0
-    block: dict[str, Tensor] | None = None
+    block: dict[str, Any] | None = None
     dead_for: int = 0
     nfe: int = 0
     seconds: float = 0.0
@@ -173,8 +175,9 @@ class _Session:
             info = self._transition()
             here.block = _with(here.block, info)
             tick = self._tick("draws", float(info.acceptance_rate.mean()))
-            if (here.transitions - plan.num_warmup) % plan.thin == 0:
-                joined, here.block = _joined(here.block, plan.thin), None
+            counted = here.transitions - plan.num_warmup - plan.num_settling
+            if counted > 0 and counted % plan.thin == 0:
+                joined, here.block = _joined(here.block), None
                 self.sink.append(here.state, joined, packed(here), self._extras())
                 self.saved = time.monotonic()
             self._checkpoint()
@@ -277,16 +280,18 @@ class _Session:
         }
 
 
-def _with(block: dict[str, Tensor] | None, info: Info) -> dict[str, Tensor]:
+def _with(block: dict[str, Any] | None, info: Info) -> dict[str, Any]:
     """What happened since the last draw, with one more transition."""
     if block is None:
-        return info._asdict()
+        return {**info._asdict(), "count": 1}
     rate = block["acceptance_rate"] + info.acceptance_rate
     accepted, diverging = block["accepted"] | info.accepted, block["diverging"] | info.diverging
-    return {"acceptance_rate": rate, "accepted": accepted, "diverging": diverging}
+    found = {"acceptance_rate": rate, "accepted": accepted, "diverging": diverging}
+    return {**found, "count": block["count"] + 1}
 
 
-def _joined(block: dict[str, Tensor], thin: int) -> Info:
+def _joined(block: dict[str, Any]) -> Info:
     """What happened between two draws: the mean acceptance, and whether any transition was accepted
     or diverged."""
-    return Info(block["acceptance_rate"] / thin, block["accepted"], block["diverging"])
+    rate = block["acceptance_rate"] / block["count"]
+    return Info(rate, block["accepted"], block["diverging"])

@@ -23,8 +23,7 @@ from .starts import Adam, Start
 NUM_WARMUP = 120  # transitions of a long chain's warm-up
 SHORT, LONG = "short_chains", "long_chains"
 PLANS = {SHORT: (16, 1, 8, 16), LONG: (4, 100, NUM_WARMUP, 1)}
-"""Chains an image, draws a chain, transitions of the warm-up, and transitions that the draws of a
-chain take at least."""
+"""Chains an image, draws a chain, transitions of the warm-up, and from there to the first draw."""
 FRICTION = 0.5
 """Of the default kernel: velocities last for about 2 radians of the reference's rotation, or until
 a rejection."""
@@ -35,7 +34,7 @@ LEAST_SPLIT = 32
 moved by directions that are their own: a bias."""
 
 UNPERTURBED = (
-    "this likelihood has no method perturb(y, mean, noise, observed=None), so chains start by Adam, "
+    "this likelihood has no method perturb(y, mean, noise, observed=None): chains start by Adam, "
     "farther from the posterior than randomised starts"
 )
 
@@ -83,7 +82,7 @@ def resolve(
     start = _start(warm_start, target)
     if plan == "auto":  # short chains are right from randomised starts alone
         plan = SHORT if kernel is None and isinstance(start, RandomizedStarts) else LONG
-    usual_chains, usual_draws, usual_warmup, spread = PLANS[plan]
+    usual_chains, usual_draws, usual_warmup, first = PLANS[plan]
     draws = usual_draws if num_draws == "auto" else whole("num_draws", num_draws)
     chosen = default_kernel(target) if kernel is None else check_kernel(kernel)
     _check_fit(chosen, target)
@@ -103,11 +102,12 @@ def resolve(
         draws,
         usual_chains if num_chains == "auto" else whole("num_chains", num_chains),
         warmup,
-        max(1, -(-spread // draws)) if thin == "auto" else whole("thin", thin),
+        1 if thin == "auto" else whole("thin", thin),
         start,
         adaptation,
         seed_of(seed),
         renewed,
+        first - 1 if thin == "auto" else 0,
     )
 
 

@@ -92,7 +92,7 @@ class RandomizedStarts(Start):
             )
         usual = 1 if is_image(tuple(target.shape)) else CANDIDATES
         count = usual if self.num_candidates == "auto" else int(self.num_candidates)
-        steps = sum(_usual(count)) if self.num_steps == "auto" else int(self.num_steps)
+        steps = int(sum(_usual(count))) if self.num_steps == "auto" else int(self.num_steps)
         return RandomizedStarts(steps, "adam" if self.optimizer == "adam" else "lbfgs", count)
 
     def phases(self, target: Any) -> list[tuple[int, int]]:
@@ -113,7 +113,9 @@ class RandomizedStarts(Start):
             return 0
         each = 1 + int(self.num_candidates) + 2 * target.perturbs_at_fit
         each += sum(steps * left for steps, left in self.phases(target))
-        fit = 0 if self.optimizer == "adam" else _refresh(target).calls_each(math.prod(target.shape))
+        fit = (
+            0 if self.optimizer == "adam" else _refresh(target).calls_each(math.prod(target.shape))
+        )
         return target.num_images * (num_chains * each + min(FITTED_ROWS, num_chains) * fit)
 
     def begin(self, target: Any, state: State, rows: Noise) -> Work | None:
@@ -150,9 +152,7 @@ class RandomizedStarts(Start):
             work = self._next(target, work, rows, phases)
         return state, work
 
-    def _next(
-        self, target: Any, work: Work, rows: Noise, phases: list[tuple[int, int]]
-    ) -> Work:
+    def _next(self, target: Any, work: Work, rows: Noise, phases: list[tuple[int, int]]) -> Work:
         """The next round: fewer candidates, and L-BFGS after Adam."""
         phase = work["phase"] + 1
         work = {**_pruned(work, phases[phase][1]), "phase": phase, "taken": 0}
@@ -186,7 +186,9 @@ def _objective(target: Any, work: Work) -> lbfgs.Objective:
     def objective(z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         chain = work["chain"][rows]
         state, away = posed.evaluate(z, chain), z - work["centre"][chain]
-        return state.nll + 0.5 * away.to(torch.float64).square().flatten(1).sum(1), state.grad + away
+        return state.nll + 0.5 * away.to(torch.float64).square().flatten(1).sum(
+            1
+        ), state.grad + away
 
     return objective
 

@@ -29,32 +29,36 @@ def sample(
 ) -> Run:
     """Draw from the posterior in noise space and map the draws to data.
 
-    Without a kernel, the chains move by Hamiltonian Monte Carlo around the Gauss-Newton Gaussian
-    and keep their velocities. Where the target has no gradient, they move by elliptical slice
-    sampling. The warm-up adapts the step of each image and fits the Gaussian anew. A given exact
-    kernel is treated the same; `adapt=None, num_warmup=0` runs it as given. An unadjusted kernel
-    always runs as given.
+    Without a kernel, many short chains run from randomised starts ("short_chains"): 16 an image, of
+    which each gives its last draw. They move by Hamiltonian Monte Carlo around the Gauss-Newton
+    Gaussian and keep their velocities; the warm-up adapts their step and fits the Gaussian. With an
+    exact kernel, or where starts cannot be randomised, a few chains run long ("long_chains"): 4 of
+    100 draws. Where the target has no gradient, they move by elliptical slice sampling.
+    `adapt=None, num_warmup=0` runs a kernel as given; an unadjusted one always runs so.
 
-    Cost in network calls: (1 + K + e (num_warmup + thin num_draws)) x rows x phi.nfe, K the warm
-    start's steps and e the kernel's evaluations a transition (8 by default, 5 where phi takes two
-    calls), and about 1 + 4 k a row for each preconditioner of k probe vectors.
+    Cost in network calls: (1 + K + e (num_warmup + thin num_draws)) x rows x phi.nfe, K the steps
+    of the start and e the kernel's evaluations a transition (8 by default, 5 where phi takes two
+    calls), and those of the Gauss-Newton fits; `Plan.estimate` says it before a run.
 
     Arguments:
         target: the posterior, usually a `NoisePosterior`.
         kernel: a transition; None is the sound default.
-        num_draws: draws kept per chain.
-        num_chains: chains per image.
-        num_warmup: transitions discarded first; "auto" is 120 for an exact kernel, 0 for another.
-        thin: transitions per kept draw.
-        warm_start: Adam's settings; "auto" is `Adam()`; None starts at z ~ N(0, I).
+        num_draws: draws kept per chain; "auto" is 1 of short chains, 100 of long ones.
+        num_chains: chains per image; "auto" is 16 short or 4 long ones.
+        num_warmup: transitions discarded first; "auto" is 8 of short chains, else 120 for an exact
+            kernel and 0 for another.
+        thin: transitions per kept draw; "auto" is 1, and in short chains 16 for the first draw.
+        warm_start: `RandomizedStarts()` or `Adam()`; "auto" is the first where the likelihood can
+            be perturbed; None starts at z ~ N(0, I).
         adapt: adaptation of the step during the warm-up; "auto": of an exact kernel's.
         seed: of all noise, 0 to 2^56 - 1.
         store: folder of a run on disk. If it holds this very run, sampling goes on where it
             stopped, also with more draws. `nw.report.build_report(store)` makes the page.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
-        refresh: when the warm-up fits the kernel's Gaussian anew; "auto": `Refresh()` for the
-            default kernel and for an adapted HMC without a preconditioner, None for others. For
-            image-shaped z and precise measurements, `SpectralRefresh()`.
+        refresh: when the warm-up fits the kernel's Gaussian anew; "auto", for the default kernel
+            and an adapted HMC without a preconditioner: `SpectralRefresh` where z has the shape of
+            an image, `Refresh` elsewhere.
+        plan: "short_chains" or "long_chains"; "auto": long with a kernel or another start.
 
     Returns:
         The run. If interrupted by the keyboard, a run in memory returns the draws so far.
@@ -71,7 +75,7 @@ def sample(
         >>> target = nw.NoisePosterior(phi, lambda x: x, likelihood, torch.ones(1, 3))
         >>> run = nw.sample(target, num_draws=20, num_warmup=20, progress=False)
         >>> run.draws.shape
-        torch.Size([1, 4, 20, 3])
+        torch.Size([1, 16, 20, 3])
     """
     chains = resolve(
         target,

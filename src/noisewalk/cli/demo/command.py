@@ -32,6 +32,6 @@ def demo(
         problem = demo_problem(name, prior, seed, device, opt.dtype_of(dtype))
         target = problem.target()
         kept = f"the draws so far are safe in {out}; the same command goes on"
-        solve(problem, target, demo_plan(target, prior, seed), folders[-1], kept, resume=True)
+        solve(problem, target, demo_plan(target, seed), folders[-1], kept, resume=True)
     combined_report(folders, out / "report.html")
     print(f"open {out / 'report.html'}")

@@ -53,7 +53,8 @@ def _plan(request: Request, target: NoisePosterior) -> tuple[Plan, object]:
         warmup = 0
     counts, start = (request.num_draws, 1, warmup, request.thin), request.warm_start
     adapt = None if as_given else "auto"
-    chains = resolve(target, kernel, *counts, start, adapt, request.seed, request.refresh)
+    settings = (start, adapt, request.seed, request.refresh, "long_chains")
+    chains = resolve(target, kernel, *counts, *settings)
     return chains, chains.kernel
 
 

@@ -38,7 +38,7 @@ def energy_score(draws: Tensor, truth: Tensor) -> Tensor:
     average no draws beat those of the posterior.
 
     $$\frac1n \sum_i |x_i - x| - \frac1{2 n (n - 1)} \sum_{i, j} |x_i - x_j|$$
-    Reference: Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, 2007.
+    Reference: Gneiting and Raftery, Strictly Proper Scoring Rules, 2007.
 
     Arguments:
         draws: (image, n, *x), two or more of each image.
@@ -58,7 +58,9 @@ def energy_score(draws: Tensor, truth: Tensor) -> Tensor:
     fits = draws.ndim > 2 and draws.shape[1] > 1 and draws[:, 0].shape == truth.shape
     if not fits:
         found = f"{tuple(draws.shape)} and {tuple(truth.shape)}"
-        raise ConfigError(f"draws must be (image, n, *x), n > 1, and truth (image, *x), got {found}")
+        raise ConfigError(
+            f"draws must be (image, n, *x), n > 1, and truth (image, *x), got {found}"
+        )
     x, true = draws.detach().double().flatten(2), truth.detach().double().flatten(1)
     count = x.shape[1]
     apart = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").sum((1, 2))

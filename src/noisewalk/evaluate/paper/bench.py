@@ -84,7 +84,7 @@ class Bench:
     @property
     def exact_start(self) -> Adam | str | None:
         """Warm start of the exact kernel, as `sample` takes it."""
-        return "auto" if self.adam_steps is None else start_of(self.adam_steps)
+        return Adam() if self.adam_steps is None else start_of(self.adam_steps)
 
     @property
     def exact_warmup(self) -> int | str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ...gaussians.refresh import Refresh
 from ...kernels.langevin import Langevin
 from ...posterior import NoisePosterior
 from ...sampling.defaults import resolve
@@ -100,7 +101,7 @@ def exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
     """Its costs at the draws by which n of the run's effective samples have been made."""
     length, target = _length(counts), _target(bench)
     given = length, CHAINS, bench.exact_warmup, 1, bench.exact_start
-    plan = resolve(target, None, *given, seed=bench.seed)
+    plan = resolve(target, None, *given, seed=bench.seed, refresh=Refresh())
     seconds, nfe, ess = _walked(plan, target)
     reached = [n for n in counts if n <= ess]
     return _at(reached, [math.ceil(n * length / ess) for n in reached], seconds, nfe, ess)

@@ -30,6 +30,7 @@ def draw(bench: Bench, task: Task, method: Method, y: Tensor, first: int) -> tup
         run = sample(target, Langevin(found.step_size, method.scheme), n, 1, **common)
     else:
         counts = n // bench.chains, bench.chains, bench.exact_warmup, THIN
+        common |= {"plan": "long_chains", "refresh": Refresh()}
         run = sample(target, None, *counts, bench.exact_start, **common)
     if not run.complete:
         raise KeyboardInterrupt  # a run in memory ends early instead
