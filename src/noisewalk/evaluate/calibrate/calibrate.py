@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from ...gaussians.refresh import Schedule
-from ...sampling.starts import Adam
+from ...sampling.starts import Start
 from ...types import Kernel, Likelihood, NoiseMap, Operator
 from .calibration import Calibration
 from .converged import converged
@@ -26,7 +26,7 @@ def calibrate(
     thin: int | str = "auto",
     microbatch: int | None = None,
     num_warmup: int | str = "auto",
-    warm_start: Adam | str | None = "auto",
+    warm_start: Start | str | None = "auto",
     adapted: bool = False,
     num_carried: int | None = None,
     progress: bool = True,

@@ -53,8 +53,8 @@ def _plan(request: Request, target: NoisePosterior) -> tuple[Plan, object]:
         warmup = 0
     counts, start = (request.num_draws, 1, warmup, request.thin), request.warm_start
     adapt = None if as_given else "auto"
-    settings = (start, adapt, request.seed, request.refresh, "long_chains")
-    chains = resolve(target, kernel, *counts, *settings)
+    rest = (start, adapt, request.seed, request.refresh)
+    chains = resolve(target, kernel, *counts, *rest, plan="long_chains")
     return chains, chains.kernel
 
 

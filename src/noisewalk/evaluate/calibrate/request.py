@@ -9,7 +9,7 @@ from ..._checks import one_of, seed_of, whole
 from ...errors import ConfigError
 from ...gaussians.refresh import Schedule
 from ...kernels.contract import check_kernel
-from ...sampling.starts import Adam
+from ...sampling.starts import Start
 from ...types import Kernel, Likelihood, NoiseMap, Operator
 
 
@@ -28,7 +28,7 @@ class Request:
     thin: Any
     microbatch: int | None
     num_warmup: int | str
-    warm_start: Adam | str | None
+    warm_start: Start | str | None
     adapted: bool
     num_carried: int | None
     progress: bool
