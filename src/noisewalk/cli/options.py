@@ -80,7 +80,7 @@ Thin = Annotated[
 ]
 NumWarmup = Annotated[Count, says("The transitions that are discarded first.")]
 WarmStart = Annotated[
-    Count, says("The steps of the start; default 90 (randomized), 200 (adam), 60 (calibrate).")
+    Count, says("The steps of the start; default 80 (randomized), 200 (adam), 60 (calibrate).")
 ]
 Range = Annotated[
     tuple[float, float] | None,

@@ -1,9 +1,10 @@
 r"""Limited-memory BFGS of many rows at once, each with its own line search.
 
-$$p = -B g, \qquad B \approx \nabla^2 f^{-1} \text{ by the two-loop recursion from } B_0 = H^{-1},$$
-H the precision of a Gaussian reference. A step tries z + t p at every row that has not stopped:
+$$p = -B g, \qquad B \approx (\nabla^2 f)^{-1} \text{ by the two-loop recursion from }
+B_0 = \gamma H^{-1}, \quad \gamma = \frac{s^T y}{y^T H^{-1} y},$$
+H the precision of a Gaussian reference, s the last step and y the change of the gradient. A step tries z + t p at every row that has not stopped:
 one evaluation. A row accepts by Armijo's test, $f(z + t p) \le f(z) + 10^{-4} t \, g^T p$, else
-halves t. It stops where the decrease that it predicts, $-g^T p / 2$, is below `TOLERANCE`, or where
+goes to the minimum of the parabola through what it knows of f. It stops where the decrease that it predicts, $-g^T p / 2$, is below `TOLERANCE`, or where
 no t is small enough.
 
 Reference: Nocedal and Wright, Numerical Optimization, 2006, algorithms 3.1, 7.4 and 7.5.
@@ -25,12 +26,12 @@ Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Inverse = Callable[[Tensor], Tensor]
 """v -> H^-1 v of all rows."""
 Memory = dict[str, Any]
-"""z, f, g, direction, t, active and pairs: all that is needed to go on bitwise."""
+"""z, f, g, direction, t, scale, active and pairs: all that is needed to go on bitwise."""
 
 
 def begin(z: Tensor, f: Tensor, g: Tensor, inverse: Inverse) -> Memory:
     """The optimiser at an evaluation of every row."""
-    memory: Memory = {"z": z, "f": f, "g": g, "pairs": []}
+    memory: Memory = {"z": z, "f": f, "g": g, "pairs": [], "scale": torch.ones_like(f)}
     return _aim(memory, torch.ones(len(z), dtype=torch.bool, device=z.device), inverse)
 
 
@@ -46,13 +47,15 @@ def step(memory: Memory, objective: Objective, inverse: Inverse) -> Memory:
     taken = rows[good]
     z, f_, g_ = z.clone(), f.clone(), g.clone()
     z[taken], f_[taken], g_[taken] = tried[good], f_new[good], g_new[good]
-    halved = t.clone()
-    halved[rows[~good]] *= 0.5
+    shorter = t.clone()
+    shorter[rows[~good]] = _shorter(t[rows], f_new - f[rows], slope)[~good]
     moved = torch.zeros_like(memory["active"])
     moved[taken] = True
-    pairs = [*memory["pairs"], _pair(z - memory["z"], g_ - g)][-HISTORY:]
-    after = {**memory, "z": z, "f": f_, "g": g_, "t": halved, "pairs": pairs}
-    after["active"] = memory["active"] & (halved >= SHORTEST)
+    pair = _pair(z - memory["z"], g_ - g)
+    after = {**memory, "z": z, "f": f_, "g": g_, "t": shorter}
+    after["pairs"] = [*memory["pairs"], pair][-HISTORY:]
+    after["scale"] = _scale(pair, inverse, memory["scale"])
+    after["active"] = memory["active"] & (shorter >= SHORTEST)
     return _aim(after, moved, inverse)
 
 
@@ -84,7 +87,7 @@ def _product(memory: Memory, inverse: Inverse) -> Tensor:
     for s, y, rho in reversed(pairs):
         shares.append(rho * _dot(s, q))
         q = q - _column(shares[-1], q) * y
-    r = inverse(q)
+    r = _column(memory["scale"], q) * inverse(q)
     for (s, y, rho), share in zip(pairs, reversed(shares), strict=True):
         r = r + _column(share - rho * _dot(y, r), r) * s
     return r
@@ -94,6 +97,18 @@ def _pair(s: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A step, the change of the gradient, and rho = 1 / y^T s, 0 where that is not positive."""
     inner, scale = _dot(s, y), (_dot(s, s) * _dot(y, y)).sqrt()
     return s, y, torch.where(inner > 1e-8 * scale, 1.0 / inner, 0.0)
+
+
+def _scale(pair: tuple[Tensor, Tensor, Tensor], inverse: Inverse, before: Tensor) -> Tensor:
+    """gamma of every row that has a pair, else what it was."""
+    _, y, rho = pair
+    return torch.where(rho > 0, 1.0 / (rho * _dot(y, inverse(y))), before)
+
+
+def _shorter(t: Tensor, rise: Tensor, slope: Tensor) -> Tensor:
+    """The minimum of the parabola with this slope at 0 that rises so far at t; t / 10 to t / 2."""
+    best = -0.5 * slope * t / (rise / t - slope)
+    return torch.minimum(torch.maximum(best.nan_to_num(nan=0.0), 0.1 * t), 0.5 * t)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from ..types import State
 from . import lbfgs
 from .starts import Adam, Start, Work
 
-ADAM, NEWTON = 40, 50  # steps of one candidate
+ADAM, NEWTON = 5, 75  # steps of one candidate
 ROUND, LAST = 60, 150  # L-BFGS steps of a round with several candidates, and of the winner
 PRUNED = 4  # candidates of which a round keeps one
 CANDIDATES = 16  # of a chain where z is no image
@@ -52,8 +52,8 @@ class RandomizedStarts(Start):
     quarter.
 
     Arguments:
-        num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": 90, or
-            310 with several candidates, of which most take 100.
+        num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": 80, or
+            275 with several candidates, of which most take 65.
         optimizer: "auto" is "lbfgs"; "adam" takes all steps by Adam, which needs many more.
         num_candidates: starts of which each chain keeps the best; "auto": 1 where z has the shape
             of an image, 16 elsewhere, as minima of a generator's latent are local.
