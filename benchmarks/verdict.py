@@ -1,11 +1,11 @@
 """How often is the verdict wrong? False trust and false alarm, on problems whose answer is known.
 
-Cells are problem x start x reference x length, several runs each. In closed forms the answer is the
-posterior's mean and spread: a cell is wrong where the mean of its last draws is off by more than 0.2
-posterior standard deviations (root mean square over coordinates, the Monte Carlo part subtracted)
-or their spread by more than a quarter. With a prior, it is wrong where the coverage over its truths
-is off by more than 0.05 and three standard errors. Thresholds are set on one half of the cells; the
-other half is judged.
+Cells are problem x start x reference x length, several runs each. In closed forms the answer is
+the posterior's mean and spread: a cell is wrong where the mean of its last draws is off by more
+than 0.2 posterior standard deviations (root mean square over coordinates, the Monte Carlo part
+subtracted) or their spread by more than a quarter. With a prior, it is wrong where the coverage
+over its truths is off by more than 0.05 and three standard errors. Thresholds are set on one half
+of the cells; the other half is judged.
 
     python benchmarks/verdict.py run --state verdict.jsonl
     python benchmarks/verdict.py judge --state verdict.jsonl

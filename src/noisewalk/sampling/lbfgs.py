@@ -2,10 +2,11 @@ r"""Limited-memory BFGS of many rows at once, each with its own line search.
 
 $$p = -B g, \qquad B \approx (\nabla^2 f)^{-1} \text{ by the two-loop recursion from }
 B_0 = \gamma H^{-1}, \quad \gamma = \frac{s^T y}{y^T H^{-1} y},$$
-H the precision of a Gaussian reference, s the last step and y the change of the gradient. A step tries z + t p at every row that has not stopped:
-one evaluation. A row accepts by Armijo's test, $f(z + t p) \le f(z) + 10^{-4} t \, g^T p$, else
-goes to the minimum of the parabola through what it knows of f. It stops where the decrease that it predicts, $-g^T p / 2$, is below `TOLERANCE`, or where
-no t is small enough.
+H the precision of a Gaussian reference, s the last step and y the change of the gradient. A step
+tries z + t p at every row that has not stopped: one evaluation. A row accepts by Armijo's test,
+$f(z + t p) \le f(z) + 10^{-4} t \, g^T p$, else goes to the minimum of the parabola through what it
+knows of f. It stops where the decrease that it predicts, $-g^T p / 2$, is below `TOLERANCE`, or
+where no t is small enough.
 
 Reference: Nocedal and Wright, Numerical Optimization, 2006, algorithms 3.1, 7.4 and 7.5.
 """
