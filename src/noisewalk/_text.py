@@ -41,6 +41,12 @@ def values_in(text: str, cls: type, name: str) -> dict[str, Any]:
     return found
 
 
+def settings_in(text: str, cls: type, name: str) -> dict[str, Any]:
+    """Every value of a text by key, the defaults included; ConfigError if they do not fit."""
+    found = values_in(text, cls, name)
+    return {key: found.get(f.name, f.default) for key, f in _keys_of(cls).items()}
+
+
 def text_from(value: Any, name: str) -> str:
     """The text with every value of an object; `values_in` reads it."""
     given = [f"{key}={getattr(value, f.name)}" for key, f in _keys_of(type(value)).items()]

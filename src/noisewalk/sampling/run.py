@@ -1,5 +1,6 @@
 """`Run`: the draws of a sampler, what they cost and what they say; `open_run` reads one back."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from torch import Tensor
 from ..errors import ConfigError, StoreError
 
 DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
+FIXED_ARRAYS = ("y", "num_observed", "early_x", "early_lp")
+CALIBRATION = "calibration.json"  # what `nw.calibrate` leaves in a run's folder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,6 +35,11 @@ class Run:
             resampling with those after their moves, at the worst temperature.
         log_evidence_error: (image,) for tempered SMC, else None: its standard error; from about 0.5
             on it says only that the error is large.
+        early_x: (image, chain, *x) where each chain was when the adaptation stopped; None: not
+            kept.
+        early_lp: (image, chain) `lp` there.
+        calibrated: whether `nw.calibrate` around this measurement has passed; None: it has not been
+            run.
 
     Example:
         >>> nw.Run({"x": torch.zeros(1, 4, 10, 2)}, nfe=40, seconds=1.0)
@@ -49,6 +57,9 @@ class Run:
     log_evidence: Tensor | None = None
     memory: Tensor | None = None
     log_evidence_error: Tensor | None = None
+    early_x: Tensor | None = None
+    early_lp: Tensor | None = None
+    calibrated: bool | None = None
 
     def __repr__(self) -> str:
         counted = zip(self.draws.shape[:3], ("image", "chain", "draw"), strict=True)
@@ -92,8 +103,9 @@ class Run:
         return self._moments()[1]
 
     def summary(self) -> dict[str, Any]:
-        """Cost and diagnostics as plain numbers, of the worst image where there are several; NaN
-        where there are too few draws to say."""
+        """Whether the draws can be trusted, their cost and their diagnostics, as words and plain
+        numbers, of the worst image where there are several; NaN where there are too few draws to
+        say."""
         from .summary import summary_of
 
         return summary_of(self)
@@ -144,8 +156,9 @@ def open_run(folder: str | Path) -> Run:
         raise StoreError(f"{folder} has lost its arrays {', '.join(lost)}: restore it from a copy")
     arrays = {name: stored.arrays[name] for name in DRAW_ARRAYS}
     fixed: dict[str, Any] = {
-        name: stored.arrays[name][...] for name in ("y", "num_observed") if name in stored.arrays
+        name: stored.arrays[name][...] for name in FIXED_ARRAYS if name in stored.arrays
     }
+    fixed["calibrated"] = _calibrated(Path(folder))
     thin = stored.spec.get("plan", {}).get("thin", 1)
     return made(arrays, stored.sampler, thin, stored.complete, stored.spec, fixed)
 
@@ -163,4 +176,18 @@ def made(
     told = (state.get(key) for key in ("log_evidence", "memory", "log_evidence_error"))
     cost = state.get("nfe", 0), state.get("seconds", 0.0)
     observed = fixed.get("y"), fixed.get("num_observed")
-    return Run(arrays, *cost, thin, complete, spec, *observed, *told)
+    early = (fixed.get(name) for name in ("early_x", "early_lp", "calibrated"))
+    return Run(arrays, *cost, thin, complete, spec, *observed, *told, *early)
+
+
+def _calibrated(folder: Path) -> bool | None:
+    """Whether a calibration around the run's measurement has passed; None without one."""
+    path = folder / CALIBRATION
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["passed"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        advice = "delete it, or run the calibration again"
+        raise StoreError(f"{path} is not a calibration's result ({error}): {advice}") from error
+    return found is True

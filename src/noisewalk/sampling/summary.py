@@ -1,11 +1,15 @@
-"""A run in numbers: cost and diagnostics, of the worst image where there are several."""
+"""A run in numbers: verdict, cost and diagnostics, of the worst image where there are several."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from ..evaluate.diagnostics.chains import image_diagnostics
+from .evidence import Evidence, OfImage, evidence_of, log_posterior, of_image
+from .verdict import verdict_of
 
 if TYPE_CHECKING:
     from .run import Run
@@ -19,6 +23,16 @@ WORST: dict[str, Callable[..., Any]] = {
     "jump": torch.min,
 }
 """Diagnostics of an image, and which of several images' values is told."""
+TESTS = [
+    "drift",
+    "drift_bound",
+    "drift_p",
+    "memory",
+    "memory_bound",
+    "memory_p",
+    "mcse_mean",
+    "mcse_std",
+]
 
 
 def summary_of(run: "Run") -> dict[str, Any]:
@@ -26,7 +40,11 @@ def summary_of(run: "Run") -> dict[str, Any]:
     images, chains, draws = run.draws.shape[:3]
     step = _average(run, "step_size")
     diverged = draws and "diverging" in run.arrays
+    worst, found = _diagnostics(run)
+    verdict, reason = verdict_of(run, found)
     return {
+        "verdict": verdict,
+        "verdict_reason": reason,
         "num_images": images,
         "num_chains": chains,
         "num_draws": draws,
@@ -36,7 +54,9 @@ def summary_of(run: "Run") -> dict[str, Any]:
         "seconds": run.seconds,
         "acceptance_rate": _average(run, "acceptance_rate"),
         "divergences": int(run.arrays["diverging"][...].sum()) if diverged else 0,
-        **_diagnostics(run),
+        **worst,
+        "r_hat_max_perfect": found.r_hat_perfect,
+        **{key: vars(found)[key] for key in TESTS},
         "step_size": step,
         "langevin_time": draws * run.thin * step,
         **_evidence(run),
@@ -45,12 +65,21 @@ def summary_of(run: "Run") -> dict[str, Any]:
     }
 
 
-def _diagnostics(run: "Run") -> dict[str, float]:
+def _diagnostics(run: "Run") -> tuple[dict[str, float], Evidence]:
+    """The diagnostics of the worst image, and the evidence of all; image by image."""
     images, _, draws = run.draws.shape[:3]
-    if not draws:
-        return dict.fromkeys(WORST, float("nan"))
-    found = [image_diagnostics(run.draws[i]) for i in range(images)]
-    return {key: float(pick(torch.tensor([d[key] for d in found]))) for key, pick in WORST.items()}
+    each: list[dict[str, float]] = []
+    shown: list[OfImage] = []
+    lp: Tensor | None = log_posterior(run)
+    for i in range(images if draws else 0):
+        x = run.draws[i]
+        each.append(image_diagnostics(x))
+        shown.append(of_image(run, x, None if lp is None else lp[i], i))
+    worst = {
+        key: float(pick(torch.tensor([one[key] for one in each]))) if each else math.nan
+        for key, pick in WORST.items()
+    }
+    return worst, evidence_of(run, shown, lp, worst)
 
 
 def _evidence(run: "Run") -> dict[str, Any]:

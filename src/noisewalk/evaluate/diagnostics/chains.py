@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...noise import PROBE, Noise
+from ...noise import PROBE, Noise, rows
 from . import estimators
 
 MIN_DRAWS = 4  # fewer a chain say nothing: NaN
@@ -148,6 +148,23 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
     jumps = estimators.median(jump(probes).sort().values)
     values = both[0].max(), r_median, both[1].min(), bulk_median, both[2].min(), jumps
     return dict(zip(names, map(float, values), strict=True))
+
+
+def perfect_r_hat(num_chains: int, num_draws: int, ess: float, num_pixels: int) -> float:
+    """The largest R-hat over independent pixels of stationary AR(1) chains that are worth `ess`
+    draws together: what chains show that have nothing left to mix. NaN where `ess` is no number;
+    at most 4,096 pixels are simulated, and the same ones every time."""
+    total = num_chains * num_draws
+    if num_chains < 2 or num_draws < MIN_DRAWS or not ess > 0:
+        return math.nan
+    pixels = max(1, min(num_pixels, 4096, _BLOCK // total))
+    time = total / min(ess, total)  # (1 + rho) / (1 - rho)
+    rho = (time - 1) / (time + 1)
+    x = rows(0, pixels, num_chains).normal((num_draws,), PROBE, torch.float64)
+    x = x.reshape(pixels, num_chains, num_draws).permute(1, 2, 0).contiguous()
+    for t in range(1, num_draws):
+        x[:, t] = rho * x[:, t - 1] + math.sqrt(1 - rho**2) * x[:, t]
+    return float(r_hat(x).max())
 
 
 def varying(draws: Tensor | np.ndarray, tol: float = 1e-3) -> Tensor:

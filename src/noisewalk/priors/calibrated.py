@@ -1,0 +1,57 @@
+"""Which problems a prior's card lists as calibrated: randomised starts have passed there, on many
+simulated measurements.
+
+An entry of the card's list `calibrated` names an operator, bounds for its settings and bounds for
+sigma_y. A setting that the entry does not name, such as a seed, may have any value:
+
+    {"operator": "avgpool", "factor": [2, 8], "sigma_y": [0.05, 0.2]}
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .._text import settings_in, split
+from ..errors import ConfigError, WeightsError
+from ..operators.parser import CLASSES
+from .cards import read_card, read_cards
+from .load import BUNDLED
+
+
+def is_calibrated(prior: str, operator: str, sigma_y: float) -> bool:
+    """Whether the card of a prior, by name or folder, lists Gaussian noise of this level after an
+    operator, by its text; False for an unknown prior."""
+    for folder in (BUNDLED / prior, Path(prior)):
+        if (folder / "card.json").is_file():
+            try:
+                return listed(read_card(folder), operator, sigma_y)
+            except WeightsError:
+                return False
+    return listed(read_cards().get(prior, {}), operator, sigma_y)
+
+
+def listed(card: Mapping[str, Any], operator: str, sigma_y: float) -> bool:
+    """Whether an entry of a card covers the operator and the noise level."""
+    name, rest = split(operator)
+    if name not in CLASSES:  # unknown, or several steps
+        return False
+    try:
+        found = {**settings_in(rest, CLASSES[name], name), "operator": name, "sigma_y": sigma_y}
+    except ConfigError:
+        return False
+    entries = card.get("calibrated")
+    return any(_covers(one, found) for one in (entries if isinstance(entries, list) else []))
+
+
+def _covers(entry: Any, found: Mapping[str, Any]) -> bool:
+    if not isinstance(entry, dict) or not {"operator", "sigma_y"} <= entry.keys():
+        return False
+    return all(key in found and _within(found[key], bounds) for key, bounds in entry.items())
+
+
+def _within(value: Any, bounds: Any) -> bool:
+    """Whether a value is between two bounds, or the one that is given."""
+    numbers = isinstance(value, int | float)
+    if isinstance(bounds, list) and len(bounds) == 2 and numbers:
+        return bool(bounds[0] <= value <= bounds[1])
+    return bool(value == bounds)

@@ -1,0 +1,225 @@
+"""May the draws of a run be trusted? One verdict for all its images, and the reason.
+
+Two ways lead to trust. Either the chains have forgotten where they started: nothing drifts, and the
+correlation of early and last states is small. Or they started right: from randomised starts that
+hardly drift, in a problem in which such starts are known to be calibrated. Long chains are judged
+by their effective sample size and by what perfect chains would show.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..priors.calibrated import is_calibrated
+from .evidence import LONG, Evidence
+
+if TYPE_CHECKING:
+    from .run import Run
+
+TRUST, CHECK, DOUBT = "trust", "check", "do not trust"
+LEVEL = 0.01  # of the tests of drift and memory
+FIT_LEVEL = 0.001  # of the test of the fit
+FORGOTTEN = 0.1  # bound of the memory up to which a start is forgotten
+CLOSE = 0.25  # bound of the drift, in posterior standard deviations, of a start that was right
+MOVED = 0.5  # memory up to which chains have moved enough to show a drift
+LEAST_CHAINS = 8  # fewer have no flips enough for a p-value below LEVEL
+ESS_GOOD, ESS_BAD = 10.0, 5.0  # independent draws a chain of long chains
+EXCESS = 2.0  # of R-hat^2 - 1 over that of perfect chains
+
+CALIBRATE = "`noisewalk calibrate RUN` (nw.calibrate(run) in Python)"
+FOREIGN = (
+    "The run does not say how these draws were made. nw.calibrate(run, target=...) would be enough "
+    "to know whether they are right."
+)
+UNFINISHED = (
+    "The run is not finished: continue it with --resume, or repeat its nw.sample call with the "
+    "same store."
+)
+UNADJUSTED = (
+    "The kernel is unadjusted: its draws have a bias of the order of the step size, which chains "
+    "cannot show. Run an adjusted one (nw.Langevin(..., adjust=True), or no --kernel)."
+)
+Verdict = tuple[str, str]
+
+
+def verdict_of(run: "Run", found: Evidence) -> Verdict:
+    """The verdict, "trust", "check" or "do not trust", and one or two sentences that say why."""
+    if run.draws.shape[2] == 0:
+        return CHECK, "There are no draws yet."
+    if fault := _fault(run, found):
+        return DOUBT, fault
+    if run.log_evidence is not None:
+        return CHECK, (
+            "Tests over chains do not apply to particles, which share their ancestors. Run it "
+            "again with another --seed: the two log evidences must agree."
+        )
+    if not run.complete:
+        return CHECK, UNFINISHED
+    verdict, reason = (_long if run.draws.shape[2] >= LONG else _short)(run, found)
+    plan = run.spec.get("plan", {})
+    if verdict != DOUBT and not plan:
+        return CHECK, FOREIGN
+    kernel = plan.get("kernel", {})
+    if verdict == TRUST and isinstance(kernel, dict) and kernel.get("exact") is False:
+        return CHECK, UNADJUSTED
+    return verdict, reason
+
+
+def _fault(run: "Run", found: Evidence) -> str:
+    """Why the draws must not be trusted, whatever else the run shows; "" for no such reason."""
+    if found.stuck:
+        return f"{found.stuck} Use a smaller step, or start again from another --seed."
+    if run.calibrated is False:
+        return "The calibration around this measurement has failed: the intervals are wrong."
+    if found.fit_p < FIT_LEVEL and not run.calibrated:
+        size = f"The residual is not noise of the stated level: chi-square is {found.chi2:.2f}"
+        if found.chi2 > 1:
+            return (
+                f"{size} where draws give 1. Either the chains are stuck, or the prior cannot "
+                "produce this measurement (or sigma_y is too small)."
+            )
+        return (
+            f"{size} where draws give 1. Either the chains still follow the noise that an "
+            "optimiser fitted, or sigma_y is too large."
+        )
+    if found.drift_p < LEVEL:
+        size = f", by about {found.drift:.2f} posterior standard deviations"
+        size = size if found.drift >= 0.05 else ""  # the spread or the log posterior does
+        return f"The draws still drift{size} (p = {found.drift_p:.2g}). {_longer(run, found)}"
+    return ""
+
+
+def _short(run: "Run", found: Evidence) -> Verdict:
+    """Of many chains, by their early and last states."""
+    chains = run.draws.shape[1]
+    if math.isnan(found.drift_p):
+        return CHECK, (
+            f"{_number(run.draws.shape[2], 'draw')} a chain without an early state cannot show a "
+            "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
+        )
+    if chains < LEAST_CHAINS:
+        return CHECK, (
+            f"{_number(chains, 'chain')} cannot show a drift. --chains 16 (num_chains=16 in "
+            "Python) would be enough."
+        )
+    if found.memory_bound < FORGOTTEN:
+        return TRUST, (
+            "The chains have forgotten where they started: early and last states correlate by at "
+            f"most {max(0.0, found.memory_bound):.2f}, and nothing drifts."
+        )
+    return _started(run, found) if _randomised(run) else _remembering(run, found)
+
+
+def _started(run: "Run", found: Evidence) -> Verdict:
+    """Of randomised starts that are not forgotten."""
+    known = _known(run)
+    if found.memory >= MOVED:
+        return CHECK, (
+            f"The chains have hardly moved since they started (correlation {found.memory:.2f}). "
+            f"{_longer(run, found)}"
+        )
+    if found.drift_bound >= CLOSE:
+        return CHECK, (
+            f"A drift of up to {found.drift_bound:.2f} posterior standard deviations cannot be "
+            f"excluded. {_wider(run, found.drift_bound / CLOSE)}"
+        )
+    if known:
+        return TRUST, (
+            f"The draws started right: randomised starts do not drift here, and {known}."
+        )
+    if found.memory_p >= LEVEL:
+        return CHECK, f"{_unsure(found)} {_wider(run, _ratio(found))}"
+    return CHECK, (
+        f"Nothing drifts, but the chains still remember their randomised starts (correlation "
+        f"{found.memory:.2f}). {CALIBRATE} would be enough to know whether those were right."
+    )
+
+
+def _remembering(run: "Run", found: Evidence) -> Verdict:
+    """Of other starts that are not forgotten."""
+    if found.memory_p < LEVEL:
+        return DOUBT, (
+            f"The chains still remember where they started (correlation {found.memory:.2f}), and "
+            f"those starts are no posterior draws. {_longer(run, found)}"
+        )
+    return CHECK, f"{_unsure(found)} {_wider(run, _ratio(found))}"
+
+
+def _long(run: "Run", found: Evidence) -> Verdict:
+    """Of long chains, by effective sample sizes and R-hat."""
+    chains, draws = run.draws.shape[1:3]
+    if chains < 2:
+        return CHECK, "One chain cannot show whether it is stuck. --chains 4 would be enough."
+    if math.isnan(found.ess):
+        return CHECK, "The draws hardly vary, so there is nothing to compare."
+    each = found.ess / chains
+    more = f"--num-draws {_round(1.5 * draws * ESS_GOOD / max(each, 1.0))}"
+    worth = f"they are worth {found.ess:.0f} independent draws"
+    if each < ESS_BAD:
+        return DOUBT, f"The chains have not mixed: {worth}. Run longer ones, such as {more}."
+    if each < ESS_GOOD:
+        return CHECK, f"The chains are short: {worth}. {more} would be enough."
+    if found.r_hat_max**2 - 1 > EXCESS * max(found.r_hat_perfect**2 - 1, 0.01):
+        return CHECK, (
+            f"Some pixels mix slowly: R-hat reaches {found.r_hat_max:.2f}, where perfect chains of "
+            f"this length reach {found.r_hat_perfect:.2f}. --num-draws {_round(4.0 * draws)} would "
+            "be enough."
+        )
+    return TRUST, f"The chains have forgotten where they started: they agree, and {worth}."
+
+
+def _randomised(run: "Run") -> bool:
+    start = run.spec.get("plan", {}).get("warm_start")
+    return isinstance(start, dict) and start.get("name") == "RandomizedStarts"
+
+
+def _known(run: "Run") -> str:
+    """What says that randomised starts are calibrated here; "" if nothing does."""
+    if run.calibrated:
+        return "the calibration around this measurement has passed"
+    problem: dict[str, Any] = run.spec.get("problem", {})
+    prior, operator, sigma_y = (problem.get(key) for key in ("prior", "operator", "sigma_y"))
+    gaussian = run.spec.get("likelihood", {}).get("name") == "Gaussian"
+    if not (gaussian and isinstance(prior, str) and isinstance(operator, str)):
+        return ""
+    if not isinstance(sigma_y, int | float) or not is_calibrated(prior, operator, float(sigma_y)):
+        return ""
+    return f"{prior} is calibrated for {operator} at sigma_y {sigma_y:g}"
+
+
+def _unsure(found: Evidence) -> str:
+    return (
+        "Nothing drifts, but the chains are too few to tell whether they have forgotten their "
+        f"starts: the correlation may be as large as {found.memory_bound:.2f}."
+    )
+
+
+def _ratio(found: Evidence) -> float:
+    """How many times narrower the memory's bound must be."""
+    return (found.memory_bound - found.memory) / max(FORGOTTEN - found.memory, 0.03)
+
+
+def _wider(run: "Run", ratio: float) -> str:
+    """The number of chains that makes bounds narrower by a ratio."""
+    wanted = min(8 * math.ceil(run.draws.shape[1] * max(1.2, ratio) ** 2 / 8), 128)
+    return f"--chains {wanted} (num_chains={wanted} in Python) would be enough."
+
+
+def _longer(run: "Run", found: Evidence) -> str:
+    """The number of transitions after which the memory has decayed to half of what counts as
+    forgotten."""
+    draws = run.draws.shape[2]
+    if draws >= LONG:
+        return f"Run longer chains, such as --num-draws {_round(4.0 * draws)}."
+    rho = min(max(found.memory, 0.05), 0.98)
+    wanted = _round(max(2.0, math.log(FORGOTTEN / 2) / math.log(rho)) * run.thin)
+    return f"Run longer chains: --thin {wanted} (thin={wanted} in Python)."
+
+
+def _round(count: float) -> int:
+    """Up to two significant digits."""
+    digit = 10 ** max(0, int(math.log10(max(count, 1.0))) - 1)
+    return math.ceil(count / digit) * digit
+
+
+def _number(count: int, name: str) -> str:
+    return f"{'One' if count == 1 else count} {name}{'s' * (count != 1)}"
