@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from noisewalk._text import split, text_from, values_in
+from noisewalk._text import settings_in, split, text_from, values_in
 from noisewalk.errors import ConfigError
 
 
@@ -46,3 +46,8 @@ def test_what_does_not_fit_is_named():
     ):
         with pytest.raises(ConfigError, match=says):
             values_in(text, Thing, "thing")
+
+
+def test_the_settings_of_a_text_are_complete():
+    found = settings_in("factor=2", Thing, "thing")
+    assert found == {"factor": 2.0, "file": "a b", "seed": 0}

@@ -18,7 +18,10 @@ def test_a_report_is_made_again_with_another_title_and_unit(noisewalk, tmp_path)
     )
     code, out, err = noisewalk("report", "run", "--title", "A box", "--range", 0, 5)
     assert (code, err) == (0, "")
-    assert "report.html" in out
+    verdict, page = out.splitlines()
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert verdict == f"{summary['verdict']}: {summary['verdict_reason']}"
+    assert "report.html" in page
     assert "A box" in Path("run/report.html").read_text()
     assert json.loads(Path("run/summary.json").read_text())["num_draws"] == 4
 

@@ -142,7 +142,10 @@ def test_chains_that_stand_still_have_an_infinite_r_hat(tmp_path, capsys):
     solved_in(tmp_path / "run", problem(), stuck)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["r_hat_max"] is None  # JSON has no infinity
-    assert "r_hat_max inf" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "r_hat_max inf" in out
+    assert out.index("do not trust: ") < out.index("r_hat_max inf")
+    assert summary["verdict_reason"] in out
 
 
 def test_a_report_needs_no_file_that_the_operator_was_read_from(tmp_path):

@@ -167,3 +167,52 @@ def test_the_worst_mark_wins(make):
     assert worst(checks(make(summary={"r_hat_max": 1.0, "acceptance_rate": 0.2}))) == "warn"
     assert worst(checks(make(summary={"r_hat_max": 1.0}))) == "good"
     assert worst(checks(make(summary={}))) == ""
+
+
+JUDGED = {
+    "verdict": "trust",
+    "verdict_reason": "The chains have forgotten.",
+    "r_hat_max": 1.26,
+    "r_hat_max_perfect": 1.3,
+    "ess_bulk_min": 30.0,
+    "drift": 0.1,
+    "drift_bound": 0.2,
+    "drift_p": 0.4,
+    "memory": 0.02,
+    "memory_bound": 0.06,
+    "memory_p": 0.3,
+    "mcse_mean": 0.25,
+    "mcse_std": 0.18,
+    "acceptance_rate": 0.2,
+    "chi2_p_value": 0.01,
+    "log_evidence": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "mark", "other"),
+    [("trust", "good", ""), ("check", "warn", "warn"), ("do not trust", "bad", "warn")],
+)
+def test_the_verdict_leads_and_nothing_contradicts_it(make, verdict, mark, other):
+    listed = checks(make(summary=JUDGED | {"verdict": verdict}))
+    assert (listed[0].key, listed[0].value, listed[0].mark) == ("verdict", verdict, mark)
+    assert listed[0].text == "The chains have forgotten."
+    named = {check.key: check for check in listed}
+    assert named["r_hat_max"].mark == named["ess_bulk_min"].mark == ""
+    assert named["acceptance_rate"].mark == named["chi2_p_value"].mark == other
+
+
+def test_bounds_and_p_values_stand_beside_their_numbers(make):
+    named = found(make(summary=JUDGED))
+    assert "show up to 1.30" in named["r_hat_max"].text
+    assert "at most 0.2" in named["drift"].text
+    assert "p = 0.4" in named["drift"].text
+    assert "at most 0.06" in named["memory"].text
+    assert "uncertainty itself is 0.18" in named["mcse_mean"].text
+    assert not {"drift_p", "memory_bound", "mcse_std", "verdict_reason"} & named.keys()
+    assert named["memory"].name == "Memory of the chains"
+
+
+def test_particles_keep_the_memory_of_particles(make):
+    named = found(make(summary=JUDGED | {"memory": 0.7, "log_evidence": -3.0, "verdict": "check"}))
+    assert (named["memory"].name, named["memory"].mark) == ("Memory of the particles", "bad")

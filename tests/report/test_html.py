@@ -180,3 +180,16 @@ def test_rendering_is_pure_and_deterministic(make):
 def test_no_image_is_an_error():
     with pytest.raises(ConfigError, match="no images"):
         render([])
+
+
+def test_the_verdict_comes_first_with_its_reason(make):
+    summary = {"verdict": "do not trust", "verdict_reason": HOSTILE, "r_hat_max": 1.9, "chi2": 9.0}
+    html = render([make(summary=summary), make(summary={"verdict": "trust", "chi2": 9.0})])
+    page = Page(html)
+    assert len(page.all("p")) > 2
+    assert html.index('class="ruling"') < html.index('class="chips"') < html.index('class="panel')
+    assert HOSTILE in page.text
+    assert html.count('class="ruling"') == 2
+    assert 'href="#image-1-r_hat_max"' not in html  # no second voice among the chips
+    assert 'href="#image-2-chi2"' not in html
+    assert 'href="#image-1-chi2"' in html

@@ -48,3 +48,19 @@ def test_what_has_no_step_gets_no_advice_on_it() -> None:
         mark, text = verdicts.acceptance(has_step)(0.01)
         assert mark == ""
         assert "too large" not in text
+
+
+def test_r_hat_is_told_beside_that_of_perfect_chains() -> None:
+    assert verdicts.r_hat_beside(1.256)(1.2) == ("", verdicts.r_hat_beside(1.256)(1.9)[1])
+    assert "up to 1.26" in verdicts.r_hat_beside(1.256)(1.2)[1]
+    assert "Perfect" not in verdicts.r_hat_beside(None)(1.2)[1]
+    assert "stuck" in verdicts.r_hat_beside(None)(math.inf)[1]
+
+
+def test_a_bound_or_a_p_value_that_is_not_known_is_not_said() -> None:
+    for judge in (verdicts.drift, verdicts.chain_memory):
+        assert "95" not in judge(None, None)(0.1)[1]
+        assert "p =" not in judge(math.nan, math.nan)(0.1)[1]
+    assert "at most 0." in verdicts.chain_memory(-0.1, 0.5)(0.0)[1]
+    assert "uncertainty" not in verdicts.mcse(None)(0.1)[1]
+    assert verdicts.unmarked(verdicts.ess)(1.0)[0] == ""

@@ -1,14 +1,20 @@
 """What a report says beyond the numbers of the summary."""
 
 import math
+from dataclasses import replace
 
 import pytest
+import torch
+from page_reader import Page
+from spec_edits import edit
 
 import noisewalk as nw
+from noisewalk.report import build_report
 from noisewalk.report.checks import checks
 from noisewalk.report.html import overall
 from noisewalk.report.read import read_report_data
-from noisewalk.report.warnings import conditioning
+from noisewalk.report.warnings import MODES, conditioning, notes_of, remarks_of
+from noisewalk.sampling.verdict import UNADJUSTED, UNFINISHED
 
 
 @pytest.mark.parametrize(("value", "says"), [(0.4, "well-conditioned"), (7.0, "ill-conditioned")])
@@ -31,30 +37,60 @@ def test_a_condition_number_beyond_any_float_is_said_to_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "chains", "draws", "says"),
+    ("step", "chains", "draws", "verdict", "says"),
     [
-        (1e3, 2, 6, "stuck"),
-        (1e-4, 2, 2, "too few draws"),
-        (1e-4, 1, 6, "One chain"),
-        (1e-4, 2, 6, "not mixed"),
+        (1e3, 2, 6, "do not trust", "stuck"),
+        (1e-4, 2, 2, "check", "without an early state"),
+        (1e-4, 1, 24, "check", "One chain"),
+        (1e-4, 2, 24, "do not trust", "not mixed"),
     ],
     ids=["stuck", "few", "one", "slow"],
 )
-def test_what_the_chains_cannot_tell_is_said(target, sampled, step, chains, draws, says) -> None:
+def test_the_verdict_is_said_once(target, sampled, step, chains, draws, verdict, says) -> None:
     folder = sampled(target, nw.Langevin(step, adjust=True), draws, chains)
-    entries, summary = read_report_data(folder)
-    notes = list(entries[0].notes)
-    assert [note for note in notes if says in note] == notes[:1]
-    assert not any("unadjusted" in note for note in notes)
-    assert summary["r_hat_max"] is None or summary["r_hat_max"] > 1.05  # JSON has no infinity
+    edit(folder, "likelihood", value=...)  # its fit would be the first reason
+    (entry,), summary = read_report_data(folder)
+    assert summary["verdict"] == verdict
+    assert says in summary["verdict_reason"]
+    assert not entry.notes
+    assert overall(entry, checks(entry)) == ("bad" if verdict == "do not trust" else "warn")
+    page = Page(build_report(folder).read_text(encoding="utf-8")).text
+    assert page.index(summary["verdict_reason"]) < page.index("Result")
+    assert not any(c.mark for c in checks(entry) if c.key in ("r_hat_max", "ess_bulk_min"))
 
 
-def test_the_bias_of_an_unadjusted_kernel_is_said(target, sampled) -> None:
-    (entry,), _ = read_report_data(sampled(target, nw.Langevin(1e-2)))
-    assert any("unadjusted" in note for note in entry.notes)
+def test_the_bias_of_an_unadjusted_kernel_is_said_once(target, sampled) -> None:
+    (entry,), summary = read_report_data(sampled(target, nw.Langevin(1e-2)))
+    said = [*entry.notes, summary["verdict_reason"]]
+    assert sum("unadjusted" in text for text in said) == 1
 
 
-def test_a_run_of_smc_is_not_marked_down_for_being_one(target, tmp_path) -> None:
+def summary_of(**changes):
+    kept = {"verdict": "trust", "verdict_reason": "", "divergences": 0, "memory_bound": 0.05}
+    return {**kept, **changes}
+
+
+def test_a_trusted_run_has_no_warning_and_an_untrusted_one_keeps_its_own() -> None:
+    run = nw.Run({"x": torch.zeros(1, 2, 1, 2)}, nfe=1, seconds=1.0, complete=False)
+    whole = replace(run, complete=True)
+    assert not list(notes_of(whole, summary_of(divergences=2), True))
+    found = list(notes_of(run, summary_of(verdict="do not trust", divergences=2), False))
+    expected = ("not finished", "not finite", "unadjusted")
+    assert [says in note for says, note in zip(expected, found, strict=True)] == [True] * 3
+    for reason in (UNFINISHED, UNADJUSTED):
+        rest = list(notes_of(run, summary_of(verdict="check", verdict_reason=reason), False))
+        assert len(rest) == 1
+        assert rest[0] != reason
+
+
+def test_the_weights_of_modes_are_said_where_starts_are_remembered() -> None:
+    run = nw.Run({"x": torch.zeros(1, 2, 1, 2)}, nfe=1, seconds=1.0)
+    assert not list(remarks_of(run, summary_of()))
+    assert list(remarks_of(run, summary_of(memory_bound=0.4))) == [MODES]
+    assert not list(remarks_of(run, summary_of(verdict="check", memory_bound=0.4)))
+
+
+def test_a_run_of_smc_is_checked_and_has_no_warning(target, tmp_path) -> None:
     nw.tempered_smc(
         target,
         40,
@@ -67,8 +103,8 @@ def test_a_run_of_smc_is_not_marked_down_for_being_one(target, tmp_path) -> None
     entry = read_report_data(tmp_path / "run")[0][0]
     assert any("Log evidence" in remark for remark in entry.remarks)
     assert not entry.notes
-    found = [check for check in checks(entry) if check.key == "divergences"]
-    assert overall(entry, found) == "good"
+    assert overall(entry, checks(entry)) == "warn"
+    assert not {"drift", "mcse_mean"} & {check.key for check in checks(entry)}
 
 
 def test_particles_that_stay_where_they_were_resampled_are_said_to(target, tmp_path) -> None:

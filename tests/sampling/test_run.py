@@ -1,9 +1,14 @@
+import json
 import math
 
+import pytest
 import torch
 from affine_runs import KERNEL, settings, target
 
 import noisewalk as nw
+from noisewalk.errors import StoreError
+from noisewalk.sampling.chains import Chains
+from noisewalk.sampling.execute import draw
 
 
 def test_draws_of_another_sampler_are_a_run():
@@ -21,3 +26,33 @@ def test_draws_of_another_sampler_are_a_run():
 def test_a_run_prints_as_one_line():
     run = nw.sample(target(), KERNEL, **settings())
     assert repr(run) == f"Run(2 images, 3 chains, 6 draws of shape (4,), {run.nfe:,} network calls)"
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """The folder of a run that keeps an early state."""
+    early = {"early_x": torch.ones(2, 3, 4, dtype=torch.float64), "early_lp": torch.zeros(2, 3)}
+    draw(Chains(KERNEL, 2, 3, 0, 1, None, None, 0), target(), tmp_path / "run", False, arrays=early)
+    return tmp_path / "run"
+
+
+def test_an_early_state_comes_back(stored):
+    run = nw.open_run(stored)
+    assert torch.equal(run.early_x, torch.ones(2, 3, 4, dtype=torch.float64))
+    assert run.early_lp.shape == (2, 3)
+    assert run.summary()["drift_p"] > 0
+    assert run.calibrated is None
+    assert nw.sample(target(), KERNEL, **settings()).early_x is None
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_calibration_in_the_folder_is_known(stored, passed):
+    (stored / "calibration.json").write_text(json.dumps({"p_value": 0.3, "passed": passed}))
+    assert nw.open_run(stored).calibrated is passed
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", "3"])
+def test_a_damaged_calibration_is_one_line(stored, content):
+    (stored / "calibration.json").write_text(content)
+    with pytest.raises(StoreError, match="run the calibration again"):
+        nw.open_run(stored)

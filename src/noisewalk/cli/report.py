@@ -1,5 +1,6 @@
 """`noisewalk report`: rebuild the report of a run."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,5 +19,8 @@ def report(
 ) -> None:
     """Rebuild report.html, summary.json, the pictures, mean.npy and std.npy of a run."""
     from ..report.build import build_report
+    from .run_problem import verdict_line
 
-    print(build_report(run, title, range))
+    page = build_report(run, title, range)
+    print(verdict_line(json.loads((run / "summary.json").read_text())).strip())
+    print(page)

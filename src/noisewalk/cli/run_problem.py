@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,16 @@ def solve(
     summary = json.loads((folder / "summary.json").read_text())
     if summary["r_hat_max"] is None and min(summary["num_chains"], summary["num_draws"]) > 1:
         summary["r_hat_max"] = run.summary()["r_hat_max"]  # JSON has no infinity
+    print(verdict_line(summary))
     values = {key: summary.get(key) for key in SHOWN.split()}
     shown = (f"{k} {v:.4g}" for k, v in values.items() if v is not None and not math.isnan(v))
     print("  " + "  ".join(shown), flush=True)
     return run
+
+
+def verdict_line(summary: Mapping[str, Any]) -> str:
+    """What is said first of a run: whether its draws can be trusted, and why."""
+    return f"  {summary['verdict']}: {summary['verdict_reason']}"
 
 
 def announcement(problem: Problem, target: Any, plan: Plan) -> str:

@@ -51,7 +51,7 @@ def _covers(entry: Any, found: Mapping[str, Any]) -> bool:
 
 def _within(value: Any, bounds: Any) -> bool:
     """Whether a value is between two bounds, or the one that is given."""
-    numbers = isinstance(value, int | float)
-    if isinstance(bounds, list) and len(bounds) == 2 and numbers:
-        return bool(bounds[0] <= value <= bounds[1])
+    if isinstance(bounds, list) and len(bounds) == 2:
+        numbers = all(isinstance(one, int | float) for one in (value, *bounds))
+        return numbers and bounds[0] <= value <= bounds[1]
     return bool(value == bounds)

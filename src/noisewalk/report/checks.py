@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch
 from ..evaluate.diagnostics.predictive import chi2_p_value
 from . import verdicts
 from .data import ReportData, Value
-from .verdicts import Judge, said
+from .verdicts import MARKS, Judge, said
 
 TRUST, TRUTH, COST, OTHER = GROUPS = (
     "Can the draws be trusted?",
@@ -44,14 +44,28 @@ def checks(data: ReportData) -> list[Check]:
         std = math.sqrt(2.0 / max(num_observed, 1)) if std is None else std
         summary.setdefault("chi2_p_value", _p_value_of(summary.get("chi2"), num_observed))
     summary.setdefault("chi2_p_value", None)
-    trust, truth = _trust(data, verdicts.chi2(num_observed, std)), _truth(data, summary)
+    trust = _trust(data, verdicts.chi2(num_observed, std), summary)
+    truth = _truth(data, summary)
     groups = {TRUST: trust, TRUTH: truth, COST: _COST}
     placed = [(group, row) for group, rows in groups.items() for row in rows]
     wanted = [(group, row) for group, row in placed if row[0] in summary or row[2]]
-    rest = [key for key in summary if key not in {row[0] for _, row in wanted}]
+    told = _TOLD if summary.get("log_evidence") is None else _TOLD | _OF_CHAINS
+    rest = [key for key in summary if key not in {row[0] for _, row in wanted} | told]
     names = {key: _OTHER.get(key, key.replace("_", " ")) for key in rest}
     wanted += [(OTHER, (key, names[key], "Not given.", said(""))) for key in rest]
-    return [_check(group, *row, summary.get(row[0])) for group, row in wanted]
+    found = [_check(group, *row, summary.get(row[0])) for group, row in wanted]
+    if summary.get("verdict") is None:
+        return found
+    judged = summary["verdict"], str(summary.get("verdict_reason") or "")
+    ruling = Check("verdict", TRUST, "Verdict", *judged, MARKS.get(str(judged[0]), ""))
+    return [ruling, *(_one_voice(check, ruling) for check in found)]
+
+
+def _one_voice(check: Check, ruling: Check) -> Check:
+    """A check as it stands under the verdict, which has weighed all of them: where it trusts the
+    draws, no number of the same group warns."""
+    quiet = ruling.mark == "good" and check.group == TRUST and check.mark in ("warn", "bad")
+    return replace(check, mark="") if quiet else check
 
 
 def worst(found: list[Check]) -> str:
@@ -79,15 +93,31 @@ def _p_value_of(chi2: Value, num_observed: int) -> float | None:
     return float(chi2_p_value(torch.tensor([chi2], dtype=torch.float64), num_observed))
 
 
-def _trust(data: ReportData, chi2: Judge) -> list[Row]:
+def _trust(data: ReportData, chi2: Judge, summary: dict[str, Value]) -> list[Row]:
     draws = _SEVERAL if data.nll.shape[1] > 1 else f"{_SEVERAL} Here each chain is one particle."
     chains = "Needs at least two chains." if len(data.nll) == 1 else draws
     acceptance = verdicts.acceptance(data.has_step)
+    r_hat: Judge = verdicts.r_hat
+    ess: Judge = verdicts.ess
+    tail: Judge = verdicts.ess_tail
+    across: list[Row] = [("memory", "Memory of the particles", "", verdicts.memory)]
+    if summary.get("verdict") is not None:
+        r_hat = verdicts.r_hat_beside(summary.get("r_hat_max_perfect"))
+        ess, tail = verdicts.unmarked(ess), verdicts.unmarked(tail)
+    if summary.get("verdict") is not None and summary.get("log_evidence") is None:
+        get = summary.get
+        drift = verdicts.drift(get("drift_bound"), get("drift_p"))
+        kept = verdicts.chain_memory(get("memory_bound"), get("memory_p"))
+        across = [
+            ("drift", "Drift", _EARLY, drift),
+            ("memory", "Memory of the chains", _EARLY, kept),
+            ("mcse_mean", "Monte Carlo error", _TWO, verdicts.mcse(get("mcse_std"))),
+        ]
     return [
-        ("r_hat_max", "R-hat", chains, verdicts.r_hat),
-        ("ess_bulk_min", "ESS, bulk", draws, verdicts.ess),
-        ("ess_tail_min", "ESS, tail", draws, verdicts.ess_tail),
-        ("memory", "Memory of the particles", "", verdicts.memory),
+        *across,
+        ("r_hat_max", "R-hat", chains, r_hat),
+        ("ess_bulk_min", "ESS, bulk", draws, ess),
+        ("ess_tail_min", "ESS, tail", draws, tail),
         ("acceptance_rate", "Acceptance", "This run has no accept step.", acceptance),
         ("divergences", "Diverging proposals", "", verdicts.divergences),
         ("chi2", "Residual χ²", "Needs noise with a known variance.", chi2),
@@ -104,6 +134,13 @@ def _truth(data: ReportData, summary: dict[str, Value]) -> Iterator[Row]:
             yield metric + of, name + _OF[meant][0], why, said(text + _OF[meant][1])
 
 
+_TOLD = {
+    *("verdict", "verdict_reason", "r_hat_max_perfect", "mcse_std"),
+    *("drift_bound", "drift_p", "memory_bound", "memory_p"),
+}  # in the words of other rows
+_OF_CHAINS = {"drift", "mcse_mean"}  # not of particles
+_EARLY = "Needs two chains with an early state, or long ones."
+_TWO = "Needs at least two chains."
 _SEVERAL = "Needs at least four draws in each chain."
 _GAUSSIAN = "Needs a Gaussian likelihood with a known sigma_y."
 _OTHER = {

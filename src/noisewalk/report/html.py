@@ -62,7 +62,10 @@ def document(title: str, body: str, attributes: str = "") -> str:
 
 
 def overall(data: ReportData, found: list[Check]) -> str:
-    """The mark of a whole image: the worst of its checks, and not good where there are notes."""
+    """The mark of a whole image: its run's verdict; without one the worst of its checks, and not
+    good where there are notes."""
+    if found and found[0].key == "verdict":
+        return found[0].mark
     mark = worst(found)
     return "warn" if data.notes and mark != "bad" else mark
 
@@ -98,7 +101,7 @@ def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) 
     )
     parts = [
         f'<article class="report" id="{anchor}">',
-        f'<header class="top">{heading}{_verdict(found, anchor)}</header>',
+        f'<header class="top">{heading}{_ruling(found)}{_chips(found, anchor)}</header>',
         _notes(data),
         *(_section(title, body, anchor, name, level) for title, name, body in bodies),
     ]
@@ -131,11 +134,19 @@ def _id(anchor: str, key: str) -> str:
     return f"{anchor}-{''.join(c if c in PLAIN else '-' for c in key)}"
 
 
-def _verdict(found: list[Check], anchor: str) -> str:
+def _ruling(found: list[Check]) -> str:
+    """The run's verdict with its reason."""
+    if not found or found[0].key != "verdict":
+        return ""
+    word = f'<span class="mark {found[0].mark}">{escape(str(found[0].value))}</span>'
+    return f'<p class="ruling">{word} {escape(found[0].text)}</p>'
+
+
+def _chips(found: list[Check], anchor: str) -> str:
     chips = "".join(
         f'<li><a class="chip {c.mark}" href="#{_id(anchor, c.key)}">{escape(c.name)} '
         f"<b>{escape(shown(c.key, c.value))}</b> {_mark(c.mark)}</a></li>"
-        for c in (check for check in found if check.mark)
+        for c in (check for check in found if check.mark and check.key != "verdict")
     )
     return f'<ul class="chips" aria-label="Checks">{chips}</ul>' if chips else ""
 

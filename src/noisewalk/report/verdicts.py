@@ -7,6 +7,7 @@ mean over draws spreads less, so the band below is on the safe side.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 R_HAT_GOOD, R_HAT_BAD = 1.05, 1.2
 ESS_GOOD, ESS_BAD = 400.0, 50.0
@@ -17,17 +18,22 @@ Verdict = tuple[str, str]  # a mark ("good", "warn", "bad", or ""), and what the
 Judge = Callable[[float], Verdict]
 
 
+MARKS = {"trust": "good", "check": "warn", "do not trust": "bad"}  # of the run's verdict
+
+
 def said(text: str) -> Judge:
     """A judge that gives no mark and always the same text."""
     return lambda _: ("", text)
 
 
+def unmarked(judge: Judge) -> Judge:
+    """The words of a judge without its mark."""
+    return lambda value: ("", judge(value)[1])
+
+
 def r_hat(value: float) -> Verdict:
     """Whether the chains agree."""
-    text = (
-        "Compares the spread between chains with the spread within them, at the worst pixel. It is "
-        f"1 when the chains agree; up to {R_HAT_GOOD} is good. "
-    )
+    text = f"{_R_HAT} Up to {R_HAT_GOOD} is good. "
     if math.isinf(value):
         text += "Each chain is stuck in its own place: the draws say nothing about the posterior."
         return "bad", text
@@ -38,6 +44,55 @@ def r_hat(value: float) -> Verdict:
         else "These chains have not mixed: the mean and the uncertainty still depend on where the "
         "chains started. Run longer chains."
     )
+
+
+def r_hat_beside(perfect: Any) -> Judge:
+    """What R-hat says where the run has a verdict: `perfect` is the maximum of perfect chains."""
+
+    def judge(value: float) -> Verdict:
+        text = r_hat(value)[1] if math.isinf(value) else _R_HAT
+        if isinstance(perfect, float) and math.isfinite(perfect):
+            text += (
+                f" Perfect chains of this length show up to {perfect:.2f} at the worst of as many "
+                "pixels."
+            )
+        return "", text
+
+    return judge
+
+
+def drift(bound: Any, p: Any) -> Judge:
+    """What the drift says; `bound` and `p` are None where they are not known."""
+    return said(
+        "How far the mean over chains still moves, in posterior standard deviations: the root mean "
+        f"square over pixels, from early to last states.{_bounded(bound)}{_tested(p)}"
+    )
+
+
+def chain_memory(bound: Any, p: Any) -> Judge:
+    """What the memory of chains says."""
+    return said(
+        "The correlation of early and last states over chains. It is 0 when the chains have "
+        f"forgotten where they started.{_bounded(bound)}{_tested(p)}"
+    )
+
+
+def mcse(of_std: Any) -> Judge:
+    """What the Monte Carlo error says; `of_std` is that of the uncertainty."""
+    text = "The error of the mean by the finite number of chains, in posterior standard deviations."
+    if isinstance(of_std, float) and math.isfinite(of_std):
+        text += f" That of the uncertainty itself is {of_std:.2g}."
+    return said(text)
+
+
+def _bounded(bound: Any) -> str:
+    known = isinstance(bound, float) and math.isfinite(bound)
+    return f" With 95\u00a0% confidence it is at most {max(0.0, bound):.2g}." if known else ""
+
+
+def _tested(p: Any) -> str:
+    known = isinstance(p, float) and math.isfinite(p)
+    return f" The exact test against none gives p = {p:.2g}." if known else ""
 
 
 def ess(value: float) -> Verdict:
@@ -127,6 +182,10 @@ def p_value(value: float) -> Verdict:
     )
 
 
+_R_HAT = (
+    "Compares the spread between chains with the spread within them, at the worst pixel. It is 1 "
+    "when the chains agree."
+)
 _ESS = f"At least {ESS_GOOD:.0f} is good, below {ESS_BAD:.0f} is too few."
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..evaluate.diagnostics.across import Tested, drift, memory, monte_carlo_error, p_value
-from ..evaluate.diagnostics.chains import perfect_r_hat
+from ..evaluate.diagnostics.chains import NUM_PROJECTIONS, perfect_r_hat
 from ..evaluate.diagnostics.predictive import chi2_p_value
 from ..likelihoods.parser import CLASSES
 
@@ -83,6 +83,7 @@ def evidence_of(
     drifts = [one.drift for one in images if one.drift is not None]
     memories = [one.memory for one in images if one.memory is not None]
     shape, ess = run.draws.shape, worst["ess_bulk_median"]
+    looked_at = math.prod(shape[3:]) + NUM_PROJECTIONS
     chi2, fit_p = _fit(run)
     return Evidence(
         drift=_most([one.size for one in drifts]),
@@ -94,7 +95,7 @@ def evidence_of(
         mcse_mean=_most([one.error[0] for one in images]),
         mcse_std=_most([one.error[1] for one in images]),
         r_hat_max=worst["r_hat_max"],
-        r_hat_perfect=perfect_r_hat(shape[1], shape[2], ess, math.prod(shape[3:])),
+        r_hat_perfect=perfect_r_hat(shape[1], shape[2], ess, looked_at),
         ess=ess,
         chi2=chi2,
         fit_p=fit_p,

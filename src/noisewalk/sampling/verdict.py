@@ -24,6 +24,7 @@ MOVED = 0.5  # memory up to which chains have moved enough to show a drift
 LEAST_CHAINS = 8  # fewer have no flips enough for a p-value below LEVEL
 ESS_GOOD, ESS_BAD = 10.0, 5.0  # independent draws a chain of long chains
 EXCESS = 2.0  # of R-hat^2 - 1 over that of perfect chains
+FLOOR = 0.05  # of R-hat^2 - 1 of perfect chains
 
 CALIBRATE = "`noisewalk calibrate RUN` (nw.calibrate(run) in Python)"
 FOREIGN = (
@@ -71,15 +72,18 @@ def _fault(run: "Run", found: Evidence) -> str:
     if run.calibrated is False:
         return "The calibration around this measurement has failed: the intervals are wrong."
     if found.fit_p < FIT_LEVEL and not run.calibrated:
-        size = f"The residual is not noise of the stated level: chi-square is {found.chi2:.2f}"
+        size = (
+            f"The residual is not noise of the stated level: chi-square is {found.chi2:.2f}, and "
+            "posterior draws give 1."
+        )
         if found.chi2 > 1:
             return (
-                f"{size} where draws give 1. Either the chains are stuck, or the prior cannot "
-                "produce this measurement (or sigma_y is too small)."
+                f"{size} Either the chains are stuck, or the prior cannot produce this measurement "
+                "(or sigma_y is too small)."
             )
         return (
-            f"{size} where draws give 1. Either the chains still follow the noise that an "
-            "optimiser fitted, or sigma_y is too large."
+            f"{size} Either the chains still follow the noise that an optimiser fitted, or sigma_y "
+            "is too large."
         )
     if found.drift_p < LEVEL:
         size = f", by about {found.drift:.2f} posterior standard deviations"
@@ -158,7 +162,7 @@ def _long(run: "Run", found: Evidence) -> Verdict:
         return DOUBT, f"The chains have not mixed: {worth}. Run longer ones, such as {more}."
     if each < ESS_GOOD:
         return CHECK, f"The chains are short: {worth}. {more} would be enough."
-    if found.r_hat_max**2 - 1 > EXCESS * max(found.r_hat_perfect**2 - 1, 0.01):
+    if found.r_hat_max**2 - 1 > EXCESS * max(found.r_hat_perfect**2 - 1, FLOOR):
         return CHECK, (
             f"Some pixels mix slowly: R-hat reaches {found.r_hat_max:.2f}, where perfect chains of "
             f"this length reach {found.r_hat_perfect:.2f}. --num-draws {_round(4.0 * draws)} would "

@@ -181,3 +181,18 @@ def test_arrays_without_chain_and_draw_are_refused():
             r_hat(torch.zeros(shape))
     with pytest.raises(ConfigError, match="real"):
         r_hat(torch.zeros(2, 10, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize(
+    ("num_chains", "ess", "most"), [(8, 84, 1.26), (4, 42, 1.36), (8, 24, 1.9)]
+)
+def test_perfect_chains_have_a_large_r_hat_somewhere(num_chains, ess, most):
+    found = chains.perfect_r_hat(num_chains, 100, ess, 4096)
+    assert found == pytest.approx(most, rel=0.06)
+    assert found == chains.perfect_r_hat(num_chains, 100, ess, 4096)
+    assert chains.perfect_r_hat(num_chains, 100, ess, 16) < found
+
+
+def test_what_perfect_chains_show_needs_draws_to_compare():
+    for arguments in ((1, 100, 50.0, 9), (4, 3, 5.0, 9), (4, 100, math.nan, 9)):
+        assert math.isnan(chains.perfect_r_hat(*arguments))

@@ -17,6 +17,7 @@ from ...noise import PROBE, Noise, rows
 from . import estimators
 
 MIN_DRAWS = 4  # fewer a chain say nothing: NaN
+NUM_PROJECTIONS = 64  # random directions that are looked at beside the pixels
 _BLOCK = 1 << 20  # numbers worked on at once
 
 
@@ -174,7 +175,7 @@ def varying(draws: Tensor | np.ndarray, tol: float = 1e-3) -> Tensor:
     return std > tol * std.max()
 
 
-def projections(draws: Tensor | np.ndarray, num: int = 64, seed: int = 0) -> Tensor:
+def projections(draws: Tensor | np.ndarray, num: int = NUM_PROJECTIONS, seed: int = 0) -> Tensor:
     """(chain, draw, num) float64: the draws (chain, draw, *x) along directions uniform on the unit
     sphere; a repeated draw (a rejected move) has exactly its predecessor's, in any summation."""
     x = _tensor(draws).flatten(2) if len(draws.shape) > 2 else _tensor(draws)[..., None]

@@ -1,0 +1,83 @@
+"""Which problems a card lists as calibrated."""
+
+import json
+import shutil
+
+import pytest
+
+from noisewalk.priors import calibrated
+from noisewalk.priors.calibrated import is_calibrated, listed
+from noisewalk.priors.load import BUNDLED
+
+CARD = {
+    "calibrated": [
+        {"operator": "avgpool", "factor": [2, 8], "sigma_y": [0.05, 0.2]},
+        {"operator": "box", "top": 0, "left": [16, 32], "sigma_y": [0.1, 0.1]},
+        {"operator": "inpaint", "keep": [0.2, 0.5], "sigma_y": [0.1, 0.2]},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("operator", "sigma_y", "there"),
+    [
+        ("avgpool:factor=4", 0.1, True),
+        ("avgpool:factor=8", 0.2, True),
+        ("avgpool:factor=16", 0.1, False),
+        ("avgpool:factor=4", 0.3, False),
+        ("avgpool:factor=4", 0.04, False),
+        ("box:top=0,left=32,height=64,width=32", 0.1, True),
+        ("box:top=1,left=32,height=64,width=32", 0.1, False),
+        ("inpaint:keep=0.2,seed=7", 0.1, True),  # its seed is free
+        ("blur:std=2", 0.1, False),
+        ("identity", 0.1, False),
+        ("avgpool:factor=4+inpaint:keep=0.2,seed=0", 0.1, False),
+        ("inpaint:keep=0.2,seed=0+avgpool:factor=4", 0.1, False),
+        ("conv:kernel.npy", 0.1, False),
+        ("anything", 0.1, False),
+        ("avgpool:factor=many", 0.1, False),
+    ],
+)
+def test_an_operator_is_listed_with_its_settings_and_its_noise(operator, sigma_y, there):
+    assert listed(CARD, operator, sigma_y) is there
+
+
+def test_a_default_counts_like_a_setting_that_is_given():
+    entry = {"operator": "blur", "kernel_size": [61, 61], "std": [1, 3], "sigma_y": [0.1, 0.1]}
+    assert listed({"calibrated": [entry]}, "blur:std=2", 0.1)
+    assert not listed({"calibrated": [entry]}, "blur:std=2,kernel_size=31", 0.1)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        None,
+        [],
+        "avgpool",
+        {"operator": "avgpool"},
+        ["avgpool"],
+        [{}],
+        [{"operator": "avgpool"}],
+        [{"operator": "avgpool", "sigma_y": "any"}],
+        [{"operator": "avgpool", "sigma_y": [0.05]}],
+        [{"operator": "avgpool", "sigma_y": ["a", "b"]}],
+        [{"operator": "avgpool", "sides": [2, 4], "sigma_y": [0.05, 0.2]}],
+    ],
+)
+def test_what_an_entry_does_not_say_is_not_listed(entries):
+    assert not listed({"calibrated": entries}, "avgpool:factor=4", 0.1)
+    assert not listed({}, "avgpool:factor=4", 0.1)
+
+
+def test_the_card_is_that_of_the_prior_by_name_or_folder(tmp_path, monkeypatch):
+    shutil.copytree(BUNDLED / "fashion32", tmp_path / "toy")
+    path = tmp_path / "toy" / "card.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps({**card, **CARD}))
+    assert is_calibrated(str(tmp_path / "toy"), "avgpool:factor=4", 0.1)
+    assert not is_calibrated("toy", "avgpool:factor=4", 0.1)
+    monkeypatch.setattr(calibrated, "BUNDLED", tmp_path)
+    assert is_calibrated("toy", "avgpool:factor=4", 0.1)
+    path.write_text("{")
+    assert not is_calibrated("toy", "avgpool:factor=4", 0.1)
+    assert not is_calibrated("faces64", "avgpool:factor=4", 0.1)
