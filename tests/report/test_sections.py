@@ -16,10 +16,17 @@ def test_traces_that_are_not_finite_are_survived(make):
 
 
 def test_particles_are_one_section_without_traces(make):
-    page = Page(render(make(chains=9, draws=1, shown=1)))
+    page = Page(render(make(chains=9, draws=1, shown=1, summary={"log_evidence": -3.0})))
     assert "Particle 9" in page.text
     assert "Chain 1" not in page.text
     assert "no trace" in page.text
+
+
+def test_chains_of_one_draw_are_one_section_of_chains(make):
+    page = Page(render(make(chains=9, draws=1, shown=1, summary={"log_evidence": None})))
+    assert "Chain 9" in page.text
+    assert "Particle" not in page.text
+    assert "draw 1" not in page.text
 
 
 def test_the_command_is_shown_and_the_settings_are_tables(make):

@@ -94,7 +94,8 @@ def _p_value_of(chi2: Value, num_observed: int) -> float | None:
 
 
 def _trust(data: ReportData, chi2: Judge, summary: dict[str, Value]) -> list[Row]:
-    draws = _SEVERAL if data.nll.shape[1] > 1 else f"{_SEVERAL} Here each chain is one particle."
+    each = f"{_SEVERAL} Here each {data.row_name.lower()} has one."
+    draws = _SEVERAL if data.nll.shape[1] > 1 else each
     chains = "Needs at least two chains." if len(data.nll) == 1 else draws
     acceptance = verdicts.acceptance(data.has_step)
     r_hat: Judge = verdicts.r_hat

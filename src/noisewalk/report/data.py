@@ -128,9 +128,14 @@ class ReportData:
         return len(y) in (1, 3) and y.shape[1] * x.shape[2] == y.shape[2] * x.shape[1]
 
     @property
-    def of_particles(self) -> bool:
-        """Whether the draws are particles: several chains of one draw."""
+    def one_each(self) -> bool:
+        """Whether there are several chains of one draw, or particles."""
         return len(self.samples) > 1 and self.nll.shape[1] == 1
+
+    @property
+    def row_name(self) -> str:
+        """What a row of the draws is: a chain, or a particle of tempered SMC."""
+        return "Chain" if self.summary.get("log_evidence") is None else "Particle"
 
     def _demand(self, name: str, fits: Callable[[np.ndarray], bool], allowed: str) -> None:
         """Raise a ConfigError if an array is given and does not fit."""

@@ -88,8 +88,8 @@ def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) 
     brand = f"Image {anchor.rpartition('-')[2]}" if numbered else "noisewalk · run report"
     heading = f'<p class="brand">{brand}</p><h{level}>{escape(data.title)}</h{level}>'
     chains = ("Chains", "chains", sections.chains(data, anchor, level + 2))
-    if data.of_particles:
-        chains = ("Particles", "chains", sections.particles(data))
+    if data.one_each:
+        chains = (f"{data.row_name}s", "chains", sections.one_each(data))
     bodies = (
         ("Result", "result", sections.result(data)),
         ("Compare", "compare", sections.VIEWER),

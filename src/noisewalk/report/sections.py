@@ -29,7 +29,8 @@ def result(data: ReportData) -> str:
     chains, width, strip = len(data.samples), panels.display_width(data), ""
     for i, x in enumerate(flat):
         chain, draw = i % chains + 1, i // chains + 1
-        name = f"Particle {i + 1}" if data.of_particles else f"Chain {chain}, draw {draw}"
+        one = f"{data.row_name} {i + 1}"
+        name = one if data.one_each else f"Chain {chain}, draw {draw}"
         strip += _draw(x, name, width)
     if strip:
         strip = (
@@ -80,9 +81,9 @@ def traces(data: ReportData) -> str:
     return f'<ul class="legend">{keys}</ul>{out}'
 
 
-def particles(data: ReportData) -> str:
-    """Every particle shown."""
-    names = [f"Particle {i + 1}" for i in range(len(data.samples))]
+def one_each(data: ReportData) -> str:
+    """The one draw of every chain, or every particle."""
+    names = [f"{data.row_name} {i + 1}" for i in range(len(data.samples))]
     return _small(data, data.samples[:, 0], names)
 
 

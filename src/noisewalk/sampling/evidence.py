@@ -27,6 +27,7 @@ class OfImage(NamedTuple):
     drift: Tested | None
     memory: Tested | None
     error: tuple[float, float]
+    finite: bool
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Evidence:
 def of_image(run: "Run", draws: Tensor, lp: Tensor | None, image: int) -> OfImage:
     """What one image's draws (chain, draw, *x), of log posterior (chain, draw), show."""
     chains, count = draws.shape[:2]
-    if run.log_evidence is not None or chains < 2 or not draws.isfinite().all():
-        return OfImage(None, None, (math.nan, math.nan))  # particles are not independent
+    finite = bool(draws.isfinite().all())
+    if run.log_evidence is not None or chains < 2 or not finite:
+        return OfImage(None, None, (math.nan, math.nan), finite)  # particles are not independent
     error = monte_carlo_error(draws)
     early, density, std = None, None, None
     if count >= LONG:
@@ -70,9 +72,9 @@ def of_image(run: "Run", draws: Tensor, lp: Tensor | None, image: int) -> OfImag
         if run.early_lp is not None and lp is not None:
             density = run.early_lp[image], lp[:, -1]
     if early is None:
-        return OfImage(None, None, error)
+        return OfImage(None, None, error, finite)
     kept = memory(early, last, image)
-    return OfImage(drift(early, last, density, kept.size, std, image), kept, error)
+    return OfImage(drift(early, last, density, kept.size, std, image), kept, error, finite)
 
 
 def evidence_of(
@@ -99,7 +101,7 @@ def evidence_of(
         ess=ess,
         chi2=chi2,
         fit_p=fit_p,
-        stuck=_stuck(run, lp, worst["r_hat_max"]),
+        stuck=_stuck(run, lp, worst["r_hat_max"], all(one.finite for one in images)),
     )
 
 
@@ -127,10 +129,10 @@ def _fit(run: "Run") -> tuple[float, float]:
     return float(chi2[worst]), min(1.0, float(p[worst]) * len(p))
 
 
-def _stuck(run: "Run", lp: Tensor | None, r_hat: float) -> str:
+def _stuck(run: "Run", lp: Tensor | None, r_hat: float, finite: bool) -> str:
     """What shows that chains are stuck, as a sentence; "" if nothing does."""
     draws, chains = run.draws, run.draws.shape[0] * run.draws.shape[1]
-    if not all(bool(draws[:, :, k].isfinite().all()) for k in range(draws.shape[2])):
+    if not finite:
         return "Some draws are not finite."
     if math.isinf(r_hat):
         return "The chains are stuck, each in its own place."
