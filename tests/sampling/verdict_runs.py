@@ -17,7 +17,7 @@ def run(
     shift=0.0,
     start="RandomizedStarts",
     exact=True,
-    thin=32,
+    settling=31,
     chi2=1.0,
     seed=0,
     num_observed=1000,
@@ -42,13 +42,13 @@ def run(
     }
     kernel = {"name": "HMC", "exact": exact, "step_size": 0.1}
     warm_start = None if start is None else {"name": start}
-    plan = {"name": "Chains", "warm_start": warm_start, "thin": thin, "kernel": kernel}
+    plan = {"name": "Chains", "warm_start": warm_start, "thin": 1, "kernel": kernel}
+    plan["num_settling"] = settling
     spec = {"plan": plan, "likelihood": {"name": "Gaussian"}, "problem": problem or {}}
     lp = -0.5 * first.double().flatten(2).square().sum(-1)
     given = {
         "nfe": 100,
         "seconds": 1.0,
-        "thin": thin,
         "spec": spec,
         "num_observed": torch.full((images,), num_observed),
         "early_x": first if early else None,

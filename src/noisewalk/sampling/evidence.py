@@ -105,6 +105,12 @@ def evidence_of(
     )
 
 
+def transitions_of(run: "Run") -> int:
+    """Transitions of a chain since the adaptation has stopped."""
+    settling = run.spec.get("plan", {}).get("num_settling", 0)
+    return int(settling) + int(run.draws.shape[2]) * run.thin
+
+
 def log_posterior(run: "Run") -> Tensor | None:
     """`Run.lp`; None for the draws of another sampler."""
     return run.lp if {"z", "nll"} <= run.arrays.keys() and run.draws.shape[2] else None
@@ -131,14 +137,14 @@ def _fit(run: "Run") -> tuple[float, float]:
 
 def _stuck(run: "Run", lp: Tensor | None, r_hat: float, finite: bool) -> str:
     """What shows that chains are stuck, as a sentence; "" if nothing does."""
-    draws, chains = run.draws, run.draws.shape[0] * run.draws.shape[1]
+    chains = run.draws.shape[0] * run.draws.shape[1]
     if not finite:
         return "Some draws are not finite."
     if math.isinf(r_hat):
         return "The chains are stuck, each in its own place."
     if run.log_evidence is not None:
         return ""
-    if "accepted" in run.arrays and draws.shape[2] * run.thin >= SEVERAL:
+    if "accepted" in run.arrays and transitions_of(run) >= SEVERAL:
         still = ~run.arrays["accepted"][...].any(2)
         if still.any():
             count, diverging = int(still.sum()), run.arrays["diverging"][...].all(2)

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..priors.calibrated import is_calibrated
-from .evidence import LONG, Evidence
+from .evidence import LONG, Evidence, transitions_of
 
 if TYPE_CHECKING:
     from .run import Run
@@ -131,7 +131,7 @@ def _started(run: "Run", found: Evidence) -> Verdict:
             f"The draws started right: randomised starts do not drift here, and {known}."
         )
     if found.memory_p >= LEVEL:
-        return CHECK, f"{_unsure(found)} {_wider(run, _ratio(found))}"
+        return CHECK, _unsure(run, found)
     return CHECK, (
         f"Nothing drifts, but the chains still remember their randomised starts (correlation "
         f"{found.memory:.2f}). {CALIBRATE} would be enough to know whether those were right."
@@ -145,7 +145,7 @@ def _remembering(run: "Run", found: Evidence) -> Verdict:
             f"The chains still remember where they started (correlation {found.memory:.2f}), and "
             f"those starts are no posterior draws. {_longer(run, found)}"
         )
-    return CHECK, f"{_unsure(found)} {_wider(run, _ratio(found))}"
+    return CHECK, _unsure(run, found)
 
 
 def _long(run: "Run", found: Evidence) -> Verdict:
@@ -190,16 +190,14 @@ def _known(run: "Run") -> str:
     return f"{prior} is calibrated for {operator} at sigma_y {sigma_y:g}"
 
 
-def _unsure(found: Evidence) -> str:
+def _unsure(run: "Run", found: Evidence) -> str:
+    """The reason where the memory's bound is too wide, or a little too large."""
+    ratio = (found.memory_bound - found.memory) / max(FORGOTTEN - found.memory, 0.01)
+    way_out = _longer(run, found) if found.memory > FORGOTTEN / 2 else _wider(run, ratio)
     return (
         "Nothing drifts, but the chains are too few to tell whether they have forgotten their "
-        f"starts: the correlation may be as large as {found.memory_bound:.2f}."
+        f"starts: the correlation may be as large as {found.memory_bound:.2f}. {way_out}"
     )
-
-
-def _ratio(found: Evidence) -> float:
-    """How many times narrower the memory's bound must be."""
-    return (found.memory_bound - found.memory) / max(FORGOTTEN - found.memory, 0.03)
 
 
 def _wider(run: "Run", ratio: float) -> str:
@@ -215,7 +213,7 @@ def _longer(run: "Run", found: Evidence) -> str:
     if draws >= LONG:
         return f"Run longer chains, such as --num-draws {_round(4.0 * draws)}."
     rho = min(max(found.memory, 0.05), 0.98)
-    wanted = _round(max(2.0, math.log(FORGOTTEN / 2) / math.log(rho)) * run.thin)
+    wanted = _round(max(2.0, math.log(FORGOTTEN / 2) / math.log(rho)) * transitions_of(run) / draws)
     return f"Run longer chains: --thin {wanted} (thin={wanted} in Python)."
 
 
