@@ -22,12 +22,12 @@ from typing import Any
 
 import torch
 from coverage import LEVELS, inside
-from noisewalk.sampling.evidence import evidence_of
 from scipy.stats import beta
 from torch import Tensor
 
 import noisewalk as nw
 from noisewalk.sampling import verdict as rule
+from noisewalk.sampling.summary import diagnosed
 
 DIM, REPEATS = 16, 6
 STARTS = {
@@ -186,7 +186,7 @@ def solve_prior(name: str, task: str, start: str, length: tuple[int, int]) -> li
 
 def row_of(run: nw.Run, known: bool) -> dict[str, Any]:
     """What the verdict reads of a run, and the verdict."""
-    found = evidence_of(run)
+    found = diagnosed(run)[1]
     values = {key: _number(getattr(found, key)) for key in FIELDS}
     started = run.spec["plan"]["warm_start"] or {}
     return {

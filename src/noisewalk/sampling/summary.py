@@ -40,7 +40,7 @@ def summary_of(run: "Run") -> dict[str, Any]:
     images, chains, draws = run.draws.shape[:3]
     step = _average(run, "step_size")
     diverged = draws and "diverging" in run.arrays
-    worst, found = _diagnostics(run)
+    worst, found = diagnosed(run)
     verdict, reason = verdict_of(run, found)
     return {
         "verdict": verdict,
@@ -65,7 +65,7 @@ def summary_of(run: "Run") -> dict[str, Any]:
     }
 
 
-def _diagnostics(run: "Run") -> tuple[dict[str, float], Evidence]:
+def diagnosed(run: "Run") -> tuple[dict[str, float], Evidence]:
     """The diagnostics of the worst image, and the evidence of all; image by image."""
     images, _, draws = run.draws.shape[:3]
     each: list[dict[str, float]] = []
