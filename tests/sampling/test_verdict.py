@@ -137,7 +137,7 @@ def test_draws_of_nobody_are_checked_at_most():
 
 
 def test_a_run_of_sample_has_a_verdict():
-    given = nw.sample(target(), num_draws=100, num_chains=4, progress=False, seed=1)
+    given = nw.sample(target(), num_draws=40, num_chains=4, progress=False, seed=1)
     summary = given.summary()
     assert summary["verdict"] == TRUST, summary["verdict_reason"]
     short = nw.sample(target(), num_draws=2, num_chains=4, progress=False)
