@@ -3,6 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+import torch
+
+import noisewalk as nw
+from noisewalk.evaluate.calibrate import around
+from noisewalk.sampling.defaults import resolve
+
 PROBLEM = ["calibrate", "--prior", "fashion32", "--operator", "avgpool:factor=16"]
 LEVEL = ["--sigma-y", "0.2"]
 SMALL = ["--num-problems", "20", "--num-draws", "2"]
@@ -64,3 +71,72 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_work(refused):
     Path("file").write_text("in the way")
     says = refused(*PROBLEM, *LEVEL, "--out", "file/below")
     assert "cannot make the folder" in says
+
+
+@pytest.fixture
+def run(noisewalk, boot, monkeypatch):
+    """A small run, and chains of a few calls around its measurement."""
+
+    def quick(run, joint, num_chains, seed):
+        settings = {"warm_start": None, "num_warmup": 0, "seed": seed}
+        return resolve(joint, nw.EllipticalSlice(), 1, num_chains, **settings)
+
+    monkeypatch.setattr(around, "_plan", quick)
+    problem = ["--prior", "fashion32", "--operator", "avgpool:factor=8", "--sigma-y", "20"]
+    quiet = ["--kernel", "slice", "--num-warmup", "0", "--warm-start", "0", "--chains", "2"]
+    words = ["sample", boot, "--simulate", *problem, *quiet, "--out", "run"]
+    code, _, err = noisewalk(*words, "--num-draws", "6")
+    assert code == 0, err
+    return words
+
+
+def test_around_a_run_it_writes_into_the_runs_folder_and_leaves_its_draws(run, noisewalk, refused):
+    before, draws = Path("run/spec.json").read_bytes(), nw.open_run("run").draws[...]
+    code, out, err = noisewalk("calibrate", "run", "--num-problems", "20", "--chains", "2")
+    assert code == 0, err
+    first, *_ = out.splitlines()
+    assert first.startswith("20 problems of 2 chains: about ")
+    assert "12 are the truths, each of up to 2 problems" in first
+    assert "coverage of the intervals of 33 %" in out
+    assert "open run/calibration.html" in out
+    numbers = json.loads(Path("run/calibration.json").read_text())
+    assert (numbers["num_problems"], numbers["num_chains"], numbers["num_truths"]) == (20, 2, 12)
+    assert numbers["passed"] == (numbers["p_value"] >= 0.01)
+    assert numbers["p_value"] == min(numbers["p_values"].values())
+    assert torch.tensor(numbers["ranks"]).shape == (20, 9)
+    assert torch.tensor(numbers["coverage"]["empirical"]).shape == (1, 9)
+    page = Path("run/calibration.html").read_text()
+    for text in ("boot.png: avgpool:factor=8", "different truths", "distance of x"):
+        assert text in page
+    assert Path("run/spec.json").read_bytes() == before
+    assert torch.equal(nw.open_run("run").draws[...], draws)
+    code, _, err = noisewalk(*run, "--num-draws", "7", "--resume")
+    assert code == 0, err
+    assert torch.equal(nw.open_run("run").draws[:, :, :6], draws)
+    assert json.loads(Path("run/calibration.json").read_text()) == numbers
+
+
+def test_a_stop_leaves_the_run_as_it_was(run, noisewalk, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(around, "draw", stop)
+    before = sorted(path.name for path in Path("run").iterdir())
+    code, _, err = noisewalk("calibrate", "run")
+    assert (code, "run is as it was" in err) == (130, True)
+    assert sorted(path.name for path in Path("run").iterdir()) == before
+
+
+def test_what_is_for_the_other_form_is_refused(refused):
+    for words in (
+        "--prior fashion32",
+        "--num-draws 3",
+        "--test converged",
+        "--out c",
+        "--spectral",
+    ):
+        says = refused("calibrate", "run", *words.split())
+        assert f"calibrate RUN does not read {words.split()[0]}" in says
+    assert "does not read --chains" in refused(*PROBLEM, *LEVEL, "--chains", "3")
+    assert "--prior and --operator" in refused("calibrate", "--prior", "fashion32")
+    assert "no-such-run" in refused("calibrate", "no-such-run")

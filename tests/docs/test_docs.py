@@ -28,6 +28,7 @@ from PIL import Image
 
 import noisewalk as nw
 from noisewalk.cli import main as cli
+from noisewalk.evaluate.calibrate import calibrate
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -247,7 +248,7 @@ def draw_less(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[Any, str, dict[str, int]]] = [
         (nw, "sample", {"num_draws": 4, "num_chains": 2, "num_warmup": 1}),
         (nw, "tempered_smc", {"num_particles": 2, "num_moves": 1}),
-        (nw, "calibrate", {"num_problems": 20, "num_draws": 2}),
+        (calibrate, "Request", {"num_problems": 20, "num_draws": 2}),
         (nw.baselines, "dps", {"num_samples": 2, "num_steps": 2}),
     ]
     for module, name, most in limits:

@@ -380,3 +380,10 @@ def test_what_is_no_likelihood_or_lacks_a_method_is_named():
         partial.curvature(mean, mean)
     with pytest.raises(ConfigError, match="no method sample"):
         partial.sample(mean, rows(0, 1))
+
+
+def test_a_second_measurement_is_a_sample_where_nothing_of_the_noise_is_unknown():
+    mean, noise = torch.zeros(3, 4), rows(0, 3)
+    likelihood = Gaussian(0.5)
+    again = likelihood.replicate(mean, mean + 9, noise)
+    assert torch.equal(again, likelihood.sample(mean, noise))

@@ -143,10 +143,25 @@ def test_one_level_is_drawn_for_every_row(concentration):
     assert stats.kstest(ratio.numpy(), stats.f(5, 2 * concentration).cdf).statistic < bound
 
 
+def test_a_second_measurement_has_the_level_of_the_first():
+    num, (a, b) = 20000, (1e-3, 1e-3)  # a prior that says nothing
+    mean = torch.full((num, 5), 0.3, dtype=torch.float64)
+    y = mean + torch.tensor([0.1, -0.2, 9.0, 0.3, 0.1])
+    observed = torch.tensor([True, True, False, True, True])
+    again = UnknownGaussian(a, b).replicate(mean, y, rows(4, num), observed)
+    assert (again[:, 2] == 0).all()
+    shape, rate = a + 2, b + 0.5 * (0.01 + 0.04 + 0.09 + 0.01)
+    bound = 2.4 / math.sqrt(num)
+    single = stats.t(2 * shape, 0, math.sqrt(rate / shape))
+    assert stats.kstest((again - mean)[:, 0].numpy(), single.cdf).statistic < bound
+    seen = (again - mean)[:, observed].square().mean(1) * shape / rate
+    assert stats.kstest(seen.numpy(), stats.f(4, 2 * shape).cdf).statistic < bound
+
+
 def test_the_gamma_quantile_is_that_of_scipy():
     tails = 2.0 ** torch.arange(-37, 0, dtype=torch.float64)
     uniform = torch.cat([tails, 1 - tails])
-    for shape in (1.0, 1.7, 30.0, 1e5):
+    for shape in (0.5, 1.0, 1.7, 30.0, 1e5):
         expected = torch.from_numpy(stats.gamma(shape).ppf(uniform.numpy()))
         torch.testing.assert_close(
             gamma_quantile(shape, uniform), expected, rtol=1e-6, atol=0

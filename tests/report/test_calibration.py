@@ -22,4 +22,6 @@ def test_the_page_says_what_was_rejected_and_the_numbers_are_beside_it(tmp_path)
     numbers = json.loads((folder / "calibration.json").read_text())
     assert numbers["p_values"] == dict(zip(QUANTITIES, p_values.tolist(), strict=True))
     assert (numbers["ranks"], numbers["num_problems"]) == (ranks.tolist(), 12)
+    assert (numbers["p_value"], numbers["passed"]) == (0.001, False)
+    assert "num_chains" not in numbers
     assert (folder / "calibration.png").read_bytes().startswith(b"\x89PNG")

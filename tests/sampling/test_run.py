@@ -23,6 +23,12 @@ def test_draws_of_another_sampler_are_a_run():
     assert "sample_stats" not in tree
 
 
+def test_a_stored_run_knows_its_folder(tmp_path):
+    stored = nw.sample(target(), KERNEL, **settings(), store=tmp_path / "run")
+    assert stored.folder == nw.open_run(str(tmp_path / "run")).folder == tmp_path / "run"
+    assert nw.sample(target(), KERNEL, **settings()).folder is None
+
+
 def test_a_run_prints_as_one_line():
     run = nw.sample(target(), KERNEL, **settings())
     assert repr(run) == f"Run(2 images, 3 chains, 6 draws of shape (4,), {run.nfe:,} network calls)"

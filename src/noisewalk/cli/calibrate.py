@@ -1,6 +1,7 @@
-"""`noisewalk calibrate`: test whether the sampler is right on problems simulated from a prior."""
+"""`noisewalk calibrate`: test whether the sampler is right, on problems simulated from a prior or
+around the measurement of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,23 +9,34 @@ import typer
 
 from ..errors import ConfigError
 from . import options as opt
-from .options import Count, says
+from .options import Count, File, Text, says
 
 if TYPE_CHECKING:
     from ..evaluate.calibrate.calibration import Calibration
 
 app = typer.Typer(**opt.PLAIN)
 
+OF_A_RUN = ("run", "num_problems", "chains", "seed", "device", "microbatch")
+"""The options that are read with a run."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions(opt.SamplerOptions):
     """The options of `noisewalk calibrate`; None where one is left out."""
 
+    run: Annotated[
+        File, typer.Argument(help="The folder of a run: calibrate around its measurement.")
+    ] = None
+    prior: opt.Prior[Text] = None  # type: ignore[assignment]
+    operator: opt.Operator[Text] = None  # type: ignore[assignment]
     test: Annotated[
         str, says("exactness (is the kernel right?) or converged (are runs long enough?).")
     ] = "exactness"
-    num_problems: Annotated[int, says("The simulated problems.")] = 200
-    num_draws: opt.NumDraws[int] = 19
+    num_problems: Annotated[Count, says("The simulated problems; default 200; for a run 40.")] = (
+        None
+    )
+    chains: opt.Chains = None
+    num_draws: opt.NumDraws[Count] = None
     num_carried: Annotated[Count, says("The particles that smc carries.")] = None
     out: opt.Out[Path] = Path("calibration")
 
@@ -33,20 +45,33 @@ class CalibrateOptions(opt.SamplerOptions):
 @opt.reads(CalibrateOptions)
 def calibrate(options: CalibrateOptions) -> None:
     """Rank the truth of many simulated problems among the sampler's draws. The ranks are uniform if
-    the sampler is right."""
+    the sampler is right. With RUN, the truths are draws of that run, and the draws among which they
+    are ranked see its measurement and a second one: are the run's draws right?"""
     from ..report.calibration import write_calibration
 
     check(options)
-    found, problem = calibration_of(options)
-    write_calibration(found, problem, options.out)
-    for name, p in zip(found.quantities, found.p_values.tolist(), strict=True):
-        print(f"  {name:16} p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")
+    found, problem = (calibration_of if options.run is None else calibration_around)(options)
+    folder = options.run or options.out
+    write_calibration(found, problem, folder)
+    inside = None if found.test != "around" else found.coverage
+    if inside is not None:
+        print("coverage of the intervals of", *(f"{100 * p:.0f} %" for p in inside.nominal))
+    for k, (name, p) in enumerate(zip(found.quantities, found.p_values.tolist(), strict=True)):
+        shares = "" if inside is None else " ".join(f"{s:5.2f}" for s in inside.empirical[:, k])
+        print(f"  {name:16} {shares}  p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")
     print(f"{found}\n  acceptance {found.acceptance_rate:.2f}  NFE {found.nfe:,}")
-    print(f"open {options.out / 'calibration.html'}")
+    print(f"open {folder / 'calibration.html'}")
 
 
 def check(options: CalibrateOptions) -> None:
     """Raise a ConfigError where the options contradict each other, or the folder is in use."""
+    if options.run is not None:
+        given = (f.name for f in fields(options) if getattr(options, f.name) != f.default)
+        opt.refuse("calibrate RUN", options, *(name for name in given if name not in OF_A_RUN))
+        return
+    opt.refuse("calibrate without a run", options, "chains")
+    if options.prior is None or options.operator is None:
+        raise ConfigError("give --prior and --operator, or the folder of a run")
     kernel, out = options.kernel, options.out
     name, smc = kernel or "the default kernel", kernel == "smc"
     unread = {
@@ -73,7 +98,7 @@ def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
     from ..sampling.starts import Adam
     from .plans import kernel_of
 
-    o = options
+    o: Any = options
     likelihood, dtype = parse_likelihood(o.likelihood, o.sigma_y), opt.dtype_of(o.dtype)
     prior = load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
     phi = opt.map_of(prior, o.num_steps)
@@ -89,10 +114,10 @@ def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
             parse(o.operator, prior.shape),
             likelihood,
             kernel,
-            o.num_problems,
+            200 if o.num_problems is None else o.num_problems,
             o.test,
             o.seed,
-            o.num_draws,
+            19 if o.num_draws is None else o.num_draws,
             thin="auto" if o.thin is None else o.thin,
             microbatch=opt.rows_at_once(prior.shape) if o.microbatch is None else o.microbatch,
             num_warmup="auto" if o.num_warmup is None else o.num_warmup,
@@ -104,3 +129,21 @@ def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
             refresh=SpectralRefresh() if o.spectral else "auto",
         )
     return found, f"{o.prior}, {o.operator}, {likelihood}"
+
+
+def calibration_around(options: CalibrateOptions) -> tuple["Calibration", str]:
+    """What the calibration around a run's measurement found, and the run's title."""
+    from ..evaluate.calibrate.around import prepare
+    from ..evaluate.calibrate.rebuild import target_of
+    from ..sampling.run import open_run
+
+    o: Any = options
+    run = open_run(o.run)
+    problems, chains = (
+        usual if n is None else n for n, usual in ((o.num_problems, 40), (o.chains, 8))
+    )
+    with opt.interruptible(f"{o.run} is as it was; a calibration keeps nothing before its end"):
+        prepared = prepare(run, target_of(run, o.device, o.microbatch), problems, chains, o.seed)
+        print(prepared.cost(), flush=True)
+        found = prepared.calibration()
+    return found, str(run.spec.get("problem", {}).get("title", o.run))

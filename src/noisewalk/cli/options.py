@@ -54,7 +54,7 @@ NumImages = Annotated[
     T,
     says("The images seen in training, or restored in bench (default 8, figures 3, --paper 100)."),
 ]
-Operator = Annotated[str, says("Such as avgpool:factor=4 or inpaint:keep=0.2; join steps by +.")]
+Operator = Annotated[T, says("Such as avgpool:factor=4 or inpaint:keep=0.2; join steps by +.")]
 SigmaY = Annotated[
     Number, says("The noise level of gaussian in the file's unit; for calibrate that of [-1, 1].")
 ]
@@ -71,6 +71,9 @@ StepSize = Annotated[
 ]
 NumLeapfrog = Annotated[Count, says("Leapfrog steps; default 8 (hmc), 5 (--num-steps 2), 6 (smc).")]
 Spectral = Annotated[bool, says("Fit the Gaussian by frequency, for precise data.", "--spectral")]
+Chains = Annotated[
+    Count, says("The number of chains; default 16 (short), 4 (long), 8 (calibrate RUN, a problem).")
+]
 NumDraws = Annotated[
     T, says("The draws of a chain, default 1 (short), 100 (long); for calibrate, of a problem.")
 ]
@@ -100,7 +103,7 @@ class SamplerOptions:
     """The options of `noisewalk sample` and `noisewalk calibrate`: a prior, a problem, a kernel."""
 
     prior: Prior[str]
-    operator: Operator
+    operator: Operator[str]
     sigma_y: SigmaY = None
     likelihood: Likelihood = "gaussian"
     label: Label = None

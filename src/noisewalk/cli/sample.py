@@ -41,7 +41,7 @@ class SampleOptions(opt.SamplerOptions):
     num_moves: Annotated[Text, says("Moves of smc a temperature; default 4; a range: 2,16.")] = None
     rank: Annotated[Count, says("Rank of the kernel's Gaussian; default 40 (hmc) or none.")] = None
     num_draws: opt.NumDraws[Count] = None
-    chains: Annotated[Count, says("The number of chains; default 16 (short), 4 (long).")] = None
+    chains: opt.Chains = None
     plan: Annotated[
         Text, says("short_chains or long_chains; default short, with --kernel long.")
     ] = None

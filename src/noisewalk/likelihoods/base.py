@@ -41,6 +41,13 @@ class LikelihoodBase(ABC):
     def sample(self, mean: Tensor, noise: Noise, observed: Tensor | None = None) -> Tensor:
         """A measurement of every row, (B, *y) in the type of A(x), 0 where unobserved."""
 
+    def replicate(
+        self, mean: Tensor, y: Tensor, noise: Noise, observed: Tensor | None = None
+    ) -> Tensor:
+        """A second measurement of what y measured, from p(y' | A(x), y): what is unknown of the
+        noise is drawn given y. Where nothing is, this is `sample`."""
+        return self.sample(mean, noise, observed)
+
     def residual(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """y - A(x) in standard deviations, (B, *y) float64, 0 where unobserved; NaN without one."""
         return torch.full(mean.shape, math.nan, dtype=torch.float64, device=mean.device)

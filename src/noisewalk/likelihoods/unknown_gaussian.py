@@ -73,35 +73,48 @@ class UnknownGaussian(LikelihoodBase):
                 f"{self.concentration:g}, whose noise levels have no bound: simulate with "
                 "Gaussian(sigma_y), or give a concentration and a rate that say what it is"
             )
-        normal = normals(mean, noise, (math.prod(mean.shape[1:]) + 1,))
-        gamma = gamma_quantile(self.concentration, torch.special.ndtr(normal[:, -1]))
-        level = _per_row((self.rate / gamma).sqrt(), mean)
-        return hide(mean + level * normal[:, :-1].reshape(mean.shape), mean, observed)
+        return _drawn(mean, noise, observed, self.concentration, self.rate)
+
+    def replicate(
+        self, mean: Tensor, y: Tensor, noise: Noise, observed: Tensor | None = None
+    ) -> Tensor:
+        """A second measurement at the level of y, which is drawn from its law given A(x) and y."""
+        return _drawn(mean, noise, observed, *self._level(mean, y, observed))
 
     def perturb(
         self, y: Tensor, mean: Tensor, noise: Noise, observed: Tensor | None = None
     ) -> Tensor:
         """y + sigma_y n, (B, *y), with sigma_y^2 from its law given y and A(x) = `mean`."""
+        return _drawn(y, noise, observed, *self._level(mean, y, observed))
+
+    def _level(self, mean: Tensor, y: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The shape and the rate of the level's law given A(x) and y, (B,) each."""
         residual, mask = difference(mean, y, observed)
-        shape = self.concentration + count_of(mask) / 2
-        normal = normals(y, noise, (math.prod(y.shape[1:]) + 1,))
-        gamma = gamma_quantile(shape, torch.special.ndtr(normal[:, -1]))
-        level = _per_row(((self.rate + 0.5 * row_sum(residual**2)) / gamma).sqrt(), y)
-        return hide(y + level * normal[:, :-1].reshape(y.shape), y, observed)
+        return self.concentration + count_of(mask) / 2, self.rate + 0.5 * row_sum(residual**2)
 
     def _precision(self, mean: Tensor, y: Tensor, observed: Tensor | None) -> Tensor:
-        residual, mask = difference(mean, y, observed)
-        return (self.concentration + count_of(mask) / 2) / (self.rate + 0.5 * row_sum(residual**2))
+        shape, rate = self._level(mean, y, observed)
+        return shape / rate
 
 
 def _per_row(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
+def _drawn(
+    mean: Tensor, noise: Noise, observed: Tensor | None, shape: float | Tensor, rate: float | Tensor
+) -> Tensor:
+    """A(x) + sigma_y n with a level of every row, sigma_y^2 ~ InvGamma(shape, rate)."""
+    normal = normals(mean, noise, (math.prod(mean.shape[1:]) + 1,))
+    gamma = gamma_quantile(shape, torch.special.ndtr(normal[:, -1]))
+    level = _per_row((rate / gamma).sqrt(), mean)
+    return hide(mean + level * normal[:, :-1].reshape(mean.shape), mean, observed)
+
+
 def gamma_quantile(shape: float | Tensor, uniform: Tensor) -> Tensor:
     """g with P(G <= g) = u for G of this shape, at least 0.5, and rate 1, by bisection of log g."""
     a = torch.zeros_like(uniform) + shape
-    low, high = torch.log(a) - 40, torch.log(a + 10 * a.sqrt() + 50)
+    low, high = torch.log(a) - 60, torch.log(a + 10 * a.sqrt() + 50)
     for _ in range(64):
         middle = (low + high) / 2
         short = torch.special.gammainc(a, middle.exp()) < uniform

@@ -6,17 +6,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..evaluate.calibrate.calibration import Calibration
+from ..evaluate.calibrate.calibration import LEVEL, Calibration
 from .files import write_files
 from .html import document
 from .images import png_uri
 
-LEVEL = 0.01  # Holm-adjusted p-values below it reject
 QUESTIONS = {
     "exactness": "Is the kernel exact? The truth stands at a random place of a reversible chain, "
     "among whose draws it is ranked. The test needs no convergence.",
     "converged": "Are the runs long enough? The truth is ranked among the draws of a run that has "
     "its own start.",
+    "around": "Are the draws of this run those of its posterior? Some of them are taken as truths, "
+    "and each is ranked among draws given the run's measurement and a second one, simulated from "
+    "this truth.",
 }
 
 
@@ -40,9 +42,13 @@ def _numbers(found: Calibration, problem: str) -> dict[str, Any]:
         "num_draws": found.num_draws,
         "acceptance_rate": found.acceptance_rate,
         "nfe": found.nfe,
+        "p_value": found.p_value,
+        "passed": found.passed,
         "p_values": dict(zip(found.quantities, found.p_values.tolist(), strict=True)),
         "ranks": found.ranks.tolist(),
     }
+    if found.test == "around":  # one draw a chain
+        numbers |= {"num_chains": found.num_draws, "num_truths": found.num_truths}
     curves = {"tarp": ("credibility", "coverage"), "coverage": ("nominal", "empirical")}
     for name, axes in curves.items():
         if (curve := getattr(found, name)) is not None:
@@ -56,10 +62,12 @@ def _page(numbers: dict[str, Any], picture: bytes) -> str:
     verdict = f"No rejection at the 1 % level ({smallest})."
     if rejected := [name for name, p in p_values.items() if p < LEVEL]:
         verdict = f"Rejected at the 1 % level: {', '.join(rejected)}."
+    shared = {} if "num_truths" not in numbers else {"different truths": numbers["num_truths"]}
     facts = {
         "problem": problem,
         "kernel": numbers["kernel"],
         "problems": numbers["num_problems"],
+        **shared,
         "draws": numbers["num_draws"],
         "acceptance": f"{numbers['acceptance_rate']:.2f}",
         "network calls": f"{numbers['nfe']:,}",

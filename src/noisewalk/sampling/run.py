@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Run:
         early_lp: (image, chain) `lp` there.
         calibrated: whether `nw.calibrate` around this measurement has passed; None: it has not been
             run.
+        folder: of a stored run; None in memory.
 
     Example:
         >>> nw.Run({"x": torch.zeros(1, 4, 10, 2)}, nfe=40, seconds=1.0)
@@ -60,6 +61,7 @@ class Run:
     early_x: Tensor | None = None
     early_lp: Tensor | None = None
     calibrated: bool | None = None
+    folder: Path | None = None
 
     def __repr__(self) -> str:
         counted = zip(self.draws.shape[:3], ("image", "chain", "draw"), strict=True)
@@ -160,7 +162,8 @@ def open_run(folder: str | Path) -> Run:
     }
     fixed["calibrated"] = _calibrated(Path(folder))
     thin = stored.spec.get("plan", {}).get("thin", 1)
-    return made(arrays, stored.sampler, thin, stored.complete, stored.spec, fixed)
+    run = made(arrays, stored.sampler, thin, stored.complete, stored.spec, fixed)
+    return replace(run, folder=stored.folder)
 
 
 def made(

@@ -1,9 +1,13 @@
 """Law: the plot shows every quantity that was ranked."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 from torch import Tensor
 
 import noisewalk as nw
+from noisewalk.evaluate.calibrate.calibration import QUANTITIES, Calibration
 
 
 def bent(x: Tensor) -> Tensor:
@@ -24,3 +28,17 @@ def test_the_plot_has_a_curve_per_quantity() -> None:
         1 + len(found.quantities),
     ]
     assert "smallest p" in repr(found)
+
+
+def test_around_a_measurement_the_distance_is_ranked_too_and_its_plot_has_the_coverage() -> None:
+    ranks = torch.arange(20)[:, None].expand(20, len(QUANTITIES) + 1) % 4
+    draws = torch.randn(20, 3, len(QUANTITIES) + 1, generator=torch.Generator().manual_seed(0))
+    inside = nw.diagnostics.coverage(draws[:, 0], draws[:, 1:])
+    p_values = torch.linspace(0.009, 1, len(QUANTITIES) + 1)
+    found = Calibration("around", "kernel", ranks, 3, p_values, 0.5, 7, None, inside, 16)
+    assert found.quantities == found.ranked == (*QUANTITIES, "distance of x")
+    assert found.p_value == pytest.approx(0.009)
+    assert not found.passed
+    assert replace(found, p_values=p_values + 0.01).passed
+    curves = [len(axes.lines) for axes in found.plot().axes]
+    assert curves == [len(found.ranked)] * 2

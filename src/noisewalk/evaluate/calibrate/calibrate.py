@@ -1,12 +1,16 @@
-"""Is the sampler right on this kind of problem? The entry to the two tests."""
+"""Is the sampler right on this kind of problem, and around this measurement? The entry to the
+tests."""
 
-from typing import Literal
+from typing import Any, Literal, overload
 
 import torch
 
 from ...gaussians.refresh import Schedule
+from ...posterior import NoisePosterior
+from ...sampling.run import Run
 from ...sampling.starts import Start
 from ...types import Kernel, Likelihood, NoiseMap, Operator
+from .around import around
 from .calibration import Calibration
 from .converged import converged
 from .exactness import exactness
@@ -14,6 +18,7 @@ from .problems import simulate
 from .request import Request
 
 
+@overload
 def calibrate(
     phi: NoiseMap,
     operator: Operator,
@@ -34,23 +39,48 @@ def calibrate(
     dtype: torch.dtype = torch.float32,
     differentiable: bool = True,
     refresh: Schedule | Literal["auto"] | None = "auto",
-) -> Calibration:
-    """Rank the truth of many problems simulated from the prior, all in one batch.
+) -> Calibration: ...
 
-    "exactness" asks whether the kernel keeps the posterior, "converged" whether runs, as a user
-    would make them, are long enough. Ranked are the negative log-likelihood, the log posterior,
-    |z|^2, the mean of x and projections of x. P-values are adjusted by Holm's method.
 
-    Cost in network calls: for "exactness" num_problems x num_draws x thin x the kernel's
-    evaluations. The default kernel costs about 60 + 129 + 21 times its evaluations a problem more:
-    a run that knows nothing of the truth fits it to each y. For "converged" the cost is that of
-    `nw.sample` or `nw.tempered_smc`.
+@overload
+def calibrate(
+    run: Run,
+    target: NoisePosterior | None = None,
+    num_problems: int = 40,
+    num_chains: int = 8,
+    seed: int = 0,
+    progress: bool = True,
+) -> Calibration: ...
+
+
+def calibrate(*given: Any, **named: Any) -> Calibration:
+    """Rank truths among draws: of problems simulated from the prior, or around a run's measurement.
+
+    `calibrate(phi, operator, likelihood, kernel=None, num_problems=200, test="exactness", ...)`
+    tests the sampler on problems from the prior, all in one batch. "exactness" asks whether the
+    kernel keeps the posterior, "converged" whether runs, as a user would make them, are long
+    enough.
+
+    `calibrate(run, target=None, num_problems=40, num_chains=8, seed=0, progress=True)` asks whether
+    the draws of this run are those of its posterior. Draws of the run are the truths x'. From each
+    a second measurement y' is simulated, and p(z | y, y') is sampled by `num_chains` chains of one
+    draw each. It counts the truths as independent: chains that move slowly are found, too. The cost
+    is printed first. It costs that of `nw.sample` with num_problems images.
+
+    Ranked are the negative log-likelihood, the log posterior, |z|^2, the mean of x and projections
+    of x. P-values are adjusted by Holm's method.
+
+    Cost in network calls on problems from the prior: for "exactness" num_problems x num_draws x
+    thin x the kernel's evaluations. The default kernel costs about 60 + 129 + 21 times its
+    evaluations a problem more: a run that knows nothing of the truth fits it to each y. For
+    "converged" the cost is that of `nw.sample` or `nw.tempered_smc`.
 
     References: Besag and Clifford, Generalized Monte Carlo significance tests, 1989 ("exactness");
     Talts et al., Validating Bayesian Inference Algorithms with Simulation-Based Calibration, 2018,
-    and Lemos et al., Sampling-Based Accuracy Testing of Posterior Estimators, 2023 ("converged").
+    and Lemos et al., Sampling-Based Accuracy Testing of Posterior Estimators, 2023 ("converged");
+    Säilynoja et al., Posterior SBC, 2025 (around a run's measurement).
 
-    Arguments:
+    Of problems from the prior:
         phi: map.
         operator: A.
         likelihood: p(y | A(x)).
@@ -71,11 +101,25 @@ def calibrate(
         differentiable: False for a map or an operator without gradients, as in `NoisePosterior`.
         refresh: as in `nw.sample`; "auto": of a low rank for an adapted kernel, none for others.
 
+    Around the measurement of a run:
+        run: its draws need z.
+        target: what the run was made of; None: made anew from a stored run of the command line.
+        num_problems: truths, at least 20; a run with fewer draws uses some of them again, and these
+            count as one.
+        num_chains: draws of each problem, at least 2.
+        seed: of all noise; it is independent of the run's.
+        progress: print the cost and show a progress bar.
+
+    Arguments:
+        *given: of the first form, or a run and what follows it.
+        **named: the same by name.
+
     Returns:
         Ranks, p-values, a plot.
 
     Raises:
-        ConfigError: a value out of range, or a kernel or a refresh that does not suit the test.
+        ConfigError: a value out of range, a kernel or a refresh that does not suit the test, a
+            target that is not the run's, or a run that needs one.
 
     Example:
         >>> phi, noise = nw.maps.Affine(torch.eye(2), torch.zeros(2)), nw.likelihoods.Gaussian(0.5)
@@ -83,7 +127,13 @@ def calibrate(
         >>> found = nw.calibrate(phi, abs, noise, kernel, num_problems=20, progress=False)
         >>> found.ranks.shape
         torch.Size([20, 8])
+        >>> target = nw.NoisePosterior(phi, abs, noise, torch.ones(1, 2))
+        >>> run = nw.sample(target, kernel, 20, num_warmup=20, progress=False)
+        >>> nw.calibrate(run, target, num_problems=20, num_chains=2, progress=False).ranks.max() < 3
+        tensor(True)
     """
-    request = Request(**locals())
+    if "run" in named or isinstance((*given, None)[0], Run):
+        return around(*given, **named)
+    request = Request(*given, **named)
     target, truth = simulate(request)
-    return (exactness if test == "exactness" else converged)(request, target, truth)
+    return (exactness if request.test == "exactness" else converged)(request, target, truth)

@@ -10,7 +10,10 @@ from ..diagnostics.ranks import Coverage, Tarp
 
 NUM_PROJECTIONS = 4
 PROJECTIONS = tuple(f"projection {k}" for k in range(NUM_PROJECTIONS))
+LEVEL = 0.01  # Holm-adjusted p-values below it reject
 QUANTITIES = ("nll", "log posterior", "|z|^2", "mean of x", *PROJECTIONS)
+DISTANCE = "distance of x"
+"""From the mean of the truth and the draws of its problem."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +21,7 @@ class Calibration:
     """Ranks of the truth.
 
     Arguments:
-        test: "exactness" or "converged".
+        test: "exactness", "converged" or "around" (the measurement of a run).
         kernel: what was tested.
         ranks: (problem, quantity) 0 to num_draws.
         num_draws: places besides the truth's.
@@ -26,7 +29,8 @@ class Calibration:
         acceptance_rate: mean over transitions.
         nfe: network calls.
         tarp: expected coverage of x, for "converged".
-        coverage: of the intervals of every quantity, for "converged".
+        coverage: of the intervals of every quantity, for "converged" and "around".
+        num_truths: different truths, for "around", where several problems may share one.
     """
 
     test: str
@@ -38,11 +42,27 @@ class Calibration:
     nfe: int
     tarp: Tarp | None = None
     coverage: Coverage | None = None
+    num_truths: int | None = None
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """What the ranks belong to."""
+        return (*QUANTITIES, DISTANCE) if self.test == "around" else QUANTITIES
 
     @property
     def quantities(self) -> tuple[str, ...]:
         """What the p-values belong to: the ranked quantities, and TARP."""
-        return QUANTITIES if self.tarp is None else (*QUANTITIES, "TARP of x")
+        return self.ranked if self.tarp is None else (*self.ranked, "TARP of x")
+
+    @property
+    def p_value(self) -> float:
+        """The smallest of the adjusted p-values."""
+        return float(self.p_values.min())
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is rejected at the 1 % level."""
+        return self.p_value >= LEVEL
 
     def __repr__(self) -> str:
         worst = int(self.p_values.argmin())
@@ -52,38 +72,38 @@ class Calibration:
         )
 
     def plot(self) -> Any:
-        """Ranks' distribution functions minus the uniform one, and for "converged" the coverage.
+        """Ranks' distribution functions minus the uniform one, and the coverage where it is known.
 
         Returns:
             A matplotlib Figure.
         """
         from matplotlib.figure import Figure
 
-        inside, distances = self.coverage, self.tarp
-        covered = [] if inside is None or distances is None else [(inside, distances)]
+        covered = [] if self.coverage is None else [self.coverage]
         figure = Figure(figsize=(12 if covered else 7, 4), layout="constrained")
         left, *right = figure.subplots(1, 1 + len(covered), squeeze=False)[0]
         self._plot_ranks(left)
-        for axes, found in zip(right, covered, strict=True):
-            self._plot_coverage(axes, *found)
+        for axes, inside in zip(right, covered, strict=True):
+            self._plot_coverage(axes, inside)
         return figure
 
     def _plot_ranks(self, axes: Any) -> None:
         places = torch.arange(self.num_draws + 1)
         across, uniform = places / self.num_draws, (places + 1.0) / (self.num_draws + 1)
         self._plot_band(axes, across, uniform, torch.zeros_like(uniform), step="post")
-        for k, name in enumerate(QUANTITIES):
+        for k, name in enumerate(self.ranked):
             curve = (self.ranks[:, k, None] <= places).double().mean(0) - uniform
             axes.step(across, curve, where="post", label=f"{name}, p {self.p_values[k].item():.2g}")
         axes.set(xlabel="rank of the truth / largest rank", ylabel="share of problems - uniform")
         axes.legend(fontsize=7, ncols=2)
 
-    def _plot_coverage(self, axes: Any, inside: Coverage, tarp: Tarp) -> None:
+    def _plot_coverage(self, axes: Any, inside: Coverage) -> None:
         levels = torch.linspace(0, 1, 101, dtype=torch.float64)
         self._plot_band(axes, levels, levels, levels)
-        label = f"TARP of x, p {float(self.p_values[-1]):.2g}"
-        axes.plot(tarp.credibility, tarp.coverage, "k", label=label)
-        for name, shares in zip(QUANTITIES, inside.empirical.T, strict=True):
+        if self.tarp is not None:
+            label = f"TARP of x, p {float(self.p_values[-1]):.2g}"
+            axes.plot(self.tarp.credibility, self.tarp.coverage, "k", label=label)
+        for name, shares in zip(self.ranked, inside.empirical.T, strict=True):
             axes.plot(inside.nominal, shares, "o-", label=name, markersize=3, linewidth=0.8)
         axes.set(xlabel="nominal coverage", ylabel="share of problems whose truth is inside")
         axes.legend(fontsize=7)
@@ -92,6 +112,6 @@ class Calibration:
         self, axes: Any, across: Tensor, share: Tensor, centre: Tensor, step: str | None = None
     ) -> None:
         """Where the share of problems would be for 95 % of exact samplers, around a centre."""
-        band = 1.96 * (share * (1 - share) / len(self.ranks)).sqrt()
+        band = 1.96 * (share * (1 - share) / (self.num_truths or len(self.ranks))).sqrt()
         style = {"color": "0.85", "step": step, "label": "95 % of exact samplers"}
         axes.fill_between(across, centre - band, centre + band, **style)

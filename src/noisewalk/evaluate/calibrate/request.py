@@ -15,27 +15,27 @@ from ...types import Kernel, Likelihood, NoiseMap, Operator
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `calibrate`, checked; `thin` becomes a number."""
+    """The arguments of `calibrate` on simulated problems, checked; `thin` becomes a number."""
 
     phi: NoiseMap
     operator: Operator
     likelihood: Likelihood
-    kernel: Kernel | str | None
-    num_problems: int
-    test: str
-    seed: int
-    num_draws: int
-    thin: Any
-    microbatch: int | None
-    num_warmup: int | str
-    warm_start: Start | str | None
-    adapted: bool
-    num_carried: int | None
-    progress: bool
-    device: torch.device | str
-    dtype: torch.dtype
-    differentiable: bool
-    refresh: Schedule | str | None
+    kernel: Kernel | str | None = None
+    num_problems: int = 200
+    test: str = "exactness"
+    seed: int = 0
+    num_draws: int = 19
+    thin: Any = "auto"
+    microbatch: int | None = None
+    num_warmup: int | str = "auto"
+    warm_start: Start | str | None = "auto"
+    adapted: bool = False
+    num_carried: int | None = None
+    progress: bool = True
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+    differentiable: bool = True
+    refresh: Schedule | str | None = "auto"
 
     def __post_init__(self) -> None:
         one_of("test", self.test, ("exactness", "converged"))
