@@ -15,8 +15,8 @@ from noisewalk import noise
 from noisewalk._repr import describe
 
 ROWS = 4
-COUNTERS = {"nfe"}
-"""What a target may count."""
+COUNTERS = {"nfe", "_way"}
+"""What a target may count and find out."""
 
 
 def snapshot(subject: Any) -> dict[str, str]:

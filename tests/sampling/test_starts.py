@@ -62,8 +62,9 @@ def test_the_first_step_moves_every_coordinate_by_the_learning_rate():
 
 def test_a_step_costs_one_evaluation_and_returns_one():
     posterior = target()
+    before = posterior.nfe
     state = optimised(Adam(7), posterior, draw(4, 5)).state
-    assert posterior.nfe == 4 * (1 + 7)
+    assert posterior.nfe - before == 4 * (1 + 7)
     for one, other in zip(state, posterior(state.z), strict=True):
         assert torch.equal(one, other)
 

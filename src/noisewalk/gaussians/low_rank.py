@@ -81,6 +81,7 @@ class LowRank(Reference):
         return (coefficients @ self.basis.to(like.dtype).flatten(2)).reshape(like.shape)
 
 
+@torch.inference_mode(False)
 def gauss_newton(
     target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0
 ) -> LowRank:

@@ -30,6 +30,7 @@ class Schedule(ABC):
     """When a warm-up computes the preconditioner anew; a subclass says how."""
 
     at: tuple[float, ...] = (0.0, 0.3)
+    pushes = False  # whether it needs J v
 
     def __post_init__(self) -> None:
         ascending = list(self.at) == sorted(set(self.at))
@@ -97,6 +98,8 @@ class Refresh(Schedule):
     rank: int | None = 40
     tol: float = 0.1
     num_rows: int | None = None
+
+    pushes = True
 
     def calls_each(self, dim: int) -> int:
         """That of `gauss_newton`."""

@@ -69,6 +69,7 @@ class Spectral(Reference):
         return self.spread(self.project(v) * scale[:, None].to(v.dtype), v)
 
 
+@torch.inference_mode(False)
 def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> Spectral:
     """The Gaussian of every image around `state` with the Gauss-Newton curvature's spectrum,
     averaged over the image's rows.

@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .._checks import real
+from .._intake import plain
 from .._repr import readable
 from ..errors import ConfigError
 from ..noise import Noise
@@ -39,10 +39,11 @@ class Gaussian(LikelihoodBase):
     chi2_is_exact = True
     square_variance = 2.0
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         value = self.sigma_y
-        if isinstance(value, np.ndarray):
-            value = torch.from_numpy(value)
+        if getattr(value, "ndim", 0) and hasattr(value, "__array__"):
+            value = plain("sigma_y", value)
         if not isinstance(value, Tensor):
             value = real("Gaussian's sigma_y (a number or a tensor)", value, above=0)
         elif value.is_complex() or value.dtype == torch.bool or value.numel() == 0:
@@ -52,7 +53,7 @@ class Gaussian(LikelihoodBase):
             got = f"{wrong} of {value.numel()} entries are not"
             raise ConfigError(f"sigma_y must be positive and finite, but {got}")
         else:
-            value = value.detach().clone()
+            value = plain("sigma_y", value).clone()
         vars(self).update(sigma_y=value)
 
     def nll(self, mean: Tensor, y: Tensor, observed: Tensor | None = None) -> Tensor:

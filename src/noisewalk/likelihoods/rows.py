@@ -38,7 +38,7 @@ def difference(mean: Tensor, y: Tensor, observed: Tensor | None) -> tuple[Tensor
 
 def row_sum(values: Tensor) -> Tensor:
     """(B, *y) -> (B,)."""
-    return values.flatten(1).sum(1)
+    return values.reshape(len(values), -1).sum(1)
 
 
 def count_of(mask: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._checks import real, whole
+from .._intake import plain
 from .._repr import readable
 from ..errors import ConfigError
 
@@ -35,6 +36,9 @@ class Affine:
     data_shape: tuple[int, ...] = field(init=False, repr=False)  # (p,)
 
     def __post_init__(self) -> None:
+        vars(self).update(matrix=plain("Affine's matrix", self.matrix))
+        if self.offset is not None:
+            vars(self).update(offset=plain("Affine's offset", self.offset))
         shape = tuple(self.matrix.shape)
         if len(shape) != 2:
             raise ConfigError(f"Affine needs a matrix (p, d), got a tensor of shape {shape}")
@@ -139,8 +143,9 @@ class Mixture:
     data_shape: tuple[int, ...] = field(init=False, repr=False)
     sigma_min = 0.0  # the smallest noise level of the denoiser
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
-        means = self.means
+        means = plain("Mixture's means", self.means)
         if means.ndim != 2 or not means.is_floating_point() or not means.isfinite().all():
             got = f"{means.dtype} of shape {tuple(means.shape)}"
             raise ConfigError(f"Mixture needs finite means (components, d), got {got}")
@@ -156,6 +161,7 @@ class Mixture:
         rank = int((values > 1e-9 * values.max().clamp(min=1e-30)).sum())
         weights = (weights / weights.sum()).to(means)
         vars(self).update(
+            means=means,
             weights=weights,
             log_weights=weights.log(),
             std=std,

@@ -47,6 +47,7 @@ class Consistency:
     nfe: int = field(init=False, repr=False)
     frozen: tuple[Tensor, ...] = field(init=False, repr=False)  # n of each midpoint
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
         if any(not a > b for a, b in pairwise((high, *self.midpoints, low))):

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from .._checks import whole
+from .._intake import plain
 from ..errors import ConfigError
 
 
@@ -37,10 +38,8 @@ def floating(owner: str, x: Tensor) -> None:
 
 def real_array(name: str, value: Any, ndims: tuple[int, ...]) -> np.ndarray:
     """A real, nonempty array or tensor as a numpy array; ConfigError for another number of axes."""
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = (value.double() if value.is_floating_point() else value).numpy()
-    array = np.asarray(value)
+    given = plain(name, value).cpu()
+    array = (given.double() if given.is_floating_point() else given).numpy()
     if array.ndim not in ndims or array.size == 0 or array.dtype.kind not in "biuf":
         allowed, got = " or ".join(f"{n}-D" for n in ndims), f"{array.dtype} of shape {array.shape}"
         raise ConfigError(f"{name} must be a {allowed} array of real numbers, got {got}")

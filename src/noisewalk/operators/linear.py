@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._checks import real, whole
+from .._intake import plain
 from .._repr import readable
 from ..errors import ConfigError
 from ..types import Operator
 from .arrays import floating, real_array, sides
 
 
+@torch.inference_mode(False)
 def adjoint(operator: Operator, y: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A^T y of a linear operator, masks included, exact: the vector-Jacobian product of A.
 
@@ -30,6 +32,7 @@ def adjoint(operator: Operator, y: Tensor, shape: tuple[int, ...]) -> Tensor:
         tensor([0.2500, 0.2500])
     """
     with torch.enable_grad():
+        y = plain("y", y)
         x = y.new_zeros(y.shape[0], *shape).requires_grad_()
         return torch.autograd.grad(operator(x), x, y)[0]
 
@@ -108,6 +111,7 @@ class GaussianBlur:
     std: float = 3.0
     radius: int = field(init=False, repr=False)  # pixels beyond the border that are read
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         size = whole("GaussianBlur's kernel_size", self.kernel_size)
         if size % 2 == 0:
@@ -171,6 +175,7 @@ class Convolution:
 
     kernel: Tensor = field(metadata={"held": True})
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         kernel = real_array("Convolution's kernel", self.kernel, (2,)).astype(np.float64)
         if not np.isfinite(kernel).all():

@@ -58,6 +58,7 @@ class RandomInpainting(_Mask):
     seed: int = 0
     observed: Tensor = field(init=False, repr=False, compare=False)  # (H, W) bool
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         keep = real("RandomInpainting's keep (20 % is 0.2)", self.keep, above=0, most=1)
         shape, key = _shape_and_seed(self)
@@ -93,6 +94,7 @@ class CloudInpainting(_Mask):
     seed: int = 0
     observed: Tensor = field(init=False, repr=False, compare=False)  # (H, W) bool
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         shape, key = _shape_and_seed(self)
         share = real("CloudInpainting's share (40 % is 0.4)", self.share, above=0, most=1)
@@ -178,6 +180,7 @@ class MaskInpainting(_Mask):
 
     mask: Tensor = field(metadata={"held": True})
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         mask = real_array("MaskInpainting's mask", self.mask, (2, 3))
         if not np.isin(mask, (0, 1)).all():

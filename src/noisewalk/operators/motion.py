@@ -47,6 +47,7 @@ class CameraMotionBlur:
     seed: int = 0
     blur: Convolution = field(init=False, repr=False, compare=False)  # of the light
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         length = real("CameraMotionBlur's length in pixels", self.length, above=0, most=LONGEST)
         shape = image_shape("CameraMotionBlur", self.shape)

@@ -57,6 +57,7 @@ class NeuralBlur:
     code: Tensor = field(init=False, repr=False)  # k
     weights: dict[str, Tensor] = field(init=False, repr=False)
 
+    @torch.inference_mode(False)
     def __post_init__(self) -> None:
         key = seed_of(self.seed, "NeuralBlur's seed")
         if not isinstance(self.weights_path, str | Path):

@@ -48,6 +48,7 @@ def list_priors() -> dict[str, dict[str, Any]]:
     return {**{folder.name: read_card(folder) for folder in folders}, **read_cards()}
 
 
+@torch.inference_mode(False)
 def load_prior(
     source: str | Path,
     label: float | None = None,

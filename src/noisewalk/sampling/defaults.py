@@ -8,7 +8,7 @@ import torch
 
 from .._checks import one_of, real, seed_of, whole
 from ..errors import ConfigError
-from ..gaussians.refresh import Schedule, refresh_of
+from ..gaussians.refresh import Schedule, SpectralRefresh, refresh_of
 from ..kernels.contract import check_kernel
 from ..kernels.hmc import HMC
 from ..kernels.slice import EllipticalSlice
@@ -33,6 +33,10 @@ LEAST_SPLIT = 32
 """Particles from which on their gradients tell the measurement's directions; fewer would each be
 moved by directions that are their own: a bias."""
 
+UNPUSHED = (
+    "an operation of the operator or the map has no Jacobian-vector product: the default kernel "
+    "takes SpectralRefresh(), which needs none, in place of Refresh()"
+)
 UNPERTURBED = (
     "this likelihood has no method perturb(y, mean, noise, observed=None): chains start by Adam, "
     "farther from the posterior than randomised starts"
@@ -191,7 +195,13 @@ def _refresh(
     if isinstance(refresh, str) and refresh == "auto":
         fits = tuned and kernel.fits_preconditioner and kernel.preconditioner is None
         of_plan: dict[str, Any] = {"at": (0.0,), "num_rows": 2} if plan == SHORT else {}
-        return refresh_of(tuple(target.shape), **of_plan) if fits else None
+        if not fits:
+            return None
+        chosen = refresh_of(tuple(target.shape), **of_plan)
+        if chosen.pushes and getattr(target, "jacobian", "") == "none":
+            warnings.warn(UNPUSHED, stacklevel=4)
+            return SpectralRefresh(**of_plan)
+        return chosen
     if refresh is None:
         return None
     if not isinstance(refresh, Schedule):

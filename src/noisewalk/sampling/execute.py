@@ -26,6 +26,7 @@ def execute(plan: Plan, target: Any, sink: RunStore, progress: bool = True) -> N
     sink.mark_complete()
 
 
+@torch.inference_mode(False)
 def draw(
     plan: Plan,
     target: Any,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..._checks import seed_of, whole
+from ..._intake import plain
 from ..._progress import show
 from ...errors import ConfigError
 from ...noise import INIT, Noise, rows
@@ -79,10 +80,10 @@ def measured(denoiser: Denoiser, operator: Operator, y: Tensor) -> tuple[Tensor,
     if not isinstance(denoiser, Denoiser):
         name = type(denoiser).__name__
         raise ConfigError(f"denoiser must be such as prior.denoiser, f(x_t, sigma), got {name}")
-    if not isinstance(y, Tensor) or not y.is_floating_point() or y.ndim == 0 or len(y) == 0:
-        found = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+    y = plain("y", y)
+    if not y.is_floating_point() or y.ndim == 0 or len(y) == 0:
         wanted = "a floating-point tensor (images, *y) with one image or more"
-        raise ConfigError(f"y must be {wanted}, got {found}")
+        raise ConfigError(f"y must be {wanted}, got {y.dtype} {tuple(y.shape)}")
     shape = tuple(denoiser.shape)
     with torch.no_grad():
         expected = tuple(operator(y.new_zeros(1, *shape)).shape[1:])

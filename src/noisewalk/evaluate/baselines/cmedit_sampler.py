@@ -25,6 +25,7 @@ MASKS = operators.BoxInpainting | operators.CloudInpainting
 MASKS |= operators.MaskInpainting | operators.RandomInpainting
 
 
+@torch.inference_mode(False)
 def cmedit(
     denoiser: Denoiser,
     operator: Operator,

@@ -5,6 +5,7 @@ $$p_i = \zeta \sigma_i \nabla_{x_i} \lVert y - A(\hat x_0(x_i)) \rVert \quad \te
 \qquad p_i = \zeta \nabla_{x_i} L_y(\hat x_0(x_i)) \quad \text{(text)}$$
 """
 
+import torch
 from torch import Tensor
 
 from ..._checks import real
@@ -14,6 +15,7 @@ from .batch import Batch, Block, measured
 from .rules import loss_of, through
 
 
+@torch.inference_mode(False)
 def dps(
     denoiser: Denoiser,
     operator: Operator,

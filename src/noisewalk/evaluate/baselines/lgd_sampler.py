@@ -21,6 +21,7 @@ from .batch import Batch, Block, measured
 from .rules import loss_of, through
 
 
+@torch.inference_mode(False)
 def lgd(
     denoiser: Denoiser,
     operator: Operator,

@@ -18,6 +18,7 @@ from .batch import Batch, Block, measured
 from .rules import estimate, loss_of
 
 
+@torch.inference_mode(False)
 def mpgd(
     denoiser: Denoiser,
     operator: Operator,

@@ -53,6 +53,7 @@ def calibrate(
 ) -> Calibration: ...
 
 
+@torch.inference_mode(False)
 def calibrate(*given: Any, **named: Any) -> Calibration:
     """Rank truths among draws: of problems simulated from the prior, or around a run's measurement.
 

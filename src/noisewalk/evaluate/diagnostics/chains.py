@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._intake import plain
 from ...errors import ConfigError
 from ...noise import PROBE, Noise, rows
 from . import estimators
@@ -198,10 +199,7 @@ def projections(draws: Tensor | np.ndarray, num: int = NUM_PROJECTIONS, seed: in
 
 
 def _tensor(draws: Tensor | np.ndarray) -> Tensor:
-    if isinstance(draws, Tensor):
-        x = draws.detach()
-    else:
-        x = torch.from_numpy(np.require(draws, requirements=["C", "W"]))
+    x = plain("draws", draws)
     if x.ndim < 2 or x.is_complex() or 0 in (x.shape[0], *x.shape[2:]):
         found = f"{x.dtype} of shape {tuple(x.shape)}: put the chain axis first"
         raise ConfigError(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..._checks import real
+from ..._intake import plain
 from ...errors import ConfigError
 
 IMPOSSIBLE = 3.0  # log kappa this far below 0 is a mistake, not the error of an evidence
@@ -45,7 +46,7 @@ def log_kappa(log_evidence: float | Tensor, sup_log_likelihood: float | Tensor) 
         (tensor(3.3333, dtype=torch.float64), tensor(0.0667, dtype=torch.float64))
     """
     given = {"log_evidence": log_evidence, "sup_log_likelihood": sup_log_likelihood}
-    evidence, sup = (torch.as_tensor(v, dtype=torch.float64) for v in given.values())
+    evidence, sup = (plain(name, v).to(torch.float64) for name, v in given.items())
     if not bool(torch.isfinite(evidence).all() and torch.isfinite(sup).all()):
         values = " and ".join(f"{name} {value}" for name, value in given.items())
         raise ConfigError(f"log_kappa needs finite numbers, got {values}")
@@ -77,7 +78,7 @@ def tv_bound(log_kappa: float | Tensor, epsilon: float, epsilon_s: float = 0.0) 
     """
     epsilon = real("epsilon", epsilon, least=0, most=1)
     epsilon_s = real("epsilon_s", epsilon_s, least=0, most=1)
-    log = torch.as_tensor(log_kappa, dtype=torch.float64).clamp(min=0.0)  # kappa is at least 1
+    log = plain("log_kappa", log_kappa).to(torch.float64).clamp(min=0.0)  # kappa is at least 1
     first = torch.exp(log + math.log(2 * epsilon)) if epsilon > 0 else torch.zeros_like(log)
     return (first + epsilon_s).clamp(max=1.0)
 
@@ -100,5 +101,5 @@ def informative_epsilon(log_kappa: float | Tensor, epsilon_s: float = 0.0) -> Te
         tensor(0.5000, dtype=torch.float64)
     """
     epsilon_s = real("epsilon_s", epsilon_s, least=0, most=1)
-    log = torch.as_tensor(log_kappa, dtype=torch.float64).clamp(min=0.0)
+    log = plain("log_kappa", log_kappa).to(torch.float64).clamp(min=0.0)
     return (1.0 - epsilon_s) / 2 * torch.exp(-log)

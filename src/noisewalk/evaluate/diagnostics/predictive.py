@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..._checks import whole
+from ..._intake import plain, with_mask
 from ...errors import ConfigError
 
 
@@ -29,16 +30,18 @@ def chi2(residual: Tensor, sigma_y: float | Tensor, observed: Tensor | None = No
         >>> nw.diagnostics.chi2(residual, sigma_y=0.1, observed=observed)
         tensor([1.0000], dtype=torch.float64)
     """
+    residual, known = with_mask("residual", residual)
     shape, device = residual.shape[1:], residual.device
-    seen = torch.as_tensor(True if observed is None else observed, device=device).expand(shape)
-    sigma = torch.as_tensor(sigma_y, dtype=torch.float64, device=device).expand(shape)
+    seen = plain("observed", True if observed is None else observed).to(device).expand(shape)
+    seen = seen if known is None else seen & known.all(0)
+    sigma = plain("sigma_y", sigma_y).to(device, torch.float64).expand(shape)
     if not seen.any():
         raise ConfigError("chi2 needs at least one observed entry, got none: check the mask")
     if not bool(((sigma > 0) | ~seen).all()):
         advice = "give the noise's standard deviation"
         raise ConfigError(f"sigma_y must be positive wherever y is observed: {advice}")
     scaled = torch.where(seen, residual.to(torch.float64) / sigma, 0.0)
-    return scaled.square().flatten(1).sum(1) / seen.sum()
+    return scaled.square().reshape(len(scaled), -1).sum(1) / seen.sum()
 
 
 def chi2_p_value(values: Tensor, num_observed: int) -> Tensor:
@@ -65,5 +68,5 @@ def chi2_p_value(values: Tensor, num_observed: int) -> Tensor:
         tensor(0.5019, dtype=torch.float64)
     """
     m = whole("num_observed", num_observed)
-    half = values.to(torch.float64) * (m / 2)
+    half = plain("values", values).to(torch.float64) * (m / 2)
     return torch.special.gammaincc(torch.full_like(half, m / 2), half).mean(-1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..._checks import whole
+from ..._intake import plain
 from ...errors import ConfigError
 from ...noise import JITTER, PROBE, rows
 
@@ -105,12 +106,13 @@ def tarp(truth: Tensor, draws: Tensor, references: Tensor | None = None, seed: i
     if references is None:
         normal = noise.normal(tuple(truth.shape[1:]), PROBE, torch.float64).to(truth.device)
         references = truth.mean(0) + truth.std(0) * normal
+    references = plain("references", references)
     if references.shape != truth.shape:
         wanted, found = tuple(truth.shape), tuple(references.shape)
         raise ConfigError(f"references must have the truths' shape {wanted}, got {found}")
     reference = references.to(truth)
-    own = (truth - reference).flatten(1).square().sum(1)
-    others = (draws - reference[:, None]).flatten(2).square().sum(2)
+    own = (truth - reference).reshape(len(truth), -1).square().sum(1)
+    others = (draws - reference[:, None]).reshape(*draws.shape[:2], -1).square().sum(2)
     count = others.shape[1]
     below, ties = (others < own[:, None]).sum(1), (others == own[:, None]).sum(1)
     # Uniform on (0, L + 1) for exact draws.
@@ -160,6 +162,7 @@ def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
 def holm(p_values: Tensor) -> Tensor:
     """Holm's adjusted p-values, float64: where those below a level are rejected, the probability
     of any false rejection is at most that level."""
+    p_values = plain("p_values", p_values)
     flat = p_values.to(torch.float64).flatten()
     order = flat.argsort()
     steps = torch.arange(len(flat), 0, -1, device=flat.device) * flat[order]
@@ -180,6 +183,7 @@ def _kolmogorov(ordered: Tensor) -> float:
 
 
 def _checked(truth: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    truth, draws = plain("truth", truth), plain("draws", draws)
     fits = draws.ndim >= 2 and truth.shape == (draws.shape[0], *draws.shape[2:])
     if not fits or len(truth) < 2 or draws.shape[1] < 1:
         wanted = "(problem, ...) and draws (problem, draw, ...) with two problems or more"
