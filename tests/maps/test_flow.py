@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from flow_fields import DIM, SOLVERS, WAYS, A, bent, draw, gradient_of
 from torch import Tensor, nn
 
 import noisewalk as nw
+from noisewalk import noise
 from noisewalk.errors import ConfigError, MissingExtraError
 from noisewalk.maps.flow import Flow
 from noisewalk.maps.integrate import CALLS, GRADIENTS
@@ -401,3 +403,48 @@ def test_the_steps_of_the_path_are_equal() -> None:
         torch.testing.assert_close(
             after - before, torch.full_like(before, 0.5), rtol=1e-14, atol=1e-14
         )
+
+
+def unet() -> Any:
+    """A network of diffusers' whose attention hands group norm strides that are out of order."""
+    from diffusers import UNet2DModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return UNet2DModel(
+            sample_size=8,
+            in_channels=1,
+            out_channels=1,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+            norm_num_groups=4,
+        ).eval()
+
+
+def test_a_network_of_diffusers_is_a_velocity_and_runs_under_the_default_kernel() -> None:
+    network = unet()
+    phi = Flow(network, (1, 8, 8), num_steps=2, solver="euler")
+    plain = Flow(lambda x, t: network(x, t).sample, (1, 8, 8), num_steps=2, solver="euler")
+    z = noise.rows(0, 2).normal((1, 8, 8), noise.PROBE)
+    with torch.no_grad():
+        assert torch.equal(phi(z), plain(z))
+    y = torch.zeros(1, 1, 4, 4)
+    target = nw.NoisePosterior(phi, nw.operators.AveragePool(2), nw.likelihoods.Gaussian(0.3), y)
+    _, jvp, _ = target.linearize(z)
+    with torch.no_grad():
+        ahead, behind = (target.operator(phi(z + h * z.flip(0))) for h in (1e-2, -1e-2))
+    torch.testing.assert_close(jvp(z.flip(0)), (ahead - behind) / 2e-2, rtol=0, atol=2e-3)
+    assert target.jacobian == "forward"
+    run = nw.sample(
+        target, num_draws=2, num_chains=2, num_warmup=4, warm_start=nw.Adam(2), progress=False
+    )
+    assert run.draws.isfinite().all()
+
+
+def test_a_velocity_that_is_no_tensor_is_named() -> None:
+    for made in ((torch.zeros(2, DIM),), {"sample": torch.zeros(2, DIM)}, None):
+        phi = Flow(lambda x, t, made=made: made, (DIM,))
+        with pytest.raises(ConfigError, match=rf"as \.sample, got {type(made).__name__}"):
+            phi(draw(2))

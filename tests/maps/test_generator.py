@@ -74,3 +74,12 @@ def test_a_module_whose_rows_depend_on_each_other_or_on_chance_is_refused():
 def test_a_module_that_returns_another_shape_than_declared_says_so():
     with pytest.raises(ConfigError, match=r"made x of shape \(1, 3, 3\), declared is \(3, 3\)"):
         Generator(Outer(), (3,), (3, 3))(z())
+
+
+def test_the_output_object_of_a_network_of_diffusers_is_opened():
+    from diffusers.models.autoencoders.vae import DecoderOutput
+
+    phi = Generator(lambda z: DecoderOutput(sample=2 * z), (3,), (3,))
+    assert torch.equal(phi(z()), 2 * z())
+    with pytest.raises(ConfigError, match=r"an object with one as \.sample, got tuple"):
+        Generator(lambda z: (z,), (3,), (3,))(z())

@@ -4,6 +4,7 @@ is named."""
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,133 @@ def test_a_config_that_would_drop_the_attention_norm_is_refused(unet: Path) -> N
     for value in [None, ...]:
         edit_config(unet, attn_norm_num_groups=value)
         refused(unet, "config.json", "attn_norm_num_groups", "32")
+
+
+def folder_of(tmp_path: Path, **config: Any) -> tuple[Path, Any]:
+    """A folder as diffusers saves it, and the network as diffusers loads it."""
+    from diffusers import UNet2DModel
+
+    blocks = {
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    }
+    sizes = {"sample_size": 8, "block_out_channels": (16, 32), "layers_per_block": 1}
+    usual = {"in_channels": 1, "out_channels": 1, "norm_num_groups": 8, "attention_head_dim": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = UNet2DModel(**(sizes | blocks | usual | config)).eval()
+        for parameter in network.parameters():  # a norm's weights are 1 and 0: any group would do
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    network.save_pretrained(tmp_path)
+    return tmp_path, UNet2DModel.from_pretrained(tmp_path).eval()
+
+
+KDOWN, KUP = ("KDownBlock2D",) * 2, ("KUpBlock2D",) * 2
+GRID: list[dict[str, Any]] = [
+    {"resnet_time_scale_shift": shift, "attn_norm_num_groups": groups}
+    for shift in ("default", "scale_shift")
+    for groups in (None, 4, 32)
+] + [
+    {"time_embedding_type": "fourier"},
+    {"time_embedding_type": "learned", "num_train_timesteps": 10},
+    {"class_embed_type": "timestep"},
+    {"class_embed_type": "identity"},
+    {"num_class_embeds": 3},
+    {"center_input_sample": True},
+    {"downsample_type": "resnet", "upsample_type": "resnet"},
+    {"add_attention": False},
+    {"mid_block_type": None},
+    {"attention_head_dim": None},
+    {"downsample_padding": 0},
+    {"mid_block_scale_factor": 1.4},
+    {"act_fn": "mish"},
+    {"norm_eps": 1e-2},
+    {"dropout": 0.3},
+    {"freq_shift": 1, "flip_sin_to_cos": False},
+    {"sample_size": [8, 16]},
+    {"sample_size": None},
+    {"down_block_types": KDOWN, "up_block_types": KUP, "block_out_channels": (32, 32)},
+    {"block_out_channels": (8,), "down_block_types": ("DownBlock2D",),
+     "up_block_types": ("UpBlock2D",), "layers_per_block": 3},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", GRID, ids=str)
+def test_every_config_gives_the_output_that_it_has_in_diffusers(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    folder, theirs = folder_of(tmp_path, **config)
+    saved = json.loads((folder / "config.json").read_text())
+    null = {k for k, v in saved.items() if v is None} - {"mid_block_type", "attention_head_dim"}
+    for drop in [(), null]:  # a missing key is a None, but for two that have another default
+        edit_config(folder, **dict.fromkeys(drop, ...))
+        ours: Any = read_unet(folder)
+        x = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+        t = torch.tensor([3, 7]) if "learned" in str(config) else torch.tensor([0.3, 7.0])
+        labels = torch.ones(2, dtype=torch.long) if theirs.class_embedding is not None else None
+        if config.get("class_embed_type") == "identity":
+            labels = torch.ones(2, theirs.time_embedding.linear_1.out_features)
+        with torch.no_grad():
+            got, wanted = (n(x, t, class_labels=labels).sample for n in (ours, theirs))
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-6 * float(wanted.abs().max()))
+        assert bool(wanted.isfinite().all())
+
+
+def test_the_attention_of_old_files_has_other_names(tmp_path: Path) -> None:
+    folder, theirs = folder_of(tmp_path)
+    names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+    def old(key: str) -> str:
+        for new, before in names.items():
+            key = key.replace(f".{new}.", f".{before}.")
+        return key
+
+    state = load_file(folder / WEIGHTS)
+    assert {old(key) for key in state} != set(state)
+    save_file({old(key): value for key, value in state.items()}, folder / WEIGHTS)
+    for key, value in read_unet(folder).state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[key])
+
+
+CANNOT_RUN = [{"norm_eps": "nan"}, {"freq_shift": "x"}, {"resnet_time_scale_shift": "x"}]
+
+
+@pytest.mark.parametrize("change", CANNOT_RUN, ids=str)
+def test_a_config_whose_network_cannot_run_is_named(unet: Path, change: dict[str, Any]) -> None:
+    edit_config(unet, **change)
+    refused(unet, "config.json", "UNet2DModel")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layers_per_block": 10_000_000},
+        {"down_block_types": ["DownBlock2D"] * 100_000},
+        {"block_out_channels": [32] * 100_000},
+        {"block_out_channels": [32 * 10**9]},
+        {"num_class_embeds": 10**12},
+        {"in_channels": 10**9},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_config_of_any_size_is_refused_without_its_memory(
+    unet: Path, change: dict[str, Any]
+) -> None:
+    import resource
+
+    edit_config(unet, **change)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.monotonic()
+    refused(unet, "config.json")
+    assert time.monotonic() - started < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def test_a_value_of_five_thousand_letters_is_cut_in_the_message(unet: Path) -> None:
+    edit_config(unet, down_block_types=["D" * 5000])
+    assert len(refused(unet, "makes no UNet2DModel")) < 1000
+    edit_config(unet, _class_name="N" * 5000)
+    assert len(refused(unet, "a UNet2DModel is needed here")) < 1000
 
 
 BAD = [

@@ -334,7 +334,7 @@ def test_a_pipelines_folder_is_what_its_scheduler_says(prior: Path, name: str, k
     )
 
 
-@pytest.mark.parametrize("scheduler", [None, {}, {"_class_name": "DDPMScheduler"}])
+@pytest.mark.parametrize("scheduler", [None, {}, {"sigma_max": 80.0}])
 def test_a_folder_without_a_telling_scheduler_asks_for_the_kind(
     prior: Path, scheduler: Any
 ) -> None:
@@ -343,9 +343,50 @@ def test_a_folder_without_a_telling_scheduler_asks_for_the_kind(
 
 
 @pytest.mark.parametrize(
+    ("name", "right"), [("DDPMScheduler", "ddpm"), ("FlowMatchEulerDiscreteScheduler", "flow")]
+)
+def test_a_kind_against_the_scheduler_is_refused_and_the_right_one_named(
+    prior: Path, name: str, right: str
+) -> None:
+    refused(as_pipeline(prior, {"_class_name": name}), WeightsError, name, repr(right), kind="edm")
+
+
+@pytest.mark.parametrize("label", ["x", {"name": "class"}, [1], 3, {"lowest": "a"}])
+def test_a_label_that_a_card_cannot_have_is_named(prior: Path, label: Any) -> None:
+    edit_card(prior, label=label)
+    refused(prior, WeightsError, "card.json", "label")
+
+
+@pytest.mark.parametrize(
+    "values", [{"midpoint": "x"}, {"shape": [1, 10**9, 10**9]}, {"kind": "e" * 5000}], ids=repr
+)
+def test_other_bad_values_of_a_card_are_named_in_a_short_line(
+    prior: Path, values: dict[str, Any]
+) -> None:
+    edit_card(prior, **values)
+    with pytest.raises(WeightsError, match=next(iter(values))) as told:
+        load_prior(prior)
+    assert len(str(told.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["card.json", "unet/config.json"])
+def test_deep_nesting_is_told(prior: Path, name: str) -> None:
+    (prior / name).write_text("[" * 100_000)
+    refused(prior, WeightsError, name, "cannot read")
+
+
+def test_a_name_without_end_is_no_prior() -> None:
+    for name in ("x" * 5000, "x/" + "y" * 5000, "x" * 5000 + ".pt"):
+        with pytest.raises(ConfigError, match="unknown prior") as told:
+            load_prior(name)
+        assert len(str(told.value)) < 1000
+
+
+@pytest.mark.parametrize(
     "scheduler",
     [
         [],
+        {"_class_name": "KarrasVeScheduler"},
         "text",
         {"_class_name": "EDMEulerScheduler", "sigma_max": None},
         {"_class_name": "EDMEulerScheduler", "sigma_min": 90},

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from .._checks import real
 from .._repr import readable
 from ..errors import ConfigError
-from .generator import check_deterministic, shape_of
+from .generator import check_deterministic, shape_of, unwrapped
 from .integrate import CALLS, check_integration, integrate
 
 
@@ -24,7 +25,8 @@ class Flow:
     Reference: Lipman et al., Flow Matching for Generative Modeling, 2023.
 
     Arguments:
-        velocity: v(x, t), (B, *shape) and (B,) -> (B, *shape), deterministic and row by row.
+        velocity: v(x, t), (B, *shape) and (B,) -> (B, *shape), deterministic and row by row; one of
+            diffusers' may return its output object.
         shape: of one z and one x.
         t_span: (time of the noise, time of the data).
         num_steps: equal steps.
@@ -41,7 +43,7 @@ class Flow:
         (tensor([[0.3679, 0.3679]]), 200)
     """
 
-    velocity: Callable[[Tensor, Tensor], Tensor]
+    velocity: Callable[[Tensor, Tensor], Any]
     shape: tuple[int, ...]
     t_span: tuple[float, float] = (0.0, 1.0)
     num_steps: int = 20
@@ -75,7 +77,7 @@ class Flow:
         yield from integrate(self._field, z, times, self.solver, self.gradient)
 
     def _field(self, x: Tensor, t: Tensor) -> Tensor:
-        v = self.velocity(x, t.repeat(x.shape[0]))
+        v = unwrapped("Flow's velocity", self.velocity(x, t.repeat(x.shape[0])))
         if v.shape != x.shape:
             got, wanted = tuple(v.shape), tuple(x.shape)
             raise ConfigError(f"Flow's velocity must return x's shape {wanted}, got {got}")

@@ -21,7 +21,8 @@ class Generator:
     r"""$\Phi(z) = G(z)$ in one network call, with z usually much smaller than x.
 
     Arguments:
-        module: G of a GAN, flow or VAE, (B, *shape) -> (B, *data_shape), deterministic, row by row.
+        module: G of a GAN, flow or VAE, (B, *shape) -> (B, *data_shape), deterministic, row by row;
+            one of diffusers' may return its output object.
         shape: of one z; the prior on it is N(0, I).
         data_shape: of one x.
 
@@ -34,7 +35,7 @@ class Generator:
         torch.Size([3, 5])
     """
 
-    module: Callable[[Tensor], Tensor]
+    module: Callable[[Tensor], Any]
     shape: tuple[int, ...]
     data_shape: tuple[int, ...]
     nfe: int = 1
@@ -48,11 +49,21 @@ class Generator:
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, *shape) -> (B, *data_shape); ConfigError if the module makes another shape."""
-        x = self.module(z)
+        x = unwrapped("Generator's module", self.module(z))
         if tuple(x.shape[1:]) != self.data_shape:
             found = tuple(x.shape[1:])
             raise ConfigError(f"Generator made x of shape {found}, declared is {self.data_shape}")
         return x
+
+
+def unwrapped(owner: str, out: Any) -> Tensor:
+    """The tensor that a module made, out of diffusers' output object, whose tensor is `sample`;
+    ConfigError where there is none."""
+    made = out if isinstance(out, Tensor) else getattr(out, "sample", None)
+    if not isinstance(made, Tensor):
+        must = f"{owner} must return a tensor, or an object with one as .sample"
+        raise ConfigError(f"{must}, got {type(out).__name__}")
+    return made
 
 
 def check_deterministic(owner: str, argument: str, module: Any) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 from .._checks import one_of, real, whole
 from ..errors import ConfigError, WeightsError
 from .denoiser import KINDS
+from .mismatched_keys import shortened
 
 CARDS = Path(__file__).parent / "cards.yaml"
 SCALING = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}  # of a card without them
+LARGEST_SIDE = 1 << 16  # of an image that a card describes
 CARD_KEYS = ("kind", "shape", *SCALING, "unshuffle", "sha256")
 
 
@@ -35,7 +37,8 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} lacks {', '.join(missing)}")
     check_card(card, path)
     if not isinstance(card["sha256"], str) or len(card["sha256"]) != 64:
-        raise WeightsError(f"{path}: sha256 must be 64 hexadecimal digits, got {card['sha256']!r}")
+        got = shortened(repr(card["sha256"]))
+        raise WeightsError(f"{path}: sha256 must be 64 hexadecimal digits, got {got}")
     return card
 
 
@@ -43,8 +46,8 @@ def read_table(path: Path) -> dict[str, Any]:
     """The settings in a JSON file."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read {path}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"cannot read {path}: {shortened(error)}") from error
     if not isinstance(table, dict):
         raise WeightsError(f"{path} must hold a table of settings, got a {type(table).__name__}")
     return table
@@ -62,6 +65,20 @@ def check_card(card: Mapping[str, Any], path: Path) -> None:
         if not isinstance(shape, list) or len(shape) != 3:
             raise ConfigError(f"shape must be three whole numbers (C, H, W), got {shape!r}")
         for size in shape:
-            whole("each number of shape", size)
+            whole("each number of shape", size, most=LARGEST_SIDE)
+        if (label := card.get("label")) is not None:
+            check_label(label)
+        if (midpoint := card.get("midpoint")) is not None:
+            real("midpoint", midpoint, above=card["sigma_min"], below=card["sigma_max"])
     except ConfigError as error:
-        raise WeightsError(f"{path}: {error}") from error
+        raise WeightsError(f"{path}: {shortened(error)}") from error
+
+
+def check_label(label: Any) -> None:
+    """ConfigError unless a card's label says its name, its range and whether it is whole."""
+    if not isinstance(label, Mapping) or set(label) != {"name", "lowest", "highest", "whole"}:
+        wanted = '{"name": "class", "lowest": 0, "highest": 9, "whole": true}'
+        raise ConfigError(f"label must be a table such as {wanted}, got {label!r}")
+    if not isinstance(label["name"], str) or not isinstance(label["whole"], bool):
+        raise ConfigError(f"label must have a word as name, and true or false as whole: {label!r}")
+    real("label's highest", label["highest"], least=real("label's lowest", label["lowest"]))

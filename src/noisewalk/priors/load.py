@@ -14,12 +14,21 @@ from .._checks import one_of, real, whole
 from ..errors import ConfigError, WeightsError
 from .cards import SCALING, check_card, read_card, read_cards, read_table
 from .denoiser import KINDS, NetworkDenoiser
+from .mismatched_keys import shortened
 from .prior import Prior
 
 BUNDLED = Path(__file__).parent / "bundled"
+LONGEST_NAME = 1000  # of a prior or a path
 HEAD_CHANNELS = 64  # per attention head of OpenAI's checkpoints
 SIZE = re.compile(r"(?:imagenet|bedroom|cat)(64|256)(?!\d)")  # the image side in their names
-SCHEDULERS = {"CMStochasticIterativeScheduler": "consistency", "EDMEulerScheduler": "edm"}
+SCHEDULERS = {
+    "CMStochasticIterativeScheduler": "consistency",
+    "EDMEulerScheduler": "edm",
+    "DDPMScheduler": "ddpm",
+    "DDIMScheduler": "ddpm",
+    "FlowMatchEulerDiscreteScheduler": "flow",
+}
+"""What the network is that diffusers samples with each of its schedulers."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,8 @@ def load_prior(
         None if head_channels is None else whole("head_channels", head_channels),
     )
     name, path, cards = str(source), Path(source), read_cards()
+    if len(name) > LONGEST_NAME:  # the operating system would not have it as a file
+        raise ConfigError(f"unknown prior {shortened(name)!r}: no name is that long")
     if (BUNDLED / name / "card.json").exists():
         return _from_folder(name, BUNDLED / name, request)
     if cards.get(name, {}).get("format") == "package":
@@ -132,10 +143,21 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
         raise WeightsError(f"{lacks}: give a folder that `noisewalk train` or diffusers wrote")
     path = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_table(path) if path.exists() else {}
-    kind = SCHEDULERS.get(str(scheduler.get("_class_name")), request.kind)
+    called = scheduler.get("_class_name")
+    if called is not None and called not in SCHEDULERS:
+        allowed = f"{path} is of a {shortened(called)}, and one of {', '.join(SCHEDULERS)} is read"
+        raise WeightsError(f"{allowed}: save the pipeline with one of them")
+    kind = request.kind if called is None else SCHEDULERS[called]
     if kind is None:
         lacks = f"{folder} has no card.json and no scheduler that says what the network is"
         raise WeightsError(f"{lacks}: give kind='consistency' or kind='edm'")
+    if kind not in KINDS and request.kind not in (None, kind):
+        raise WeightsError(
+            f"{folder} is of kind {kind!r} by its {called}, got kind={request.kind!r}, under which "
+            f"its images would be wrong: leave kind out, or give {kind!r}"
+        )
+    if kind in ("ddpm", "flow"):
+        raise WeightsError(f"{folder} is of kind {kind!r}, which cannot be read yet")
     card = {"kind": kind, **{key: scheduler.get(key, value) for key, value in SCALING.items()}}
     check_card(card, path)
     return card

@@ -25,7 +25,13 @@ def misfits(expected: Shapes, found: Shapes) -> list[str]:
     ]
 
 
+def shortened(value: object, most: int = 200) -> str:
+    """The text of a value or an error, in one line of a bounded length."""
+    text = " ".join(str(value)[: 4 * most].split()) or type(value).__name__
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def listed(problems: Sequence[str], most: int = 5) -> str:
     """The first problems, and how many more there are."""
     more = [f"and {len(problems) - most} more"] if len(problems) > most else []
-    return "; ".join([*problems[:most], *more])
+    return "; ".join([*map(shortened, problems[:most]), *more])
