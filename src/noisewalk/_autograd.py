@@ -88,17 +88,18 @@ class Jacobian:
             try:
                 pushed = forward(self.function, z, v)
             except RuntimeError:
-                self.way(z[:1], v[:1])
+                pass
             else:
                 self.found = FORWARD
                 return pushed
-        if self.found == NONE:
+        way = self.way(z[:1], v[:1])
+        if way == NONE:
             raise ConfigError(
                 "an operation of the operator or the map has neither a forward-mode derivative nor "
                 "a second one, so J v cannot be had: use nw.spectral or nw.SpectralRefresh(), "
                 "which need J^T w alone, or no preconditioner"
             )
-        return WAYS[self.found](self.function, z, v)
+        return WAYS[way](self.function, z, v)
 
 
 def way_to_push(function: Function, z: Tensor, v: Tensor) -> str:

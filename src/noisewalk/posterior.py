@@ -183,12 +183,14 @@ class NoisePosterior:
         @ordinary
         def jvp(v: Tensor) -> Tensor:
             at = z.repeat_interleave(len(v) // len(z), 0)
-            return torch.cat([self._jacobian.push(at[rows], v[rows]) for rows, _ in self._blocks(at)])
+            blocks = (rows for rows, _ in self._blocks(at))
+            return torch.cat([self._jacobian.push(at[rows], v[rows]) for rows in blocks])
 
         @ordinary
         def vjp(w: Tensor) -> Tensor:
             at = z.repeat_interleave(len(w) // len(z), 0)
-            return torch.cat([pull(self._forward, at[rows], w[rows]) for rows, _ in self._blocks(at)])
+            blocks = (rows for rows, _ in self._blocks(at))
+            return torch.cat([pull(self._forward, at[rows], w[rows]) for rows in blocks])
 
         return mean, jvp, vjp
 

@@ -15,7 +15,7 @@ from noisewalk import noise
 from noisewalk._repr import describe
 
 ROWS = 4
-COUNTERS = {"nfe", "_way"}
+COUNTERS = {"_spent", "_jacobian"}
 """What a target may count and find out."""
 
 
