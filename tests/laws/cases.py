@@ -155,6 +155,25 @@ MAPS = [
         lambda dtype: nw.maps.Generator(Decoder(draw((4, 3), seed=8)[0]), (3,), (2, 2)),
         (3,),
     ),
+    Case(
+        "latent",
+        lambda dtype: nw.maps.Latent(
+            nw.maps.Warp((3,), 0.5), Decoder(draw((4, 3), seed=8)[0]), (2, 2)
+        ),
+        (3,),
+    ),
+    Case(
+        "representation error, stacked",
+        lambda dtype: nw.maps.RepresentationError(nw.maps.Warp((2, 3), 0.8), 0.1),
+        (4, 3),
+    ),
+    Case(
+        "representation error, flat",
+        lambda dtype: nw.maps.RepresentationError(
+            nw.maps.Generator(Decoder(draw((4, 3), seed=8)[0]), (3,), (2, 2)), 0.1
+        ),
+        (7,),
+    ),
 ]
 
 OPERATORS = [

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from .consistency import Consistency
     from .flow import Flow
     from .generator import Generator
+    from .latent import Latent
     from .ode import ProbabilityFlow
+    from .representation_error import RepresentationError
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
@@ -18,6 +20,8 @@ __getattr__, __dir__, __all__ = lazy(
         "consistency": "Consistency",
         "flow": "Flow",
         "generator": "Generator",
+        "latent": "Latent",
         "ode": "ProbabilityFlow",
+        "representation_error": "RepresentationError",
     },
 )
