@@ -47,7 +47,7 @@ EXAMPLES = {
     "satellite64": Example(6, "Landsat 8 crop", ValueRange(0.0, 0.2), 0.1, LAND),
     "fashion32": Example(23, "Fashion-MNIST test image", None, 0.1, CLOTHES),
 }
-NUM_WARMUP, THIN = 6, 6
+NUM_WARMUP, THIN = 6, 10
 """Transitions: so few that the demo takes a few minutes; its tasks forget their starts sooner."""
 
 
