@@ -140,3 +140,16 @@ def test_a_sigma_of_another_shape_is_refused():
                 call(mean, mean)
         with pytest.raises(ConfigError, match="does not broadcast to one y"):
             known.sample(mean, rows(0, 3))
+
+
+def test_a_perturbed_measurement_is_y_with_noise_of_its_level():
+    num, y = 20000, draw(1, 7)
+    for sigma in SIGMAS:
+        many = y.expand(num, *SHAPE)
+        found = Gaussian(sigma).perturb(many, torch.full_like(many, torch.nan), rows(8, num))
+        level = full(sigma)
+        assert ((found.mean(0) - y[0]).abs() < 5 * level / math.sqrt(num)).all()
+        assert ((found.std(0) / level - 1).abs() < 5 / math.sqrt(2 * num)).all()
+        hidden = Gaussian(sigma).perturb(many, many, rows(8, num), OBSERVED)
+        assert torch.equal(hidden, torch.where(OBSERVED, found, 0.0))
+    assert Gaussian(0.1).perturb(y.float(), y.float(), rows(8, 1)).dtype == torch.float32

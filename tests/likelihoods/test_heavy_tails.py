@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
 
 from noisewalk.likelihoods import Gaussian, Laplace, StudentT
+from noisewalk.likelihoods.heavy_tails import LAPLACE_SPREAD, student_spread
 from noisewalk.noise import PROBE, rows
 
 
@@ -99,3 +101,41 @@ def test_chi2_exists_where_the_noise_has_a_variance_and_its_spread_where_a_fourt
         known = StudentT(df, 0.1)
         assert known.residual_chi2(mean, mean + 0.1).isfinite().tolist() == [has_chi2] * 2
         assert known.residual_chi2_std(mean).isfinite().tolist() == [has_spread] * 2
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 5, 10, 30])
+def test_starts_spread_as_the_fisher_information_says_for_student_t(df):
+    """E[Var(psi | r)] I / E[psi']^2 = 1, by quadrature over the residual r and the perturbation."""
+    r = stats.t(df).ppf((np.arange(4000) + 0.5) / 4000)[:, None]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(101)
+    at, weights = r + student_spread(df) * nodes, weights / weights.sum()
+    psi = (df + 1) * at / (df + at**2)
+    slope = ((df + 1) * (df - at**2) / (df + at**2) ** 2) @ weights
+    variance = (psi**2) @ weights - (psi @ weights) ** 2
+    information = (df + 1) / (df + 3)
+    assert variance.mean() * information / slope.mean() ** 2 == pytest.approx(1, abs=0.03)
+
+
+def test_starts_spread_as_the_fisher_information_says_for_laplace():
+    r = stats.laplace.ppf((np.arange(40000) + 0.5) / 40000) / LAPLACE_SPREAD
+    variance = 1 - (2 * stats.norm.cdf(r) - 1) ** 2  # psi is a sign, its information 1,
+    slope = 2 * stats.norm.pdf(r) / LAPLACE_SPREAD  # and psi' twice a delta
+    assert variance.mean() / slope.mean() ** 2 == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "level"),
+    [(Laplace(0.2), LAPLACE_SPREAD * 0.2)]
+    + [(StudentT(df, 0.2), student_spread(df) * 0.2) for df in (1.0, 5.0)],
+    ids=repr,
+)
+def test_a_perturbed_measurement_is_y_with_gaussian_noise_of_that_spread(likelihood, level):
+    num, y = 20000, torch.tensor([[0.3, -4.0, torch.nan]], dtype=torch.float64)
+    observed = torch.tensor([True, True, False])
+    many = y.expand(num, -1)
+    found = likelihood.perturb(many, torch.full_like(many, torch.nan), rows(3, num), observed)
+    assert not found[:, 2].any()
+    for entry in range(2):
+        law = stats.norm(y[0, entry].item(), level)
+        distance = stats.kstest(found[:, entry].numpy(), law.cdf).statistic
+        assert distance * math.sqrt(num) < 2.4  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5

@@ -105,3 +105,18 @@ def test_the_default_sampler_finds_the_posterior_of_one_pixel():
     mean = (weight * grid[:, 0]).sum() / weight.sum()
     chains = run.z[0, :, :, 0].mean(1)
     assert abs(chains.mean().item() - mean.item()) < 5 * chains.std().item() / 30**0.5
+
+
+def test_a_perturbed_measurement_is_a_count_of_rate_y_and_0_stays():
+    num, y = 20000, torch.tensor([[0.0, 1.0, 7.0, 300.0, torch.nan, 5.0]], dtype=torch.float64)
+    observed = torch.tensor([True, True, True, True, False, False])
+    many = y.expand(num, -1)
+    found = Poisson(30.0).perturb(many, torch.full_like(many, torch.nan), rows(4, num), observed)
+    assert torch.equal(found, found.round())
+    assert (found >= 0).all()
+    assert not found[:, [0, 4, 5]].any()
+    rate = y[0, 1:4]
+    drawn = found[:, 1:4]
+    assert ((drawn.mean(0) - rate).abs() < 5 * (rate / num).sqrt()).all()
+    spread = ((2 * rate**2 + rate) / num).sqrt()  # of the variance
+    assert ((drawn - rate).square().mean(0) - rate).abs().lt(5 * spread).all()

@@ -174,3 +174,20 @@ def test_a_prior_without_bound_is_not_simulated():
             ConfigError, match=r"concentration of at least 1, got .*Gaussian\(sigma_y\)"
         ):
             UnknownGaussian(concentration).sample(torch.zeros(1, 3), rows(0, 1))
+
+
+@pytest.mark.parametrize(("concentration", "rate"), [(1e-3, 1e-3), (3.0, 0.1)])
+def test_a_perturbed_measurement_has_the_level_that_the_residuals_tell(concentration, rate):
+    num, (mean, y) = 20000, pair(1, 0.3)
+    many, at = y.expand(num, -1), mean.expand(num, -1)
+    found = UnknownGaussian(concentration, rate).perturb(many, at, rows(5, num), OBSERVED)
+    assert not found[:, ~OBSERVED].any()
+    added = (found - y)[:, OBSERVED]
+    a = concentration + 2  # sigma_y^2 is inverse gamma given four residuals,
+    b = rate + ((y - mean)[:, OBSERVED] ** 2).sum().item() / 2
+    bound = 2.4 / math.sqrt(num)  # exceeded with probability 2 exp(-2 2.4^2) = 2e-5
+    single = stats.t(2 * a, 0, math.sqrt(b / a))  # so that every entry has a t distribution
+    for entry in range(4):
+        assert stats.kstest(added[:, entry].numpy(), single.cdf).statistic < bound
+    ratio = (added**2).mean(1) * a / b  # with one level for all of them
+    assert stats.kstest(ratio.numpy(), stats.f(4, 2 * a).cdf).statistic < bound

@@ -1,4 +1,4 @@
-"""Puts this folder on the path: the tests share `affine_runs` and `linear_targets`."""
+"""Puts this folder on the path: the tests share its modules that are no tests."""
 
 import sys
 from pathlib import Path

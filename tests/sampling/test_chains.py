@@ -4,12 +4,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+from recorder import Recorder, drive
 
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import DivergedError
 from noisewalk.sampling.chains import PATIENCE, Chains
 from noisewalk.storage.state import decode, encode
+from noisewalk.types import State
 
 PLAN = Chains(
     nw.Langevin(0.02, "em", adjust=True), 3, 2, 4, 2, nw.Adam(3, 0.05), nw.DualAveraging(), 5
@@ -27,29 +29,9 @@ def target(nfe=1):
     )
 
 
-class Recorder:
-    """A sink that remembers everything; it may begin with a state, as a resumed store does."""
-
-    def __init__(self, sampler=None):
-        self.sampler, self.draws, self.checkpoints = sampler, [], []
-
-    def append(self, state, info, sampler, extras):
-        self.draws.append((state, info, sampler, extras))
-
-    def checkpoint(self, sampler):
-        self.checkpoints.append(sampler)
-
-    def cursor(self):
-        return len(self.draws), self.sampler
-
-
-def drive(posterior, plan, sink):
-    return list(plan.run(posterior, sink))
-
-
 def stage(sampler):
     return (
-        "warm start"
+        "starts"
         if sampler["transitions"] == 0
         else "warm-up"
         if sampler["transitions"] <= PLAN.num_warmup
@@ -60,11 +42,12 @@ def stage(sampler):
 @pytest.fixture
 def always(monkeypatch):
     monkeypatch.setattr("noisewalk.sampling.chains.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("noisewalk.sampling.chains.SHARE", 0)
 
 
 def test_ticks_count_through_every_phase():
     ticks = drive(target(nfe=3), PLAN, Recorder())
-    assert [tick.phase for tick in ticks] == ["warm start"] * 3 + ["warm-up"] * 4 + ["draws"] * 6
+    assert [tick.phase for tick in ticks] == ["starts"] * 3 + ["warm-up"] * 4 + ["draws"] * 6
     assert [tick.done for tick in ticks] == list(range(1, 14))
     assert {tick.total for tick in ticks} == {13}
     assert [tick.nfe for tick in ticks] == [
@@ -122,12 +105,26 @@ def test_without_a_warm_start_the_chain_starts_at_the_initial_noise():
 def test_every_stage_has_its_checkpoints(always):
     sink = Recorder()
     drive(target(), PLAN, sink)
-    assert [stage(sampler) for sampler in sink.checkpoints] == ["warm start"] * 3 + ["warm-up"] * 4
-    assert [stage(sampler) for _, _, sampler, _ in sink.draws] == [
-        "draws"
-    ] * 3  # here each draw carries the state
-    assert [sampler["adam_steps"] for sampler in sink.checkpoints] == [1, 2, 3, 3, 3, 3, 3]
-    assert [sampler["transitions"] for sampler in sink.checkpoints] == [0, 0, 0, 1, 2, 3, 4]
+    stages = ["starts"] * 3 + ["warm-up"] * 4 + ["draws"] * 6
+    assert [stage(sampler) for sampler in sink.checkpoints] == stages
+    assert [sampler["start_steps"] for sampler in sink.checkpoints] == [1, 2] + [3] * 11
+    assert [sampler["transitions"] for sampler in sink.checkpoints] == [0, 0, *range(11)]
+    assert [stage(sampler) for _, _, sampler, _ in sink.draws] == ["draws"] * 3
+
+
+def test_the_early_state_is_that_after_the_adaptation(always):
+    sink = Recorder()
+    drive(target(), PLAN, sink)
+    last = sink.checkpoints[2 + PLAN.num_warmup]
+    state = State(**last["state"])
+    assert last["transitions"] == PLAN.num_warmup
+    assert torch.equal(sink.kept["early_x"], state.x.reshape(2, 2, 4))
+    expected = -state.nll - state.z.square().sum(1) / 2
+    torch.testing.assert_close(sink.kept["early_lp"], expected.reshape(2, 2), rtol=1e-12, atol=0)
+    at_once = Recorder()
+    drive(target(), dataclasses.replace(PLAN, num_warmup=0, adapt=None, warm_start=None), at_once)
+    z = noise.rows(PLAN.seed, 2, 2).normal((6,), noise.INIT, torch.float64)
+    assert torch.equal(at_once.kept["early_x"], target()(z).x.reshape(2, 2, 4))
 
 
 def test_checkpoints_wait_for_their_time(monkeypatch):
@@ -143,15 +140,14 @@ def test_checkpoints_wait_for_their_time(monkeypatch):
 def test_from_every_state_the_loop_goes_on_bitwise(always, tmp_path, kernel):
     whole, plan = Recorder(), dataclasses.replace(PLAN, kernel=kernel)
     ticks = drive(target(), plan, whole)
-    samplers = whole.checkpoints + [sampler for _, _, sampler, _ in whole.draws]
-    assert {stage(sampler) for sampler in samplers} == {"warm start", "warm-up", "draws"}
-    for number, sampler in enumerate(samplers):
+    assert {stage(sampler) for sampler, _ in whole.states} == {"starts", "warm-up", "draws"}
+    assert any(sampler["block"] for sampler, _ in whole.states)  # also between two draws
+    for sampler, missing in whole.states:
         (tmp_path / "state").write_bytes(b"".join(encode(sampler)))
         rest = Recorder(decode(tmp_path / "state"))
         posterior = target()
         posterior(torch.zeros(2, 6, dtype=torch.float64))  # what was spent before is not this run's
         after = drive(posterior, plan, rest)
-        missing = max(0, number - len(whole.checkpoints) + 1)
         assert len(rest.draws) == 3 - missing
         for found, expected in zip(rest.draws, whole.draws[missing:], strict=True):
             assert all(
@@ -207,7 +203,7 @@ def test_the_step_is_adapted_in_the_warm_up_alone_and_averaged_after_it(always):
     drive(target(), PLAN, sink)
     adaptations = [sampler["adaptation"] for sampler in sink.checkpoints]
     assert adaptations[:3] == [None] * 3
-    steps = [adaptation[1] for adaptation in adaptations[3:]]
+    steps = [adaptation[1] for adaptation in adaptations[3 : 3 + PLAN.num_warmup]]
     assert all(not torch.equal(one, other) for one, other in pairwise(steps))
     for _, _, sampler, extras in sink.draws:
         assert torch.equal(sampler["adaptation"], adaptations[-1])

@@ -6,6 +6,7 @@ import torch
 import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.kernels.hmc import HMC
+from noisewalk.sampling.chains import Chains
 from noisewalk.sampling.defaults import (
     CALLS_PER_DRAW,
     FRICTION,
@@ -93,9 +94,10 @@ def test_a_refresh_that_cannot_be_is_refused(
 
 
 def test_the_default_kernel_can_do_without_its_gaussian() -> None:
-    run = nw.sample(target(), None, 5, 2, num_warmup=10, refresh=None, progress=False)
+    settings = {"warm_start": nw.Adam(20), "plan": "long_chains", "progress": False}
+    run = nw.sample(target(), None, 5, 2, num_warmup=10, refresh=None, **settings)  # type: ignore[arg-type]
     assert run.spec["plan"]["refresh"] is None
-    assert run.nfe == 2 * (1 + 200 + 8 * 15)
+    assert run.nfe == 2 * (1 + 20 + 8 * 15)
 
 
 def test_an_exact_kernel_is_adapted_and_an_unadjusted_one_runs_as_given() -> None:
@@ -121,7 +123,7 @@ def test_the_estimate_is_what_a_run_costs() -> None:
     plans = [
         resolve(target(2), None, 5, 3, 10, 2, nw.Adam(7), refresh=nw.SpectralRefresh(num_probes=2)),
         resolve(target(), nw.Langevin(0.1), 5, 3, warm_start=None),
-        resolve(target(), nw.HMC(0.1, 4), 5, 3, 10, refresh=nw.Refresh(rank=1)),
+        resolve(target(), nw.HMC(0.1, 4), 5, 3, 10, 1, nw.Adam(7), refresh=nw.Refresh(rank=1)),
     ]
     for plan in plans:
         posterior = target(2) if plan is plans[0] else target()
@@ -130,3 +132,79 @@ def test_the_estimate_is_what_a_run_costs() -> None:
         assert estimate.calls == run.nfe
         stored = sum(v.numel() * v.element_size() for v in run.arrays.values())
         assert estimate.disk == stored
+
+
+def numbers(plan: Chains) -> tuple[int, int, int, int]:
+    return plan.num_chains, plan.num_draws, plan.num_warmup, plan.thin
+
+
+def test_without_a_kernel_many_short_chains_start_at_randomised_problems() -> None:
+    plan = resolve(target())
+    assert numbers(plan) == (16, 1, 8, 16)
+    assert repr(plan.kernel) == repr(default_kernel(target()))
+    assert plan.warm_start == nw.RandomizedStarts(310, "lbfgs", 16)
+    assert plan.refresh == nw.Refresh(at=(0.0,), num_rows=2)
+    y = torch.ones(1, 1, 4, 4, dtype=torch.float64)
+    phi, noise = nw.maps.Warp((1, 4, 4)), nw.likelihoods.Gaussian(0.3)
+    image = resolve(nw.NoisePosterior(phi, torch.nn.Identity(), noise, y))
+    assert image.warm_start == nw.RandomizedStarts(90, "lbfgs", 1)
+    assert image.refresh == nw.SpectralRefresh(at=(0.0,), num_rows=2)
+
+
+def test_a_kernel_or_starts_by_hand_get_a_few_long_chains() -> None:
+    for plan in (
+        resolve(target(), nw.HMC(0.3, 3)),
+        resolve(target(), warm_start=nw.Adam(5)),
+        resolve(target(), warm_start=None),
+        resolve(target(), plan="long_chains"),
+    ):
+        assert numbers(plan) == (4, 100, NUM_WARMUP, 1)
+        assert plan.refresh == nw.Refresh()
+    assert isinstance(resolve(target(), nw.HMC(0.3, 3)).warm_start, nw.RandomizedStarts)
+    asked = resolve(target(), nw.HMC(0.3, 3), warm_start=nw.Adam(5), plan="short_chains")
+    assert numbers(asked) == (16, 1, 8, 16)
+
+
+@pytest.mark.parametrize("plan", ["short_chains", "long_chains"])
+def test_numbers_that_are_given_win_under_both_plans(plan: str) -> None:
+    given = {"num_chains": 3, "num_draws": 7, "num_warmup": 5, "thin": 2}
+    assert numbers(resolve(target(), plan=plan, **given)) == (3, 7, 5, 2)  # type: ignore[arg-type]
+    for name, value in given.items():
+        changed = numbers(resolve(target(), plan=plan, **{name: value}))  # type: ignore[arg-type]
+        assert value in changed
+
+
+@pytest.mark.parametrize(("draws", "thin"), [(1, 16), (4, 4), (5, 4), (16, 1), (100, 1)])
+def test_more_draws_share_the_transitions_of_a_short_chain(draws: int, thin: int) -> None:
+    plan = resolve(target(), num_draws=draws)
+    assert (plan.num_draws, plan.thin) == (draws, thin)
+
+
+def test_an_unknown_plan_is_refused() -> None:
+    with pytest.raises(ConfigError, match="auto, short_chains, long_chains"):
+        resolve(target(), plan="short")
+
+
+def test_without_gradients_long_chains_slice() -> None:
+    plan = resolve(target(differentiable=False))
+    assert isinstance(plan.kernel, nw.EllipticalSlice)
+    assert numbers(plan) == (4, 100, NUM_WARMUP, 1)
+    assert (plan.warm_start, plan.refresh, plan.adapt) == (None, None, None)
+
+
+class Unperturbed:
+    def nll(
+        self, mean: torch.Tensor, y: torch.Tensor, observed: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return (y - mean).to(torch.float64).abs().sum(1)
+
+
+def test_a_likelihood_without_perturb_starts_by_adam_and_the_run_says_so_once() -> None:
+    own = nw.NoisePosterior(Several(1), lambda x: x, Unperturbed(), target().y)
+    with pytest.warns(UserWarning, match="no method perturb") as told:
+        plan = resolve(own, num_warmup=3, refresh=None)
+    assert len(told) == 1
+    assert plan.warm_start == nw.Adam()
+    assert (plan.num_chains, plan.num_draws) == (4, 100)
+    with pytest.raises(ConfigError, match="perturb"):
+        resolve(own, warm_start=nw.RandomizedStarts())

@@ -6,6 +6,10 @@ from affine_runs import KERNEL, settings, target
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
+from noisewalk.sampling.defaults import resolve
+from noisewalk.sampling.execute import draw, execute
+from noisewalk.storage.memory import MemoryStore
+from noisewalk.storage.store import open_store
 
 
 class KilledError(Exception):
@@ -32,6 +36,52 @@ def test_a_killed_run_resumes_to_the_bitwise_same_draws(tmp_path, evaluations, m
     resumed = nw.sample(target(), KERNEL, **settings(), store=tmp_path / "run")
     assert torch.equal(resumed.draws[...], whole.draws)
     assert torch.equal(resumed.nll[...], whole.nll)
+
+
+@pytest.mark.parametrize("left", [9, 31])
+def test_a_run_killed_again_and_again_ends_with_the_draws_and_early_states_of_one_in_memory(
+    tmp_path, monkeypatch, left
+):
+    monkeypatch.setattr("noisewalk.sampling.chains.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("noisewalk.sampling.chains.SHARE", 0)
+    calls = 0
+
+    class Dying(nw.NoisePosterior):
+        def __call__(self, z):
+            self.die()
+            return super().__call__(z)
+
+        def evaluate(self, z, image):
+            self.die()
+            return super().evaluate(z, image)
+
+        def die(self):
+            nonlocal calls
+            calls += 1
+            if calls > left:
+                raise KilledError
+
+    given, unknown = target(), nw.likelihoods.UnknownGaussian()
+    starts = nw.RandomizedStarts(12, num_candidates=5)
+    given = nw.NoisePosterior(given.phi, given.operator, unknown, given.y)
+    plan = resolve(given, nw.HMC(0.1, 2), 2, 3, 3, 3, starts, refresh=nw.Refresh(at=(0.0,)))
+    memory, deaths, finished = MemoryStore(2, 3), 0, False
+    execute(plan, given, memory, progress=False)
+    while not finished:
+        calls = 0
+        dying = Dying(given.phi, given.operator, unknown, given.y)
+        try:
+            draw(plan, dying, tmp_path / "run", progress=False)
+            finished = True
+        except KilledError:
+            deaths += 1
+    assert deaths >= 30 // left
+    stored = open_store(tmp_path / "run")
+    for name in ("x", "z", "nll"):
+        assert torch.equal(stored.arrays[name][...], memory.arrays[name])
+    assert memory.fixed.keys() == {"early_x", "early_lp"}
+    for name, array in memory.fixed.items():
+        assert torch.equal(stored.arrays[name][...], array)
 
 
 def test_five_draws_and_five_more_are_ten(tmp_path):

@@ -19,8 +19,8 @@ LAPLACE_SPREAD = 0.572  # of the perturbation, in scales
 
 
 def student_spread(df: float) -> float:
-    """The same for Student-t noise."""
-    return 1.0 - 0.2 * df**-1.3
+    """The same for Student-t noise, fitted to quadratures from one degree of freedom on."""
+    return max(0.6, 1.0 + (df - 5.0) / (df * (df + 19.0)))
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class StudentT(LikelihoodBase):
     def perturb(
         self, y: Tensor, mean: Tensor, noise: Noise, observed: Tensor | None = None
     ) -> Tensor:
-        """y + c scale n, (B, *y), c = 0.8 for one degree of freedom and 1 for many: so wide that
-        the minimisers spread as the Fisher information says, within 5 % in variance."""
+        """y + c scale n, (B, *y), c = 0.8 for one degree of freedom, 1 from four on: so wide that
+        the minimisers spread as the Fisher information says, within 3 % in variance."""
         normal = normals(y, noise, tuple(y.shape[1:]))
         return hide(y + student_spread(self.df) * self.scale * normal, y, observed)

@@ -138,9 +138,11 @@ def unpacked(cls: type[T], kept: dict[str, Any], device: torch.device) -> T:
 
 
 def moved(part: Any, device: torch.device) -> Any:
-    """Nested dicts with their tensors on a device."""
+    """Nested dicts, lists and tuples with their tensors on a device."""
     if isinstance(part, dict):
         return {key: moved(value, device) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return type(part)(moved(value, device) for value in part)
     return part.to(device) if isinstance(part, Tensor) else part
 
 

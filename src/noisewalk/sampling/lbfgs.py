@@ -26,6 +26,8 @@ Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(b, *shape) points and their rows' numbers (b,) -> values (b,) float64 and gradients."""
 Inverse = Callable[[Tensor], Tensor]
 """v -> H^-1 v of all rows."""
+Pair = tuple[Tensor, ...]
+"""A step, the change of the gradient, and rho."""
 Memory = dict[str, Any]
 """z, f, g, direction, t, scale, active and pairs: all that is needed to go on bitwise."""
 
@@ -54,7 +56,7 @@ def step(memory: Memory, objective: Objective, inverse: Inverse) -> Memory:
     moved[taken] = True
     pair = _pair(z - memory["z"], g_ - g)
     after = {**memory, "z": z, "f": f_, "g": g_, "t": shorter}
-    after["pairs"] = [*memory["pairs"], pair][-HISTORY:]
+    after["pairs"] = _remembered(memory["pairs"], pair, moved)
     after["scale"] = _scale(pair, inverse, memory["scale"])
     after["active"] = memory["active"] & (shorter >= SHORTEST)
     return _aim(after, moved, inverse)
@@ -94,13 +96,13 @@ def _product(memory: Memory, inverse: Inverse) -> Tensor:
     return r
 
 
-def _pair(s: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _pair(s: Tensor, y: Tensor) -> Pair:
     """A step, the change of the gradient, and rho = 1 / y^T s, 0 where that is not positive."""
     inner, scale = _dot(s, y), (_dot(s, s) * _dot(y, y)).sqrt()
     return s, y, torch.where(inner > 1e-8 * scale, 1.0 / inner, 0.0)
 
 
-def _scale(pair: tuple[Tensor, Tensor, Tensor], inverse: Inverse, before: Tensor) -> Tensor:
+def _scale(pair: Pair, inverse: Inverse, before: Tensor) -> Tensor:
     """gamma of every row that has a pair, else what it was."""
     _, y, rho = pair
     return torch.where(rho > 0, 1.0 / (rho * _dot(y, inverse(y))), before)
@@ -110,6 +112,17 @@ def _shorter(t: Tensor, rise: Tensor, slope: Tensor) -> Tensor:
     """The minimum of the parabola with this slope at 0 that rises so far at t; t / 10 to t / 2."""
     best = -0.5 * slope * t / (rise / t - slope)
     return torch.minimum(torch.maximum(best.nan_to_num(nan=0.0), 0.1 * t), 0.5 * t)
+
+
+def _remembered(pairs: list[Pair], newest: Pair, moved: Tensor) -> list[Pair]:
+    """The last pairs of every row: one that has not moved forgets none."""
+    none = tuple(torch.zeros_like(part) for part in newest)
+    both = zip([*pairs, newest], [none, *pairs], strict=True)
+    joined = [
+        tuple(torch.where(_column(moved, a), a, b) for a, b in zip(*two, strict=True))
+        for two in both
+    ]
+    return joined[-HISTORY:]
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

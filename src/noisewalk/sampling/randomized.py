@@ -34,7 +34,9 @@ ROUND, LAST = 60, 150  # L-BFGS steps of a round with several candidates, and of
 PRUNED = 4  # candidates of which a round keeps one
 CANDIDATES = 16  # of a chain where z is no image
 FITTED_ROWS = 2  # rows an image from which the preconditioner is fitted
-CANDIDATE = 1 << 30  # step of the noise of extra candidates: no run reaches it
+CANDIDATE = 1 << 30
+"""Step of the noise of y*, and of the extra candidates after it: no run reaches it, and a
+measurement simulated with the run's seed has the noise of step 0."""
 FIRST = Adam(ADAM, 0.01)
 
 
@@ -105,6 +107,7 @@ class RandomizedStarts(Start):
             usual, left = [*usual[:-1], usual[-1] / 2, usual[-1] / 2], [*left, 1]
         shares = [sum(usual[:k]) / sum(usual) for k in range(len(usual) + 1)]
         ends = [round(int(self.num_steps) * share) for share in shares]
+        ends[1:] = [max(1, end) for end in ends[1:]]  # the first step is Adam's
         return [(ends[k + 1] - ends[k], left[k]) for k in range(len(usual))]
 
     def calls(self, target: Any, num_chains: int) -> int:
@@ -127,7 +130,7 @@ class RandomizedStarts(Start):
         z = torch.stack([state.z, *places], 1).flatten(0, 1)
         y = target.y.repeat_interleave(len(state.z) // target.num_images, 0)
         if not target.perturbs_at_fit:
-            y = target.perturb(y, rows)
+            y = target.perturb(y, rows.at(CANDIDATE))
         chain = torch.arange(len(state.z), device=z.device).repeat_interleave(count)
         work = {"centre": state.z, "y": y, "chain": chain, "phase": 0, "taken": 0}
         f, g = _objective(target, work)(z, torch.arange(len(z), device=z.device))
@@ -237,7 +240,7 @@ def _perturbed(target: Any, work: Work, noise: Noise) -> Work:
     memory, rows = work["memory"], torch.arange(len(work["chain"]), device=work["y"].device)
     fit = target.with_measurements(work["y"]).evaluate(memory["z"], rows)
     with torch.no_grad():
-        y = target.perturb(target.operator(fit.x), noise)
+        y = target.perturb(target.operator(fit.x), noise.at(CANDIDATE))
     work = {**work, "y": y}
     f, g = _objective(target, work)(memory["z"], rows)
     return {**work, "memory": {**memory, "f": f, "g": g}}

@@ -37,10 +37,12 @@ def test_an_adapted_hmc_is_what_sample_runs() -> None:
         adapted=True,
         test="converged",
         num_warmup=10,
+        warm_start=nw.Adam(20),
     )
     probes = 2 * (1 + 2 * 4)  # a preconditioner of all four directions, twice
     found_out = 1  # whether the map has a Jacobian-vector product
     assert short.nfe == 30 * (1 + 200 + probes + 15 * 3 + 1 + 200) + found_out
+    assert short.nfe == 30 * (1 + 20 + probes + 15 * 3 + 1 + 200)
 
 
 @dataclass(frozen=True)
