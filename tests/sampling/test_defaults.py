@@ -15,6 +15,7 @@ from noisewalk.sampling.defaults import (
     resolve,
 )
 from noisewalk.sampling.execute import draw
+from noisewalk.sampling.randomized import ADAM, LAST, NEWTON, ROUND
 
 
 class Several:
@@ -134,20 +135,23 @@ def test_the_estimate_is_what_a_run_costs() -> None:
         assert estimate.disk == stored
 
 
-def numbers(plan: Chains) -> tuple[int, int, int, int]:
-    return plan.num_chains, plan.num_draws, plan.num_warmup, plan.thin
+def numbers(plan: Chains) -> tuple[int, ...]:
+    return plan.num_chains, plan.num_draws, plan.num_warmup, plan.thin, plan.num_settling
+
+
+SHORT_NUMBERS, LONG_NUMBERS = (16, 1, 8, 1, 15), (4, 100, NUM_WARMUP, 1, 0)
 
 
 def test_without_a_kernel_many_short_chains_start_at_randomised_problems() -> None:
     plan = resolve(target())
-    assert numbers(plan) == (16, 1, 8, 16)
+    assert numbers(plan) == SHORT_NUMBERS
     assert repr(plan.kernel) == repr(default_kernel(target()))
-    assert plan.warm_start == nw.RandomizedStarts(310, "lbfgs", 16)
+    assert plan.warm_start == nw.RandomizedStarts(ADAM + 2 * ROUND + LAST, "lbfgs", 16)
     assert plan.refresh == nw.Refresh(at=(0.0,), num_rows=2)
     y = torch.ones(1, 1, 4, 4, dtype=torch.float64)
     phi, noise = nw.maps.Warp((1, 4, 4)), nw.likelihoods.Gaussian(0.3)
     image = resolve(nw.NoisePosterior(phi, torch.nn.Identity(), noise, y))
-    assert image.warm_start == nw.RandomizedStarts(90, "lbfgs", 1)
+    assert image.warm_start == nw.RandomizedStarts(ADAM + NEWTON, "lbfgs", 1)
     assert image.refresh == nw.SpectralRefresh(at=(0.0,), num_rows=2)
 
 
@@ -158,26 +162,27 @@ def test_a_kernel_or_starts_by_hand_get_a_few_long_chains() -> None:
         resolve(target(), warm_start=None),
         resolve(target(), plan="long_chains"),
     ):
-        assert numbers(plan) == (4, 100, NUM_WARMUP, 1)
+        assert numbers(plan) == LONG_NUMBERS
         assert plan.refresh == nw.Refresh()
     assert isinstance(resolve(target(), nw.HMC(0.3, 3)).warm_start, nw.RandomizedStarts)
     asked = resolve(target(), nw.HMC(0.3, 3), warm_start=nw.Adam(5), plan="short_chains")
-    assert numbers(asked) == (16, 1, 8, 16)
+    assert numbers(asked) == SHORT_NUMBERS
 
 
 @pytest.mark.parametrize("plan", ["short_chains", "long_chains"])
 def test_numbers_that_are_given_win_under_both_plans(plan: str) -> None:
     given = {"num_chains": 3, "num_draws": 7, "num_warmup": 5, "thin": 2}
-    assert numbers(resolve(target(), plan=plan, **given)) == (3, 7, 5, 2)  # type: ignore[arg-type]
+    assert numbers(resolve(target(), plan=plan, **given)) == (3, 7, 5, 2, 0)  # type: ignore[arg-type]
     for name, value in given.items():
         changed = numbers(resolve(target(), plan=plan, **{name: value}))  # type: ignore[arg-type]
         assert value in changed
 
 
-@pytest.mark.parametrize(("draws", "thin"), [(1, 16), (4, 4), (5, 4), (16, 1), (100, 1)])
-def test_more_draws_share_the_transitions_of_a_short_chain(draws: int, thin: int) -> None:
+@pytest.mark.parametrize("draws", [1, 5, 100])
+def test_more_draws_of_a_short_chain_follow_the_first(draws: int) -> None:
     plan = resolve(target(), num_draws=draws)
-    assert (plan.num_draws, plan.thin) == (draws, thin)
+    assert numbers(plan) == (16, draws, *SHORT_NUMBERS[2:])
+    assert plan.num_transitions == 8 + 16 + draws - 1
 
 
 def test_an_unknown_plan_is_refused() -> None:
@@ -188,7 +193,7 @@ def test_an_unknown_plan_is_refused() -> None:
 def test_without_gradients_long_chains_slice() -> None:
     plan = resolve(target(differentiable=False))
     assert isinstance(plan.kernel, nw.EllipticalSlice)
-    assert numbers(plan) == (4, 100, NUM_WARMUP, 1)
+    assert numbers(plan) == LONG_NUMBERS
     assert (plan.warm_start, plan.refresh, plan.adapt) == (None, None, None)
 
 

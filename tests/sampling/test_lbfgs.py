@@ -77,7 +77,8 @@ def test_the_directions_are_those_of_the_textbook():
     """B g by the BFGS update of a dense matrix, from the pairs in their order (Nocedal, 6.17)."""
     precision, centre = quadratics(1)
     memory, _ = minimised(quadratic(precision, centre), draw(1, 6, seed=3), 18)
-    inverse = one = torch.eye(6, dtype=torch.float64)
+    one = torch.eye(6, dtype=torch.float64)
+    inverse = memory["scale"] * one
     pairs = [pair for pair in memory["pairs"] if pair[2] > 0]  # from the rows that have moved
     assert 2 < len(pairs) < lbfgs.HISTORY
     for s, y, rho in pairs:

@@ -73,9 +73,8 @@ def test_for_a_linear_map_the_starts_are_the_posterior(shape):
     z = state.z.reshape(2, count, -1)
     for image in range(2):
         weight = observed[image] / sigma**2
-        precision = torch.eye(z.shape[2], dtype=torch.float64) + matrix.T @ (
-            weight[:, None] * matrix
-        )
+        one = torch.eye(z.shape[2], dtype=torch.float64)
+        precision = one + matrix.T @ (weight[:, None] * matrix)
         mean = torch.linalg.solve(precision, matrix.T @ (weight * target.y[image]))
         white = (z[image] - mean) @ torch.linalg.cholesky(precision)
         assert (white.mean(0).abs() < 5 / math.sqrt(count)).all()
@@ -212,7 +211,9 @@ def chains(target, starts, **changes):
 def test_from_every_state_the_run_goes_on_bitwise(tmp_path, monkeypatch, likelihood, optimizer):
     monkeypatch.setattr("noisewalk.sampling.chains.CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr("noisewalk.sampling.chains.SHARE", 0)
-    whole, starts = Recorder(), RandomizedStarts(12, optimizer, 5)
+    for name, steps in (("ADAM", 3), ("ROUND", 3), ("LAST", 6)):
+        monkeypatch.setattr(f"noisewalk.sampling.randomized.{name}", steps)
+    whole, starts = Recorder(), RandomizedStarts("auto", optimizer, 5)
     plan = chains(tangled(likelihood), starts)
     ticks = drive(tangled(likelihood), plan, whole)
     rounds = len(plan.warm_start.phases(tangled(likelihood)))
