@@ -26,9 +26,25 @@ def plan(differentiable=True, **options):
 def test_without_options_the_plan_is_that_of_sample():
     usual = plan()
     assert repr(usual.kernel) == repr(nw.HMC(0.1, 8, friction=FRICTION))
-    assert (usual.num_draws, usual.num_chains, usual.num_warmup, usual.thin) == (100, 4, 120, 1)
-    assert (usual.warm_start, usual.refresh) == (nw.Adam(), nw.Refresh())
+    assert (usual.num_draws, usual.num_chains, usual.num_warmup, usual.thin) == (1, 16, 8, 1)
+    assert usual.num_settling == 15
+    assert usual.warm_start == nw.RandomizedStarts().resolved(target())
+    assert usual.refresh == nw.Refresh((0.0,), num_rows=2)
     assert usual.adapt is not None
+    long = plan(plan="long_chains")
+    assert (long.num_draws, long.num_chains, long.num_warmup, long.thin) == (100, 4, 120, 1)
+    assert (long.num_settling, long.refresh) == (0, nw.Refresh())
+
+
+def test_starts_have_names_and_steps():
+    assert plan(start="prior").warm_start is None
+    assert plan(warm_start=0).warm_start is None
+    assert plan(start="adam").warm_start == nw.Adam()
+    assert plan(start="adam", warm_start=7, lr=0.5).warm_start == nw.Adam(7, 0.5)
+    for start in (None, "randomized"):
+        assert plan(start=start, warm_start=7).warm_start.num_steps == 7
+    assert plan(start="adam").num_chains == 4  # short chains are right from randomised starts
+    assert plan(False).warm_start is None
 
 
 def test_a_kernel_without_a_step_is_adapted():
@@ -37,7 +53,7 @@ def test_a_kernel_without_a_step_is_adapted():
         assert (found.num_warmup, found.thin) == (120, thin), name
         assert (found.adapt is None) == (name == "slice")
         assert (found.refresh is None) == (name != "hmc")
-    found = plan(num_leapfrog=4)
+    found = plan(num_leapfrog=4, plan="long_chains")
     assert repr(found.kernel) == repr(nw.HMC(0.1, 4, friction=FRICTION))
     assert (found.adapt is None, repr(found.refresh)) == (False, repr(nw.Refresh()))
 
@@ -60,17 +76,16 @@ def test_a_rank_builds_a_kernel_on_a_gauss_newton_gaussian():
             if name == "slice" and step is not None:
                 continue
             found = plan(kernel=name, rank=7, step_size=step)
-            assert (found.refresh.rank, found.num_warmup) == (7, 120)
+            assert (found.refresh.rank, found.num_warmup) == (7, 8 if name is None is step else 120)
             assert (found.adapt is None) == (name == "slice" or step is not None)
             found = plan(kernel=name, spectral=True, step_size=step)
-            assert (found.refresh, found.num_warmup) == (nw.SpectralRefresh(), 120)
+            assert found.refresh == nw.SpectralRefresh()
 
 
 def test_explicit_numbers_win():
-    found = plan(num_draws=2, chains=3, num_warmup=5, thin=2, warm_start=7, lr=0.5, seed=8)
+    found = plan(num_draws=2, chains=3, num_warmup=5, thin=2, warm_start=7, seed=8)
     assert (found.num_draws, found.num_chains, found.num_warmup, found.thin) == (2, 3, 5, 2)
-    assert (found.warm_start, found.seed) == (nw.Adam(7, 0.5), 8)
-    assert plan(warm_start=0).warm_start is None
+    assert (found.warm_start.num_steps, found.num_settling, found.seed) == (7, 0, 8)
 
 
 def test_moves_are_one_number_or_the_least_and_the_most():

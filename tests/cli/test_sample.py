@@ -179,7 +179,9 @@ main()
 
 def test_a_killed_run_resumes_to_the_draws_of_one_that_was_not(noisewalk, boot):
     words = ["sample", boot, "--simulate", "--prior", "fashion32", "--operator", "inpaint:keep=0.2"]
-    short = "--kernel mala --chains 2 --num-draws 6 --thin 1 --num-warmup 6 --warm-start 3"
+    short = (
+        "--kernel mala --chains 2 --num-draws 6 --thin 1 --num-warmup 6 --start adam --warm-start 3"
+    )
     words += ["--sigma-y", "60", *short.split()]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # a run's specification holds them
     died = subprocess.run(
@@ -233,7 +235,11 @@ def test_an_option_that_the_kernel_does_not_read_is_refused(sample):
     for change in ({"kernel": "em", "step_size": "1e-4"}, {"kernel": "mala"}, SMC):
         assert "does not read --spectral" in sample("y.npy", "--spectral", **change)
     assert "--spectral does not read --rank" in sample("y.npy", "--spectral", rank=7)
-    assert "--warm-start 0 does not read --lr" in sample(lr=0.1)
+    assert "--start randomized does not read --lr" in sample(lr=0.1)
+    assert "--start prior does not read --lr" in sample("y.npy", "--start", "prior", lr=0.1)
+    assert "--start prior does not read --warm-start" in sample("y.npy", "--start", "prior")
+    assert "choose one of randomized, adam, prior" in sample("y.npy", "--start", "middle")
+    assert "choose one of short_chains, long_chains" in sample("y.npy", "--plan", "long")
 
 
 def test_an_unknown_kernel_lists_the_known_ones(sample):

@@ -40,7 +40,7 @@ def test_a_condition_number_beyond_any_float_is_said_to_be() -> None:
     ("step", "chains", "draws", "verdict", "says"),
     [
         (1e3, 2, 6, "do not trust", "stuck"),
-        (1e-4, 2, 2, "check", "without an early state"),
+        (1e-4, 2, 2, "check", "cannot show a drift"),
         (1e-4, 1, 24, "check", "One chain"),
         (1e-4, 2, 24, "do not trust", "not mixed"),
     ],

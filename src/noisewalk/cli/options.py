@@ -85,6 +85,12 @@ NumWarmup = Annotated[Count, says("The transitions that are discarded first.")]
 WarmStart = Annotated[
     Count, says("The steps of the start; default 80 (randomized), 200 (adam), 60 (calibrate).")
 ]
+Start = Annotated[
+    Text,
+    says(
+        "How chains start: randomized (default), adam or prior. To train: a prior's name or folder."
+    ),
+]
 Range = Annotated[
     tuple[float, float] | None,
     says("The values in the file that stand for -1 and 1.", metavar="LO HI"),

@@ -45,7 +45,7 @@ class SampleOptions(opt.SamplerOptions):
     plan: Annotated[
         Text, says("short_chains or long_chains; default short, with --kernel long.")
     ] = None
-    start: Annotated[Text, says("How chains start: randomized (default), adam or prior.")] = None
+    start: opt.Start = None
     lr: opt.Lr[Number] = None
     range: opt.Range = None
     fit: Annotated[Text, says("Fit a clean image of another size: crop, resize or pad.")] = None

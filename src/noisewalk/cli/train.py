@@ -30,7 +30,7 @@ class TrainOptions:
 
     data: Annotated[Path, says("An IDX file, an .npz file or a folder of images.")]
     out: opt.Out[Path]
-    start: Annotated[Text, says("The prior to start from; for distill, a student.")] = None
+    start: opt.Start = None
     num_images: opt.NumImages[int] = 500_000
     batch_size: BatchSize = 128
     lr_decay: Annotated[float, says("The last share of the training, where lr falls to 0.")] = 0.0

@@ -8,7 +8,7 @@ from noisewalk.sampling.chains import Chains
 
 
 def test_the_command_restores_both_priors_into_one_folder(noisewalk, monkeypatch):
-    def few(target, prior, seed):
+    def few(target, seed):
         return Chains(Langevin(1e-3, adjust=True), 2, 2, 0, 1, None, None, seed)
 
     monkeypatch.setattr(demo, "demo_plan", few)
