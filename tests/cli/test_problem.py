@@ -28,7 +28,12 @@ UNIT = ValueRange(-1.0, 1.0)
 def read(path, operator="avgpool:factor=2", shape=SHAPE, **options):
     phi = Warp(shape)
     prior = SimpleNamespace(
-        name="toy", shape=shape, denoiser=None, kind="generator", map=lambda num_steps: phi
+        name="toy",
+        shape=shape,
+        denoiser=None,
+        kind="generator",
+        unit="-1 is night",
+        map=lambda num_steps: phi,
     )
     return read_problem(
         SampleOptions(input=Path(path), prior="toy", operator=operator, **options), prior
@@ -127,6 +132,14 @@ def test_a_measurement_file_is_y_on_the_librarys_scale(tmp_path):
     np.testing.assert_allclose(problem.y[0, 0].numpy(), (values - 200) / 100, atol=1e-6)
     assert problem.likelihood.sigma_y == pytest.approx(0.05)
     assert (problem.truth, problem.observed, problem.facts()["simulated"]) == (None, None, False)
+
+
+def test_a_file_of_unknown_range_is_told_what_the_priors_images_are_in(tmp_path):
+    path = tmp_path / "y.npy"
+    np.save(path, np.ones(SHAPE, np.uint16))
+    for simulate in (False, True):
+        with pytest.raises(ConfigError, match=r"99 % .*--range LO HI.*toy's images: -1 is night"):
+            read(path, "identity", sigma_y=1, simulate=simulate)
 
 
 def test_gaps_of_a_measurement_come_on_top_of_the_operators_own(tmp_path):

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from file_samples import equal, noise, npy
+from file_samples import equal, fits, noise, npy, tifffile
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.measurement import IMAGE_BOUND, MEASUREMENT_BOUND, load_image, load_measurement
 from noisewalk.files.ranges import ValueRange
 
 
-def test_a_clean_integer_image_maps_by_its_types_range(tmp_path: Path) -> None:
-    for dtype in ("uint8", "uint16", "int16"):
+def test_a_clean_image_of_8_bits_maps_by_its_types_range(tmp_path: Path) -> None:
+    for dtype in ("uint8", "int8"):
         info = np.iinfo(dtype)
         values = np.random.default_rng(0).integers(
             info.min, info.max, (3, 4, 6), dtype=dtype, endpoint=True
@@ -45,11 +45,32 @@ def test_values_that_no_range_explains_name_the_option(tmp_path: Path) -> None:
         (edge * 1.01, None),
         (np.array([[[0.0, 255.0], [3.0, 4.0]]]), None),
         (np.arange(4).reshape(1, 2, 2), None),  # int64
-        (np.arange(4, dtype=np.uint32).reshape(1, 2, 2) * 1000, None),
+        (np.array([[[0, 65535], [3, 4]]], np.uint16), None),
         (np.array([[[0, 255], [3, 4]]], dtype=np.uint8), ValueRange(0, 1)),
     ):
         with pytest.raises(ConfigError, match="--range LO HI"):
             load_image(npy(tmp_path / "a.npy", values), (1, 2, 2), given)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".fits"])
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+def test_a_file_of_unknown_range_is_refused_with_a_proposal(
+    tmp_path: Path, suffix: str, dtype: str
+) -> None:
+    values = (np.arange(101).reshape(1, 101) * (0.003 if dtype == "float32" else 30)).astype(dtype)
+    path, high = tmp_path / f"a{suffix}", float(values.max())
+    if suffix == ".tif":
+        tifffile.imwrite(path, values, photometric="minisblack")
+    else:
+        fits.PrimaryHDU(values).writeto(path)
+    quantiles = f"minimum 0, 1 % {high / 100:.6g}, 99 % {high * 0.99:.6g}, maximum {high:.6g}"
+    for read in (load_image, load_measurement):
+        with pytest.raises(ConfigError) as caught:
+            read(path, (1, 1, 101))
+        assert quantiles in str(caught.value)
+        assert f"--range 0 {high:.3g}" in str(caught.value)
+    unit = ValueRange(0.0, high)
+    assert equal(load_measurement(path, (1, 1, 101), unit)[0], unit.to_unit(values[None]))
 
 
 def test_a_clean_image_must_be_finite(tmp_path: Path) -> None:

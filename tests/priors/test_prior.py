@@ -53,6 +53,8 @@ def z(rows: int = 2) -> Tensor:
 def test_a_prior_names_its_kind_and_shape() -> None:
     made = prior("consistency")
     assert made.shape == (1, 2, 3)
+    assert made.unit == "-1 is black and 1 is white"
+    assert prior("consistency", unit="metres").unit == "metres"
     for part in ("'toy'", "consistency", "(1, 2, 3)"):
         assert part in repr(made)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from .._text import split
 from ..errors import ConfigError
 from ..files import ValueRange, load_image, load_measurement
+from ..files.ranges import UNSCALED, NoRangeError
 from ..likelihoods import parse as parse_likelihood
 from ..likelihoods import text_of
 from ..likelihoods.base import LikelihoodBase
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Parts: TypeAlias = tuple[str, str, NoiseMap, str, Operator]
 """The first five fields of a problem."""
-UNSCALED = ValueRange(-1.0, 1.0)  # leaves counts and floats as they are
 NARROW = 0.2  # a measurement that fills a smaller share of the value range is doubted
 DARKEST = -0.1
 """Floats are doubted where less than a hundredth of them is darker: they may go from 0 to 1."""
@@ -114,7 +114,10 @@ def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     operator = parse(o.operator, prior.shape)
     bounds = None if o.range is None else ValueRange(*o.range)
     parts: Parts = (o.input.name, prior.name, phi, o.operator, operator)
-    problem = (_simulated if o.simulate else _measured)(o, prior.shape, bounds, parts)
+    try:
+        problem = (_simulated if o.simulate else _measured)(o, prior.shape, bounds, parts)
+    except NoRangeError as error:
+        raise ConfigError(f"{error}; {prior.name}'s images: {prior.unit}") from error
     return problem.in_float64() if o.dtype == "float64" else problem
 
 

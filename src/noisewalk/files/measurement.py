@@ -11,12 +11,11 @@ from .._checks import one_of
 from ..errors import ConfigError
 from .arrays import read_array
 from .masks import present
-from .ranges import ValueRange, implied_range, span
+from .ranges import UNSCALED, ValueRange, implied_range, span
 from .resize import Fit, fitted
 
 IMAGE_BOUND = 1.5  # largest |x| of a clean image: room for the overshoot of a resampling filter
 MEASUREMENT_BOUND = 4.0  # largest |y| of a measurement: 1 plus six sigma_y of 0.5
-UNSCALED = ValueRange(-1.0, 1.0)
 
 
 def load_image(
@@ -35,7 +34,8 @@ def load_image(
     Arguments:
         path: a file that `read_array` reads, (C, H, W) or (H, W).
         shape: (C, H, W) of the prior's x.
-        value_range: what -1 and 1 stand for; None: by the file's dtype.
+        value_range: what -1 and 1 stand for; None: the ends of the type for 8 bits, (-1, 1) for
+            floats in .npy and .npz files.
         fit: "crop", "resize" or "pad"; None: the shape must be right already.
 
     Returns:
@@ -84,7 +84,7 @@ def load_measurement(
     Arguments:
         path: a file that `read_array` reads.
         shape_y: shape of A(x); a file of shape (H, W) stands for (1, H, W).
-        value_range: what -1 and 1 stand for, (-1, 1) for counts; None: by the file's dtype.
+        value_range: what -1 and 1 stand for, (-1, 1) for counts; None: as for `load_image`.
         missing: value of unobserved entries ("nan", "-9999"), or a mask file; None: there is none.
         read: bool, broadcastable to shape_y: entries that the operator observes at all; None: all.
 

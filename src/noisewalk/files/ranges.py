@@ -1,8 +1,9 @@
 """Which values -1 and 1 stand for: from a file's unit to the library's scale and back.
 
-A range given by the user (`--range`) goes before that of the dtype; (-1, 1) leaves values as they
-are. Without one, data that cannot be meant that way are an error: floats beyond the bound of their
-kind, and 32- and 64-bit integers that use less than 2^-16 of their range.
+A range given by the user (`--range`) goes before all else; (-1, 1) leaves values as they are.
+Without one, integers of 8 bits have the range of their type, and floats in .npy and .npz files are
+taken as [-1, 1] unless they lie beyond the bound of their kind. Everything else is refused with the
+quantiles that help to choose a range.
 """
 
 from dataclasses import dataclass
@@ -75,23 +76,40 @@ class ValueRange:
         return sigma / self.half
 
 
+class NoRangeError(ConfigError):
+    """A file does not say what -1 and 1 stand for; the message proposes a range."""
+
+
 def implied_range(values: np.ndarray, path: Path, bound: float) -> ValueRange:
-    """The range that the values' dtype implies; ConfigError if they can hardly be meant so."""
-    dtype, implied, wrong = values.dtype, ValueRange.of(values.dtype), ""
-    if dtype.kind in "iu" and dtype.itemsize >= 4:
-        used = float(values.max()) - float(values.min())
-        if used < (implied.high - implied.low) / 2**16:
-            wrong = "next to nothing of that type's range"
-    if dtype.kind == "f" and (np.abs(values[np.isfinite(values)]) > bound).any():
-        wrong = "not in [-1, 1]"
-    if wrong:
-        found = f"{dtype} values in {span(values)}, {wrong}"
-        advice = "give their --range LO HI (-1 1 takes them as they are)"
-        raise ConfigError(f"{path} has {found}; {advice}")
-    return implied
+    """The range of a file that is given without one; NoRangeError where none is sure."""
+    dtype, scaled = values.dtype, path.suffix.lower() in (".npy", ".npz")
+    if dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize == 1):
+        return ValueRange.of(dtype)
+    inside = scaled and not (np.abs(values[np.isfinite(values)]) > bound).any()
+    if dtype.kind == "f" and inside:
+        return UNSCALED
+    why = "not in [-1, 1]" if dtype.kind == "f" and scaled else "of unknown range"
+    raise NoRangeError(f"{path} has {dtype} values {why}: {_proposal(values)}")
+
+
+def _proposal(values: np.ndarray) -> str:
+    """The quantiles of the finite values and the option to type."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return "none is finite; give the --range LO HI of the values that are there"
+    low, one, most, high = np.quantile(finite, (0.0, 0.01, 0.99, 1.0))
+    found = f"minimum {low:.6g}, 1 % {one:.6g}, 99 % {most:.6g}, maximum {high:.6g}"
+    example = f"--range {low:.3g} {high:.3g}" if high > low else "--range LO HI"
+    meant = "black and white of the prior's images stand for, not those of the file"
+    taken = "--range -1 1 takes the values as they are"
+    return f"{found}; give --range LO HI, what {meant} ({example} is a guess; {taken})"
 
 
 def span(values: np.ndarray) -> str:
     """The least and the largest finite value, for messages."""
     finite = values[np.isfinite(values)]
     return f"{float(finite.min()):g} to {float(finite.max()):g}"
+
+
+UNSCALED = ValueRange(-1.0, 1.0)
+"""Leaves counts and floats as they are."""

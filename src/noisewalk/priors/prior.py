@@ -44,6 +44,11 @@ class Prior:
         """Shape of one x, (C, H, W)."""
         return tuple(self.card["shape"] if self.denoiser is None else self.denoiser.shape)
 
+    @property
+    def unit(self) -> str:
+        """What the values of x stand for, by the card."""
+        return str(self.card.get("unit", "-1 is black and 1 is white"))
+
     def __repr__(self) -> str:
         return f"Prior({self.name!r}, kind={self.kind!r}, shape={self.shape})"
 
