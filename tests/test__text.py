@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from noisewalk._text import settings_in, split, text_from, values_in
+from noisewalk._text import printable, settings_in, split, text_from, values_in
 from noisewalk.errors import ConfigError
 
 
@@ -51,3 +51,9 @@ def test_what_does_not_fit_is_named():
 def test_the_settings_of_a_text_are_complete():
     found = settings_in("factor=2", Thing, "thing")
     assert found == {"factor": 2.0, "file": "a b", "seed": 0}
+
+
+def test_bytes_that_are_not_utf8_are_escaped_and_all_else_is_kept() -> None:
+    name = b"caf\xe9 \xf0\x9f\x98\x80".decode("utf-8", "surrogateescape")
+    assert printable(name) == "caf\\xe9 \N{GRINNING FACE}"
+    assert printable("a\\b") == "a\\b"

@@ -53,6 +53,11 @@ def text_from(value: Any, name: str) -> str:
     return f"{name}:{','.join(given)}" if given else name
 
 
+def printable(text: str) -> str:
+    """A text with the bytes of a file name that are not UTF-8 escaped."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def closest(word: str, words: Iterable[str]) -> str:
     """A remark in brackets that proposes the word that was meant, if one is near."""
     match = difflib.get_close_matches(word.lower(), list(words), n=1)

@@ -96,7 +96,8 @@ def test_the_facts_are_json_and_complete(png):
         "prior": "toy",
         "operator": "hdr:factor=2",
         "likelihood": "gaussian",
-        "sigma_y": pytest.approx(0.1),
+        "sigma_y": 12.75,
+        "unit_scale": 127.5,
         "range": [0.0, 255.0],
         "source": "clean.png",
         "simulated": True,
@@ -137,9 +138,9 @@ def test_a_measurement_file_is_y_on_the_librarys_scale(tmp_path):
 def test_a_file_of_unknown_range_is_told_what_the_priors_images_are_in(tmp_path):
     path = tmp_path / "y.npy"
     np.save(path, np.ones(SHAPE, np.uint16))
-    for simulate in (False, True):
+    for clean in (False, True):
         with pytest.raises(ConfigError, match=r"99 % .*--range LO HI.*toy's images: -1 is night"):
-            read(path, "identity", sigma_y=1, simulate=simulate)
+            read(path, "identity", sigma_y=1, simulate=clean)
 
 
 def test_gaps_of_a_measurement_come_on_top_of_the_operators_own(tmp_path):
@@ -186,7 +187,7 @@ def test_counts_below_0_are_refused_unless_missing(tmp_path):
         measured(tmp_path, counts, "poisson:peak=30").target()
     mask = str(tmp_path / "mask.npy")
     np.save(mask, counts >= 0)
-    target = measured(tmp_path, counts, "poisson:peak=30", missing=mask).target()
+    target = measured(tmp_path, counts, "poisson:peak=30", observed=mask).target()
     assert target.num_observed.tolist() == [62]
 
 
@@ -195,14 +196,15 @@ def test_an_unknown_level_is_simulated_at_one_that_the_sampler_is_not_told(png):
     assert problem.likelihood == UnknownGaussian()
     assert torch.equal(problem.y, degraded(png, seed=5).y)
     facts = json.loads(json.dumps(problem.facts()))
-    assert facts["likelihood"] == "unknown:concentration=0.001,rate=0.001"
+    assert facts["likelihood"] == "unknown"
     assert facts["simulated_by"] == "Gaussian(sigma_y=0.1)"
     assert "sigma_y" not in facts
     with pytest.raises(ConfigError, match="--sigma-y"):
         degraded(png, likelihood="unknown", sigma_y=None)
     known = "unknown:concentration=3,rate=300"
     drawn = degraded(png, likelihood=known, sigma_y=None, seed=5)
-    assert drawn.facts()["likelihood"].startswith("unknown:concentration=3.0,rate=0.0184")
+    assert drawn.facts()["likelihood"] == known
+    assert drawn.likelihood == UnknownGaussian(3.0, 300 / 127.5**2)
     assert drawn.simulated_by is None
 
 
@@ -333,7 +335,7 @@ def test_a_gap_does_not_excuse_another_entry(sample):
     np.save("y.npy", entries(e0=np.nan, e9=np.inf))
     assert "infinite" in sample(missing="nan")
     np.save("mask.npy", entries(e3=1) == 0)  # hides entry 3, not entry 0
-    assert "1 NaN" in sample(missing="mask.npy")
+    assert "1 NaN" in sample(observed="mask.npy")
 
 
 def test_a_measurement_without_an_observed_entry_is_refused(sample):
@@ -345,6 +347,7 @@ def test_a_mask_that_cannot_be_used_is_named(sample):
     np.save("small.npy", np.ones((8, 8), bool))
     for mask in ("absent.npy", "mask.txt", "small.npy"):
         assert mask in sample(missing=mask)
+        assert mask in sample(observed=mask)
 
 
 def test_a_measurement_of_another_shape_says_both_shapes(sample):

@@ -127,8 +127,8 @@ def test_the_problem_the_settings_and_the_cost_are_announced():
     target = given.target()
     said = announcement(given, target, plan())
     assert said.startswith("toy image: avgpool:factor=2\n")
-    assert "prior toy  likelihood Gaussian(sigma_y=0.2), pixels in [-1, 1]" in said
-    assert "value range 0 255" in said
+    assert "noise gaussian, sigma_y 0.2\n  on the scale of [-1, 1]: Gaussian(sigma_y=0.2)" in said
+    assert "value range 0 to 255" in said
     assert str(plan().kernel) in said
     assert "num_draws 4  num_chains 2  num_warmup 0  thin 1" in said
     assert f"NFE about {2 * 2 * (1 + 3 + 4)}" in said

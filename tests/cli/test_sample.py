@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import noisewalk as nw
 
@@ -68,7 +69,7 @@ def test_a_simulated_run_of_each_likelihood_says_it_and_resumes(noisewalk, boot,
     spec, name = json.loads(Path("run/spec.json").read_text()), likelihood.split(":")[0]
     assert spec["likelihood"]["name"] == shown.split("(")[0]
     assert facts()["likelihood"].split(":")[0] == summary()["likelihood"].split(":")[0] == name
-    assert facts().get("sigma_y") == (0.1 if name == "gaussian" else None)
+    assert facts().get("sigma_y") == (12.75 if name == "gaussian" else None)
     assert (summary()["chi2"] is None) == (name == "unknown")
     assert ("noise_level" in summary()) == (name == "unknown")
     assert facts()["likelihood"] in Path("run/report.html").read_text()
@@ -115,8 +116,75 @@ def test_a_measurement_with_outliers_in_its_own_unit(noisewalk):
     words = ["sample", "y.npy", "--operator", "avgpool:factor=4", "--range", 100, 300, *MALA]
     code, _, err = noisewalk(*words, "--likelihood", "studentt:df=2,scale=5")
     assert (code, err) == (0, "")
-    assert facts()["likelihood"] == "studentt:df=2.0,scale=0.05"
+    assert facts()["likelihood"] == "studentt:df=2,scale=5"
     assert summary()["chi2"] is None  # df 2 has no variance
+
+
+def test_a_fits_file_is_restored_in_its_unit_and_shown_the_right_way_up(noisewalk):
+    fits = pytest.importorskip("astropy.io.fits")
+    values = np.linspace(0.0, 4.0, 64, dtype=np.float32).reshape(8, 8)
+    level, quality = np.full((8, 8), 0.04), np.zeros((8, 8), np.int16)
+    quality[0, :3], quality[1, 0] = 4, 1
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(values, name="SCI")]
+    hdus += [fits.ImageHDU(level, name="VAR"), fits.ImageHDU(quality, name="DQ")]
+    hdus[1].header["BUNIT"] = "MJy/sr"
+    fits.HDUList(hdus).writeto("obs.fits")
+    words = ["sample", "obs.fits[SCI]", "--operator", "avgpool:factor=4", "--range", 0, 4, *MALA]
+    words += ["--missing", "obs.fits[DQ]", "--bits", "2", "--sigma-y", "obs.fits[VAR]"]
+    code, out, err = noisewalk(*words, "--variance")
+    assert (code, err) == (0, "")
+    assert "missing: 3 of 64\n" in out
+    run, told = nw.open_run("run"), facts()
+    assert run.num_observed.tolist() == [61]
+    torch.testing.assert_close(run.y[0, 0, 1:], torch.from_numpy(values[1:] / 2 - 1))
+    assert (told["sigma_y"], told["unit"]) == ("obs.fits[VAR]", "MJy/sr")
+    mean, shown = np.load("run/mean.npy"), np.asarray(Image.open("run/mean.png"))
+    np.testing.assert_allclose(mean, 2 + 2 * run.mean[0].numpy(), rtol=1e-6)
+    factor = len(shown) // 32
+    rows = np.rint(np.clip(mean[0, ::-1], 0, 4) * 63.75)
+    assert np.abs(shown[::factor, ::factor].astype(float) - rows).max() <= 1
+    page = Path("run/report.html").read_text()
+    assert page.count("MJy/sr</span>") >= 3  # ends of colour bars
+    r = (run.y - nw.operators.AveragePool(4)(run.draws[0].flatten(0, 1))) / 0.1
+    r[:, :, 0, :3] = 0
+    assert summary()["chi2"] == pytest.approx(float((r**2).sum() / 61 / len(r)), rel=1e-4)
+    assert noisewalk(*words, "--variance", "--resume")[0] == 0
+    assert noisewalk("report", "run")[0] == 0
+
+
+def test_the_noise_is_told_as_it_was_typed(noisewalk):
+    tifffile = pytest.importorskip("tifffile")
+    values = np.full((32, 32), 0.15, np.float32)
+    values[:12, :12] = 0
+    nodata = [(42113, "s", 0, "0", True)]
+    tifffile.imwrite("a.tif", values, photometric="minisblack", extratags=nodata, metadata=None)
+    words = ["sample", "a.tif", "--operator", "identity", "--range", 0, 0.3, *MALA]
+    code, out, err = noisewalk(*words, "--sigma-y", "0.014")
+    assert (code, err) == (0, "")
+    assert "missing: 144 of 1,024\n" in out
+    assert "gaussian, sigma_y 0.014\n" in out
+    assert facts()["sigma_y"] == 0.014
+    page = Path("run/report.html").read_text()
+    assert "0.014" in page
+    assert "0.0933" not in page
+    run = nw.open_run("run")
+    assert run.num_observed.tolist() == [880]
+    r = (run.y - run.draws[0].flatten(0, 1)) / (0.014 / 0.15)
+    r[:, :, :12, :12] = 0
+    assert summary()["chi2"] == pytest.approx(float((r**2).sum() / 880 / len(r)), rel=1e-4)
+
+
+def test_a_name_that_is_not_utf8_is_shown_escaped(noisewalk):
+    name = os.fsdecode(b"caf\xe9.npy")
+    np.save("y.npy", np.zeros((8, 8), np.float32))
+    os.rename("y.npy", name)
+    words = ["sample", name, "--operator", "avgpool:factor=4", "--sigma-y", 0.1, *MALA]
+    code, out, err = noisewalk(*words)
+    assert (code, err) == (0, "")
+    assert facts()["source"] == "caf\\xe9.npy"
+    assert "caf\\xe9.npy: avgpool" in Path("run/report.html").read_text()
+    assert out.startswith("caf\\xe9.npy: avgpool")
+    assert noisewalk(*words, "--resume")[0] == 0
 
 
 def test_particles_become_a_run_folder_too(noisewalk):
@@ -213,7 +281,11 @@ def test_a_killed_run_resumes_to_the_draws_of_one_that_was_not(noisewalk, boot):
 
 def test_options_of_an_image_and_of_a_measurement_do_not_mix(sample):
     assert "--fit belongs to a clean image" in sample(fit="crop")
-    assert "--missing belongs to a measurement" in sample("y.npy", "--simulate", missing="nan")
+    for name in ("missing", "observed", "bits", "band_range"):
+        option = name.replace("_", "-")
+        says = sample("y.npy", "--simulate", **{name: "1"})
+        assert f"a clean image (--simulate) does not read --{option} (got 1)" in says
+    assert "does not read --variance" in sample("y.npy", "--simulate", "--variance")
     assert "crop, resize, pad" in sample("y.npy", "--simulate", fit="stretch")
 
 

@@ -9,6 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from noisewalk.files.arrays import read_array
+from noisewalk.files.masks import Gaps
+from noisewalk.files.measurement import Given, measure
+from noisewalk.files.ranges import ValueRange
 
 tifffile = pytest.importorskip("tifffile")
 fits = pytest.importorskip("astropy.io.fits")
@@ -60,6 +63,20 @@ def check_exact(path: Path, values: np.ndarray) -> None:
     assert got.dtype == values.dtype
     assert got.dtype.isnative
     np.testing.assert_array_equal(got, values)
+
+
+def load_measurement(
+    path: Path,
+    shape: tuple[int, ...],
+    value_range: ValueRange | None = None,
+    missing: str | Path | None = None,
+    read: Tensor | None = None,
+    **gaps: str,
+) -> tuple[Tensor, Tensor | None, ValueRange]:
+    """The measurement without its first axis, its gaps and its range."""
+    given = Given(gaps=Gaps(missing, **gaps), range=value_range)
+    m = measure(path, given, shape, read=read)
+    return m.y[0], None if m.observed is None else m.observed[0], m.range
 
 
 def equal(x: Tensor, values: object) -> bool:

@@ -1,7 +1,10 @@
 """Files into arrays: exact values for every format, one clear error for everything else."""
 
+import gzip
 import struct
+import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -130,12 +133,12 @@ def test_transparency_is_refused(tmp_path: Path) -> None:
             read_array(path)
 
 
-def test_what_a_decoder_would_change_in_silence_is_refused(tmp_path: Path) -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+
+def test_what_a_decoder_would_change_in_silence_is_refused(tmp_path: Path) -> None:
     deep = (
         chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
         + chunk(b"IDAT", zlib.compress(bytes(13)))
@@ -165,8 +168,8 @@ def test_what_a_decoder_would_change_in_silence_is_refused(tmp_path: Path) -> No
         "stack.tif": r"\(2, 3, 5, 7\)",
         "cmyk.tif": "SEPARATED",
         "two.tif": "2 images",
-        "two.fits": "0:PRIMARY, 1:ERR",
-        "none.fits": "0 images",
+        "two.fits": r"\[0\] PRIMARY, \[1\] ERR\): choose one, as in two.fits\[ERR\]",
+        "none.fits": "holds no image",
     }.items():
         with pytest.raises(ConfigError, match=message):
             read_array(tmp_path / name)
@@ -186,3 +189,59 @@ def test_a_missing_extra_prints_its_pip_line(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=line):
         read_array(path)
+
+
+SIDE = 13_000
+REFUSED = """
+import resource, sys
+from noisewalk.errors import ConfigError
+from noisewalk.files import load_image, open
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+open(sys.argv[1])
+before = peak()
+for path in sys.argv[2:]:
+    for read in (
+        lambda: load_image(path, (1, 64, 64)),
+        lambda: load_image(path, (3, 64, 64), fit="crop"),
+        lambda: open(path),
+    ):
+        try:
+            read()
+        except ConfigError as error:
+            assert "13000" in str(error), error
+        else:
+            raise SystemExit(f"{path} was read")
+print((peak() - before) // 1024)
+"""
+
+
+def bombs(folder: Path) -> list[Path]:
+    """Files of at most a megabyte that hold far more values than are read."""
+    zeros = zlib.compress(bytes(SIDE * SIDE), 9)
+    rows = zlib.compress(bytes(SIDE * (SIDE + 1)), 9)
+    head = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    layout = {"shape": (SIDE, SIDE), "dtype": np.uint8, "photometric": "minisblack"}
+    tifffile.imwrite(
+        folder / "a.tif", iter([zeros]), **layout, compression="zlib", rowsperstrip=SIDE
+    )
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (SIDE, SIDE)}
+    packed = zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED)
+    with packed as archive, archive.open("y.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, shape)
+        file.write(bytes(SIDE * SIDE))
+    cards = [("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", SIDE), ("NAXIS2", SIDE)]
+    whole = fits.Header(cards).tostring().encode() + bytes(SIDE * SIDE + -SIDE * SIDE % 2880)
+    (folder / "a.fits.gz").write_bytes(gzip.compress(whole))
+    return [folder / name for name in ("a.png", "a.tif", "a.npz", "a.fits.gz")]
+
+
+def test_a_small_file_of_a_huge_array_is_refused_by_its_header(tmp_path: Path) -> None:
+    paths = bombs(tmp_path)
+    assert max(path.stat().st_size for path in paths) < 1e6
+    small = npy(tmp_path / "y.npy", np.zeros((4, 4)))
+    words = [sys.executable, "-c", REFUSED, str(small), *map(str, paths)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 100  # MB; one of these arrays has 169

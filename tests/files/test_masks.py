@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from file_samples import equal, noise, npy
+from file_samples import equal, load_measurement, noise, npy, tifffile
 from PIL import Image
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.masks import load_mask
-from noisewalk.files.measurement import load_measurement
 
 
 def test_a_mask_file_hides_whatever_is_under_its_zeros(tmp_path: Path) -> None:
@@ -22,7 +21,7 @@ def test_a_mask_file_hides_whatever_is_under_its_zeros(tmp_path: Path) -> None:
             for rubbish in (np.nan, np.inf, -9999.0):
                 path = npy(tmp_path / "a.npy", np.where(full, values, rubbish))
                 y, observed, _ = load_measurement(
-                    path, (3, 4, 5), missing=npy(tmp_path / "m.npy", mask.astype(dtype))
+                    path, (3, 4, 5), observed=npy(tmp_path / "m.npy", mask.astype(dtype))
                 )
                 assert observed is not None
                 assert torch.equal(observed, torch.from_numpy(full.copy()))
@@ -45,7 +44,37 @@ def test_unusable_masks_are_refused(tmp_path: Path) -> None:
         (np.ones((4, 5)), r"allowed are \(4, 4\)"),
     ):
         with pytest.raises(ConfigError, match=message):
-            load_measurement(y, (1, 4, 4), missing=npy(tmp_path / "m.npy", mask))
-    for name, message in {"m.jpg": r"neither \.npy", "absent.npy": "does not exist"}.items():
+            load_measurement(y, (1, 4, 4), observed=npy(tmp_path / "m.npy", mask))
+    for name, message in {"m.jpg": "is a JPEG", "absent.npy": "does not exist"}.items():
         with pytest.raises(ConfigError, match=message):
-            load_measurement(y, (1, 4, 4), missing=tmp_path / name)
+            load_measurement(y, (1, 4, 4), observed=tmp_path / name)
+
+
+def test_a_file_of_missing_entries_is_nonzero_where_they_are(tmp_path: Path) -> None:
+    flags, values = np.array([[0, 2], [16, 18]], np.uint16), noise(1, 2, 2)
+    y, dq = npy(tmp_path / "y.npy", values), npy(tmp_path / "dq.npy", flags)
+    marked = {None: flags, "1": flags & 2, "4": flags & 16, "0,4": flags & 16}
+    for bits, expected in marked.items():
+        _, observed, _ = load_measurement(y, (1, 2, 2), missing=dq, bits=bits)
+        assert observed is not None
+        assert torch.equal(~observed[0], torch.from_numpy(expected != 0))
+    tifffile.imwrite(tmp_path / "m.tif", flags.astype(np.uint8), photometric="minisblack")
+    _, observed, _ = load_measurement(y, (1, 2, 2), missing=tmp_path / "m.tif")
+    assert observed is not None
+    assert torch.equal(~observed[0], torch.from_numpy(flags != 0))
+
+
+def test_a_mark_that_matches_nothing_is_refused(tmp_path: Path) -> None:
+    y = npy(tmp_path / "y.npy", noise(1, 2, 2))
+    zeros = npy(tmp_path / "m.npy", np.zeros((2, 2), np.uint8))
+    for missing, bits, message in (
+        ("-9999", None, "--missing -9999 marks none of 4 entries"),
+        ("nan", None, "--missing nan marks none of 4"),
+        (zeros, None, "zero everywhere: nonzero means missing"),
+        (zeros, "3", "none of the bits 3 is set"),
+        (zeros, "8", "no bit 8"),
+        ("nan", "1", "--bits belongs to"),
+        (None, "1", "--bits belongs to"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_measurement(y, (1, 2, 2), missing=missing, bits=bits)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from file_samples import equal, fits, noise, npy, tifffile
+from file_samples import equal, fits, load_measurement, noise, npy, tifffile
 
 from noisewalk.errors import ConfigError
-from noisewalk.files.measurement import IMAGE_BOUND, MEASUREMENT_BOUND, load_image, load_measurement
+from noisewalk.files.measurement import IMAGE_BOUND, MEASUREMENT_BOUND, load_image
 from noisewalk.files.ranges import ValueRange
 
 

@@ -99,7 +99,8 @@ def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
     from .plans import kernel_of
 
     o: Any = options
-    likelihood, dtype = parse_likelihood(o.likelihood, o.sigma_y), opt.dtype_of(o.dtype)
+    level, dtype = opt.number("--sigma-y", o.sigma_y), opt.dtype_of(o.dtype)
+    likelihood = parse_likelihood(o.likelihood, level)
     prior = load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
     phi = opt.map_of(prior, o.num_steps)
     kernel: Any = o.kernel

@@ -15,6 +15,7 @@ import typer
 from typer import Option
 
 from .._checks import one_of
+from .._text import printable
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ NumImages = Annotated[
 ]
 Operator = Annotated[T, says("Such as avgpool:factor=4 or inpaint:keep=0.2; join steps by +.")]
 SigmaY = Annotated[
-    Number, says("The noise level of gaussian in the file's unit; for calibrate that of [-1, 1].")
+    Text,
+    says("gaussian's noise level, a number or a file in the input's unit; calibrate's on [-1, 1]."),
 ]
 Likelihood = Annotated[
     str,
@@ -159,6 +161,16 @@ def refuse(what: str, options: Any, *names: str) -> None:
             raise ConfigError(f"{what} does not read {flag} (got {value}): leave it out")
 
 
+def number(name: str, text: str | None) -> float | None:
+    """The number of an option that other commands also take as a file."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{name} must be a number here, got {text!r}") from None
+
+
 def dtype_of(name: str) -> Any:
     """The torch dtype of --dtype."""
     import torch
@@ -204,4 +216,5 @@ def interruptible(kept: str) -> Iterator[None]:
 
 def command_line() -> str:
     """What was typed, without --resume: the command that reproduces the work."""
-    return shlex.join(["noisewalk", *(word for word in sys.argv[1:] if word != "--resume")])
+    words = ["noisewalk", *(word for word in sys.argv[1:] if word != "--resume")]
+    return printable(shlex.join(words))

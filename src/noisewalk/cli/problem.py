@@ -6,21 +6,45 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
-from .._text import split
+from .._text import printable, split
 from ..errors import ConfigError
-from ..files import ValueRange, load_image, load_measurement
-from ..files.ranges import UNSCALED, NoRangeError
+from ..files.georeference import Georeference
+from ..files.levels import is_file
+from ..files.masks import Gaps
+from ..files.measurement import Given, clean_image, measure
+from ..files.ranges import UNSCALED, NoRangeError, ValueRange
 from ..likelihoods import parse as parse_likelihood
 from ..likelihoods import text_of
 from ..likelihoods.base import LikelihoodBase
 from ..operators import held_by, observed_of, output_shape_of, parse
 from ..posterior import NoisePosterior, simulate
 from ..types import NoiseMap, Operator
-from .options import map_of
+from .options import map_of, number
 
 if TYPE_CHECKING:
     from ..priors.prior import Prior
     from .sample import SampleOptions
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The likelihood and its noise level as they were typed, in the file's unit."""
+
+    likelihood: str
+    sigma_y: float | str | None
+    scale: float  # what a difference of 1 on the scale of [-1, 1] is in that unit
+
+    def facts(self) -> dict[str, Any]:
+        """For spec.json: a level that is a number as one, a file by its name."""
+        gaussian = self.sigma_y is not None and split(self.likelihood)[0] == "gaussian"
+        level = self.sigma_y if is_file(self.sigma_y) else float(self.sigma_y or 0)
+        told = {"sigma_y": level} if gaussian else {}
+        return {"likelihood": self.likelihood, **told, "unit_scale": self.scale}
+
+    def __str__(self) -> str:
+        level = f", sigma_y {self.sigma_y}" if "sigma_y" in self.facts() else ""
+        return f"{self.likelihood}{level}"
+
 
 Parts: TypeAlias = tuple[str, str, NoiseMap, str, Operator]
 """The first five fields of a problem."""
@@ -46,11 +70,28 @@ class Problem:
     """Bool, shape of y: False in the gaps, which come on top of the operator's own."""
     simulated_by: LikelihoodBase | None = None
     """What y was drawn from, where it is not the likelihood."""
+    unit: str = ""
+    georeference: Georeference | None = None
+    """Of x."""
+    typed: "Typed | None" = None
+    """The noise in the file's unit; None: it is known on the scale of [-1, 1] alone."""
 
     @property
     def title(self) -> str:
         """One line for people."""
         return f"{self.source}: {self.operator_text}"
+
+    @property
+    def noise(self) -> Typed:
+        """The noise as it was typed."""
+        text, level = text_of(self.likelihood), self._level()
+        return self.typed or Typed(text, None if level is None else float(level), 1.0)
+
+    @property
+    def gaps(self) -> str:
+        """How much of the measurement is missing, beside what the operator hides."""
+        count = 0 if self.observed is None else int((~self.observed).sum())
+        return f"missing: {count:,} of {self.y.numel():,}"
 
     def target(self, microbatch: int | None = None) -> NoisePosterior:
         """The posterior in noise space."""
@@ -65,24 +106,35 @@ class Problem:
     def arrays(self) -> dict[str, Tensor]:
         """What a run keeps of the problem: the operator's masks and kernels, and the truth."""
         count, found = len(self.y), held_by(self.operator)
+        level = self._level()
+        if isinstance(level, Tensor):
+            found["sigma_y"] = level.cpu()
         held = {name: value[None].expand(count, *value.shape) for name, value in found.items()}
         return held if self.truth is None else {**held, "truth": self.truth}
 
     def facts(self) -> dict[str, Any]:
         """What the report needs beside the draws, ready for JSON."""
-        level = getattr(self.likelihood, "sigma_y", None)
-        by = self.simulated_by
+        by, bands, place = self.simulated_by, self.value_range.num_bands, self.georeference
+        low, high = self.value_range.low, self.value_range.high
+        shared: Any = [-1.0, 1.0] if bands else [low, high]
         return {
             "title": self.title,
             "prior": self.prior_name,
             "operator": self.operator_text,
-            "likelihood": text_of(self.likelihood),
-            **({} if level is None else {"sigma_y": level}),
+            **self.noise.facts(),
             **({} if by is None else {"simulated_by": repr(by)}),
-            "range": [self.value_range.low, self.value_range.high],
+            "range": shared,
+            **({"band_range": self.value_range.text} if bands else {}),
+            **({"unit": self.unit} if self.unit and not bands else {}),
+            **({} if place is None else {"georeference": place.facts()}),
+            **({"bottom_up": True} if place is not None and place.format == "fits" else {}),
             "source": self.source,
             "simulated": self.truth is not None,
         }
+
+    def _level(self) -> float | Tensor | None:
+        """The noise level on the scale of [-1, 1], of a likelihood that has one."""
+        return getattr(self.likelihood, "sigma_y", None)
 
     def doubts(self) -> list[str]:
         """What makes the value range look wrong, a phrase each."""
@@ -90,10 +142,10 @@ class Problem:
         shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
         for mask in (self.observed, observed_of(self.operator, shape)):
             seen = seen if mask is None else seen & mask.to(seen.device)
-        y, (low, high) = self.y[seen], (self.value_range.low, self.value_range.high)
+        y = self.y[seen]
         filled = 0.5 * float(y.max() - y.min())
         if self.truth is None and filled < NARROW:
-            share = f"the measurement fills {100 * filled:.2g} % of {low:g} to {high:g}"
+            share = f"the measurement fills {100 * filled:.2g} % of {self.value_range}"
             return [f"{share}: is that its --range LO HI?"]
         if self.value_range != UNSCALED or self.likelihood.counts:
             return []
@@ -112,41 +164,54 @@ def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     """The problem of `noisewalk sample`, from its file."""
     o, phi = options, map_of(prior, options.num_steps)
     operator = parse(o.operator, prior.shape)
-    bounds = None if o.range is None else ValueRange(*o.range)
-    parts: Parts = (o.input.name, prior.name, phi, o.operator, operator)
+    parts: Parts = (printable(o.input.name), prior.name, phi, o.operator, operator)
     try:
-        problem = (_simulated if o.simulate else _measured)(o, prior.shape, bounds, parts)
+        problem = (_simulated if o.simulate else _measured)(o, prior.shape, parts)
     except NoRangeError as error:
         raise ConfigError(f"{error}; {prior.name}'s images: {prior.unit}") from error
     return problem.in_float64() if o.dtype == "float64" else problem
 
 
-def _simulated(
-    options: "SampleOptions", shape: tuple[int, ...], bounds: ValueRange | None, parts: Parts
-) -> Problem:
+def _simulated(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) -> Problem:
     """A clean image and its measurement; an unknown level is simulated at that of --sigma-y."""
     o, unknown = options, split(options.likelihood)[0] == "unknown"
-    image, found = load_image(o.input, shape, bounds, o.fit)  # type: ignore[arg-type]
-    truth, operator = image[None].to(o.device), parts[-1]
-    hidden = unknown and o.sigma_y is not None
-    likelihood: Any = parse_likelihood(o.likelihood, None if hidden else o.sigma_y, found.half)
-    source = parse_likelihood("gaussian", o.sigma_y, found.half) if hidden else None
+    bounds = None if o.range is None else ValueRange(*o.range)
+    image = clean_image(o.input, shape, bounds, o.fit, o.bands)  # type: ignore[arg-type]
+    truth, operator, half = image.y.to(o.device), parts[-1], image.range.half
+    level = number("--sigma-y", o.sigma_y)
+    hidden = unknown and level is not None
+    likelihood: Any = parse_likelihood(o.likelihood, None if hidden else level, half)
+    source = parse_likelihood("gaussian", level, half) if hidden else None
     if unknown and not hidden and likelihood.concentration < 1:
         why = "a measurement of unknown noise level is simulated at the level of --sigma-y"
         raise ConfigError(f"{why}, which the sampler is not told: give --sigma-y")
     y = simulate(operator, source or likelihood, truth, o.seed)
-    return Problem(*parts, likelihood, y, found, truth, None, source)
+    more = image.unit, image.georeference, Typed(o.likelihood, o.sigma_y, half)
+    return Problem(*parts, likelihood, y, image.range, truth, None, source, *more)
 
 
-def _measured(
-    options: "SampleOptions", shape: tuple[int, ...], bounds: ValueRange | None, parts: Parts
-) -> Problem:
+def _measured(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) -> Problem:
     """A measurement file as y; counts stay as they are, whatever the range of the outputs."""
     o, operator = options, parts[-1]
     size, seen = output_shape_of(operator, shape), observed_of(operator, shape)
-    scale = UNSCALED if parse_likelihood(o.likelihood, o.sigma_y).counts else bounds
-    y, observed, found = load_measurement(o.input, size, scale, o.missing, seen)
-    found = bounds or found
-    likelihood = parse_likelihood(o.likelihood, o.sigma_y, found.half)
-    gaps = None if observed is None else observed[None].to(o.device)
-    return Problem(*parts, likelihood, y[None].to(o.device), found, observed=gaps)
+    name = split(o.likelihood)[0]
+    gaps = Gaps(o.missing, o.observed, o.bits)
+    given = Given(o.sigma_y, o.variance, gaps, o.bands, o.range, o.band_range)
+    counts = parse_likelihood(o.likelihood, None if o.sigma_y is None else 1.0).counts
+    m = measure(o.input, given, size, counts, seen)
+    half = m.range.half
+    if isinstance(half, Tensor) and name not in ("gaussian", "poisson"):
+        raise ConfigError(f"--band-range does not say the unit of {name}'s values: give --range")
+    likelihood = parse_likelihood(o.likelihood, m.sigma_y, 1.0 if name == "gaussian" else half)
+    y, hidden = m.y.to(o.device), None if m.observed is None else m.observed.to(o.device)
+    typed = Typed(o.likelihood, o.sigma_y, 1.0 if isinstance(half, Tensor) else half)
+    place = m.georeference and _of_image(m.georeference, shape, size)
+    return Problem(*parts, likelihood, y, m.range, None, hidden, None, m.unit, place, typed)
+
+
+def _of_image(place: Georeference, shape: tuple[int, ...], size: tuple[int, ...]) -> Georeference:
+    """The place of x from that of y, whose pixels may be larger."""
+    factor = shape[-1] // max(1, size[-1])
+    if (size[-2] * factor, size[-1] * factor) == shape[-2:]:
+        return place.finer(factor)
+    return Georeference(place.format)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .._text import printable
 from ..report.build import build_report
 from ..sampling.execute import draw
 from ..sampling.run import Run
@@ -21,7 +22,8 @@ def solve(
     problem: Problem, target: Any, plan: Plan, folder: Path, kept: str, resume: bool = False
 ) -> Run:
     """Draw posterior samples into a folder with their report; Ctrl-C says `kept`."""
-    print(announcement(problem, target, plan), f"  into {folder}", sep="\n", flush=True)
+    print(announcement(problem, target, plan))
+    print(f"  into {printable(str(folder))}", flush=True)
     facts, arrays = problem.facts(), problem.arrays()
     with interruptible(kept):
         run = draw(plan, target, folder, True, facts, arrays, command_line(), resume)
@@ -43,14 +45,15 @@ def verdict_line(summary: Mapping[str, Any]) -> str:
 
 def announcement(problem: Problem, target: Any, plan: Plan) -> str:
     """The problem, the doubts about it, the settings and the cost."""
-    low, high = problem.value_range.low, problem.value_range.high
+    counted = [] if problem.truth is not None else [problem.gaps]
     settings = {name: value for name, value in vars(plan).items() if value is not None}
     return "\n  ".join(
         [
             problem.title,
             *(f"note: {doubt}" for doubt in problem.doubts()),
-            f"prior {problem.prior_name}  likelihood {problem.likelihood}, pixels in [-1, 1]  "
-            f"value range {low:g} {high:g}",
+            *counted,
+            f"prior {problem.prior_name}  value range {problem.value_range}  noise {problem.noise}",
+            f"on the scale of [-1, 1]: {problem.likelihood}",
             str(settings.pop("kernel")),
             "  ".join(f"{name} {value}" for name, value in settings.items()),
             f"NFE about {plan.estimate(target).calls:,}",

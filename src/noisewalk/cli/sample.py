@@ -8,6 +8,7 @@ import typer
 from typer import Argument
 
 from .._checks import one_of
+from .._text import printable
 from ..errors import ConfigError
 from . import options as opt
 from .options import Count, File, Number, Text, says
@@ -26,6 +27,7 @@ UNREAD = {
     "smc": (*OF_CHAINS, "spectral"),
 }
 """The options that a kernel does not read."""
+OF_MEASUREMENT = ("missing", "observed", "bits", "band_range", "variance")
 FITS = ("crop", "resize", "pad")
 STARTS = ("randomized", "adam", "prior")
 PLANS = ("short_chains", "long_chains")
@@ -35,7 +37,9 @@ PLANS = ("short_chains", "long_chains")
 class SampleOptions(opt.SamplerOptions):
     """The options of `noisewalk sample`; None where one is left out."""
 
-    input: Annotated[Path, Argument(help="An image or measurement: .png .jpg .tif .npy .npz .fits")]
+    input: Annotated[
+        Path, Argument(help="A .png .jpg .tif .npy .npz or .fits file, or obs.fits[2]")
+    ]
     simulate: Annotated[bool, says("Degrade, restore, score a clean image.", "--simulate")] = False
     num_particles: Annotated[Count, says("The particles of smc; default 200.")] = None
     num_moves: Annotated[Text, says("Moves of smc a temperature; default 4; a range: 2,16.")] = None
@@ -49,7 +53,14 @@ class SampleOptions(opt.SamplerOptions):
     lr: opt.Lr[Number] = None
     range: opt.Range = None
     fit: Annotated[Text, says("Fit a clean image of another size: crop, resize or pad.")] = None
-    missing: Annotated[Text, says("What marks a gap: nan, a number, a mask (0 = missing).")] = None
+    variance: Annotated[bool, says("The file of --sigma-y is a variance.", "--variance")] = False
+    band_range: Annotated[Text, says("--range by band: LO:HI,LO:HI,...", metavar="RANGES")] = None
+    bands: Annotated[Text, says("The bands to take, counted from 1: 4,3,2.")] = None
+    missing: Annotated[Text, says("What marks a gap: nan, a number, a file (nonzero there).")] = (
+        None
+    )
+    bits: Annotated[Text, says("The bits of --missing FILE that count, from 0: 1,4.")] = None
+    observed: Annotated[Text, says("A file that is nonzero where y is observed.")] = None
     out: opt.Out[File] = None
     resume: Annotated[bool, says("Go on with an existing run.", "--resume")] = False
 
@@ -76,7 +87,7 @@ def sample(options: SampleOptions) -> None:
     target = problem.target(many if o.microbatch is None else o.microbatch)
     kept = f"what is done so far is safe in {o.folder}; the same command with --resume goes on"
     solve(problem, target, plan_of(options, target), o.folder, kept, o.resume)
-    print(f"open {o.folder / 'report.html'}")
+    print(f"open {printable(str(o.folder / 'report.html'))}")
 
 
 def check(options: SampleOptions) -> None:
@@ -97,9 +108,8 @@ def check(options: SampleOptions) -> None:
         opt.refuse("--start prior", options, "warm_start")
     if options.fit is not None:
         one_of("--fit", options.fit, FITS)
-    if options.simulate and options.missing:
-        way_out = "leave out --simulate, or use a mask operator"
-        raise ConfigError(f"--missing belongs to a measurement: {way_out}")
+    if options.simulate:
+        opt.refuse("a clean image (--simulate)", options, *OF_MEASUREMENT)
     if options.fit and not options.simulate:
         why = "a measurement must have the shape that the operator produces"
         raise ConfigError(f"--fit belongs to a clean image: {why}")

@@ -6,9 +6,10 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .arrays import read_array
+    from .georeference import Georeference
     from .images import save_png
     from .masks import load_mask
-    from .measurement import load_image, load_measurement
+    from .measurement import Measurement, load_image, open
     from .ranges import ValueRange
     from .resize import Fit
 
@@ -16,10 +17,11 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "arrays": "read_array",
+        "georeference": "Georeference",
         "resize": "Fit",
         "images": "save_png",
         "masks": "load_mask",
-        "measurement": "load_image load_measurement",
+        "measurement": "Measurement load_image open",
         "ranges": "ValueRange",
     },
 )

@@ -1,5 +1,6 @@
-"""PNG and JPEG pictures: reading them without loss, and writing 8-bit ones for display."""
+"""PNG, JPEG and WebP pictures: reading them without loss, and writing 8-bit ones for display."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,40 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..errors import ConfigError
+from .reading import Look, Reading
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """The pixels of a PNG or JPEG file, upright; what Pillow would change in silence is refused."""
-    with Image.open(path, formats=("PNG", "JPEG")) as file:
-        lossless = file.format != "PNG" or file.mode in ("I;16", "I")
-        if not lossless and path.read_bytes()[24] == 16:  # the bit depth in a PNG's header
-            wrong = "is a 16-bit PNG in colour, which Pillow cuts to 8"
-            raise ConfigError(f"{path} {wrong}; save it as .tif or .npy")
-        image = ImageOps.exif_transpose(file)
+def read_picture(path: Path, part: str, look: Look) -> Reading:
+    """The pixels of a PNG, JPEG or WebP file, upright; what Pillow would change is refused."""
+    if part:
+        raise ConfigError(f"{path} has no part {part!r}: only .fits, .npz and the like have parts")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `look` is stricter
+        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as file:
+            look(_shape(file))
+            lossless = file.format != "PNG" or file.mode in ("I;16", "I")
+            if not lossless and _bit_depth(path) == 16:
+                wrong = "is a 16-bit PNG in colour, which Pillow cuts to 8"
+                raise ConfigError(f"{path} {wrong}; save it as .tif or .npy")
+            image = ImageOps.exif_transpose(file)
+    return Reading(_pixels(path, image), path)
+
+
+def _shape(file: Image.Image) -> tuple[int, ...]:
+    """(C, H, W) from the header: an alpha channel goes, and EXIF 5 to 8 lie on their side."""
+    width, height = file.size
+    if file.getexif().get(0x0112, 1) >= 5:
+        width, height = height, width
+    return 1 if file.mode in ("1", "L", "LA", "I", "I;16") else 3, height, width
+
+
+def _bit_depth(path: Path) -> int:
+    """What the header of a PNG says."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
+
+
+def _pixels(path: Path, image: Image.Image) -> np.ndarray:
     transparent = image.info.get("transparency")
     if image.mode in ("I;16", "I"):
         values = np.array(image).astype(np.uint16)

@@ -1,6 +1,7 @@
-"""Masks from files: which entries of a measurement are observed."""
+"""Masks from files: which entries of a measurement are observed, and which are missing."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,13 +9,22 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from .arrays import read_array
+from .reading import Reading, numbers_in, parted
+
+
+class Gaps(NamedTuple):
+    """What marks the gaps of a measurement, beside what its own file says."""
+
+    missing: str | Path | None = None  # "nan", a number, or a file that is nonzero where missing
+    observed: str | Path | None = None  # a file that is nonzero where observed
+    bits: str | tuple[int, ...] | None = None  # of the file of `missing`, from 0; None: any
 
 
 def load_mask(path: str | Path, shape: tuple[int, ...]) -> Tensor:
-    """Read which entries of a measurement are observed.
+    """Read a mask of a measurement or an image, nonzero = observed.
 
     Arguments:
-        path: an .npy file (0 or 1, 1 = observed) or a .png file (nonzero = observed).
+        path: any file that `read_array` reads but a JPEG; floats must be 0 or 1.
         shape: (C, H, W) of the measurement; the file may be (H, W), (1, H, W) or (C, H, W).
 
     Returns:
@@ -30,23 +40,66 @@ def load_mask(path: str | Path, shape: tuple[int, ...]) -> Tensor:
         ...     nw.files.load_mask(f"{folder}/mask.npy", (1, 2, 2)).tolist()
         [[[True, False], [False, True]]]
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".npy", ".png"):
-        raise ConfigError(f"the mask {path} is neither .npy (0 and 1) nor .png (0: missing)")
-    values, shape = read_array(path).values, tuple(shape)
-    values = values[0] if values.shape == (1, *shape) else values
-    if values.shape not in (shape, (1, *shape[1:])):
-        allowed = f"{shape[1:]}, {(1, *shape[1:])} and the measurement's {shape}"
-        raise ConfigError(f"the mask {path} has shape {values.shape}; allowed are {allowed}")
-    if suffix == ".npy" and not np.isin(values, (0, 1)).all():
-        raise ConfigError(f"the mask {path} has values other than 0 and 1; save mask > 0.5")
-    return torch.from_numpy(values != 0).expand(shape).clone()
+    return torch.from_numpy(_flags(path, tuple(shape)) != 0).expand(shape).clone()
 
 
-def present(values: np.ndarray, missing: str | Path, shape: tuple[int, ...]) -> Tensor:
-    """Which entries are there: those that are not NaN, not a number, or ones in a mask file."""
+def present(reading: Reading, gaps: Gaps, shape: tuple[int, ...]) -> Tensor | None:
+    """Which entries are there, bool of this shape; None where nothing marks a gap.
+
+    A mark of the user's that matches nothing is a ConfigError: it was meant for another file.
+    """
+    marks = [] if reading.missing is None else [reading.missing.reshape(shape)]
+    if gaps.missing is not None:
+        marks.append(_matched(reading.values.reshape(shape), gaps, shape))
+    elif gaps.bits is not None:
+        raise ConfigError("--bits belongs to a mask of flags: give --missing FILE too")
+    if gaps.observed is not None:
+        marks.append(~load_mask(gaps.observed, shape).numpy())
+    if not marks:
+        return None
+    return torch.from_numpy(~np.logical_or.reduce(marks))
+
+
+def _matched(values: np.ndarray, gaps: Gaps, shape: tuple[int, ...]) -> np.ndarray:
+    """Where --missing matches; ConfigError if it does nowhere."""
+    bits, word = numbers_in("--bits", gaps.bits, 0), str(gaps.missing)
     try:
-        gap = float(str(missing))
+        number = float(word)
     except ValueError:
-        return load_mask(missing, shape)
-    return torch.from_numpy(~np.isnan(values) if np.isnan(gap) else values != gap)
+        flags = _flags(word, shape, bits)
+        found, what = np.broadcast_to(flags != 0, shape), f"the mask {word}"
+        hint = "it is zero everywhere: nonzero means missing (--observed FILE is the opposite)"
+        hint = f"none of the bits {', '.join(map(str, bits))} is set" if bits else hint
+    else:
+        if bits:
+            raise ConfigError("--bits belongs to a mask of flags: give --missing FILE")
+        found, what = (
+            np.isnan(values) if np.isnan(number) else values == number,
+            "--missing " + word,
+        )
+        hint = "none of the values is that: leave it out, or give the number that marks a gap"
+    if not found.any():
+        raise ConfigError(f"{what} marks none of {found.size} entries as missing; {hint}")
+    return found
+
+
+def _flags(path: str | Path, shape: tuple[int, ...], bits: tuple[int, ...] = ()) -> np.ndarray:
+    """The values of a mask file, of these bits alone if there are any."""
+
+    def fits(found: tuple[int, ...]) -> None:
+        if found not in (shape, (1, *shape), (1, *shape[1:])):
+            allowed = f"{shape[1:]}, {(1, *shape[1:])} and the measurement's {shape}"
+            raise ConfigError(f"the mask {path} has shape {found}; allowed are {allowed}")
+
+    if parted(path)[0].suffix.lower() in (".jpg", ".jpeg"):
+        raise ConfigError(f"the mask {path} is a JPEG, whose values are not exact; save it as .png")
+    values = read_array(path, fits).values
+    values = values[0] if values.shape == (1, *shape) else values
+    if values.dtype.kind == "f" and not np.isin(values, (0, 1)).all():
+        raise ConfigError(f"the mask {path} has values other than 0 and 1; save mask > 0.5")
+    if not bits:
+        return values
+    if values.dtype.kind not in "iu" or max(bits) >= 8 * values.dtype.itemsize:
+        most = f"{values.dtype} values, which have no bit {max(bits)}"
+        raise ConfigError(f"the mask {path} has {most}: bits are counted from 0")
+    return values & values.dtype.type(sum(1 << bit for bit in bits))

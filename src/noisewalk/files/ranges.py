@@ -8,7 +8,7 @@ quantiles that help to choose a range.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +16,6 @@ from torch import Tensor
 
 from .._checks import real
 from ..errors import ConfigError
-
-Sigma = TypeVar("Sigma", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class ValueRange:
     x = (v - m) / h,    v = m + h x,    sigma_x = sigma_v / h.
 
     Arguments:
-        low: value, in the file's unit, that -1 stands for.
+        low: value, in the file's unit, that -1 stands for; one of each band, or one for all.
         high: value that 1 stands for; above low.
 
     Raises:
@@ -38,16 +36,22 @@ class ValueRange:
         >>> unit = nw.files.ValueRange(0, 255)
         >>> unit.to_unit(np.array([0, 255])), unit.scale_sigma(12.75)
         (tensor([-1.,  1.]), 0.1)
+        >>> nw.files.ValueRange((0, 0), (10, 20)).to_unit(np.full((2, 1, 1), 10)).flatten()
+        tensor([1., 0.])
     """
 
-    low: float
-    high: float
+    low: float | tuple[float, ...]
+    high: float | tuple[float, ...]
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
-            value = real(f"the {name} end of --range LO HI", getattr(self, name))
-            object.__setattr__(self, name, value)
-        if self.half <= 0:
+            ends = [real(f"the {name} end of --range LO HI", v) for v in _each(getattr(self, name))]
+            one = not isinstance(getattr(self, name), tuple | list)
+            object.__setattr__(self, name, ends[0] if one else tuple(ends))
+        if len(_each(self.low)) != len(_each(self.high)) or not all(
+            low < high and high / 2 - low / 2 < np.inf
+            for low, high in zip(_each(self.low), _each(self.high), strict=True)
+        ):
             raise ConfigError(f"--range LO HI needs LO below HI, got {self.low} {self.high}")
 
     @classmethod
@@ -57,23 +61,65 @@ class ValueRange:
             return cls(float(np.iinfo(dtype).min), float(np.iinfo(dtype).max))
         return cls(0.0, 1.0) if dtype.kind == "b" else cls(-1.0, 1.0)
 
+    @classmethod
+    def by_band(cls, text: str) -> "ValueRange":
+        """That of --band-range, such as 0:3000,0:2500,0:4000."""
+        try:
+            ends = [tuple(map(float, part.split(":"))) for part in text.split(",")]
+            low, high = zip(*((low, high) for low, high in ends), strict=True)
+        except ValueError:
+            example = "such as 0:3000,0:2500,0:4000"
+            raise ConfigError(f"--band-range takes LO:HI a band, {example}; got {text!r}") from None
+        return cls(tuple(low), tuple(high))
+
+    def __str__(self) -> str:
+        pairs = zip(_each(self.low), _each(self.high), strict=True)
+        return ", ".join(f"{low:g} to {high:g}" for low, high in pairs)
+
     @property
-    def half(self) -> float:
-        """h, what one unit of the scale of [-1, 1] is in the file's unit."""
-        return self.high / 2 - self.low / 2
+    def text(self) -> str:
+        """As --band-range takes it."""
+        pairs = zip(_each(self.low), _each(self.high), strict=True)
+        return ",".join(f"{low!r}:{high!r}" for low, high in pairs)
+
+    @property
+    def num_bands(self) -> int | None:
+        """How many bands have a range of their own; None: one range for all."""
+        return len(self.low) if isinstance(self.low, tuple) else None
+
+    @property
+    def half(self) -> Any:
+        """h, what one unit of [-1, 1] is in the file's unit; by band a tensor (C, 1, 1)."""
+        return _tensor(self.high) / 2 - _tensor(self.low) / 2
+
+    @property
+    def middle(self) -> Any:
+        """m, the value that 0 stands for; by band a tensor (C, 1, 1)."""
+        return _tensor(self.high) / 2 + _tensor(self.low) / 2
 
     def to_unit(self, values: np.ndarray | Tensor) -> Tensor:
         """x of v in the file's unit, rounded to float32 and not clipped; NaN stays NaN."""
         given = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, "f8"))
-        return ((given.double() - (self.high / 2 + self.low / 2)) / self.half).float()
+        return ((given.double() - self.middle) / self.half).float()
 
     def from_unit(self, x: Tensor) -> Tensor:
         """v of x, in float64, not clipped: rounding gives 8- and 16-bit integers back exactly."""
-        return (self.high / 2 + self.low / 2) + self.half * x.double()
+        return self.middle + self.half * x.double()
 
-    def scale_sigma(self, sigma: Sigma) -> Sigma:
+    def scale_sigma(self, sigma: Any) -> Any:
         """sigma_x of a standard deviation in the file's unit."""
         return sigma / self.half
+
+
+def _each(ends: Any) -> Any:
+    return ends if isinstance(ends, tuple | list) else (ends,)
+
+
+def _tensor(ends: float | tuple[float, ...]) -> Any:
+    """The ends by band as a tensor (C, 1, 1), one end as it is."""
+    if not isinstance(ends, tuple):
+        return ends
+    return torch.tensor(ends, dtype=torch.float64)[:, None, None]
 
 
 class NoRangeError(ConfigError):

@@ -1,31 +1,116 @@
 """TIFF files: the one image in them, in whatever layout it was written."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
 from ..errors import ConfigError, MissingExtraError
+from .georeference import GEO_TAGS, Georeference
 from .images import refuse_transparency
+from .reading import Look, Reading
+
+REDUCED, MASK = 1, 4
+"""Bits of a page's NewSubfileType: an overview, or GDAL's mask of the pixels that are there."""
+METADATA, NODATA = 42112, 42113
+"""GDAL's tags: scales, offsets, units and names of the bands in XML; the number of a gap."""
 
 
-def read_tiff(path: Path) -> np.ndarray:
-    """The only image in a TIFF file as (C, H, W)."""
+def read_tiff(path: Path, part: str, look: Look) -> Reading:
+    """The only image in a TIFF file as (C, H, W), scaled as it says, with its mask and place."""
     try:
         import tifffile
     except ImportError as error:
         raise MissingExtraError("tifffile", "tiff") from error
+    if part:
+        raise ConfigError(f"{path} has no part {part!r}: only .fits, .npz and the like have parts")
     with _logged_errors_raised(), tifffile.TiffFile(path) as file:
-        if len(file.series) != 1:
-            count = len(file.series)
+        images = [one for one in file.series if not one.keyframe.subfiletype & (REDUCED | MASK)]
+        if len(images) != 1:
+            count = len(images)
             raise ConfigError(f"{path} holds {count} images; save one in a file of its own")
-        series = file.series[0]
+        series = images[0]
         _check(path, series)
+        look(_shape(series))
         values = _channels_first(path, series.axes, series.asarray())
-        return _without_alpha(path, series.keyframe, _photometric(path, series.keyframe, values))
+        values = _without_alpha(path, series.keyframe, _photometric(path, series.keyframe, values))
+        pages: Any = file.pages
+        masks = [page for page in pages if page.subfiletype & MASK]
+        shown = [page.asarray() != 0 for page in masks if page.shape == values.shape[1:]]
+        tags = {tag.code: tag.value for tag in series.keyframe.tags.values()}
+    return _placed(path, values, shown[0] if shown else None, tags)
+
+
+def _shape(series: Any) -> tuple[int, ...]:
+    """(C, H, W) of a series, before it is decoded; an alpha channel that is dropped is counted."""
+    y, x = series.axes.index("Y"), series.axes.index("X")
+    height, width = series.shape[y], series.shape[x]
+    count = math.prod(series.shape) // max(1, height * width)
+    colours = getattr(series.keyframe.photometric, "name", "") == "PALETTE"
+    alpha = sum(int(code) in (1, 2) for code in series.keyframe.extrasamples)
+    return 3 if colours else count - alpha, height, width
+
+
+def _placed(path: Path, values: np.ndarray, shown: np.ndarray | None, tags: Any) -> Reading:
+    """The values by GDAL's tags: gaps, scale and offset, unit, names of the bands, and place."""
+    missing = None if shown is None else np.broadcast_to(~shown, values.shape)
+    nodata = _number(path, "nodata tag", tags[NODATA]) if NODATA in tags else None
+    if nodata is not None:
+        marked = _equal(values, nodata)
+        missing = marked if missing is None else marked | missing
+    said = _band_items(path, tags.get(METADATA, ""), len(values))
+    units = {unit for unit in said["unittype"] if unit}
+    scales: tuple[tuple[float, float], ...] = ()
+    if any(said["scale"]) or any(said["offset"]):
+        pairs = zip(said["scale"], said["offset"], strict=True)
+        scales = tuple(
+            (_number(path, "scale", a or 1), _number(path, "offset", b or 0)) for a, b in pairs
+        )
+        factor, shift = np.array(scales).T[:, :, None, None]
+        values = factor * values + shift
+    place = {code: _plain(tags[code]) for code in GEO_TAGS if code in tags}
+    names = tuple(said["description"]) if any(said["description"]) else ()
+    georeference = Georeference("tiff", "", place, names, nodata, scales)
+    return Reading(values, path, missing, units.pop() if len(units) == 1 else "", georeference)
+
+
+def _equal(values: np.ndarray, number: float) -> np.ndarray:
+    """Where the values are this number as their type holds it; nowhere if it cannot."""
+    if values.dtype.kind == "f":
+        return np.isnan(values) if np.isnan(number) else values == values.dtype.type(number)
+    info = np.iinfo(values.dtype) if values.dtype.kind in "iu" else np.iinfo(np.uint8)
+    held = number.is_integer() and info.min <= number <= info.max
+    return values == int(number) if held else np.zeros(values.shape, bool)
+
+
+def _band_items(path: Path, text: str, count: int) -> dict[str, list[str]]:
+    """The items of GDAL's metadata that belong to a band, by role, "" where there is none."""
+    found = {role: [""] * count for role in ("scale", "offset", "description", "unittype")}
+    try:
+        items = ElementTree.fromstring(text).iter("Item") if text.strip() else iter(())
+    except ElementTree.ParseError as error:
+        raise ConfigError(f"{path} has broken GDAL metadata ({error}); write it again") from error
+    for item in items:
+        role, sample = item.get("role", ""), item.get("sample", "")
+        if role in found and sample.isdecimal() and int(sample) < count:
+            found[role][int(sample)] = (item.text or "").strip()
+    return found
+
+
+def _number(path: Path, what: str, text: Any) -> float:
+    try:
+        return float(str(text).strip("\0 "))
+    except ValueError:
+        raise ConfigError(f"{path} has the {what} {text!r}, which is no number") from None
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else np.asarray(value).ravel().tolist()
 
 
 def _check(path: Path, series: Any) -> None:
@@ -49,7 +134,7 @@ def _logged_errors_raised() -> Iterator[None]:
     def check(record: logging.LogRecord) -> bool:
         if record.levelno >= logging.ERROR:
             raise ValueError(record.getMessage())
-        return True
+        return "GDAL_NODATA" not in record.getMessage()  # it is read here
 
     logger = logging.getLogger("tifffile")
     logger.addFilter(check)

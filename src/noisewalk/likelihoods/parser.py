@@ -3,6 +3,8 @@
 from dataclasses import fields
 from typing import Any
 
+from torch import Tensor
+
 from .._checks import real
 from .._text import split, text_from, values_in
 from ..errors import ConfigError
@@ -24,13 +26,14 @@ ALLOWED = "gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unk
 ALLOWED += ", unknown:concentration=A,rate=B"
 
 
-def parse(text: str, sigma_y: float | None = None, unit: float = 1.0) -> LikelihoodBase:
+def parse(text: str, sigma_y: float | Tensor | None = None, unit: float = 1.0) -> LikelihoodBase:
     """The likelihood that a text describes, on the scale of [-1, 1].
 
     Arguments:
         text: gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown, or
             unknown:concentration=A,rate=B.
-        sigma_y: noise level of "gaussian"; None for the others, which say theirs in the text.
+        sigma_y: noise level of "gaussian", a number or a map of y's shape; None for the
+            others, which say theirs in the text.
         unit: of [-1, 1] in that of sigma_y, scale and sqrt(rate): half the value range of a file.
 
     Returns:
@@ -79,11 +82,13 @@ def text_of(likelihood: Any) -> str:
     return name if name == "gaussian" else text_from(likelihood, name)
 
 
-def _level(rest: str, sigma_y: float | None) -> dict[str, float]:
+def _level(rest: str, sigma_y: float | Tensor | None) -> dict[str, Any]:
     if rest:
         raise ConfigError("gaussian takes no values; its noise level is sigma_y (--sigma-y)")
     if sigma_y is None:
         raise ConfigError("give the noise level sigma_y (--sigma-y), in the measurement's unit")
+    if isinstance(sigma_y, Tensor) and sigma_y.ndim:
+        return {"sigma_y": sigma_y}
     return {"sigma_y": real("sigma_y (--sigma-y)", sigma_y, above=0)}
 
 

@@ -4,9 +4,13 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..files.ranges import ValueRange
+from ..storage.store import open_store
+from .data import ReportData
 from .files import write_files
 from .html import render
 from .pictures import pictures_of
@@ -45,20 +49,33 @@ def build_report(
     """
     folder = Path(folder)
     data, summary = read_report_data(folder, title, value_range)
-    low, high, _ = data[0].value_range
+    middle, half = _unit(folder, data[0], value_range is not None)
     contents = {
         "summary.json": (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode(),
         **pictures_of(data),
-        "mean.npy": _array([(low + high) / 2 + one.scale * one.mean for one in data]),
-        "std.npy": _array([one.scale * one.std for one in data]),
+        "mean.npy": _array(middle, half, [one.mean for one in data], data[0].bottom_up),
+        "std.npy": _array(0.0, half, [one.std for one in data], data[0].bottom_up),
         "report.html": render(data).encode(),
     }
     write_files(folder, contents)
     return folder / "report.html"
 
 
-def _array(values: Sequence[np.ndarray]) -> bytes:
-    """A .npy file of the values of every image, without the image axis if there is one alone."""
-    buffer, stacked = io.BytesIO(), np.stack(values).astype(np.float32)
+def _unit(folder: Path, data: ReportData, given: bool) -> tuple[Any, Any]:
+    """What 0 and a difference of 1 stand for in the arrays, by band where the run has it so."""
+    bands = open_store(folder).spec.get("problem", {}).get("band_range")
+    if bands is not None and not given:
+        unit = ValueRange.by_band(bands)
+        return unit.middle, unit.half
+    low, high, _ = data.value_range
+    return (low + high) / 2, data.scale
+
+
+def _array(middle: Any, half: Any, values: Sequence[np.ndarray], bottom_up: bool) -> bytes:
+    """A .npy file of the values of every image in the file's unit and in the order of its rows,
+    without the image axis if there is one alone."""
+    stacked = np.asarray(middle) + np.asarray(half) * np.stack(values)
+    stacked = (stacked[..., ::-1, :] if bottom_up else stacked).astype(np.float32)
+    buffer = io.BytesIO()
     np.save(buffer, stacked[0] if len(values) == 1 else stacked)
     return buffer.getvalue()

@@ -34,6 +34,7 @@ class ReportData:
         settings: (group, [(name, value), ...]) pairs; "command" is shown as a command line.
         value_range: (low, high, unit): what the pixels -1 and 1 stand for; the unit may be empty.
         measurement_unit: the unit, perhaps empty, of a y that is not on the pixels' scale.
+        bottom_up: whether the file has the bottom row first; the arrays here have the top one.
         notes: warnings, shown first.
         remarks: what is shown first as well, but is no warning.
         has_step: False if the kernel has no step size to make smaller; None: not known.
@@ -68,6 +69,7 @@ class ReportData:
     settings: Sequence[tuple[str, Sequence[tuple[str, Any]]]] = ()
     value_range: tuple[float, float, str] = (-1.0, 1.0, "")
     measurement_unit: str | None = None
+    bottom_up: bool = False
     notes: Sequence[str] = ()
     remarks: Sequence[str] = ()
     has_step: bool | None = True

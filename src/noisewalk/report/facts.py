@@ -10,13 +10,18 @@ Settings = list[tuple[str, list[tuple[str, Any]]]]
 
 
 class Facts(NamedTuple):
-    """What spec.json says of a run; `exact` and `has_step` are the kernel's."""
+    """What spec.json says of a run; `exact` and `has_step` are the kernel's.
+
+    The level and the likelihood are in the file's unit, of which [-1, 1] has 2 `unit_scale`."""
 
     title: str
     value_range: tuple[float, float]
     operator: str | None
     likelihood: str | None
     sigma_y: float | None
+    unit_scale: float
+    unit: str
+    bottom_up: bool
     likelihood_name: str | None
     exact: bool | None
     has_step: bool | None
@@ -31,7 +36,9 @@ def facts_from(
     problem = {**_group(spec, "problem"), **{k: v for k, v in given.items() if v is not None}}
     plan = _group(spec, "plan")
     kernel, sigma_y = _group(plan, "kernel"), problem.get("sigma_y")
-    run = {k: v for k, v in spec.items() if k not in ("problem", "plan", "command")}
+    groups = ("problem", "plan", "command")
+    told = ("likelihood",) if "unit_scale" in problem else ()  # in the file's unit, not in [-1, 1]
+    run = {k: v for k, v in spec.items() if k not in (*groups, *told)}
     command = {"command": spec["command"]} if "command" in spec else {}
     shown = {"problem": problem, "run": run, "sampler": plan, "reproduce": command}
     return Facts(
@@ -39,12 +46,20 @@ def facts_from(
         value_range=_bounds(problem.get("range", (-1.0, 1.0))),
         operator=_text(problem, "operator"),
         likelihood=_text(problem, "likelihood"),
-        sigma_y=None if sigma_y is None else real("sigma_y", sigma_y, above=0.0),
+        sigma_y=None if _is_file(sigma_y) else real("sigma_y", sigma_y, above=0.0),
+        unit_scale=real("unit_scale", problem.get("unit_scale", 1.0), above=0.0),
+        unit=_text(problem, "unit") or "",
+        bottom_up=problem.get("bottom_up") is True,
         likelihood_name=_text(_group(spec, "likelihood"), "name"),
         exact=kernel["exact"] if isinstance(kernel.get("exact"), bool) else None,
         has_step=kernel["step_size"] is not None if "step_size" in kernel else None,
         settings=[(name, list(facts.items())) for name, facts in shown.items() if facts],
     )
+
+
+def _is_file(sigma_y: Any) -> bool:
+    """Whether the level is not there or a map in a file, which the run keeps as an array."""
+    return sigma_y is None or isinstance(sigma_y, str)
 
 
 def _group(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -26,5 +26,8 @@ def model_of(facts: Facts, shape: tuple[int, ...], arrays: Mapping[str, Any]) ->
         return Model(None, None, kind.chi2_is_exact, kind.counts)
     held = {name: array[...][0] for name, array in arrays.items() if name.startswith("operator_")}
     operator = operators.parse(facts.operator, shape, held)
-    likelihood = likelihoods.parse(facts.likelihood, facts.sigma_y)
+    level, scale = facts.sigma_y, facts.unit_scale
+    if "sigma_y" in arrays:  # a map, on the scale of y
+        level, scale = arrays["sigma_y"][...][0], 1.0
+    likelihood = likelihoods.parse(facts.likelihood, level, scale)
     return Model(operator, likelihood, kind.chi2_is_exact, kind.counts)

@@ -114,7 +114,7 @@ function readout(article) {
       element("b", { textContent: name }, span);
       span.append(values.every(Number.isNaN) ? " \u2013 not observed" : ` ${said.join("  ")} ${pixels.unit}`);
     };
-    element("span", { className: "ends", textContent: `row ${row}, column ${column}` }, line);
+    element("span", { className: "ends", textContent: `row ${pixels.bottomUp ? mean.height - 1 - row : row}, column ${column}` }, line);
     if (truth) add("truth", truth);
     if (measurement) add("measurement", measurement);
     add("mean", mean, std);

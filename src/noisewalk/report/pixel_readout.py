@@ -22,7 +22,7 @@ def payload(data: ReportData) -> str:
     for name, x in values.items():
         if x is not None:
             layers[name] = _pack(low + (np.asarray(x, np.float64) + 1) * (high - low) / 2)
-    facts = {"unit": unit, "low": low, "high": high, "layers": layers}
+    facts = {"unit": unit, "low": low, "high": high, "bottomUp": data.bottom_up, "layers": layers}
     return json.dumps(facts, allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")
 
 

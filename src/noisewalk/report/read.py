@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..errors import StoreError
@@ -18,6 +19,7 @@ from .scores import evenly, scores_of
 from .warnings import notes_of, remarks_of
 
 SHOWN = 8  # draws per chain
+IMAGES = ("truth", "observed", "mean", "measurement", "std", "samples", "residual")
 
 
 def read_report_data(
@@ -40,7 +42,8 @@ def read_report_data(
     shared: dict[str, Any] = {
         "summary": summary,
         "settings": facts.settings,
-        "value_range": (*facts.value_range, ""),
+        "value_range": (*facts.value_range, facts.unit),
+        "bottom_up": facts.bottom_up,
         "notes": list(notes_of(run, summary, facts.exact)),
         "remarks": list(remarks_of(run, summary)),
         "has_step": facts.has_step,
@@ -48,14 +51,15 @@ def read_report_data(
         "measurement_unit": "counts" if model.counts else "" if own_scale else None,
     }
     given = {"truth": truth, "observed": observed, "mean": mean}
-    entries = [ReportData(**own, **shared) for own in _each(run, facts.title, fit, given)]
+    up = facts.bottom_up
+    entries = [ReportData(**own, **shared) for own in _each(run, facts.title, fit, given, up)]
     return entries, {k: None if v in (math.inf, -math.inf) else v for k, v in summary.items()}
 
 
 def _each(
-    run: Run, title: str, fit: Fit, given: dict[str, Tensor | None]
+    run: Run, title: str, fit: Fit, given: dict[str, Tensor | None], bottom_up: bool
 ) -> Iterator[dict[str, Any]]:
-    """What each image has of its own: its title, and its part of the arrays."""
+    """What each image has of its own: its title, and its part of the arrays, the top row first."""
     arrays = {
         **given,
         "measurement": run.y,
@@ -69,6 +73,9 @@ def _each(
     count = run.draws.shape[0]
     for i in range(count):
         own = {name: None if v is None else v[i].numpy() for name, v in arrays.items()}
+        if bottom_up:
+            images = {k: v for k, v in own.items() if k in IMAGES and v is not None and v.ndim > 2}
+            own |= {k: np.ascontiguousarray(v[..., ::-1, :]) for k, v in images.items()}
         own["title"] = title if count == 1 else f"{title} (image {i})"
         yield own | {"chi2_std": None if fit.chi2_std is None else float(fit.chi2_std[i])}
 

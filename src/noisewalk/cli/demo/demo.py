@@ -15,6 +15,7 @@ from ...posterior import simulate
 from ...priors.load import load_prior
 from ...report import render
 from ...report.build import read_report_data
+from ...report.files import write_files
 from ...sampling.defaults import resolve
 from ...types import Plan
 from ..problem import Problem
@@ -94,4 +95,4 @@ def tasks_of(prior: str, chosen: list[str] | None = None) -> list[str]:
 def combined_report(folders: list[Path], path: Path) -> None:
     """Write one page for several runs."""
     entries = [entry for folder in folders for entry in read_report_data(folder)[0]]
-    path.write_text(render(entries), encoding="utf-8")
+    write_files(path.parent, {path.name: render(entries).encode()})
