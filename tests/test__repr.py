@@ -1,13 +1,13 @@
 import importlib
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from noisewalk._repr import describe, facts_of, name_of, readable
+from noisewalk._repr import describe, facts_of, name_of, readable, shown_fields
 from noisewalk.operators import Identity
 
 
@@ -160,7 +160,7 @@ def test_every_public_object_has_facts_that_json_keeps(monkeypatch):
         assert facts["name"] == type(value).__qualname__
         assert facts == facts_of(case.build(torch.float64))
         assert " at 0x" not in json.dumps(facts)
-        assert set(facts) == {"name", *(f.name for f in fields(value) if f.repr)}
+        assert set(facts) == {"name", *(f.name for f in shown_fields(value))}
 
 
 @dataclass

@@ -3,7 +3,7 @@ fields. A tensor stands as its shape and a hash of its content in both."""
 
 import hashlib
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from types import CodeType, MethodType
 from typing import Any, TypeVar
 
@@ -48,9 +48,18 @@ def facts_of(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): facts_of(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        shown = {f.name: facts_of(getattr(value, f.name)) for f in fields(value) if f.repr}
+        shown = {f.name: facts_of(getattr(value, f.name)) for f in shown_fields(value)}
         return {"name": None, **shown} | {"name": name_of(type(value))}
     return describe(value)
+
+
+def shown_fields(value: Any) -> list[Field[Any]]:
+    """The fields that say what an object is: one marked `quiet` only where it is not usual."""
+    return [
+        f
+        for f in fields(value)
+        if f.repr and not (f.metadata.get("quiet") and getattr(value, f.name) == f.default)
+    ]
 
 
 def name_of(cls: type) -> str:
@@ -63,7 +72,7 @@ def readable(cls: type[T]) -> type[T]:
     """Class decorator: a dataclass made with `repr=False` prints its fields as `describe` does."""
 
     def __repr__(self: Any) -> str:  # noqa: N807
-        parts = (f"{f.name}={describe(getattr(self, f.name))}" for f in fields(self) if f.repr)
+        parts = (f"{f.name}={describe(getattr(self, f.name))}" for f in shown_fields(self))
         return f"{type(self).__name__}({', '.join(parts)})"
 
     cls.__repr__ = __repr__  # type: ignore[method-assign, assignment]

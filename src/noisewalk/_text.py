@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from ._repr import shown_fields
 from .errors import ConfigError
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -49,7 +50,9 @@ def settings_in(text: str, cls: type, name: str) -> dict[str, Any]:
 
 def text_from(value: Any, name: str) -> str:
     """The text with every value of an object; `values_in` reads it."""
-    given = [f"{key}={getattr(value, f.name)}" for key, f in _keys_of(type(value)).items()]
+    shown = {f.name for f in shown_fields(value)}
+    keys = {key: f.name for key, f in _keys_of(type(value)).items() if f.name in shown}
+    given = [f"{key}={getattr(value, name)}" for key, name in keys.items()]
     return f"{name}:{','.join(given)}" if given else name
 
 

@@ -145,3 +145,42 @@ def test_bad_values_are_refused_by_name():
     ]:
         with pytest.raises(ConfigError, match=message):
             make()
+
+
+def test_pooling_with_an_edge_crops_or_averages_what_is_there():
+    x = rows(1, 2).normal((3, 8, 11), PROBE, torch.float64)
+    cropped = AveragePool(3, edge="crop")
+    torch.testing.assert_close(cropped(x), AveragePool(3)(x[..., :6, :9]), rtol=0, atol=0)
+    padded = AveragePool(3, edge="pad")
+    y = padded(x)
+    assert tuple(y.shape[1:]) == padded.output_shape((3, 8, 11)) == (3, 3, 4)
+    torch.testing.assert_close(y[..., :2, :3], cropped(x), rtol=0, atol=1e-15)
+    torch.testing.assert_close(y[..., 2, 3], x[..., 6:, 9:].mean((2, 3)), rtol=0, atol=1e-15)
+    assert repr(AveragePool(3)) == "AveragePool(factor=3)"
+    assert repr(padded) == "AveragePool(factor=3, edge='pad')"
+    with pytest.raises(ConfigError, match=r"edge 'cut': choose one of crop, pad"):
+        AveragePool(3, edge="cut")
+    with pytest.raises(ConfigError, match="edge=crop leaves the rest out"):
+        AveragePool(3).output_shape((3, 8, 11))
+    with pytest.raises(ConfigError, match="beyond 2 x 11"):
+        cropped.output_shape((3, 2, 11))
+
+
+@pytest.mark.parametrize(
+    ("boundary", "mode"), [("reflect", "mirror"), ("zero", "constant"), ("wrap", "wrap")]
+)
+def test_each_boundary_is_scipys(boundary, mode):
+    x = image(9, 8)
+    for shape in ((3, 3), (4, 5), (1, 2)):
+        kernel = np.random.default_rng(0).random(shape)
+        y = Convolution(kernel, boundary)(x)
+        flipped = ndimage.convolve(x[0, 0].numpy(), kernel, mode=mode)
+        np.testing.assert_allclose(y[0, 0].numpy(), flipped, rtol=0, atol=1e-14)
+        valid = Convolution(kernel, "valid")
+        top, left = (shape[0] - 1) // 2, (shape[1] - 1) // 2
+        height, width = 9 - shape[0] + 1, 8 - shape[1] + 1
+        assert valid.output_shape((9, 8)) == (height, width)
+        inner = y[..., top : top + height, left : left + width]
+        torch.testing.assert_close(valid(x), inner, rtol=0, atol=1e-14)
+    with pytest.raises(ConfigError, match="boundary 'same': choose one of reflect"):
+        Convolution(kernel, "same")

@@ -125,7 +125,9 @@ def test_a_kernel_is_read_whatever_its_name(tmp_path, name):
     kernel = np.arange(1.0, 7.0).reshape(2, 3)
     with (tmp_path / name).open("wb") as file:
         np.save(file, kernel)
-    assert torch.equal(parse(f"conv:{tmp_path / name}", SHAPE).kernel, torch.from_numpy(kernel))
+    assert torch.equal(
+        parse(f"conv:{tmp_path / name},normalize=false", SHAPE).kernel, torch.from_numpy(kernel)
+    )
 
 
 def test_a_network_is_read_from_its_weights(tmp_path):
@@ -218,10 +220,10 @@ def test_bad_text_is_refused_in_one_clear_line():
         ("box:top=0,left=0,height=32,width=32", "whole image"),
         ("conv", "a file must be given, as in conv:FILE.npy"),
         ("mask:", "a file must be given, as in mask:FILE.npy"),
-        ("conv:psf.png", "conv reads .npy files, got 'psf.png'"),
+        ("conv:psf.png", "psf.png does not exist"),
         ("conv:absent.npy", "absent.npy does not exist"),
         ("mask:absent.png", "absent.png does not exist"),
-        ("mask:mask.jpg", "neither .npy .* nor .png"),
+        ("mask:mask.jpg", "is a JPEG"),
     ]:
         with pytest.raises(ConfigError, match=message) as caught:
             parse(text, SHAPE)
@@ -236,7 +238,7 @@ def test_bad_text_is_refused_in_one_clear_line():
         ("conv", np.ones(5), "2-D array"),
         ("conv", np.array([[1.0, np.nan]]), "must be finite"),
         ("conv", np.array([[1.0, -1.0]]), "must not sum to 0"),
-        ("conv", np.ones((70, 3)), "kernel .70 x 3. must reach less far"),
+        ("conv", np.ones((70, 3)) / 210, "kernel .70 x 3. must reach less far"),
         ("conv", np.ones((2, 2), complex), "complex"),
         ("conv", np.ones((0, 2)), "no values"),
         ("mask", np.ones((16, 16)), r"shape \(1, 16, 16\)"),
@@ -272,3 +274,37 @@ def test_only_the_shape_of_an_image_is_taken():
     for shape in [(), (32,), (1, 3, 32, 32), (3, 32, 0), (3, 32, 32.0)]:
         with pytest.raises(ConfigError, match="shape"):
             parse("hdr", shape)
+
+
+def test_a_kernel_that_does_not_sum_to_1_says_what_to_do(tmp_path):
+    kernel, path = np.ones((3, 3)) / 3, tmp_path / "psf,a.npy"
+    np.save(path, kernel)
+    with pytest.raises(ConfigError, match=r"sums to 3, not to 1: normalize=true divides"):
+        parse(f"conv:{path}", SHAPE)
+    kept = parse(f"conv:{path},normalize=false", SHAPE)
+    assert torch.equal(kept.kernel, torch.from_numpy(kernel))
+    made = parse(f"conv:{path},normalize=true,boundary=valid", SHAPE)
+    torch.testing.assert_close(made.kernel, torch.from_numpy(kernel / 3))
+    assert made.boundary == "valid"
+    assert text_of(made).endswith(",boundary=valid")
+    again = parse("conv:gone.npy,normalize=true,boundary=valid", SHAPE, held_by(made))
+    assert torch.equal(again.kernel, made.kernel)
+    for text in ("normalize=yes", "boundary=same"):
+        with pytest.raises(ConfigError, match=text.split("=")[0]):
+            parse(f"conv:{path},{text}", SHAPE)
+
+
+def test_a_kernel_may_be_in_a_fits_file(tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    kernel = np.arange(1.0, 7.0).reshape(2, 3)
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(kernel, name="PSF"), fits.ImageHDU(2 * kernel)]
+    fits.HDUList(hdus).writeto(tmp_path / "psf.fits")
+    made = parse(f"conv:{tmp_path}/psf.fits[PSF],normalize=true+avgpool:factor=2", SHAPE)
+    torch.testing.assert_close(made.steps[0].kernel, torch.from_numpy(kernel / 21))
+
+
+def test_an_edge_of_pooling_is_a_word(tmp_path):
+    made = parse("avgpool:factor=3,edge=crop", (1, 32, 32))
+    assert text_of(made) == "avgpool:factor=3,edge=crop"
+    with pytest.raises(ConfigError, match="edge=pad"):
+        parse("avgpool:factor=3", (1, 32, 32))

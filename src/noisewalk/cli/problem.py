@@ -17,6 +17,10 @@ from ..likelihoods import parse as parse_likelihood
 from ..likelihoods import text_of
 from ..likelihoods.base import LikelihoodBase
 from ..operators import held_by, observed_of, output_shape_of, parse
+from ..operators.compose import Compose
+from ..operators.linear import AveragePool, Convolution
+from ..operators.nonlinear import PhaseRetrieval
+from ..operators.order import out_of_order
 from ..posterior import NoisePosterior, simulate
 from ..types import NoiseMap, Operator
 from .options import map_of, number
@@ -137,7 +141,11 @@ class Problem:
         return getattr(self.likelihood, "sigma_y", None)
 
     def doubts(self) -> list[str]:
-        """What makes the value range look wrong, a phrase each."""
+        """What makes the operator or the value range look wrong, a phrase each."""
+        wrong = out_of_order(self.operator)
+        return [*([] if wrong is None else [wrong]), *self._doubts_of_range()]
+
+    def _doubts_of_range(self) -> list[str]:
         seen = torch.ones_like(self.y, dtype=torch.bool)
         shape = tuple(self.phi.data_shape)  # type: ignore[attr-defined]
         for mask in (self.observed, observed_of(self.operator, shape)):
@@ -205,13 +213,19 @@ def _measured(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) ->
     likelihood = parse_likelihood(o.likelihood, m.sigma_y, 1.0 if name == "gaussian" else half)
     y, hidden = m.y.to(o.device), None if m.observed is None else m.observed.to(o.device)
     typed = Typed(o.likelihood, o.sigma_y, 1.0 if isinstance(half, Tensor) else half)
-    place = m.georeference and _of_image(m.georeference, shape, size)
+    place = m.georeference and _of_image(m.georeference, operator)
     return Problem(*parts, likelihood, y, m.range, None, hidden, None, m.unit, place, typed)
 
 
-def _of_image(place: Georeference, shape: tuple[int, ...], size: tuple[int, ...]) -> Georeference:
-    """The place of x from that of y, whose pixels may be larger."""
-    factor = shape[-1] // max(1, size[-1])
-    if (size[-2] * factor, size[-1] * factor) == shape[-2:]:
-        return place.finer(factor)
-    return Georeference(place.format)
+def _of_image(place: Georeference, operator: Operator) -> Georeference:
+    """The place of x from that of y: its pixels may be larger, and its border narrower."""
+    steps = operator.steps if isinstance(operator, Compose) else (operator,)
+    factor, top, left = 1, 0, 0
+    for step in steps:
+        if isinstance(step, PhaseRetrieval):
+            return Georeference(place.format)
+        if isinstance(step, Convolution) and step.boundary == "valid":
+            high, wide = step.kernel.shape
+            top, left = top + factor * ((high - 1) // 2), left + factor * ((wide - 1) // 2)
+        factor *= step.factor if isinstance(step, AveragePool) else 1
+    return place.finer(factor, top, left)

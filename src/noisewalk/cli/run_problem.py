@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._text import printable
+from ..operators.order import in_words
 from ..report.build import build_report
 from ..sampling.execute import draw
 from ..sampling.run import Run
@@ -52,6 +53,7 @@ def announcement(problem: Problem, target: Any, plan: Plan) -> str:
             problem.title,
             *(f"note: {doubt}" for doubt in problem.doubts()),
             *counted,
+            f"{in_words(problem.operator)}, and noise is added",
             f"prior {problem.prior_name}  value range {problem.value_range}  noise {problem.noise}",
             f"on the scale of [-1, 1]: {problem.likelihood}",
             str(settings.pop("kernel")),

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._checks import real, whole
+from .._checks import one_of, real, whole
 from .._intake import plain
 from .._repr import readable
 from ..errors import ConfigError
@@ -37,40 +37,52 @@ def adjoint(operator: Operator, y: Tensor, shape: tuple[int, ...]) -> Tensor:
         return torch.autograd.grad(operator(x), x, y)[0]
 
 
-@dataclass(frozen=True)
+@readable
+@dataclass(frozen=True, repr=False)
 class AveragePool:
     """Downsampling: each entry of y is the mean of a factor x factor square of pixels.
 
     Arguments:
-        factor: the square's side; it must divide H and W.
+        factor: the square's side.
+        edge: what happens to the last rows and columns where it does not divide H and W: "crop"
+            leaves them out, "pad" averages over the pixels that are there; None: an error.
 
     Raises:
-        ConfigError: if the factor is not a whole number of at least 1.
+        ConfigError: if the factor is not a whole number of at least 1, or the edge is another.
 
     Example:
         >>> nw.operators.AveragePool(2)(torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]]))
         tensor([[[[1.5000]]]])
+        >>> nw.operators.AveragePool(2, edge="pad")(torch.tensor([[[[0.0, 1.0, 2.0]]]]))
+        tensor([[[[0.5000, 2.0000]]]])
     """
 
     factor: int
+    edge: str | None = field(default=None, metadata={"quiet": True})
 
     def __post_init__(self) -> None:
+        if self.edge is not None:
+            one_of("AveragePool's edge", self.edge, ("crop", "pad"))
         vars(self).update(factor=whole("AveragePool's factor", self.factor))
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H / factor, W / factor)."""
         shape, planes = self.output_shape(x.shape[1:]), x.reshape(len(x), -1, *x.shape[-2:])
-        return F.avg_pool2d(planes, self.factor).reshape(len(x), *shape)
+        pooled = F.avg_pool2d(planes, self.factor, ceil_mode=self.edge == "pad")
+        return pooled.reshape(len(x), *shape)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one y; ConfigError if the factor does not divide H and W."""
         height, width = sides("AveragePool", shape)
-        if height % self.factor or width % self.factor:
-            got = f"{height} x {width}"
-            raise ConfigError(
-                f"AveragePool's factor {self.factor} must divide the sides, got {got}"
-            )
-        return (*shape[:-2], height // self.factor, width // self.factor)
+        if self.edge is None and (height % self.factor or width % self.factor):
+            must = f"AveragePool's factor {self.factor} must divide the sides, got"
+            ways = "edge=crop leaves the rest out, edge=pad averages it"
+            raise ConfigError(f"{must} {height} x {width}: {ways}")
+        more = self.factor - 1 if self.edge == "pad" else 0
+        small = (height + more) // self.factor, (width + more) // self.factor
+        if not all(small):
+            raise ConfigError(f"AveragePool's factor {self.factor} is beyond {height} x {width}")
+        return (*shape[:-2], *small)
 
 
 @dataclass(frozen=True)
@@ -157,16 +169,19 @@ class GaussianBlur:
 @readable
 @dataclass(frozen=True, eq=False, repr=False)
 class Convolution:
-    r"""Convolution with a kernel such as a measured point-spread function; reflecting borders.
+    r"""Convolution with a kernel such as a measured point-spread function.
 
-    $y_i = \sum_u k_u x_{i + c - u}$ with c = size // 2, scipy's `ndimage.convolve(mode="mirror")`:
-    a bright pixel becomes the kernel, unflipped. A kernel of sum 1 keeps the brightness.
+    $y_i = \sum_u k_u x_{i + c - u}$ with c = size // 2: a bright pixel becomes the kernel,
+    unflipped. A kernel of sum 1 keeps the brightness. scipy's `ndimage.convolve(mode="mirror")`
+    is the same with the usual boundary.
 
     Arguments:
         kernel: 2-D array or tensor with sides of any parity, finite, of sum other than 0.
+        boundary: what x is beyond its border: "reflect" mirrors it, "zero" has nothing there, and
+            "wrap" repeats it; "valid" leaves out the entries of y that would read there.
 
     Raises:
-        ConfigError: if the kernel is not such an array.
+        ConfigError: if the kernel is not such an array, or the boundary is another.
 
     Example:
         >>> nw.operators.Convolution([[0.0, 0.0, 1.0]])(torch.tensor([[[1.0, 2.0, 3.0]]]))
@@ -174,10 +189,12 @@ class Convolution:
     """
 
     kernel: Tensor = field(metadata={"held": True})
+    boundary: str = field(default="reflect", metadata={"quiet": True})
 
     @torch.inference_mode(False)
     def __post_init__(self) -> None:
         kernel = real_array("Convolution's kernel", self.kernel, (2,)).astype(np.float64)
+        one_of("Convolution's boundary", self.boundary, tuple(MODES))
         if not np.isfinite(kernel).all():
             count = int((~np.isfinite(kernel)).sum())
             raise ConfigError(f"Convolution's kernel must be finite, but {count} entries are not")
@@ -186,16 +203,18 @@ class Convolution:
         vars(self).update(kernel=torch.from_numpy(kernel))
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, *x) -> (B, *x)."""
+        """(B, *x) -> (B, *y)."""
         floating("Convolution", x)
-        self.output_shape(x.shape[1:])
+        shape = self.output_shape(x.shape[1:])
         high, wide = self.kernel.shape
-        borders = ((wide - 1) // 2, wide // 2, (high - 1) // 2, high // 2)
-        padded = F.pad(x.reshape(-1, 1, *x.shape[-2:]), borders, mode="reflect")
-        return F.conv2d(padded, self.kernel.flip(0, 1).to(x)[None, None]).reshape(x.shape)
+        planes = x.reshape(-1, 1, *x.shape[-2:])
+        if (mode := MODES[self.boundary]) is not None:
+            borders = ((wide - 1) // 2, wide // 2, (high - 1) // 2, high // 2)
+            planes = F.pad(planes, borders, mode=mode)
+        return F.conv2d(planes, self.kernel.flip(0, 1).to(x)[None, None]).reshape(len(x), *shape)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one y, that of x; ConfigError if the image is too small for the kernel."""
+        """The shape of one y; ConfigError if the image is too small for the kernel."""
         height, width = sides("Convolution", shape)
         high, wide = self.kernel.shape
         if high // 2 >= height or wide // 2 >= width:
@@ -203,4 +222,12 @@ class Convolution:
                 f"Convolution's kernel ({high} x {wide}) must reach less far than the image's "
                 f"sides, got {height} x {width}: crop the kernel"
             )
-        return tuple(shape)
+        if self.boundary != "valid":
+            return tuple(shape)
+        if high > height or wide > width:
+            raise ConfigError(f"Convolution's kernel ({high} x {wide}) leaves nothing valid")
+        return (*shape[:-2], height - high + 1, width - wide + 1)
+
+
+MODES = {"reflect": "reflect", "zero": "constant", "wrap": "circular", "valid": None}
+"""torch's names of the ways to go on beyond the border."""

@@ -2,9 +2,10 @@
 
 One step is NAME, NAME:key=value,key=value or NAME:FILE; the steps of "A+B" are applied in turn:
 
-    avgpool:factor=4    blur:kernel_size=61,std=3    conv:FILE.npy    hdr:factor=2    identity
+    avgpool:factor=4,edge=crop    blur:kernel_size=61,std=3    hdr:factor=2    identity
+    conv:FILE,normalize=true,boundary=reflect|zero|wrap|valid
     inpaint:keep=0.2,seed=0    box:top=16,left=16,height=32,width=32    motion:length=9,seed=0
-    clouds:share=0.4,length=8,seed=0    mask:FILE.npy    mask:FILE.png    phase:oversample=1
+    clouds:share=0.4,length=8,seed=0    mask:FILE    phase:oversample=1
     neuralblur:weights=FILE,seed=0
 
 A "+" starts a new step only where a letter follows: "a+1.npy" is one name, "a+b.npy" is not.
@@ -12,12 +13,12 @@ A "+" starts a new step only where a letter follows: "a+1.npy" is one name, "a+b
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from torch import Tensor
 
-from .._repr import describe
+from .._repr import describe, shown_fields
 from .._text import closest, split, text_from, values_in
 from ..errors import ConfigError, WeightsError
 from ..files.arrays import read_array
@@ -100,7 +101,10 @@ def text_of(operator: Operator) -> str:
         if name is None:
             raise ConfigError(f"{describe(step)} has no text: it is none of {', '.join(CLASSES)}")
         arrays = [describe(getattr(step, field)) for field in _held_fields(type(step))]
-        texts.append(f"{name}:{arrays[0]}" if arrays else text_from(step, name))
+        if arrays:
+            more = [f for f in shown_fields(step) if f.name not in _held_fields(type(step))]
+            arrays += [f"{f.name}={getattr(step, f.name)}" for f in more]
+        texts.append(f"{name}:{','.join(arrays)}" if arrays else text_from(step, name))
     return "+".join(texts)
 
 
@@ -142,17 +146,41 @@ def _step(text: str, shape: tuple[int, ...], k: int, held: Mapping[str, Tensor])
     for field in _held_fields(cls):
         if not rest:
             raise ConfigError(f"a file must be given, as in {name}:FILE.npy")
+        rest, more = _options(cls, rest)
         array = held.get(f"operator_{k}_{field}")
-        return cls(_read(field, rest, shape) if array is None else array)
+        if array is not None:
+            more.pop("normalize", None)
+            return cls(array, **more)
+        word = more.pop("normalize", None)
+        values = load_mask(rest, shape) if field == "mask" else _kernel(rest)
+        made = cls(values, **more)
+        return made if field == "mask" else _of_sum_1(made, rest, word)
     values = values_in(rest, cls, name)
     drawn = any(field.name == "shape" for field in fields(cls))
     return cls(**values, shape=shape) if drawn else cls(**values)
 
 
-def _read(field: str, path: str, shape: tuple[int, ...]) -> Any:
-    if field == "mask":
-        return load_mask(path, shape)
-    if not path.lower().endswith(".npy"):
-        raise ConfigError(f"conv reads .npy files, got {path!r}: save the kernel with numpy.save")
+def _options(cls: Any, rest: str) -> tuple[str, dict[str, str]]:
+    """The file and the options of FILE,key=value."""
+    keys = [f.name for f in fields(cls) if f.init and not f.metadata.get("held")]
+    keys += ["normalize"] if cls is Convolution else []
+    pattern = rf"(.*?)((?:,\s*(?:{'|'.join(keys)})\s*=[^,=]*)*)" if keys else "(.*)()"
+    file, more = re.fullmatch(pattern, rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    pairs = (item.split("=") for item in more.split(",")[1:])
+    return file.strip(), {key.strip(): value.strip() for key, value in pairs}
+
+
+def _kernel(path: str) -> Any:
     values = read_array(path).values
     return values[0] if values.ndim == 3 and len(values) == 1 else values
+
+
+def _of_sum_1(made: Convolution, path: str, word: str | None) -> Convolution:
+    """The convolution with its kernel divided by its sum, or not; ConfigError if nobody says."""
+    if word not in (None, "true", "false"):
+        raise ConfigError(f"normalize must be true or false, got {word!r}")
+    total = float(made.kernel.sum())
+    if word is None and abs(total - 1) > 1e-3:
+        ways = "normalize=true divides by that, normalize=false keeps it"
+        raise ConfigError(f"the kernel {path} sums to {total:.6g}, not to 1: {ways}")
+    return replace(made, kernel=made.kernel / total) if word == "true" else made
