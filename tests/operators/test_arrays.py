@@ -46,5 +46,5 @@ def test_what_is_no_image_is_named():
 def test_an_array_has_the_axes_that_are_asked_for():
     assert real_array("kernel", torch.ones(2, 2, dtype=torch.bfloat16), (2,)).dtype == np.float64
     for value in (np.ones(3), np.ones((0, 2)), np.ones((2, 2), complex), np.array([["a"]])):
-        with pytest.raises(ConfigError, match="kernel must be a 2-D or 3-D array of real numbers"):
+        with pytest.raises(ConfigError, match=r"kernel must be a .*array of (real )?numbers"):
             real_array("kernel", value, (2, 3))

@@ -125,7 +125,7 @@ def test_bad_values_are_refused_by_name():
         (lambda: Convolution(np.ones((1, 3, 3))), r"\(1, 3, 3\)"),
         (lambda: Convolution(np.ones((0, 3))), r"\(0, 3\)"),
         (lambda: Convolution(np.ones((2, 2), complex)), "complex128"),
-        (lambda: Convolution(np.array([["a"]])), "real numbers"),
+        (lambda: Convolution(np.array([["a"]])), "of (real )?numbers"),
         (
             lambda: Convolution(torch.tensor([[1.0, torch.nan, torch.inf]])),
             "must be finite, but 2 entries are not",
