@@ -140,3 +140,12 @@ def test_push_prints_where_it_is_and_how_it_loads(priors, monkeypatch, private):
 
 def test_a_folder_that_is_no_prior_is_not_pushed(priors, tmp_path):
     assert "card.json" in fails(priors("push", tmp_path, "me/mine"))
+
+
+def test_the_margin_of_a_prior_is_measured(noisewalk):
+    few = "--window", "16", "--num-images", "1"
+    status, out, _ = noisewalk("priors", "margin", "fashion32", *few)
+    assert status == 0
+    assert "margin   0  rms" in out
+    assert "the smallest that is enough is" in out
+    assert noisewalk("priors", "margin", "fashion32-edm")[0] == 2

@@ -386,3 +386,28 @@ def test_a_run_is_neither_overwritten_nor_mixed_with_another(sample):
     assert "--resume" in sample(out="used")
     assert "another run" in sample("y.npy", "--resume", out="used")
     assert content() == before
+
+
+def test_code_of_ones_own_is_a_prior_and_the_run_records_its_hash(noisewalk, tmp_path):
+    import hashlib
+
+    code = (
+        "import torch, noisewalk as nw\n"
+        "def make():\n"
+        "    return nw.maps.Generator(lambda z: torch.tanh(z), (1, 8, 8), (1, 8, 8))\n"
+    )
+    (tmp_path / "model.py").write_text(code)
+    np.save(tmp_path / "y.npy", np.zeros((1, 4, 4), np.float32))
+    command = (
+        tmp_path / "y.npy", "--prior", f"{tmp_path}/model.py:make",
+        "--operator", "avgpool:factor=2", "--sigma-y", "0.3",
+        "--kernel", "ei", "--step-size", "0.1", "--num-draws", "2",
+        "--start", "prior",
+    )  # fmt: skip
+    assert noisewalk("sample", *command, "--out", tmp_path / "run")[0] == 0
+    spec = json.loads((tmp_path / "run" / "spec.json").read_text())
+    sha256 = hashlib.sha256(code.encode()).hexdigest()
+    assert f"model.py:make#{sha256[:8]}" in json.dumps(spec)
+    status, _, err = noisewalk("sample", *command, "--label", "3", "--out", tmp_path / "other")
+    assert status == 2
+    assert "is code of yours: leave --label out" in err

@@ -143,3 +143,47 @@ def test_what_a_prior_cannot_do_is_told_in_one_line() -> None:
         assert "\n" not in str(error.value)
         for text in says:
             assert text in str(error.value)
+
+
+def test_a_field_of_any_size_is_the_network_applied_to_it() -> None:
+    import noisewalk as nw
+
+    small = nw.load_prior("fashion32")
+    phi = small.map(shape=(40, 64))
+    assert (phi.shape, phi.nfe, small.multiple) == ((1, 40, 64), 1, small.multiple)
+    field = torch.randn(1, 1, 40, 64, generator=torch.Generator().manual_seed(0))
+    level = small.denoiser.sigma_max  # type: ignore[union-attr]
+    with torch.no_grad():
+        direct = small.denoiser(level * field, torch.tensor(level))  # type: ignore[misc]
+        assert torch.equal(phi(field), direct)
+        two = small.map(num_steps=2, shape=(40, 64), window=32, margin=0)
+        assert two(field).shape == (1, 1, 40, 64)
+    noisy = small.map(shape=(40, 64), representation_error=0.1)
+    assert noisy.shape == (2, 40, 64)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"shape": (33, 32)}, r"multiples of \d+, got 33 x 32: the nearest are 32 or \d+ and 32"),
+        ({"shape": 64}, r"shape must be \(H, W\), got 64"),
+        ({"window": 32}, r"belong to shape=\(H, W\)"),
+        ({"shape": (64, 64), "margin": 8}, "margin belongs to window="),
+        ({"shape": (64, 64), "window": 32}, "noisewalk priors margin"),
+        ({"shape": (64, 64), "window": 33, "margin": 0}, "multiples of .*got 33"),
+        ({"representation_error": -1.0}, "std must be a finite number above 0"),
+    ],
+)
+def test_a_field_that_cannot_be_is_told(given: dict[str, Any], says: str) -> None:
+    import noisewalk as nw
+
+    with pytest.raises(ConfigError, match=says):
+        nw.load_prior("fashion32").map(**given)
+
+
+def test_a_diffusion_model_and_a_generator_have_no_fields() -> None:
+    with pytest.raises(ConfigError, match="no one- or two-step map"):
+        prior("edm").map(shape=(4, 6))
+    own = Prior("own", {"shape": [1, 2, 3]}, None, nn.Tanh(), None)
+    with pytest.raises(ConfigError, match="leave num_steps, midpoint, checkpoint, shape"):
+        own.map(shape=(4, 6))

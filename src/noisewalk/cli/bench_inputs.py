@@ -25,7 +25,7 @@ from ..priors import load
 from ..priors.prior import Prior
 from ..priors.train.data import load_images, to_unit
 from .demo.images import FILES, held_out_images
-from .options import dtype_of
+from .options import dtype_of, load_prior
 
 if TYPE_CHECKING:
     from .bench import BenchOptions
@@ -57,7 +57,7 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
     shown = rows if sizes.exact else without_exact(o.what)
     sheets = sheets_of(o.what, names_in(o.tasks, "--tasks", tuple(SIGMA_Y)), shown)
     name = o.prior or PAPER_PRIOR
-    prior = load.load_prior(name, o.label, o.device, dtype_of(o.dtype))
+    prior = load_prior(name, o.label, o.device, dtype_of(o.dtype))
     methods = [method for sheet in sheets.values() for method in sheet.methods]
     guided = o.what == "figure2" or any(method.endswith("-dm") for method in methods)
     teacher = teacher_of(o, prior) if guided else None

@@ -94,14 +94,13 @@ def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
     from ..gaussians.refresh import SpectralRefresh
     from ..likelihoods import parse as parse_likelihood
     from ..operators import parse
-    from ..priors.load import load_prior
     from ..sampling.starts import Adam
     from .plans import kernel_of
 
     o: Any = options
     level, dtype = opt.number("--sigma-y", o.sigma_y), opt.dtype_of(o.dtype)
     likelihood = parse_likelihood(o.likelihood, level)
-    prior = load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
+    prior = opt.load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
     phi = opt.map_of(prior, o.num_steps)
     kernel: Any = o.kernel
     adapted = False

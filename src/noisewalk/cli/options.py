@@ -42,7 +42,13 @@ Dtype = Annotated[
 Out = Annotated[
     T, says("The folder to write to; default runs/INPUT-OPERATOR (sample), bench/WHAT-PRIOR.")
 ]
-Prior = Annotated[T, says("A name (noisewalk priors), a Hub repository, a folder or a .pt file.")]
+Prior = Annotated[
+    T,
+    says(
+        "A name (noisewalk priors), a Hub repository, a folder, a .pt file, or code of yours that "
+        "is run: module.py:function."
+    ),
+]
 Teacher = Annotated[T, says("A diffusion model's name or folder; for bench, default the card's.")]
 Label = Annotated[Number, says("The class or conditioning value of the prior.")]
 Kind = Annotated[Text, says("consistency or edm, for weights without a card.")]
@@ -176,6 +182,20 @@ def dtype_of(name: str) -> Any:
     import torch
 
     return getattr(torch, one_of("--dtype", name, DTYPES))
+
+
+def load_prior(source: str, *settings: Any) -> "LoadedPrior":
+    """`noisewalk.load_prior`, or the user's own code, which settles label, device and type
+    itself."""
+    from ..priors.load import load_prior as load
+    from ..priors.own_code import is_code, prior_of
+
+    if not is_code(source) or Path(source).exists():
+        return load(source, *settings)
+    named = zip(("--label", "", "", "--kind", "--size", "--head-channels"), settings, strict=False)
+    if given := [name for name, value in named if name and value is not None]:
+        raise ConfigError(f"{source} is code of yours: leave {', '.join(given)} out")
+    return prior_of(source)
 
 
 def map_of(prior: "LoadedPrior", num_steps: int) -> Any:

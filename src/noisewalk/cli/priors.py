@@ -94,6 +94,23 @@ def push(
     print(f"{address}: load it with noisewalk.load_prior({repository!r})")
 
 
+@app.command()
+def margin(
+    name: Annotated[str, Argument(help="A known prior, a folder, or code of yours.")],
+    window: Annotated[int, opt.says("The side of a window.")] = 128,
+    num_images: Annotated[int, opt.says("The fields to measure on.")] = 8,
+    seed: opt.Seed = 0,
+) -> None:
+    """Measure the margin that the windows of a prior need: what stays different within each."""
+    from ..priors.margins import measure
+
+    found = measure(opt.load_prior(name), window, seed, num_images)
+    print(f"{name}: windows of {window} against fields of {2 * window}, NFE {2 * num_images}")
+    for pixels, left in zip(found.margins, found.rms, strict=True):
+        print(f"  margin {pixels:3d}  rms {left * found.std:.4f}  ({left:.1%} of the images' std)")
+    print(f"  the smallest that is enough is {found.needed}: prior.map(..., margin={found.needed})")
+
+
 def _card(name: str) -> dict[str, Any]:
     from ..priors.load import list_priors
 

@@ -74,14 +74,13 @@ class SampleOptions(opt.SamplerOptions):
 @opt.reads(SampleOptions)
 def sample(options: SampleOptions) -> None:
     """Draw posterior samples for one image or measurement into a run folder."""
-    from ..priors.load import load_prior
     from .plans import plan_of
     from .problem import read_problem
     from .run_problem import solve
 
     check(options)
     o, dtype = options, opt.dtype_of(options.dtype)
-    prior = load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
+    prior = opt.load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
     problem = read_problem(options, prior)
     many = opt.rows_at_once(prior.shape) if o.kernel == "smc" else None
     target = problem.target(many if o.microbatch is None else o.microbatch)

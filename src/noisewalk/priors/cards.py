@@ -68,6 +68,8 @@ def check_card(card: Mapping[str, Any], path: Path) -> None:
             whole("each number of shape", size, most=LARGEST_SIDE)
         if (label := card.get("label")) is not None:
             check_label(label)
+        if (margin := card.get("margin")) is not None:
+            whole("margin", margin, 0, LARGEST_SIDE)
         if (midpoint := card.get("midpoint")) is not None:
             real("midpoint", midpoint, above=card["sigma_min"], below=card["sigma_max"])
     except ConfigError as error:

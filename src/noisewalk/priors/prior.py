@@ -11,6 +11,9 @@ from ..errors import ConfigError
 from ..maps.consistency import Consistency
 from ..maps.generator import Generator
 from ..maps.ode import ProbabilityFlow
+from ..maps.representation_error import RepresentationError
+from ..maps.windows import Windows
+from ..types import Denoiser, NoiseMap
 from .denoiser import NetworkDenoiser
 
 
@@ -23,6 +26,7 @@ class Prior:
         card: licence, data, sha256, noise range, how it was made, measured quality.
         denoiser: f(x_t, sigma) -> x_0; None for a plain generator.
         module: the network z -> x of a plain generator, else None.
+        phi: the one map that there is, of the user's own code, else None.
 
     Example:
         >>> nw.load_prior("fashion32")
@@ -33,10 +37,14 @@ class Prior:
     card: Mapping[str, Any]
     denoiser: NetworkDenoiser | None
     module: nn.Module | None = None
+    phi: NoiseMap | None = None
 
     @property
     def kind(self) -> str:
-        """What the network is: "consistency", "edm" (a diffusion model) or "generator"."""
+        """What the network is: "consistency", "edm" (a diffusion model), "generator", or "map" for
+        the user's own."""
+        if self.phi is not None:
+            return "map"
         return "generator" if self.denoiser is None else self.denoiser.kind
 
     @property
@@ -58,35 +66,99 @@ class Prior:
         midpoint: float | None = None,
         seed: int = 0,
         checkpoint: bool = False,
-    ) -> Consistency | Generator:
+        shape: tuple[int, int] | None = None,
+        window: int | None = None,
+        margin: int | None = None,
+        representation_error: float | None = None,
+    ) -> NoiseMap:
         """The map from noise to images of a consistency model, or the generator itself.
+
+        A consistency model is convolutional and also maps a larger field of noise to a larger
+        image, whole or by overlapping windows, which bound the memory.
 
         Arguments:
             num_steps: 1 or 2, the network calls for each image.
             midpoint: noise level t of the second call; None takes the card's.
             seed: of the noise that is frozen in the two-step map.
             checkpoint: the same numbers for less memory and one more forward pass.
+            shape: (H, W) of the image; None is the size that the prior was trained at.
+            window: side of the windows; None takes the field whole.
+            margin: pixels dropped at the inner edges of a window; None takes the card's.
+            representation_error: std of white noise that the images have on top; None: none.
 
         Returns:
             A NoiseMap.
 
         Raises:
-            ConfigError: another number of steps, or a prior that has no such map.
+            ConfigError: another number of steps, sides that the network cannot make, or a prior
+                that has no such map.
 
         Example:
             >>> phi = nw.load_prior("fashion32").map(num_steps=2)
             >>> phi.shape, phi.nfe
             ((1, 32, 32), 2)
         """
-        if self.module is not None:
-            if num_steps != 1 or midpoint is not None or checkpoint:
-                what = f"{self.name} is a generator of one network call"
-                raise ConfigError(f"{what}: leave num_steps, midpoint and checkpoint out")
-            return Generator(self.module, tuple(self.card["latent_shape"]), self.shape)
+        asked = num_steps, midpoint, checkpoint, shape, window, margin
+        if self.phi is None and self.module is None:
+            denoiser = self._field(checkpoint, shape, window, margin)
+            phi: NoiseMap = self._consistency(denoiser, num_steps, midpoint, seed)
+        else:
+            phi = self._only_map(asked == (1, None, False, None, None, None))
+        std = representation_error
+        return phi if std is None else RepresentationError(phi, std)
+
+    def _only_map(self, plain: bool) -> NoiseMap:
+        """The map of a prior that has one alone."""
+        if not plain:
+            kind = "generator of one network call" if self.phi is None else "map as it is"
+            rest = "num_steps, midpoint, checkpoint, shape, window and margin"
+            raise ConfigError(f"{self.name} is a {kind}: leave {rest} out")
+        if self.phi is not None:
+            return self.phi
+        module: Any = self.module
+        return Generator(module, tuple(self.card["latent_shape"]), self.shape)
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of an image must be multiples of: the network halves them so often."""
+        if self.denoiser is None:
+            raise ConfigError(f"{self.name} is a {self.kind}, which makes images of one size")
+        config: Any = getattr(self.denoiser.network, "config", {"block_out_channels": (1,)})
+        return self.denoiser.unshuffle * 2 ** (len(config["block_out_channels"]) - 1)
+
+    def _field(
+        self,
+        checkpoint: bool,
+        shape: tuple[int, int] | None,
+        window: int | None,
+        margin: int | None,
+    ) -> Denoiser:
+        """The denoiser of images of a size, whole or by windows."""
         if self.denoiser is None or self.kind != "consistency":
             what = f"{self.name} is a diffusion model (edm)"
             raise ConfigError(f"{what} and has no one- or two-step map: use prior.ode_map()")
         denoiser = replace(self.denoiser, checkpoint=True) if checkpoint else self.denoiser
+        if shape is None:
+            if window is not None or margin is not None:
+                raise ConfigError("window and margin belong to shape=(H, W): give that too")
+            return denoiser
+        height, width = check_sides(self.name, shape, self.multiple)
+        whole_field = (self.shape[0], height, width)
+        if window is None:
+            if margin is not None:
+                raise ConfigError("margin belongs to window=: give that too, or leave it out")
+            return replace(denoiser, shape=whole_field)
+        (side,) = check_sides(self.name, (window,), self.multiple)
+        margin = self.card.get("margin") if margin is None else margin
+        if margin is None:
+            run = f"`noisewalk priors margin {self.name}` measures it"
+            raise ConfigError(f"the card of {self.name} has no margin: give margin=; {run}")
+        cut = replace(denoiser, shape=(self.shape[0], side, side))
+        return Windows(cut, whole_field, side, margin, self.multiple)
+
+    def _consistency(
+        self, denoiser: Denoiser, num_steps: int, midpoint: float | None, seed: int
+    ) -> Consistency:
         if whole("num_steps", num_steps, 1, 2) == 1:
             if midpoint is not None:
                 raise ConfigError("midpoint belongs to num_steps=2: set that or leave it out")
@@ -123,3 +195,22 @@ class Prior:
             what = f"{self.name} is a {self.kind} model, not a diffusion model"
             raise ConfigError(f"{what}: use prior.map()")
         return ProbabilityFlow(self.denoiser, num_steps, solver, gradient)
+
+
+def check_sides(name: str, sides: Any, multiple: int) -> tuple[int, ...]:
+    """The sides of an image; ConfigError, with the nearest, unless they are multiples of what the
+    network needs."""
+    if not isinstance(sides, tuple | list) or len(sides) > 2:
+        raise ConfigError(f"shape must be (H, W), got {sides!r}")
+    found = tuple(whole("every side", side) for side in sides)
+    if any(side % multiple for side in found):
+        near = [
+            sorted({max(1, s // multiple) * multiple, -(-s // multiple) * multiple}) for s in found
+        ]
+        told = " and ".join(" or ".join(map(str, n)) for n in near)
+        got = " x ".join(map(str, found))
+        raise ConfigError(
+            f"{name} makes images whose sides are multiples of {multiple}, got {got}: the nearest "
+            f"are {told}"
+        )
+    return found
