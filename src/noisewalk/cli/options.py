@@ -200,7 +200,7 @@ def load_prior(source: str, *settings: Any) -> "LoadedPrior":
 
 def map_of(prior: "LoadedPrior", num_steps: int) -> Any:
     """The map of --num-steps; a diffusion model's is its probability flow."""
-    if prior.kind != "edm":
+    if prior.kind not in ("edm", "ddpm", "flow"):
         return prior.map(num_steps)
     if num_steps != 1:
         what = f"{prior.name} is a diffusion model, sampled by its probability flow"

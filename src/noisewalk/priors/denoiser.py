@@ -27,6 +27,7 @@ from .._repr import readable
 from ..errors import ConfigError
 
 KINDS = ("edm", "consistency")
+TIME_SCALE = 250.0  # of ln sigma in t'; EDM's own is 1/4
 LAYERS = ("resnets", "attentions", "downsamplers", "upsamplers")  # of diffusers' blocks
 
 
@@ -46,6 +47,7 @@ class NetworkDenoiser:
     unshuffle: int = 1
     label: int | None = None
     checkpoint: bool = False
+    time_scale: float = TIME_SCALE
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, KINDS)
@@ -68,7 +70,7 @@ class NetworkDenoiser:
         own: Any = self
         network: nn.Module = own._twin if self.checkpoint and backward else self.network
         dtype = next(self.network.parameters()).dtype
-        t = 250.0 * torch.log(sigma + 1e-44)
+        t = self.time_scale * torch.log(sigma + 1e-44)
         h = network(h.to(dtype), t.to(dtype), class_labels=labels).sample
         if self.unshuffle > 1:
             h = F.pixel_shuffle(h, self.unshuffle)

@@ -13,9 +13,10 @@ from .. import _packages as packages
 from .._checks import one_of, real, whole
 from ..errors import ConfigError, WeightsError
 from .cards import SCALING, check_card, read_card, read_cards, read_table
-from .denoiser import KINDS, NetworkDenoiser
+from .denoiser import KINDS, TIME_SCALE, NetworkDenoiser
 from .mismatched_keys import shortened
 from .prior import Prior
+from .schedulers import SOLVERS, STEPPED
 
 BUNDLED = Path(__file__).parent / "bundled"
 LONGEST_NAME = 1000  # of a prior or a path
@@ -24,9 +25,7 @@ SIZE = re.compile(r"(?:imagenet|bedroom|cat)(64|256)(?!\d)")  # the image side i
 SCHEDULERS = {
     "CMStochasticIterativeScheduler": "consistency",
     "EDMEulerScheduler": "edm",
-    "DDPMScheduler": "ddpm",
-    "DDIMScheduler": "ddpm",
-    "FlowMatchEulerDiscreteScheduler": "flow",
+    **{name: solver.kind for name, solver in SOLVERS.items()},
 }
 """What the network is that diffusers samples with each of its schedulers."""
 
@@ -156,9 +155,13 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
             f"{folder} is of kind {kind!r} by its {called}, got kind={request.kind!r}, under which "
             f"its images would be wrong: leave kind out, or give {kind!r}"
         )
-    if kind in ("ddpm", "flow"):
-        raise WeightsError(f"{folder} is of kind {kind!r}, which cannot be read yet")
+    if kind in STEPPED:
+        return {"kind": kind, "scheduler": scheduler}
     card = {"kind": kind, **{key: scheduler.get(key, value) for key, value in SCALING.items()}}
+    if called == "EDMEulerScheduler":
+        card["time_scale"] = 0.25
+        if scheduler.get("prediction_type", "epsilon") != "epsilon":
+            raise WeightsError(f"{path}: of EDMEulerScheduler, prediction_type epsilon is read")
     check_card(card, path)
     return card
 
@@ -230,6 +233,11 @@ def _denoising(
             f"{config['out_channels']}: a denoiser has one whole number as sample_size and as many "
             "channels out as in"
         )
+    if card["kind"] in STEPPED:
+        card = {**card, "shape": [channels, side, side]}
+        label = _label_of(name, card, request, None if labelled else config.get("num_class_embeds"))
+        network = nn.Module.to(network, device=request.device, dtype=request.dtype)
+        return Prior(name, {**card, "class": label}, None, network=network)
     unshuffle = int(card.get("unshuffle", 1))
     shape = (channels // unshuffle**2, side * unshuffle, side * unshuffle)
     card = {**SCALING, "shape": list(shape), **card}
@@ -240,14 +248,20 @@ def _denoising(
         )
     _check_request(name, card["kind"], shape[-1], config["attention_head_dim"], request)
     classes = None if labelled else config.get("num_class_embeds")
+    one = _label_of(name, card, request, classes)
+    network = nn.Module.to(network, device=request.device, dtype=request.dtype)
+    low, high, std = (float(card[key]) for key in SCALING)
+    parts = network, card["kind"], shape, low, high, std, unshuffle, one
+    time_scale = float(card.get("time_scale", TIME_SCALE))
+    return Prior(name, card, NetworkDenoiser(*parts, time_scale=time_scale))
+
+
+def _label_of(name: str, card: dict[str, Any], request: Request, classes: int | None) -> int | None:
+    """The class that a network of some classes is given."""
     if classes and not card.get("label"):
         card["label"] = {"name": "class", "lowest": 0, "highest": classes - 1, "whole": True}
     label = _checked_label(name, card, request.label)
-    network = nn.Module.to(network, device=request.device, dtype=request.dtype)
-    low, high, std = (float(card[key]) for key in SCALING)
-    one = int(label) if classes and label is not None else None
-    parts = network, card["kind"], shape, low, high, std, unshuffle, one
-    return Prior(name, card, NetworkDenoiser(*parts))
+    return int(label) if classes and label is not None else None
 
 
 def _check_request(name: str, kind: str, size: int, heads: int | None, request: Request) -> None:

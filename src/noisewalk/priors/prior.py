@@ -12,9 +12,11 @@ from ..maps.consistency import Consistency
 from ..maps.generator import Generator
 from ..maps.ode import ProbabilityFlow
 from ..maps.representation_error import RepresentationError
+from ..maps.steps import Steps
 from ..maps.windows import Windows
 from ..types import Denoiser, NoiseMap
 from .denoiser import NetworkDenoiser
+from .schedulers import ode_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class Prior:
         denoiser: f(x_t, sigma) -> x_0; None for a plain generator.
         module: the network z -> x of a plain generator, else None.
         phi: the one map that there is, of the user's own code, else None.
+        network: of a diffusion model that its folder's scheduler samples, else None.
 
     Example:
         >>> nw.load_prior("fashion32")
@@ -38,11 +41,14 @@ class Prior:
     denoiser: NetworkDenoiser | None
     module: nn.Module | None = None
     phi: NoiseMap | None = None
+    network: nn.Module | None = None
 
     @property
     def kind(self) -> str:
-        """What the network is: "consistency", "edm" (a diffusion model), "generator", or "map" for
-        the user's own."""
+        """What the network is: "consistency", "edm", "ddpm" (v-prediction too) or "flow" (diffusion
+        models), "generator", or "map" for the user's own."""
+        if self.network is not None:
+            return str(self.card["kind"])
         if self.phi is not None:
             return "map"
         return "generator" if self.denoiser is None else self.denoiser.kind
@@ -135,7 +141,7 @@ class Prior:
     ) -> Denoiser:
         """The denoiser of images of a size, whole or by windows."""
         if self.denoiser is None or self.kind != "consistency":
-            what = f"{self.name} is a diffusion model (edm)"
+            what = f"{self.name} is a diffusion model ({self.kind})"
             raise ConfigError(f"{what} and has no one- or two-step map: use prior.ode_map()")
         denoiser = replace(self.denoiser, checkpoint=True) if checkpoint else self.denoiser
         if shape is None:
@@ -169,15 +175,16 @@ class Prior:
         return Consistency(denoiser, (real("midpoint", t),), seed)
 
     def ode_map(
-        self, num_steps: int = 18, solver: str = "heun", gradient: str = "checkpoint"
-    ) -> ProbabilityFlow:
+        self, num_steps: int = 18, solver: str | None = None, gradient: str = "checkpoint"
+    ) -> ProbabilityFlow | Steps:
         """The probability flow of a diffusion model as a map from noise to images.
 
         Heun's solver costs 2 num_steps - 1 network calls for each image, Euler's num_steps.
 
         Arguments:
             num_steps: solver steps.
-            solver: "heun" or "euler".
+            solver: "heun" (None) or "euler" of an EDM; "ddim" or "euler" is the one that the
+                scheduler of another diffusion model says (None).
             gradient: "direct", "checkpoint" or "adjoint".
 
         Returns:
@@ -191,10 +198,13 @@ class Prior:
             >>> phi.shape, phi.nfe
             ((1, 32, 32), 7)
         """
+        if self.network is not None:
+            given = num_steps, solver, gradient, self.card["class"]
+            return ode_map(self.network, self.shape, self.card["scheduler"], *given)
         if self.denoiser is None or self.kind != "edm":
             what = f"{self.name} is a {self.kind} model, not a diffusion model"
             raise ConfigError(f"{what}: use prior.map()")
-        return ProbabilityFlow(self.denoiser, num_steps, solver, gradient)
+        return ProbabilityFlow(self.denoiser, num_steps, solver or "heun", gradient)
 
 
 def check_sides(name: str, sides: Any, multiple: int) -> tuple[int, ...]:

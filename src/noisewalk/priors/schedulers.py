@@ -1,0 +1,97 @@
+"""Diffusion models of diffusers' folders: their schedulers as the numbers of `maps.steps.Steps`.
+
+A scheduler's step without noise and without clipping is linear in the state and in the network's
+output, so two calls of it tell its numbers: with the spacing, the shift and the prediction type
+that the folder's scheduler_config.json says.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .._checks import one_of, whole
+from ..errors import WeightsError
+from ..maps.steps import Schedule, Steps
+from .mismatched_keys import shortened
+
+
+class Solver(NamedTuple):
+    """How the networks of a scheduler's folder are sampled."""
+
+    kind: str
+    scheduler: str  # of diffusers, deterministic
+    name: str
+
+
+SOLVERS = {
+    "DDPMScheduler": Solver("ddpm", "DDIMScheduler", "ddim"),
+    "DDIMScheduler": Solver("ddpm", "DDIMScheduler", "ddim"),
+    "EulerDiscreteScheduler": Solver("ddpm", "EulerDiscreteScheduler", "euler"),
+    "FlowMatchEulerDiscreteScheduler": Solver("flow", "FlowMatchEulerDiscreteScheduler", "euler"),
+}
+STEPPED = ("ddpm", "flow")  # their kinds
+PLAIN = {"clip_sample": False, "thresholding": False, "stochastic_sampling": False}
+"""Phi is never clamped, and a function."""
+
+
+def schedule_of(config: Mapping[str, Any], num_steps: int) -> Schedule:
+    """The numbers of a scheduler for a number of steps; WeightsError where its config cannot be."""
+    import diffusers
+
+    solver = SOLVERS[config["_class_name"]]
+    count = whole("num_steps", num_steps)
+    one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    try:
+        scheduler = getattr(diffusers, solver.scheduler).from_config({**config, **PLAIN})
+
+        def walk(x: Tensor, made: Tensor) -> tuple[list[float], list[float]]:
+            scheduler.set_timesteps(count)
+            scaled, after = [], []
+            for t in scheduler.timesteps:
+                given = scheduler.scale_model_input(x, t) if rescales else x
+                scaled.append(float(given))
+                after.append(float(scheduler.step(made, t, x).prev_sample))
+            return scaled, after
+
+        rescales = hasattr(scheduler, "scale_model_input")
+        inside, keep = walk(one, zero)
+        _, push = walk(zero, one)
+        scale = float(getattr(scheduler, "init_noise_sigma", 1.0))
+        times = tuple(float(t) for t in scheduler.timesteps)
+    except Exception as error:  # diffusers meets bad values with errors of any kind
+        told = shortened(error)
+        raise WeightsError(f"the scheduler's config makes no {solver.scheduler}: {told}") from error
+    return Schedule(scale, times, tuple(inside), tuple(keep), tuple(push))
+
+
+def ode_map(
+    network: Any,
+    shape: tuple[int, ...],
+    config: Mapping[str, Any],
+    num_steps: int,
+    solver: str | None,
+    gradient: str,
+    label: int | None,
+) -> Steps:
+    """The map of a network by its folder's scheduler."""
+    allowed = SOLVERS[config["_class_name"]].name
+    one_of("solver", allowed if solver is None else solver, (allowed,))
+    return Steps(Labelled(network, label), shape, schedule_of(config, num_steps), gradient)
+
+
+class Labelled(nn.Module):
+    """A `UNet2DModel` in its own type, with its label frozen."""
+
+    def __init__(self, network: Any, label: int | None) -> None:
+        super().__init__()
+        self.network, self.label = network, label
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """F(x, t), (B, C, H, W) in the type of x."""
+        labels = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
+        dtype = next(self.network.parameters()).dtype
+        learned = self.network.config["time_embedding_type"] == "learned"
+        times = t.long() if learned else t.to(torch.float32)
+        return self.network(x.to(dtype), times, class_labels=labels).sample.to(x.dtype)
