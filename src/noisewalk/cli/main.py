@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": (".demo.command", "Restore a real held-out image with its uncertainty."),
     "sample": (".sample", "Draw posterior samples for one image or measurement."),
     "report": (".report", "Rebuild the report of a run."),
+    "export": (".export", "Write a result of a run for other programs."),
     "calibrate": (".calibrate", "Test whether the sampler is right on simulated problems."),
     "bench": (".bench", "Make one of the paper's tables or figures."),
     "priors": (".priors", "List, show, get and push priors."),

@@ -53,6 +53,15 @@ class Georeference:
             tags = _finer_tags(tags, factor, top, left)
         return Georeference(self.format, header, tags, self.bands, self.nodata, self.scales)
 
+    def axes(self, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """The coordinates y and x of the centres of (H, W) pixels of an upright GeoTIFF."""
+        if not {PIXEL_SCALE, TIEPOINT} <= self.tags.keys():
+            return {}
+        (sx, sy, _), (i, j, _, x, y, _) = self.tags[PIXEL_SCALE], self.tags[TIEPOINT][:6]
+        centre = 0.0 if _of_points(self.tags) else 0.5
+        rows, columns = np.arange(shape[0]) + centre - j, np.arange(shape[1]) + centre - i
+        return {"y": y - sy * rows, "x": x + sx * columns}
+
     def facts(self) -> dict[str, Any]:
         """As JSON, for spec.json; `from_facts` reads it."""
         nodata = None if self.nodata is None else repr(self.nodata)
@@ -88,10 +97,15 @@ def _finer_header(text: str, factor: int, top: int, left: int) -> str:
     return header.tostring(sep="\n", endcard=False, padding=False)
 
 
+def _of_points(tags: Mapping[int, Any]) -> bool:
+    """Whether the tags place the centre of a pixel and not its corner."""
+    keys = np.asarray(tags.get(GEO_KEYS, [])).reshape(-1, 4)[1:]
+    return any(key == RASTER_TYPE and value == POINT for key, _, _, value in keys)
+
+
 def _finer_tags(tags: dict[int, Any], factor: int, top: int, left: int) -> dict[int, Any]:
     """Tie points, pixel scale and transformation on the finer grid."""
-    keys = np.asarray(tags.get(GEO_KEYS, [])).reshape(-1, 4)[1:]
-    half = 0.5 if any(key == RASTER_TYPE and value == POINT for key, _, _, value in keys) else 0.0
+    half = 0.5 if _of_points(tags) else 0.0
     start = np.array([left, top]) + half * (factor - 1)
     if TIEPOINT in tags:
         points = np.array(tags[TIEPOINT], np.float64).reshape(-1, 6)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+from xml.sax.saxutils import unescape
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _band_items(path: Path, text: str, count: int) -> dict[str, list[str]]:
     for item in items:
         role, sample = item.get("role", ""), item.get("sample", "")
         if role in found and sample.isdecimal() and int(sample) < count:
-            found[role][int(sample)] = (item.text or "").strip()
+            found[role][int(sample)] = unescape((item.text or "").strip())
     return found
 
 

@@ -119,6 +119,25 @@ class Run:
 
         return tree_of(self)
 
+    def to_xarray(self) -> Any:
+        """The run as an xarray.Dataset with the variables draws (image, chain, draw, band, y, x),
+        in the unit of the file that the measurement came from, and measurement."""
+        from .export import dataset_of
+
+        return dataset_of(self)
+
+    def export(self, path: str | Path, what: str = "mean", like: Any = None) -> None:
+        """Write a result in the format of the path's ending, never clipped.
+
+        `what` is "mean", "std", "quantiles" (5, 50 and 95 %), "draws" or an event such as
+        "probability: x > 0.2". The unit, the WCS and the geographic tags are those of the file
+        that the measurement came from: a run of the command line knows it, `like` is that of
+        `nw.files.open`. The endings are .fits .tif .nc .zarr .npy .npz and, of the mean, .png.
+        """
+        from .export import export
+
+        export(self, path, what, like)
+
     def _moments(self) -> tuple[Tensor, Tensor]:
         draws = self.draws
         count = draws.shape[1] * draws.shape[2]

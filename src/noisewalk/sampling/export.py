@@ -1,0 +1,132 @@
+"""What a run says, in the unit of the file that its measurement came from."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..errors import ConfigError, MissingExtraError
+from ..files.export import Result, write_result
+from ..files.georeference import Georeference
+from ..files.measurement import Measurement
+from ..files.ranges import UNSCALED, ValueRange
+
+if TYPE_CHECKING:
+    from .run import Run
+
+WORDS = "mean, std, quantiles, draws or 'probability: x > 0.2'"
+QUANTILES = (0.05, 0.5, 0.95)
+EVENT = re.compile(r"probability:\s*x\s*(<=|>=|<|>)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*")
+
+
+def export(run: "Run", path: str | Path, what: str, like: Measurement | None) -> None:
+    """Write what `Run.export` writes."""
+    path, result = Path(path), result_of(run, what, like)
+    if path.suffix.lower() not in (".nc", ".zarr"):
+        return write_result(path, result)
+    given = dataset_of(run, like) if what == "draws" else _dataset_of_parts(result)
+    try:
+        if path.suffix.lower() == ".zarr":  # format 2 has a specification for texts
+            given.to_zarr(path, mode="w", zarr_format=2, consolidated=True)
+        else:
+            given.to_netcdf(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+    except ValueError as error:  # xarray has nothing that writes this format
+        raise ConfigError(f"{path} cannot be written: {error}") from error
+
+
+def result_of(run: "Run", what: str, like: Measurement | None) -> Result:
+    """The arrays of a word, with their unit and their place."""
+    scale, unit, place = origin_of(run, like)
+    mean = run.mean
+    parts: dict[str, Any] = {}
+    if what == "mean":
+        parts = {"mean": scale.from_unit(mean)}
+    elif what == "std":
+        parts = {"std": scale.half * run.std.double()}
+    elif what in ("draws", "quantiles"):
+        every = scale.from_unit(run.draws[...].flatten(1, 2))
+        parts = {"draws": every}
+        if what == "quantiles":
+            levels = every.new_tensor(QUANTILES)
+            found = torch.quantile(every, levels, 1)
+            parts = {f"Q{100 * q:02.0f}": x for q, x in zip(QUANTILES, found, strict=True)}
+    elif event := EVENT.fullmatch(what):
+        parts = {"probability": _share(run, scale, event[1], float(event[2]))}
+        unit = ""
+    else:
+        raise ConfigError(f"unknown what {what!r}: choose one of {WORDS}")
+    kind = torch.float64 if mean.dtype == torch.float64 else torch.float32
+    arrays = {name: x.to(kind).cpu().numpy() for name, x in parts.items()}
+    count = run.draws.shape[1] * run.draws.shape[2]
+    history = [f"noisewalk {__version__}: {what} of {count} posterior draws"]
+    history += [str(run.spec["command"])] if "command" in run.spec else []
+    return Result(what.split(":")[0], arrays, place, unit, history, mean.cpu().numpy())
+
+
+def _share(run: "Run", scale: ValueRange, sign: str, bound: float) -> torch.Tensor:
+    """The share of the draws for which the value compares so with the bound."""
+    compare = {"<": torch.lt, "<=": torch.le, ">": torch.gt, ">=": torch.ge}[sign]
+    draws = run.draws
+    found = [compare(scale.from_unit(draws[:, :, k]), bound) for k in range(draws.shape[2])]
+    if not found:
+        raise ConfigError("the run has no draws yet: no probability")
+    return torch.stack(found, 2).double().mean((1, 2))
+
+
+def origin_of(run: "Run", like: Measurement | None) -> tuple[ValueRange, str, Georeference | None]:
+    """What -1 and 1 stand for, the unit, and the place of x."""
+    if like is not None:
+        place = like.georeference
+        if place is not None and tuple(like.y.shape[-2:]) != tuple(run.draws.shape[-2:]):
+            factor = run.draws.shape[-1] // like.y.shape[-1]
+            same = tuple(factor * n for n in like.y.shape[-2:]) == tuple(run.draws.shape[-2:])
+            place = place.finer(factor) if same else Georeference(place.format)
+        return like.range, like.unit, place
+    facts = run.spec.get("problem", {})
+    low, high = facts.get("range", (-1.0, 1.0))
+    scale = ValueRange(low, high) if (low, high) != (-1.0, 1.0) else UNSCALED
+    if "band_range" in facts:
+        scale = ValueRange.by_band(facts["band_range"])
+    place = facts.get("georeference")
+    return scale, facts.get("unit", ""), place and Georeference.from_facts(place)
+
+
+def dataset_of(run: "Run", like: Measurement | None = None) -> Any:
+    """The xarray.Dataset of `Run.to_xarray`."""
+    xarray = _xarray()
+    scale, unit, place = origin_of(run, like)
+    values = scale.from_unit(run.draws[...]).float().cpu().numpy()
+    if values.ndim != 6:
+        raise ConfigError(f"to_xarray takes images (C, H, W), got {tuple(values.shape[3:])}")
+    dims = ("image", "chain", "draw", "band", "y", "x")
+    held: dict[str, Any] = {"draws": (dims, values, {"units": unit} if unit else {})}
+    if run.y is not None:
+        own = run.y.cpu().numpy()
+        same = own.shape[1:] == values.shape[3:]
+        more = tuple(f"measurement_{i}" for i in range(own.ndim - 1))
+        names = ("image", *(("band", "y", "x") if same else more))
+        held["measurement"] = (names, own, {"scale": "[-1, 1], or counts"})
+    coordinates = {name: np.arange(n) for name, n in zip(dims, values.shape, strict=True)}
+    if place is not None and len(place.bands) == values.shape[3]:
+        coordinates["band"] = np.array(place.bands)
+    coordinates |= place.axes(values.shape[-2:]) if place is not None else {}
+    return xarray.Dataset(held, coordinates)
+
+
+def _dataset_of_parts(result: Result) -> Any:
+    dims = ("image", "band", "y", "x")
+    unit = {"units": result.unit} if result.unit else {}
+    return _xarray().Dataset({name: (dims, x, unit) for name, x in result.parts.items()})
+
+
+def _xarray() -> Any:
+    try:
+        import xarray
+    except ImportError as error:
+        raise MissingExtraError("xarray", "arviz") from error
+    return xarray
