@@ -34,7 +34,7 @@ def test_values_tags_and_names_come_back(tmp_path: Path, side: tuple, scales: tu
     assert not found.missing.any()
     place = found.georeference
     assert place is not None
-    assert {k: v for k, v in place.tags.items()} == TAGS
+    assert dict(place.tags) == TAGS
     assert (place.bands, place.nodata, place.scales) == (NAMES, -9999.0, scales)
 
 
