@@ -36,7 +36,7 @@ STARTS = {
     "adam200": nw.Adam(200, 0.02),
     "prior": None,
 }
-LENGTHS = ((4, 2), (8, 16), (20, 64), (30, 256))
+LENGTHS = ((4, 2), (8, 16), (20, 64))
 """Transitions of the warm-up, and from there to the last state."""
 TRUTHS = 8
 FIELDS = ("drift", "drift_p", "drift_bound", "memory", "memory_p", "memory_bound", "fit_p", "chi2")

@@ -98,7 +98,7 @@ def push(
 def margin(
     name: Annotated[str, Argument(help="A known prior, a folder, or code of yours.")],
     window: Annotated[int, opt.says("The side of a window.")] = 128,
-    num_images: Annotated[int, opt.says("The fields to measure on.")] = 8,
+    num_images: opt.NumImages[int] = 8,
     seed: opt.Seed = 0,
 ) -> None:
     """Measure the margin that the windows of a prior need: what stays different within each."""
