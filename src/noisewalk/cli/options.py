@@ -58,10 +58,7 @@ Size = Annotated[
 HeadChannels = Annotated[Count, says("Channels per attention head of a .pt file without a card.")]
 NumSteps = Annotated[T, says("The network calls of the map, 1 or 2; in bench of a guided sample.")]
 NumImages = Annotated[
-    T,
-    says(
-        "The images seen in training, measured (margin), or restored in bench (default 8, figures 3, --paper 100)."
-    ),
+    T, says("Images: seen in training, of a margin, in bench (default 8, figures 3, --paper 100).")
 ]
 Operator = Annotated[T, says("Such as avgpool:factor=4 or inpaint:keep=0.2; join steps by +.")]
 SigmaY = Annotated[
