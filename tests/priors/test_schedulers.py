@@ -154,7 +154,7 @@ def test_the_default_kernel_runs_and_jv_is_the_difference(unet: Any, tmp_path: P
         left, right = float((jvp(v) * w).sum()), float((vjp(w) * v).sum())
         assert left == pytest.approx(right, rel=1e-3, abs=1e-3)
     run = nw.sample(
-        target, num_draws=1, num_chains=2, num_warmup=2, warm_start=None, progress=False
+        target, num_draws=1, num_chains=2, num_warmup=2, thin=1, warm_start=None, progress=False
     )
     assert run.draws.isfinite().all()
 

@@ -5,6 +5,7 @@ output, so two calls of it tell its numbers: with the spacing, the shift and the
 that the folder's scheduler_config.json says.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -44,7 +45,10 @@ def schedule_of(config: Mapping[str, Any], num_steps: int) -> Schedule:
     count = whole("num_steps", num_steps)
     one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     try:
-        scheduler = getattr(diffusers, solver.scheduler).from_config({**config, **PLAIN})
+        made_by = getattr(diffusers, solver.scheduler)
+        takes = inspect.signature(made_by.__init__).parameters  # diffusers prints what it ignores
+        known = {key: value for key, value in {**config, **PLAIN}.items() if key in takes}
+        scheduler = made_by.from_config(known)
 
         def walk(x: Tensor, made: Tensor) -> tuple[list[float], list[float]]:
             scheduler.set_timesteps(count)
