@@ -151,8 +151,8 @@ class Kernel(ABC):
         ...         return nw.types.State(*map(keep, new, state)), info, None
         >>> phi, likelihood = nw.maps.Affine(torch.eye(2)), nw.likelihoods.Gaussian(0.5)
         >>> target = nw.NoisePosterior(phi, lambda x: x, likelihood, torch.ones(1, 2))
-        >>> nw.sample(target, RandomWalk(), 5, progress=False)
-        Run(1 image, 4 chains, 5 draws of shape (2,), 1,304 network calls)
+        >>> nw.sample(target, RandomWalk(), 5, warm_start=None, progress=False)
+        Run(1 image, 4 chains, 5 draws of shape (2,), 504 network calls)
     """
 
     needs_gradient: bool = True  # whether `step` reads `State.grad`

@@ -48,7 +48,7 @@ def minimised(function, z, num_steps, inverse=same):
     memory = lbfgs.begin(z, *problem(z, rows), inverse)
     for _ in range(num_steps):
         if memory["active"].any():
-            memory = lbfgs.step(memory, problem, inverse)
+            memory = lbfgs.step(memory, problem, inverse, 12)
     return memory, problem
 
 
@@ -80,7 +80,7 @@ def test_the_directions_are_those_of_the_textbook():
     one = torch.eye(6, dtype=torch.float64)
     inverse = memory["scale"] * one
     pairs = [pair for pair in memory["pairs"] if pair[2] > 0]  # from the rows that have moved
-    assert 2 < len(pairs) < lbfgs.HISTORY
+    assert 2 < len(pairs) <= 12
     for s, y, rho in pairs:
         torch.testing.assert_close(rho, 1 / (s * y).sum(1), rtol=1e-12, atol=0)
         left = one - rho * torch.outer(s[0], y[0])
@@ -115,7 +115,7 @@ def test_no_accepted_step_goes_up_and_a_wall_is_not_crossed():
     problem, rows = Problem(walled, 3), torch.arange(3)
     memory, values = lbfgs.begin(start, *problem(start, rows), same), []
     for _ in range(80):
-        memory = lbfgs.step(memory, problem, same)
+        memory = lbfgs.step(memory, problem, same, 12)
         values.append(memory["f"])
         assert torch.isfinite(memory["z"]).all()
         assert torch.isfinite(memory["g"]).all()
@@ -130,7 +130,7 @@ def test_a_row_without_a_step_small_enough_gives_up():
     memory, problem = minimised(broken, torch.zeros(2, 3, dtype=torch.float64), 60)
     assert not memory["active"].any()
     assert not memory["z"].any()
-    assert (problem.calls < 16).all()
+    assert (problem.calls < 30).all()
 
 
 @pytest.mark.parametrize("rows", [[0, 2], [1]])
@@ -141,5 +141,5 @@ def test_kept_rows_go_on_as_before(rows):
     fewer = lbfgs.kept(memory, rows)
     part = Problem(quadratic(precision[rows], centre[rows]), len(rows))
     for _ in range(3):
-        memory, fewer = lbfgs.step(memory, problem, same), lbfgs.step(fewer, part, same)
+        memory, fewer = lbfgs.step(memory, problem, same, 12), lbfgs.step(fewer, part, same, 12)
     torch.testing.assert_close(fewer["z"], memory["z"][rows], rtol=1e-9, atol=1e-12)

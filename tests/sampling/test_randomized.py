@@ -112,7 +112,7 @@ def test_a_row_that_has_arrived_costs_nothing_more():
     observed = torch.tensor([[True] + [False] * 11, [True] * 12])
     both = tangled()
     both = nw.NoisePosterior(both.phi, both.operator, both.likelihood, both.y, observed)
-    starts, costs = RandomizedStarts(60, num_candidates=1), []
+    starts, costs = RandomizedStarts(300, num_candidates=1), []
     for image in range(2):
         rows = slice(image, image + 1)
         one = nw.NoisePosterior(
@@ -161,25 +161,26 @@ def test_a_round_keeps_the_best_of_every_chain():
 @pytest.mark.parametrize(("num_steps", "count"), [(1, 1), (2, 16), (9, 3), (40, 5), ("auto", 1)])
 def test_every_setting_goes_down_and_costs_no_more_than_it_says(optimizer, num_steps, count):
     target = tangled()
-    starts = RandomizedStarts(num_steps, optimizer, count).resolved(target)
+    starts, built = RandomizedStarts(num_steps, optimizer, count).resolved(target), target.nfe
     assert sum(steps for steps, _ in starts.phases(target)) == starts.num_steps
     state, taken, works = started(starts, target, 3)
     assert taken <= starts.num_steps
-    assert target.nfe <= 6 + starts.calls(target, 3)
+    assert target.nfe - built <= 6 + starts.calls(target, 3)
     if optimizer == "adam":  # nothing stops early
         assert taken == starts.num_steps
-        assert target.nfe == 6 + starts.calls(target, 3)
+        assert target.nfe - built == 6 + starts.calls(target, 3)
     first = works[0]["memory"]["f"].reshape(6, -1).min(1).values
     assert (objective_of(target, state, works[-1]) < first).all()
 
 
 def test_no_step_is_the_centre():
     target = tangled()
+    built = target.nfe
     state, taken, _ = started(RandomizedStarts(0), target, 3)
     expected = noise.rows(0, 2, 3).normal((8,), noise.INIT, torch.float64)
     assert taken == 0
     assert torch.equal(state.z, expected)
-    assert target.nfe == 6
+    assert target.nfe - built == 6
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HISTORY = 12  # steps that are remembered
 ARMIJO = 1e-4
-TOLERANCE = 1e-3  # nats of the objective
-SHORTEST = 2.0**-12  # t at which a row gives up
+TOLERANCE = 1e-4  # nats of the objective
+SHORTEST = 1e-9  # t at which a row gives up
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(b, *shape) points and their rows' numbers (b,) -> values (b,) float64 and gradients."""
@@ -38,8 +37,8 @@ def begin(z: Tensor, f: Tensor, g: Tensor, inverse: Inverse) -> Memory:
     return _aim(memory, torch.ones(len(z), dtype=torch.bool, device=z.device), inverse)
 
 
-def step(memory: Memory, objective: Objective, inverse: Inverse) -> Memory:
-    """The optimiser after one evaluation of every active row."""
+def step(memory: Memory, objective: Objective, inverse: Inverse, history: int) -> Memory:
+    """The optimiser after one evaluation of every active row; it remembers `history` steps."""
     z, f, g, p, t = (memory[key] for key in ("z", "f", "g", "direction", "t"))
     rows = memory["active"].nonzero().flatten()
     tried = z[rows] + _column(t[rows], z) * p[rows]
@@ -56,7 +55,7 @@ def step(memory: Memory, objective: Objective, inverse: Inverse) -> Memory:
     moved[taken] = True
     pair = _pair(z - memory["z"], g_ - g)
     after = {**memory, "z": z, "f": f_, "g": g_, "t": shorter}
-    after["pairs"] = _remembered(memory["pairs"], pair, moved)
+    after["pairs"] = _remembered(memory["pairs"], pair, moved)[-history:]
     after["scale"] = _scale(pair, inverse, memory["scale"])
     after["active"] = memory["active"] & (shorter >= SHORTEST)
     return _aim(after, moved, inverse)
@@ -122,7 +121,7 @@ def _remembered(pairs: list[Pair], newest: Pair, moved: Tensor) -> list[Pair]:
         tuple(torch.where(_column(moved, a), a, b) for a, b in zip(*two, strict=True))
         for two in both
     ]
-    return joined[-HISTORY:]
+    return joined
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

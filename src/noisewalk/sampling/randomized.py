@@ -22,7 +22,7 @@ from .. import noise as keyed
 from .._checks import one_of, whole
 from ..errors import ConfigError
 from ..gaussians.reference import Reference
-from ..gaussians.refresh import Schedule, is_image, refresh_of, unpack
+from ..gaussians.refresh import SpectralRefresh, is_image, unpack
 from ..kernels.metropolis import column
 from ..noise import Noise
 from ..types import State
@@ -37,7 +37,10 @@ FITTED_ROWS = 2  # rows an image from which the preconditioner is fitted
 CANDIDATE = 1 << 30
 """Step of the noise of y*, and of the extra candidates after it: no run reaches it, and a
 measurement simulated with the run's seed has the noise of step 0."""
-FIRST = Adam(ADAM, 0.01)
+HISTORY, FLAT_HISTORY = 12, 40
+"""Steps that L-BFGS remembers around a Gaussian, and without one, where z is no image: the
+Gauss-Newton Gaussians of a GAN differ too much from place to place."""
+FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,9 @@ class RandomizedStarts(Start):
     The chains' stationary law is the posterior whatever the start. Where chains do not move between
     modes, the modes have the weights that the starts gave them.
 
-    Adam's first steps are followed by L-BFGS around a Gauss-Newton Gaussian: `Spectral` where z has
-    the shape of an image, else `LowRank`. Every row has its own line search and stops by itself.
-    With several candidates a chain, all on one perturbed problem, each round keeps the best
-    quarter.
+    A few steps of Adam are followed by L-BFGS, around the spectral Gaussian where z has the shape
+    of an image. Every row has its own line search and stops by itself. With several candidates a
+    chain, all on one perturbed problem, each round keeps the best quarter.
 
     Arguments:
         num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": 80, or
@@ -116,9 +118,8 @@ class RandomizedStarts(Start):
             return 0
         each = 1 + int(self.num_candidates) + 2 * target.perturbs_at_fit
         each += sum(steps * left for steps, left in self.phases(target))
-        fit = (
-            0 if self.optimizer == "adam" else _refresh(target).calls_each(math.prod(target.shape))
-        )
+        fits = self.optimizer != "adam" and is_image(tuple(target.shape))
+        fit = SPECTRAL.calls_each(math.prod(target.shape)) if fits else 0
         return target.num_images * (num_chains * each + min(FITTED_ROWS, num_chains) * fit)
 
     def begin(self, target: Any, state: State, rows: Noise) -> Work | None:
@@ -146,7 +147,7 @@ class RandomizedStarts(Start):
         if work["phase"] == 0 or self.optimizer == "adam":
             memory = _adam_step(work["memory"], objective, k)
         else:
-            memory = lbfgs.step(work["memory"], objective, unpack(work["reference"]).inverse)
+            memory = lbfgs.step(work["memory"], objective, *_newton(work))
         work = {**work, "memory": memory, "taken": work["taken"] + 1}
         phases = self.phases(target)
         while _is_over(work, phases):
@@ -160,13 +161,13 @@ class RandomizedStarts(Start):
         phase = work["phase"] + 1
         work = {**_pruned(work, phases[phase][1]), "phase": phase, "taken": 0}
         newton = self.optimizer != "adam"
-        if newton and phase == 1:
+        if newton and phase == 1 and is_image(tuple(target.shape)):
             work = {**work, "reference": _fitted(target, work).pack()}
         at_fit = target.perturbs_at_fit and phase + 1 == len(phases)
         if at_fit:
             work = _perturbed(target, work, rows)
         if newton and (phase == 1 or at_fit):
-            memory, inverse = work["memory"], unpack(work["reference"]).inverse
+            memory, inverse = work["memory"], _newton(work)[0]
             begun = lbfgs.begin(memory["z"], memory["f"], memory["g"], inverse)
             work = {**work, "memory": begun}
         return work
@@ -178,8 +179,11 @@ def _usual(num_candidates: int) -> list[float]:
     return [ADAM, *[ROUND] * prunings, LAST if prunings else NEWTON]
 
 
-def _refresh(target: Any) -> Schedule:
-    return refresh_of(tuple(target.shape), num_rows=FITTED_ROWS)
+def _newton(work: Work) -> tuple[lbfgs.Inverse, int]:
+    """The first matrix of L-BFGS, and the steps that it remembers."""
+    if "reference" in work:
+        return unpack(work["reference"]).inverse, HISTORY
+    return (lambda v: v), FLAT_HISTORY
 
 
 def _objective(target: Any, work: Work) -> lbfgs.Objective:
@@ -189,9 +193,8 @@ def _objective(target: Any, work: Work) -> lbfgs.Objective:
     def objective(z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         chain = work["chain"][rows]
         state, away = posed.evaluate(z, chain), z - work["centre"][chain]
-        return state.nll + 0.5 * away.to(torch.float64).square().flatten(1).sum(
-            1
-        ), state.grad + away
+        distance = away.to(torch.float64).square().flatten(1).sum(1)
+        return state.nll + 0.5 * distance, state.grad + away
 
     return objective
 
@@ -232,7 +235,7 @@ def _fitted(target: Any, work: Work) -> Reference:
     apart = some.shape[1] * target.num_images // len(work["centre"])
     few = some[:, ::apart][:, :FITTED_ROWS].flatten(0, 1)
     state = State(few, few, few.flatten(1).sum(1), torch.zeros_like(few))
-    return _refresh(target).fitted(target, state, 0)
+    return SPECTRAL.fitted(target, state, 0)
 
 
 def _perturbed(target: Any, work: Work, noise: Noise) -> Work:
