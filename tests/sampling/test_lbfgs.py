@@ -45,10 +45,10 @@ def quadratic(precision, centre):
 
 def minimised(function, z, num_steps, inverse=same):
     rows, problem = torch.arange(len(z)), Problem(function, len(z))
-    memory = lbfgs.begin(z, *problem(z, rows), inverse)
+    memory = lbfgs.begin(z, *problem(z, rows), lbfgs.Settings(inverse))
     for _ in range(num_steps):
         if memory["active"].any():
-            memory = lbfgs.step(memory, problem, inverse, 12)
+            memory = lbfgs.step(memory, problem, lbfgs.Settings(inverse))
     return memory, problem
 
 
@@ -56,7 +56,7 @@ def test_every_row_ends_within_the_tolerance_of_its_minimum():
     precision, centre = quadratics()
     memory, problem = minimised(quadratic(precision, centre), draw(3, 6, seed=3), 60)
     assert not memory["active"].any()
-    assert (memory["f"] < 5 * lbfgs.TOLERANCE).all()
+    assert (memory["f"] < 5 * lbfgs.Settings(same).tolerance).all()
     assert (problem.calls < 30).all()  # of a gradient descent: hundreds
 
 
@@ -113,14 +113,14 @@ def test_no_accepted_step_goes_up_and_a_wall_is_not_crossed():
 
     start = torch.tensor([[-1.5, 2.0], [1.19, -1.0], [0.0, 0.0]], dtype=torch.float64)
     problem, rows = Problem(walled, 3), torch.arange(3)
-    memory, values = lbfgs.begin(start, *problem(start, rows), same), []
+    memory, values = lbfgs.begin(start, *problem(start, rows), lbfgs.Settings(same)), []
     for _ in range(80):
-        memory = lbfgs.step(memory, problem, same, 12)
+        memory = lbfgs.step(memory, problem, lbfgs.Settings(same))
         values.append(memory["f"])
         assert torch.isfinite(memory["z"]).all()
         assert torch.isfinite(memory["g"]).all()
     assert (torch.stack(values).diff(dim=0) <= 0).all()
-    assert (memory["f"] < 5 * lbfgs.TOLERANCE).all()
+    assert (memory["f"] < 5 * lbfgs.Settings(same).tolerance).all()
 
 
 def test_a_row_without_a_step_small_enough_gives_up():
@@ -141,5 +141,8 @@ def test_kept_rows_go_on_as_before(rows):
     fewer = lbfgs.kept(memory, rows)
     part = Problem(quadratic(precision[rows], centre[rows]), len(rows))
     for _ in range(3):
-        memory, fewer = lbfgs.step(memory, problem, same, 12), lbfgs.step(fewer, part, same, 12)
+        memory, fewer = (
+            lbfgs.step(memory, problem, lbfgs.Settings(same)),
+            lbfgs.step(fewer, part, lbfgs.Settings(same)),
+        )
     torch.testing.assert_close(fewer["z"], memory["z"][rows], rtol=1e-9, atol=1e-12)

@@ -5,40 +5,49 @@ B_0 = \gamma H^{-1}, \quad \gamma = \frac{s^T y}{y^T H^{-1} y},$$
 H the precision of a Gaussian reference, s the last step and y the change of the gradient. A step
 tries z + t p at every row that has not stopped: one evaluation. A row accepts by Armijo's test,
 $f(z + t p) \le f(z) + 10^{-4} t \, g^T p$, else goes to the minimum of the parabola through what it
-knows of f. It stops where the decrease that it predicts, $-g^T p / 2$, is below `TOLERANCE`, or
+knows of f. It stops where the decrease that it predicts, $-g^T p / 2$, is below a tolerance, or
 where no t is small enough.
 
 Reference: Nocedal and Wright, Numerical Optimization, 2006, algorithms 3.1, 7.4 and 7.5.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 ARMIJO = 1e-4
-TOLERANCE = 1e-4  # nats of the objective
 SHORTEST = 1e-9  # t at which a row gives up
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(b, *shape) points and their rows' numbers (b,) -> values (b,) float64 and gradients."""
 Inverse = Callable[[Tensor], Tensor]
 """v -> H^-1 v of all rows."""
+
+
+class Settings(NamedTuple):
+    """What an optimiser works with."""
+
+    inverse: Inverse  # of the first matrix
+    history: int = 12  # steps that are remembered
+    tolerance: float = 1e-4  # of f, at which a row stops
+
+
 Pair = tuple[Tensor, ...]
 """A step, the change of the gradient, and rho."""
 Memory = dict[str, Any]
 """z, f, g, direction, t, scale, active and pairs: all that is needed to go on bitwise."""
 
 
-def begin(z: Tensor, f: Tensor, g: Tensor, inverse: Inverse) -> Memory:
+def begin(z: Tensor, f: Tensor, g: Tensor, how: Settings) -> Memory:
     """The optimiser at an evaluation of every row."""
     memory: Memory = {"z": z, "f": f, "g": g, "pairs": [], "scale": torch.ones_like(f)}
-    return _aim(memory, torch.ones(len(z), dtype=torch.bool, device=z.device), inverse)
+    return _aim(memory, torch.ones(len(z), dtype=torch.bool, device=z.device), how)
 
 
-def step(memory: Memory, objective: Objective, inverse: Inverse, history: int) -> Memory:
-    """The optimiser after one evaluation of every active row; it remembers `history` steps."""
+def step(memory: Memory, objective: Objective, how: Settings) -> Memory:
+    """The optimiser after one evaluation of every active row."""
     z, f, g, p, t = (memory[key] for key in ("z", "f", "g", "direction", "t"))
     rows = memory["active"].nonzero().flatten()
     tried = z[rows] + _column(t[rows], z) * p[rows]
@@ -55,10 +64,10 @@ def step(memory: Memory, objective: Objective, inverse: Inverse, history: int) -
     moved[taken] = True
     pair = _pair(z - memory["z"], g_ - g)
     after = {**memory, "z": z, "f": f_, "g": g_, "t": shorter}
-    after["pairs"] = _remembered(memory["pairs"], pair, moved)[-history:]
-    after["scale"] = _scale(pair, inverse, memory["scale"])
+    after["pairs"] = _remembered(memory["pairs"], pair, moved)[-how.history :]
+    after["scale"] = _scale(pair, how.inverse, memory["scale"])
     after["active"] = memory["active"] & (shorter >= SHORTEST)
-    return _aim(after, moved, inverse)
+    return _aim(after, moved, how)
 
 
 def kept(memory: Memory, rows: Tensor) -> Memory:
@@ -67,12 +76,12 @@ def kept(memory: Memory, rows: Tensor) -> Memory:
     return {**{key: value[rows] for key, value in memory.items() if key != "pairs"}, "pairs": pairs}
 
 
-def _aim(memory: Memory, moved: Tensor, inverse: Inverse) -> Memory:
+def _aim(memory: Memory, moved: Tensor, how: Settings) -> Memory:
     """New directions for the rows that have moved; a row that expects no decrease stops."""
     g = memory["g"]
-    p = -_product(memory, inverse)
-    p = torch.where(_column(_dot(g, p) < 0, p), p, -inverse(g))
-    active = memory.get("active", moved) & ~(moved & (_dot(g, p) > -2.0 * TOLERANCE))
+    p = -_product(memory, how.inverse)
+    p = torch.where(_column(_dot(g, p) < 0, p), p, -how.inverse(g))
+    active = memory.get("active", moved) & ~(moved & (_dot(g, p) > -2.0 * how.tolerance))
     aimed = _column(moved, p)
     one = torch.ones_like(memory["f"])
     return {

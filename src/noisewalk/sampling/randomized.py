@@ -37,9 +37,12 @@ FITTED_ROWS = 2  # rows an image from which the preconditioner is fitted
 CANDIDATE = 1 << 30
 """Step of the noise of y*, and of the extra candidates after it: no run reaches it, and a
 measurement simulated with the run's seed has the noise of step 0."""
-HISTORY, FLAT_HISTORY = 12, 40
-"""Steps that L-BFGS remembers around a Gaussian, and without one, where z is no image: the
-Gauss-Newton Gaussians of a GAN differ too much from place to place."""
+FLAT_HISTORY = 40
+"""Steps that L-BFGS remembers where z is no image: the Gauss-Newton Gaussians of a GAN differ too
+much from place to place to start from one."""
+EARLY, LARGE = 0.006, 256
+"""Nats a dimension of z at which an image of so many dimensions stops. The exact minimisers spread
+too far where nothing is observed, and the transitions relax what is stiff at once."""
 FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
@@ -52,12 +55,13 @@ class RandomizedStarts(Start):
     modes, the modes have the weights that the starts gave them.
 
     A few steps of Adam are followed by L-BFGS, around the spectral Gaussian where z has the shape
-    of an image. Every row has its own line search and stops by itself. With several candidates a
+    of an image. Every row has its own line search and stops by itself, on images before the last
+    nats: the exact minimisers spread too far where nothing is observed. With several candidates a
     chain, all on one perturbed problem, each round keeps the best quarter.
 
     Arguments:
-        num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": 80, or
-            275 with several candidates, of which most take 65.
+        num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": at
+            most 80, or 275 with several candidates, of which most take 65.
         optimizer: "auto" is "lbfgs"; "adam" takes all steps by Adam, which needs many more.
         num_candidates: starts of which each chain keeps the best; "auto": 1 where z has the shape
             of an image, 16 elsewhere, as minima of a generator's latent are local.
@@ -147,7 +151,7 @@ class RandomizedStarts(Start):
         if work["phase"] == 0 or self.optimizer == "adam":
             memory = _adam_step(work["memory"], objective, k)
         else:
-            memory = lbfgs.step(work["memory"], objective, *_newton(work))
+            memory = lbfgs.step(work["memory"], objective, _newton(work))
         work = {**work, "memory": memory, "taken": work["taken"] + 1}
         phases = self.phases(target)
         while _is_over(work, phases):
@@ -167,8 +171,8 @@ class RandomizedStarts(Start):
         if at_fit:
             work = _perturbed(target, work, rows)
         if newton and (phase == 1 or at_fit):
-            memory, inverse = work["memory"], _newton(work)[0]
-            begun = lbfgs.begin(memory["z"], memory["f"], memory["g"], inverse)
+            memory = work["memory"]
+            begun = lbfgs.begin(memory["z"], memory["f"], memory["g"], _newton(work))
             work = {**work, "memory": begun}
         return work
 
@@ -179,11 +183,13 @@ def _usual(num_candidates: int) -> list[float]:
     return [ADAM, *[ROUND] * prunings, LAST if prunings else NEWTON]
 
 
-def _newton(work: Work) -> tuple[lbfgs.Inverse, int]:
-    """The first matrix of L-BFGS, and the steps that it remembers."""
-    if "reference" in work:
-        return unpack(work["reference"]).inverse, HISTORY
-    return (lambda v: v), FLAT_HISTORY
+def _newton(work: Work) -> lbfgs.Settings:
+    """How L-BFGS goes: around the Gaussian of an image, or from the identity with a long memory."""
+    if "reference" not in work:
+        return lbfgs.Settings(lambda v: v, FLAT_HISTORY)
+    dim = work["centre"][0].numel()
+    around = lbfgs.Settings(unpack(work["reference"]).inverse)
+    return around._replace(tolerance=EARLY * dim) if dim >= LARGE else around
 
 
 def _objective(target: Any, work: Work) -> lbfgs.Objective:
