@@ -29,7 +29,7 @@ import noisewalk as nw
 from noisewalk.sampling import verdict as rule
 from noisewalk.sampling.summary import diagnosed
 
-DIM, REPEATS = 16, 6
+DIM, REPEATS = 16, 4
 STARTS = {
     "randomized": "auto",
     "adam20": nw.Adam(20, 0.05),

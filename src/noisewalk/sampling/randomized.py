@@ -40,9 +40,10 @@ measurement simulated with the run's seed has the noise of step 0."""
 FLAT_HISTORY = 40
 """Steps that L-BFGS remembers where z is no image: the Gauss-Newton Gaussians of a GAN differ too
 much from place to place to start from one."""
-EARLY, LARGE = 0.006, 256
-"""Nats a dimension of z at which an image of so many dimensions stops. The exact minimisers spread
-too far where nothing is observed, and the transitions relax what is stiff at once."""
+EARLY, LARGE = 0.012, 256
+"""Nats an observed entry at which an image of so many dimensions stops: about a hundredth of the
+expected minimum. The exact minimisers spread too far where nothing is observed, and the transitions
+relax what is stiff at once."""
 FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
@@ -151,7 +152,7 @@ class RandomizedStarts(Start):
         if work["phase"] == 0 or self.optimizer == "adam":
             memory = _adam_step(work["memory"], objective, k)
         else:
-            memory = lbfgs.step(work["memory"], objective, _newton(work))
+            memory = lbfgs.step(work["memory"], objective, _newton(target, work))
         work = {**work, "memory": memory, "taken": work["taken"] + 1}
         phases = self.phases(target)
         while _is_over(work, phases):
@@ -172,7 +173,7 @@ class RandomizedStarts(Start):
             work = _perturbed(target, work, rows)
         if newton and (phase == 1 or at_fit):
             memory = work["memory"]
-            begun = lbfgs.begin(memory["z"], memory["f"], memory["g"], _newton(work))
+            begun = lbfgs.begin(memory["z"], memory["f"], memory["g"], _newton(target, work))
             work = {**work, "memory": begun}
         return work
 
@@ -183,13 +184,14 @@ def _usual(num_candidates: int) -> list[float]:
     return [ADAM, *[ROUND] * prunings, LAST if prunings else NEWTON]
 
 
-def _newton(work: Work) -> lbfgs.Settings:
+def _newton(target: Any, work: Work) -> lbfgs.Settings:
     """How L-BFGS goes: around the Gaussian of an image, or from the identity with a long memory."""
     if "reference" not in work:
         return lbfgs.Settings(lambda v: v, FLAT_HISTORY)
-    dim = work["centre"][0].numel()
     around = lbfgs.Settings(unpack(work["reference"]).inverse)
-    return around._replace(tolerance=EARLY * dim) if dim >= LARGE else around
+    if work["centre"][0].numel() < LARGE:
+        return around
+    return around._replace(tolerance=EARLY * int(target.num_observed.min()))
 
 
 def _objective(target: Any, work: Work) -> lbfgs.Objective:
