@@ -127,6 +127,23 @@ def test_a_row_that_has_arrived_costs_nothing_more():
     assert both.nfe < 2 * most - (most - costs[0]) // 2
 
 
+def test_large_images_stop_before_their_last_nats_and_others_do_not():
+    """Before the last step, no active row expects less than it must, and the work says why."""
+    for shape, ends in (((1, 16, 16), 0.012 * 4), ((1, 2, 3), 1e-4)):
+        target, *_ = linear(shape, draw(1, 4, seed=3))
+        _, _, works = started(RandomizedStarts(), target, 3)
+        predicted = [predicted_of(work) for work in works if "direction" in work["memory"]]
+        assert all((some > ends).all() for some in predicted)
+        assert len(works) < 30  # steps of L-BFGS around the right Gaussian
+
+
+def predicted_of(work):
+    """Decreases that the active rows expect."""
+    memory = work["memory"]
+    slope = (memory["g"] * memory["direction"]).double().flatten(1).sum(1)
+    return -0.5 * slope[memory["active"]]
+
+
 def objective_of(target, state, work):
     found = target.with_measurements(work["y"])(state.z)
     return found.nll + (state.z - work["centre"]).square().sum(1) / 2
