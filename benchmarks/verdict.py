@@ -66,13 +66,15 @@ def main() -> None:
         print(f"{name}: wrong {first['wrong']} ({first['why']}): {verdicts}", flush=True)
 
 
-# Closed forms: x = f(z) entry by entry, so that the posterior is a product of densities on a line.
+# Closed forms: x = f(z) and y = A(x) + noise entry by entry, so that the posterior is a product of
+# densities on a line.
 
-MAPS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
-    "line": (lambda z: z * torch.logspace(-1.0, 1.0, DIM), 0.5),
-    "cubic": (lambda z: z + 0.5 * z**3, 0.5),
-    "tanh": (lambda z: torch.tanh(2.0 * z), 0.2),
-    "fold": (lambda z: (z - 0.5).abs(), 0.1),
+Function = Callable[[Tensor], Tensor]
+MAPS: dict[str, tuple[Function, Function, float]] = {
+    "line": (lambda z: z * torch.logspace(-1.0, 1.0, DIM).to(z), lambda x: x, 0.5),
+    "cubic": (lambda z: z + 0.5 * z**3, lambda x: x, 0.5),
+    "tanh": (lambda z: torch.tanh(2.0 * z), lambda x: x, 0.2),
+    "fold": (lambda z: z, lambda x: (x - 0.5).abs(), 0.1),  # two modes, one of more weight
 }
 
 
@@ -87,14 +89,14 @@ def solve_closed(
     family: str, start: str, fitted: bool, length: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """The rows of a cell: one problem, several runs of 16 chains."""
-    f, sigma = MAPS[family]
+    f, operator, sigma = MAPS[family]
     seed = zlib.crc32(family.encode()) % 1000
     z = nw.noise.rows(seed, 1).normal((DIM,), nw.noise.INIT)
     phi = nw.maps.Generator(Entrywise(f), (DIM,), (DIM,))
     likelihood = nw.likelihoods.Gaussian(sigma)
-    y = nw.simulate(lambda x: x, likelihood, f(z), seed)
-    target = nw.NoisePosterior(phi, lambda x: x, likelihood, y)
-    mean, std = on_the_line(f, y[0].double(), sigma)
+    y = nw.simulate(operator, likelihood, f(z), seed)
+    target = nw.NoisePosterior(phi, operator, likelihood, y)
+    mean, std = on_the_line(f, operator, y[0].double(), sigma)
     rows, draws = [], []
     for k in range(REPEATS):
         run = nw.sample(
@@ -107,7 +109,7 @@ def solve_closed(
             seed=k,
             progress=False,
         )
-        draws.append(run.z[0, :, -1].double())
+        draws.append(run.draws[0, :, -1].double())
         rows.append(row_of(run, known=family == "line" and start == "randomized"))
     found = torch.cat(draws)
     off = ((found.mean(0) - mean) / std).square().mean() - 1.0 / len(found)
@@ -128,15 +130,15 @@ class Entrywise(torch.nn.Module):
         return self.f(z)
 
 
-def on_the_line(f: Callable[[Tensor], Tensor], y: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of z given y, entry by entry, by quadrature."""
-    grid = torch.linspace(-7, 7, 20001, dtype=torch.float64)
-    z = grid[:, None].expand(-1, len(y))
-    log_p = -0.5 * ((y - f(z)) / sigma).square() - 0.5 * z.square()
+def on_the_line(f: Function, operator: Function, y: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of x given y, entry by entry, by quadrature."""
+    z = torch.linspace(-7, 7, 20001, dtype=torch.float64)[:, None].expand(-1, len(y))
+    x = f(z)
+    log_p = -0.5 * ((y - operator(x)) / sigma).square() - 0.5 * z.square()
     weight = (log_p - log_p.max(0)[0]).exp()
     weight = weight / weight.sum(0)
-    mean = (weight * z).sum(0)
-    return mean, ((weight * (z - mean).square()).sum(0)).sqrt()
+    mean = (weight * x).sum(0)
+    return mean, (weight * (x - mean).square()).sum(0).sqrt()
 
 
 # Priors: truths are draws of the prior, and the answer is the coverage over them.

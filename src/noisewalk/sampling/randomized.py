@@ -40,10 +40,10 @@ measurement simulated with the run's seed has the noise of step 0."""
 FLAT_HISTORY = 40
 """Steps that L-BFGS remembers where z is no image: the Gauss-Newton Gaussians of a GAN differ too
 much from place to place to start from one."""
-EARLY, LARGE = 0.012, 256
-"""Nats an observed entry at which an image of so many dimensions stops: about a hundredth of the
-expected minimum. The exact minimisers spread too far where nothing is observed, and the transitions
-relax what is stiff at once."""
+EARLY, MANY = 0.012, 1024
+"""Nats an observed entry at which an image stops of which so many are observed: about a hundredth
+of the expected minimum. The exact minimisers spread too far where nothing is observed, and the
+transitions relax what is stiff at once. With fewer entries neither was seen."""
 FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
@@ -56,9 +56,9 @@ class RandomizedStarts(Start):
     modes, the modes have the weights that the starts gave them.
 
     A few steps of Adam are followed by L-BFGS, around the spectral Gaussian where z has the shape
-    of an image. Every row has its own line search and stops by itself, on images before the last
-    nats: the exact minimisers spread too far where nothing is observed. With several candidates a
-    chain, all on one perturbed problem, each round keeps the best quarter.
+    of an image. Every row has its own line search and stops by itself, on large measurements before
+    the last nats: the exact minimisers spread too far where nothing is observed. With several
+    candidates a chain, all on one perturbed problem, each round keeps the best quarter.
 
     Arguments:
         num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": at
@@ -189,9 +189,8 @@ def _newton(target: Any, work: Work) -> lbfgs.Settings:
     if "reference" not in work:
         return lbfgs.Settings(lambda v: v, FLAT_HISTORY)
     around = lbfgs.Settings(unpack(work["reference"]).inverse)
-    if work["centre"][0].numel() < LARGE:
-        return around
-    return around._replace(tolerance=EARLY * int(target.num_observed.min()))
+    count = int(target.num_observed.min())
+    return around if count < MANY else around._replace(tolerance=EARLY * count)
 
 
 def _objective(target: Any, work: Work) -> lbfgs.Objective:
