@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TRUST, CHECK, DOUBT = "trust", "check", "do not trust"
 LEVEL = 0.01  # of the tests of drift and memory
 FIT_LEVEL = 0.001  # of the test of the fit
-FORGOTTEN = 0.1  # bound of the memory up to which a start is forgotten
+FORGOTTEN = 0.2  # bound of the memory up to which a start is forgotten
 CLOSE = 0.25  # bound of the drift, in posterior standard deviations, of a start that was right
 MOVED = 0.5  # memory up to which chains have moved enough to show a drift
 LEAST_CHAINS = 8  # fewer have no flips enough for a p-value below LEVEL

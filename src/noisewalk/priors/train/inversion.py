@@ -49,7 +49,7 @@ def invert(
     start = noise.rows(seed, len(images)).normal(phi.shape, noise.INIT).to(images)
     z = []
     for y, z0 in zip(images.split(batch_size), start.split(batch_size), strict=True):
-        target = NoisePosterior(phi, lambda x: x, likelihood, y)
+        target = NoisePosterior(phi, lambda x: x, likelihood, y, check=False)
         state = adam.start(target(z0))
         for k in range(1, num_steps + 1):
             state = adam.step(state, target, k)
