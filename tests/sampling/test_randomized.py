@@ -127,16 +127,22 @@ def test_a_row_that_has_arrived_costs_nothing_more():
     assert both.nfe < 2 * most - (most - costs[0]) // 2
 
 
-def test_large_measurements_stop_before_their_last_nats_and_others_do_not():
+def test_images_with_gaps_stop_before_their_last_nats_and_others_do_not():
     """Before the last step, every active row expects more than it must."""
-    for side, ends in ((32, 0.012 * 1024), (31, 1e-4)):
+    for side, gap, ends in ((33, True, 0.012 * 1056), (33, False, 1e-4), (31, True, 1e-4)):
         phi, likelihood = nw.maps.Warp((1, side, side), 0.0), nw.likelihoods.Gaussian(0.1)
         y = draw(1, 1, side, side, seed=3)
-        target = nw.NoisePosterior(phi, lambda x: x + 0.5 * torch.sin(2 * x), likelihood, y)
+        observed = torch.ones(1, side, side, dtype=torch.bool)
+        observed[:, 0] = not gap
+        target = nw.NoisePosterior(phi, wavy, likelihood, y, observed if gap else None)
         _, _, works = started(RandomizedStarts(), target, 3)
         predicted = [predicted_of(work) for work in works if "direction" in work["memory"]]
         assert all((some > ends).all() for some in predicted)
-        assert (torch.cat(predicted).min() < 1.0) == (side == 31)
+        assert (torch.cat(predicted).min() < 1.0) == (ends < 1.0)
+
+
+def wavy(x):
+    return x + 0.5 * torch.sin(2 * x)
 
 
 def predicted_of(work):

@@ -41,9 +41,9 @@ FLAT_HISTORY = 40
 """Steps that L-BFGS remembers where z is no image: the Gauss-Newton Gaussians of a GAN differ too
 much from place to place to start from one."""
 EARLY, MANY = 0.012, 1024
-"""Nats an observed entry at which an image stops of which so many are observed: about a hundredth
-of the expected minimum. The exact minimisers spread too far where nothing is observed, and the
-transitions relax what is stiff at once. With fewer entries neither was seen."""
+"""Nats an observed entry at which an image with gaps stops of which so many are observed: about a
+hundredth of the expected minimum. The exact minimisers spread too far where nothing is observed,
+and the transitions relax what is stiff at once."""
 FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
@@ -56,7 +56,7 @@ class RandomizedStarts(Start):
     modes, the modes have the weights that the starts gave them.
 
     A few steps of Adam are followed by L-BFGS, around the spectral Gaussian where z has the shape
-    of an image. Every row has its own line search and stops by itself, on large measurements before
+    of an image. Every row has its own line search and stops by itself, in images with gaps before
     the last nats: the exact minimisers spread too far where nothing is observed. With several
     candidates a chain, all on one perturbed problem, each round keeps the best quarter.
 
@@ -190,7 +190,8 @@ def _newton(target: Any, work: Work) -> lbfgs.Settings:
         return lbfgs.Settings(lambda v: v, FLAT_HISTORY)
     around = lbfgs.Settings(unpack(work["reference"]).inverse)
     count = int(target.num_observed.min())
-    return around if count < MANY else around._replace(tolerance=EARLY * count)
+    early = target.observed is not None and count >= MANY
+    return around._replace(tolerance=EARLY * count) if early else around
 
 
 def _objective(target: Any, work: Work) -> lbfgs.Objective:

@@ -58,7 +58,7 @@ def test_the_plan_is_the_sound_default(problems):
         plan, usual = demo.demo_plan(problem.target()), resolve(problem.target())
         assert (repr(plan.kernel), plan.adapt) == (repr(usual.kernel), usual.adapt)
         assert (plan.warm_start, plan.refresh) == (usual.warm_start, usual.refresh)
-        assert (plan.num_chains, plan.num_draws, plan.seed) == (usual.num_chains, 1, 0)
+        assert (plan.num_chains, plan.num_draws, plan.seed) == (12, 1, 0)
         assert plan.num_transitions < usual.num_transitions
 
 

@@ -48,8 +48,9 @@ EXAMPLES = {
     "satellite64": Example(6, "Landsat 8 crop", ValueRange(0.0, 0.2), 0.1, LAND),
     "fashion32": Example(23, "Fashion-MNIST test image", None, 0.1, CLOTHES),
 }
-NUM_WARMUP, THIN = 6, 10
-"""Transitions: so few that the demo takes a few minutes; its tasks forget their starts sooner."""
+NUM_CHAINS, NUM_WARMUP, THIN = 12, 6, 12
+"""Chains an image, and transitions: so few that the demo takes a few minutes; its usual tasks forget
+their starts sooner."""
 
 
 def demo_problem(
@@ -77,8 +78,8 @@ def demo_problem(
 
 
 def demo_plan(target: Any, seed: int = 0) -> Plan:
-    """How the demo samples: by default, with fewer transitions."""
-    return resolve(target, num_warmup=NUM_WARMUP, thin=THIN, seed=seed)
+    """How the demo samples: by default, with fewer chains and transitions."""
+    return resolve(target, None, 1, NUM_CHAINS, NUM_WARMUP, THIN, seed=seed)
 
 
 def example_of(prior: str) -> Example:
