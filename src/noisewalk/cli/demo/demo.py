@@ -49,8 +49,8 @@ EXAMPLES = {
     "fashion32": Example(23, "Fashion-MNIST test image", None, 0.1, CLOTHES),
 }
 NUM_CHAINS, NUM_WARMUP, THIN = 12, 6, 12
-"""Chains an image, and transitions: so few that the demo takes a few minutes; its usual tasks forget
-their starts sooner."""
+"""Chains an image, and transitions: so few that the demo takes a few minutes; its usual tasks
+forget their starts sooner."""
 
 
 def demo_problem(
