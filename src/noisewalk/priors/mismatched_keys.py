@@ -34,4 +34,5 @@ def shortened(value: object, most: int = 200) -> str:
 def listed(problems: Sequence[str], most: int = 5) -> str:
     """The first problems, and how many more there are."""
     more = [f"and {len(problems) - most} more"] if len(problems) > most else []
-    return "; ".join([*map(shortened, problems[:most]), *more])
+    shown = [shortened(problem, 600) for problem in problems[:most]]  # each may name two files
+    return "; ".join([*shown, *more])
