@@ -9,8 +9,8 @@ import pytest
 import noisewalk as nw
 
 PUBLIC = {
-    "metrics": "Extractor clip_similarity covered diversity_score energy_score features fid frechet "
-    "kid lpips mean_and_se name_of pairwise_lpips pixel_std psnr ssim vendi_score",
+    "metrics": "Extractor clip_similarity covered diversity_score energy_score features fid "
+    "frechet kid lpips mean_and_se name_of pairwise_lpips pixel_std psnr ssim vendi_score",
     "diagnostics": "chi2 chi2_p_value coverage ess_bulk ess_tail image_diagnostics "
     "informative_epsilon jump log_kappa mcse_mean r_hat sbc tarp tv_bound",
     "baselines": "CountedDenoiser cmedit dps lgd mpgd unguided",
