@@ -99,16 +99,7 @@ def solve_closed(
     mean, std = on_the_line(f, operator, y[0].double(), sigma)
     rows, draws = [], []
     for k in range(REPEATS):
-        run = nw.sample(
-            target,
-            plan="short_chains",
-            warm_start=STARTS[start],  # type: ignore[arg-type]
-            num_warmup=length[0],
-            thin=length[1],
-            refresh="auto" if fitted else None,
-            seed=k,
-            progress=False,
-        )
+        run = short_run(target, start, length, k, refresh="auto" if fitted else None)
         draws.append(run.draws[0, :, -1].double())
         rows.append(row_of(run, known=family == "line" and start == "randomized"))
     found = torch.cat(draws)
@@ -168,15 +159,7 @@ def solve_prior(name: str, task: str, start: str, length: tuple[int, int]) -> li
             truth = phi(z)
         y = nw.simulate(operator, likelihood, truth, k)
         target = nw.NoisePosterior(phi, operator, likelihood, y)
-        run = nw.sample(
-            target,
-            plan="short_chains",
-            warm_start=STARTS[start],  # type: ignore[arg-type]
-            num_warmup=length[0],
-            thin=length[1],
-            seed=k,
-            progress=False,
-        )
+        run = short_run(target, start, length, k)
         rows.append(row_of(run, known=start == "randomized"))
         hits.append(inside(run.draws[0, :, -1], truth[0], k).double().flatten(1).mean(1))
     shares = torch.stack(hits)
@@ -184,6 +167,22 @@ def solve_prior(name: str, task: str, start: str, length: tuple[int, int]) -> li
     wrong = bool(((off.abs() > 0.05) & (off.abs() > 3 * error)).any())
     told = " ".join(f"{value:.2f}" for value in shares.mean(0))
     return [{**row, "wrong": wrong, "why": f"coverage {told}"} for row in rows]
+
+
+def short_run(
+    target: nw.NoisePosterior, start: str, length: tuple[int, int], seed: int, **settings: Any
+) -> nw.Run:
+    """Short chains from a start by name, of so many transitions."""
+    return nw.sample(
+        target,
+        plan="short_chains",
+        warm_start=STARTS[start],  # type: ignore[arg-type]
+        num_warmup=length[0],
+        thin=length[1],
+        seed=seed,
+        progress=False,
+        **settings,
+    )
 
 
 def row_of(run: nw.Run, known: bool) -> dict[str, Any]:

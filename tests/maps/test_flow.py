@@ -405,26 +405,8 @@ def test_the_steps_of_the_path_are_equal() -> None:
         )
 
 
-def unet() -> Any:
-    """A network of diffusers' whose attention hands group norm strides that are out of order."""
-    from diffusers import UNet2DModel
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return UNet2DModel(
-            sample_size=8,
-            in_channels=1,
-            out_channels=1,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-            norm_num_groups=4,
-        ).eval()
-
-
-def test_a_network_of_diffusers_is_a_velocity_and_runs_under_the_default_kernel() -> None:
-    network = unet()
+def test_a_network_of_diffusers_is_a_velocity_and_runs_under_the_default_kernel(unet: Any) -> None:
+    network = unet
     phi = Flow(network, (1, 8, 8), num_steps=2, solver="euler")
     plain = Flow(lambda x, t: network(x, t).sample, (1, 8, 8), num_steps=2, solver="euler")
     z = noise.rows(0, 2).normal((1, 8, 8), noise.PROBE)

@@ -14,26 +14,6 @@ from noisewalk.priors.schedulers import schedule_of
 NUM_STEPS = 5
 
 
-@pytest.fixture(scope="module")
-def unet() -> Any:
-    """A tiny network with random weights."""
-    from diffusers import UNet2DModel
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return UNet2DModel(
-            sample_size=8,
-            in_channels=1,
-            out_channels=1,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-            norm_num_groups=4,
-            attention_head_dim=8,
-        ).eval()
-
-
 def saved(folder: Path, network: Any, scheduler: Any) -> Path:
     """A folder as a pipeline of diffusers leaves it."""
     network.save_pretrained(folder / "unet")

@@ -38,6 +38,11 @@ def finite_rows(state: State) -> Tensor:
     return finite
 
 
+def finite_values(value: Tensor, gradient: Tensor) -> Tensor:
+    """(B,) bool: where a value (B,) and its gradient (B, *shape) are finite."""
+    return torch.isfinite(value) & torch.isfinite(gradient).flatten(1).all(1)
+
+
 def column(values: Tensor, like: Tensor) -> Tensor:
     """(B,) values as (B, 1, ...), broadcastable to `like`."""
     return values.view(-1, *[1] * (like.ndim - 1))

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..kernels.metropolis import column, finite_values
+
 ARMIJO = 1e-4
 SHORTEST = 1e-9  # t at which a row gives up
 
@@ -53,7 +55,7 @@ def step(memory: Memory, objective: Objective, how: Settings) -> Memory:
     tried = z[rows] + _column(t[rows], z) * p[rows]
     f_new, g_new = objective(tried, rows)
     slope = _dot(g, p)[rows]
-    good = torch.isfinite(f_new) & torch.isfinite(g_new).flatten(1).all(1)
+    good = finite_values(f_new, g_new)
     good &= f_new <= f[rows] + ARMIJO * t[rows] * slope
     taken = rows[good]
     z, f_, g_ = z.clone(), f.clone(), g.clone()
@@ -138,5 +140,4 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:
-    cast = values if values.dtype == torch.bool else values.to(like.dtype)
-    return cast.view(-1, *[1] * (like.ndim - 1))
+    return column(values if values.dtype == torch.bool else values.to(like.dtype), like)

@@ -23,7 +23,7 @@ from .._checks import one_of, whole
 from ..errors import ConfigError
 from ..gaussians.reference import Reference
 from ..gaussians.refresh import SpectralRefresh, is_image, unpack
-from ..kernels.metropolis import column
+from ..kernels.metropolis import column, finite_values
 from ..noise import Noise
 from ..types import State
 from . import lbfgs
@@ -125,7 +125,7 @@ class RandomizedStarts(Start):
         each += sum(steps * left for steps, left in self.phases(target))
         fits = self.optimizer != "adam" and is_image(tuple(target.shape))
         fit = SPECTRAL.calls_each(math.prod(target.shape)) if fits else 0
-        return target.num_images * (num_chains * each + min(FITTED_ROWS, num_chains) * fit)
+        return target.num_images * (num_chains * each + SPECTRAL.rows_of(num_chains) * fit)
 
     def begin(self, target: Any, state: State, rows: Noise) -> Work | None:
         """The perturbed problems and their candidates: the first starts at the centre."""
@@ -213,7 +213,7 @@ def _adam_step(memory: lbfgs.Memory, objective: lbfgs.Objective, k: int) -> lbfg
     update, m, v = FIRST.update(g, memory["m"], memory["v"], k)
     tried = z - FIRST.lr * update
     f_new, g_new = objective(tried, torch.arange(len(z), device=z.device))
-    good = torch.isfinite(f_new) & torch.isfinite(g_new).flatten(1).all(1)
+    good = finite_values(f_new, g_new)
     z, g = (torch.where(column(good, a), b, a) for a, b in ((z, tried), (g, g_new)))
     return {**memory, "z": z, "f": torch.where(good, f_new, f), "g": g, "m": m, "v": v}
 

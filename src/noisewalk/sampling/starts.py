@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .._checks import one_of, real, whole
 from ..errors import ConfigError
-from ..kernels.metropolis import select
+from ..kernels.metropolis import finite_values, select
 from ..noise import Noise
 from ..types import State, Target
 
@@ -97,7 +97,7 @@ class Adam(Start):
         g = state.grad + state.z if self.objective == "posterior" else state.grad
         update, m, v = self.update(g, adam.m, adam.v, k)
         moved = target(state.z - self.lr * update)
-        finite = torch.isfinite(moved.nll) & torch.isfinite(moved.grad).flatten(1).all(1)
+        finite = finite_values(moved.nll, moved.grad)
         return AdamState(select(finite, moved, state), m, v)
 
     def update(self, g: Tensor, m: Tensor, v: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
