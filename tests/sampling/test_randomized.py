@@ -189,13 +189,49 @@ def test_every_setting_goes_down_and_costs_no_more_than_it_says(optimizer, num_s
     starts, built = RandomizedStarts(num_steps, optimizer, count).resolved(target), target.nfe
     assert sum(steps for steps, _ in starts.phases(target)) == starts.num_steps
     state, taken, works = started(starts, target, 3)
-    assert taken <= starts.num_steps
-    assert target.nfe - built <= 6 + starts.calls(target, 3)
+    once_more = sum("first" in work for work in works)  # then each step and one evaluation more
+    assert taken <= starts.num_steps + once_more
+    assert target.nfe - built <= 6 + starts.calls(target, 3) + 6 * (1 + once_more)
     if optimizer == "adam":  # nothing stops early
         assert taken == starts.num_steps
         assert target.nfe - built == 6 + starts.calls(target, 3)
     first = works[0]["memory"]["f"].reshape(6, -1).min(1).values
     assert (objective_of(target, state, works[-1]) < first).all()
+
+
+def minima(monkeypatch, far):
+    """Targets' calls, states, objectives and works of eight chains."""
+    monkeypatch.setattr("noisewalk.sampling.randomized.FAR", far)
+    target = tangled()
+    state, _, works = started(RandomizedStarts(num_candidates=1), target, 8)
+    return target.nfe, state, objective_of(target, state, works[-1]).reshape(2, 8), works
+
+
+def test_a_chain_far_above_the_lowest_minimum_tries_once_more_from_there(monkeypatch):
+    calls, _, before, works = minima(monkeypatch, math.inf)
+    assert not any("first" in work for work in works)
+    more_calls, _, after, works = minima(monkeypatch, 6.0)
+    far = before > before.min(1, keepdim=True).values + 6.0 * math.sqrt(12 / 2)
+    assert 2 <= far.sum() < far.numel() - 1
+    assert torch.equal(after[~far], before[~far])
+    assert (after[far] <= before[far]).all()
+    assert (after[far] < before[far] - 1).any()
+    tries = sum("first" in work for work in works)
+    assert calls < more_calls <= calls + far.sum() * (1 + tries)
+
+
+def test_a_second_try_goes_on_bitwise(monkeypatch, tmp_path):
+    _, state, _, works = minima(monkeypatch, 6.0)
+    target, starts = tangled(), RandomizedStarts(num_candidates=1)
+    rows, starts = noise.rows(0, 2, 8), starts.resolved(target)
+    for k, kept in enumerate(works):
+        if "first" not in kept or k % 5:
+            continue
+        (tmp_path / "work").write_bytes(b"".join(encode(kept)))
+        found, work = state, decode(tmp_path / "work")
+        while work is not None:
+            found, work = starts.advance(target, found, work, rows, k + 1)
+        assert torch.equal(found.z, state.z)
 
 
 def test_no_step_is_the_centre():
@@ -274,7 +310,8 @@ def test_the_early_states_are_zarr_arrays_with_names_of_their_axes(tmp_path):
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=["noise", "noise at a fit"])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_the_estimate_is_what_a_run_costs_where_nothing_stops(likelihood, optimizer):
+def test_the_estimate_is_what_a_run_costs_where_nothing_stops(monkeypatch, likelihood, optimizer):
+    monkeypatch.setattr("noisewalk.sampling.randomized.FAR", math.inf)
     target = tangled(likelihood)
     plan, before = chains(target, RandomizedStarts(12, optimizer, 5)), target.nfe
     run = run_of(plan, target, progress=False)

@@ -56,12 +56,23 @@ def warmed_up():
 
 @pytest.mark.parametrize("passed", [True, False])
 def test_a_calibration_in_the_folder_is_known(stored, passed):
-    (stored / "calibration.json").write_text(json.dumps({"p_value": 0.3, "passed": passed}))
+    calibrated_of(stored, passed, [2, 3, 2])
     assert nw.open_run(stored).calibrated is passed
 
 
+def test_a_calibration_of_fewer_draws_is_not_that_of_the_run(stored):
+    calibrated_of(stored, True, [2, 3, 1])
+    assert nw.open_run(stored).calibrated is None
+
+
+def calibrated_of(folder, passed, shape):
+    text = json.dumps({"p_value": 0.3, "passed": passed, "run_shape": shape})
+    (folder / "calibration.json").write_text(text)
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "{}", "3"])
-def test_a_damaged_calibration_is_one_line(stored, content):
+def test_a_damaged_calibration_does_not_hide_the_draws(stored, content):
     (stored / "calibration.json").write_text(content)
-    with pytest.raises(StoreError, match="run the calibration again"):
-        nw.open_run(stored)
+    with pytest.warns(UserWarning, match="run the calibration again"):
+        run = nw.open_run(stored)
+    assert run.calibrated is None and run.complete

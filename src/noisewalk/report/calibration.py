@@ -49,6 +49,7 @@ def _numbers(found: Calibration, problem: str) -> dict[str, Any]:
     }
     if found.test == "around":  # one draw a chain
         numbers |= {"num_chains": found.num_draws, "num_truths": found.num_truths}
+        numbers["run_shape"] = list(found.run_shape or ())
     curves = {"tarp": ("credibility", "coverage"), "coverage": ("nominal", "empirical")}
     for name, axes in curves.items():
         if (curve := getattr(found, name)) is not None:

@@ -193,7 +193,7 @@ class _Session:
 
     def _tick(self, phase: str, rate: float) -> Tick:
         self._account()
-        done = self.here.start_steps + self.here.transitions
+        done = min(self.here.start_steps, self.plan.num_starts) + self.here.transitions
         total = self.plan.num_starts + self.plan.num_transitions
         return Tick(phase, done, total, self.here.nfe, rate)
 

@@ -44,6 +44,10 @@ EARLY, MANY = 0.012, 1024
 """Nats an observed entry at which an image with gaps stops of which so many are observed: about a
 hundredth of the expected minimum. The exact minimisers spread too far where nothing is observed,
 and the transitions relax what is stiff at once."""
+FAR = 6.0
+"""Above the lowest minimum of an image's chains, in standard deviations of a minimum: sqrt(m / 2),
+as for a linear map it is half a chi-square of m, the observed entries. No global minimum is there.
+"""
 FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
@@ -58,7 +62,9 @@ class RandomizedStarts(Start):
     A few steps of Adam are followed by L-BFGS, around the spectral Gaussian where z has the shape
     of an image. Every row has its own line search and stops by itself, in images with gaps before
     the last nats: the exact minimisers spread too far where nothing is observed. With several
-    candidates a chain, all on one perturbed problem, each round keeps the best quarter.
+    candidates a chain, all on one perturbed problem, each round keeps the best quarter. A chain
+    that ends in a minimum far above the lowest of its image tries once more, on its own problem,
+    from where that lowest one is.
 
     Arguments:
         num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": at
@@ -118,7 +124,7 @@ class RandomizedStarts(Start):
         return [(ends[k + 1] - ends[k], left[k]) for k in range(len(usual))]
 
     def calls(self, target: Any, num_chains: int) -> int:
-        """That of chains which do not stop early."""
+        """That of chains which neither stop early nor try once more."""
         if not self.num_steps:
             return 0
         each = 1 + int(self.num_candidates) + 2 * target.perturbs_at_fit
@@ -156,9 +162,14 @@ class RandomizedStarts(Start):
         work = {**work, "memory": memory, "taken": work["taken"] + 1}
         phases = self.phases(target)
         while _is_over(work, phases):
-            if work["phase"] + 1 == len(phases):
-                return target(_pruned(work, 1)["memory"]["z"]), None
-            work = self._next(target, work, rows, phases)
+            if work["phase"] + 1 < len(phases):
+                work = self._next(target, work, rows, phases)
+                continue
+            work = _better(_pruned(work, 1))
+            far = _far(target, work)
+            if "first" in work or self.optimizer == "adam" or not bool(far.any()):
+                return target(work["memory"]["z"]), None
+            work = _again(target, work, far)
         return state, work
 
     def _next(self, target: Any, work: Work, rows: Noise, phases: list[tuple[int, int]]) -> Work:
@@ -234,6 +245,37 @@ def _pruned(work: Work, left: int) -> Work:
     first = count * torch.arange(chains, device=f.device)[:, None]
     rows = (order[:, :left].sort(1)[0] + first).flatten()
     return {**work, "chain": work["chain"][rows], "memory": lbfgs.kept(work["memory"], rows)}
+
+
+def _far(target: Any, work: Work) -> Tensor:
+    """(chain,) which ended in a minimum that cannot be the global one."""
+    f = work["memory"]["f"].nan_to_num(nan=math.inf).unflatten(0, (target.num_images, -1))
+    spread = (target.num_observed.to(f) / 2).sqrt()
+    far: Tensor = f > (f.min(1).values + FAR * spread)[:, None]
+    return far.flatten()
+
+
+def _again(target: Any, work: Work, far: Tensor) -> Work:
+    """Some chains once more, each from the end of the best chain of its image."""
+    z, f, g = (work["memory"][key] for key in ("z", "f", "g"))
+    best = f.nan_to_num(nan=math.inf).unflatten(0, (target.num_images, -1)).argmin(1)
+    ends = z.unflatten(0, (target.num_images, -1))[torch.arange(len(best)), best]
+    rows, (z_new, f_new, g_new) = far.nonzero().flatten(), (part.clone() for part in (z, f, g))
+    z_new[rows] = ends[rows * len(ends) // len(z)]
+    f_new[rows], g_new[rows] = _objective(target, work)(z_new[rows], rows)
+    begun = lbfgs.begin(z_new, f_new, g_new, _newton(target, work))
+    memory = {**begun, "active": begun["active"] & far}
+    return {**work, "memory": memory, "first": {"z": z, "f": f}, "taken": 0}
+
+
+def _better(work: Work) -> Work:
+    """The lower of both minima of the chains that have tried once more."""
+    if "first" not in work:
+        return work
+    memory, first = work["memory"], work["first"]
+    lower = memory["f"] < first["f"].nan_to_num(nan=math.inf)
+    z = torch.where(column(lower, memory["z"]), memory["z"], first["z"])
+    return {**work, "memory": {**memory, "z": z}}
 
 
 def _fitted(target: Any, work: Work) -> Reference:

@@ -1,6 +1,7 @@
 """`Run`: the draws of a sampler, what they cost and what they say; `open_run` reads one back."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -179,7 +180,7 @@ def open_run(folder: str | Path) -> Run:
     fixed: dict[str, Any] = {
         name: stored.arrays[name][...] for name in FIXED_ARRAYS if name in stored.arrays
     }
-    fixed["calibrated"] = _calibrated(Path(folder))
+    fixed["calibrated"] = _calibrated(Path(folder), tuple(arrays["x"].shape[:3]))
     thin = stored.spec.get("plan", {}).get("thin", 1)
     run = made(arrays, stored.sampler, thin, stored.complete, stored.spec, fixed)
     return replace(run, folder=stored.folder)
@@ -202,14 +203,17 @@ def made(
     return Run(arrays, *cost, thin, complete, spec, *observed, *told, *early)
 
 
-def _calibrated(folder: Path) -> bool | None:
-    """Whether a calibration around the run's measurement has passed; None without one."""
+def _calibrated(folder: Path, shape: tuple[int, ...]) -> bool | None:
+    """Whether a calibration of these draws has passed; None without one, and where the run has
+    grown since."""
     path = folder / CALIBRATION
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["passed"]
+        found = json.loads(path.read_text(encoding="utf-8"))
+        passed, judged = found["passed"], tuple(found["run_shape"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        advice = "delete it, or run the calibration again"
-        raise StoreError(f"{path} is not a calibration's result ({error}): {advice}") from error
-    return found is True
+        lost = f"{path} is not a calibration's result ({error}) and is not read"
+        warnings.warn(f"{lost}: run the calibration again", stacklevel=3)
+        return None
+    return passed is True if judged == shape else None

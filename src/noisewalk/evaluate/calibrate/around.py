@@ -71,6 +71,7 @@ class Around:
     plan: Chains
     seed: int
     pace: float  # seconds a network call took in the run; 0: not known
+    run_shape: tuple[int, int, int]  # (images, chains, draws) of the run
 
     def cost(self) -> str:
         """What it will take, and whether draws are reused: one line for people."""
@@ -98,7 +99,8 @@ class Around:
         p_values = holm(uniformity(ranks, z.shape[1], self.uses))
         rate = float(run.arrays["acceptance_rate"].double().mean())
         found = self.plan.kernel, ranks, z.shape[1], p_values, rate, self.joint.nfe
-        return Calibration("around", *found, coverage=inside, num_truths=len(self.uses))
+        about = {"num_truths": len(self.uses), "run_shape": self.run_shape}
+        return Calibration("around", *found, coverage=inside, **about)
 
 
 def around(
@@ -138,7 +140,8 @@ def prepare(
     _check_truths(run, target, truth.x, x, image, places)
     uses = torch.stack(places).unique(dim=1, return_counts=True)[1]
     pace = run.seconds / run.nfe if run.nfe else 0.0
-    return Around(joint, truth, uses, _plan(run, joint, chains, own), own, pace)
+    plan, shape = _plan(run, joint, chains, own), run.draws.shape
+    return Around(joint, truth, uses, plan, own, pace, (shape[0], shape[1], shape[2]))
 
 
 def chosen(shape: tuple[int, ...], count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -31,6 +31,7 @@ class Calibration:
         tarp: expected coverage of x, for "converged".
         coverage: of the intervals of every quantity, for "converged" and "around".
         num_truths: different truths, for "around", where several problems may share one.
+        run_shape: (images, chains, draws) of the run that it judges, for "around".
     """
 
     test: str
@@ -43,6 +44,7 @@ class Calibration:
     tarp: Tarp | None = None
     coverage: Coverage | None = None
     num_truths: int | None = None
+    run_shape: tuple[int, int, int] | None = None
 
     @property
     def ranked(self) -> tuple[str, ...]:
