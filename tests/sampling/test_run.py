@@ -6,7 +6,6 @@ import torch
 from affine_runs import KERNEL, settings, target
 
 import noisewalk as nw
-from noisewalk.errors import StoreError
 from noisewalk.sampling.chains import Chains
 from noisewalk.sampling.execute import draw
 
@@ -75,4 +74,5 @@ def test_a_damaged_calibration_does_not_hide_the_draws(stored, content):
     (stored / "calibration.json").write_text(content)
     with pytest.warns(UserWarning, match="run the calibration again"):
         run = nw.open_run(stored)
-    assert run.calibrated is None and run.complete
+    assert run.calibrated is None
+    assert run.complete

@@ -44,7 +44,7 @@ EARLY, MANY = 0.012, 1024
 """Nats an observed entry at which an image with gaps stops of which so many are observed: about a
 hundredth of the expected minimum. The exact minimisers spread too far where nothing is observed,
 and the transitions relax what is stiff at once."""
-FAR = 6.0
+FAR, AGAIN = 6.0, 50  # where a chain tries once more, and the steps it has
 """Above the lowest minimum of an image's chains, in standard deviations of a minimum: sqrt(m / 2),
 as for a linear map it is half a chi-square of m, the observed entries. No global minimum is there.
 """
@@ -161,7 +161,7 @@ class RandomizedStarts(Start):
             memory = lbfgs.step(work["memory"], objective, _newton(target, work))
         work = {**work, "memory": memory, "taken": work["taken"] + 1}
         phases = self.phases(target)
-        while _is_over(work, phases):
+        while _is_over(work, phases[work["phase"]][0]):
             if work["phase"] + 1 < len(phases):
                 work = self._next(target, work, rows, phases)
                 continue
@@ -229,10 +229,10 @@ def _adam_step(memory: lbfgs.Memory, objective: lbfgs.Objective, k: int) -> lbfg
     return {**memory, "z": z, "f": torch.where(good, f_new, f), "g": g, "m": m, "v": v}
 
 
-def _is_over(work: Work, phases: list[tuple[int, int]]) -> bool:
+def _is_over(work: Work, steps: int) -> bool:
     active = work["memory"].get("active")
     stopped = active is not None and not bool(active.any())
-    return stopped or work["taken"] >= phases[work["phase"]][0]
+    return stopped or work["taken"] >= (min(steps, AGAIN) if "first" in work else steps)
 
 
 def _pruned(work: Work, left: int) -> Work:
