@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install lint bench bench-exactness soak peers test-peers clean
+.PHONY: demo test install lint docs bench bench-exactness soak peers test-peers clean
 
 demo: $(CORE)
 	$(BIN)/noisewalk demo --out demo
@@ -35,6 +35,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pydoclint src/noisewalk
+
+# The site, from the pages of docs/. A warning is an error.
+docs: $(CORE)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -b html site build/site
 
 DATA ?= /usr/share/datasets/fashion-mnist
 

@@ -99,8 +99,8 @@ class Around:
         p_values = holm(uniformity(ranks, z.shape[1], self.uses))
         rate = float(run.arrays["acceptance_rate"].double().mean())
         found = self.plan.kernel, ranks, z.shape[1], p_values, rate, self.joint.nfe
-        about = {"num_truths": len(self.uses), "run_shape": self.run_shape}
-        return Calibration("around", *found, coverage=inside, **about)
+        truths = len(self.uses)
+        return Calibration("around", *found, None, inside, truths, self.run_shape)
 
 
 def around(

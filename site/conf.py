@@ -1,0 +1,81 @@
+"""The documentation site: the pages of docs/ with the method, the API and a search.
+
+`make docs` builds it. The pages are copied into site/guide first, so that they keep working where
+they are read without a site.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+import noisewalk as nw
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+
+project, author = "noisewalk", "the noisewalk authors"
+version = release = nw.__version__
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_design",
+]
+myst_enable_extensions = ["dollarmath", "colon_fence", "html_image"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # tests/examples runs the notebooks
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+exclude_patterns = ["_build", "guide/README.md", "guide/results", "guide/images"]
+html_theme = "furo"
+html_title = "noisewalk"
+html_static_path: list[str] = []
+html_show_sphinx = False
+default_role = "code"
+autodoc_typehints = "none"  # the docstrings give shapes and ranges
+autodoc_member_order = "bysource"
+autosummary_generate = True
+napoleon_custom_sections = [("References", "notes_style"), ("Reference", "notes_style")]
+suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
+
+
+def copy_pages() -> None:
+    """docs/, the changelog and the notebooks, as they are, into site/guide."""
+    guide = HERE / "guide"
+    shutil.rmtree(guide, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", guide, ignore=shutil.ignore_patterns("results", "README.md"))
+    shutil.copy(ROOT / "CHANGELOG.md", guide / "changelog.md")
+    for notebook in (ROOT / "examples").glob("*.ipynb"):
+        shutil.copy(notebook, guide)
+    start = (ROOT / "README.md").read_text().replace("](docs/", "](")
+    start = re.sub(r"\[([^\]]+)\]\([A-Z][^)]*\)", r"\1", start)
+    (guide / "start.md").write_text(start.replace("# noisewalk", "# Start", 1))
+    for page in guide.glob("*.md"):
+        page.write_text(outward(page.read_text()))
+
+
+def outward(text: str) -> str:
+    """A page with the links that leave docs/ as plain code, and the notebooks' beside it."""
+    text = re.sub(r"\]\(\.\./examples/(\w+\.ipynb)\)", r"](\1)", text)
+    return re.sub(r"\[([^\]]+)\]\((?:\.\./|README\.md)[^)]*\)", r"\1", text)
+
+
+def math_in_docstrings(
+    app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """$$...$$ and $...$ of a docstring as reStructuredText."""
+    text = "\n".join(lines)
+    text = re.sub(
+        r"\$\$(.+?)\$\$",
+        lambda found: "\n\n.. math::\n\n   " + " ".join(found[1].split()) + "\n\n",
+        text,
+        flags=re.DOTALL,
+    )
+    lines[:] = re.sub(r"(?<!\\)\$([^$]+)\$", r":math:`\1`", text).split("\n")
+
+
+def setup(app: object) -> None:
+    """Sphinx's hook."""
+    copy_pages()
+    app.connect("autodoc-process-docstring", math_in_docstrings)  # type: ignore[attr-defined]
