@@ -314,7 +314,7 @@ def measure(
 
 def statistics(memory: MemoryStore, target: nw.NoisePosterior) -> dict[str, Any]:
     """Diagnostics of the draws, and what the common variance needs."""
-    run = nw.Run(memory.arrays, 0, 0.0, y=target.y, num_observed=target.num_observed)
+    run = nw.Run(memory.arrays, y=target.y, num_observed=target.num_observed)
     summary = run.summary()
     probes, z = projections(run.draws[0]), torch.as_tensor(run.arrays["z"][0])
     kept = (

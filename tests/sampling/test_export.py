@@ -20,7 +20,7 @@ X = rows(3, 4).normal((30, 2, 4, 6), PROBE).unsqueeze(0)  # beyond [-1, 1] here 
 def run() -> nw.Run:
     facts = {"range": [0.0, 4.0], "unit": "K"}
     facts["georeference"] = Georeference("tiff", "", TAGS, ("red", "nir")).facts()
-    return nw.Run({"x": X}, 1, 1.0, spec={"problem": facts, "command": "noisewalk sample a.tif"})
+    return nw.Run({"x": X}, nfe=1, seconds=1.0, spec={"problem": facts, "command": "noisewalk sample a.tif"})
 
 
 def exported(path: Path, what: str) -> np.ndarray:
@@ -60,7 +60,7 @@ def test_the_place_and_the_unit_are_those_of_the_file(tmp_path: Path) -> None:
 def test_in_python_the_measurement_says_them(tmp_path: Path) -> None:
     place = Georeference("tiff", "", TAGS)
     m = Measurement(torch.zeros(1, 2, 2, 3), None, None, "K", place, UNIT)
-    nw.Run({"x": X}, 1, 1.0).export(tmp_path / "a.tif", "mean", like=m)
+    nw.Run({"x": X}, nfe=1, seconds=1.0).export(tmp_path / "a.tif", "mean", like=m)
     found = read_array(tmp_path / "a.tif")
     np.testing.assert_allclose(found.values, 2 + 2 * X.mean((0, 1, 2)), rtol=1e-4, atol=1e-5)
     assert found.georeference is not None

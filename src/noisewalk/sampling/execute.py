@@ -73,6 +73,7 @@ def _in_memory(plan: Plan, target: Any, progress: bool) -> Run:
 def _kept(plan: Plan, target: Any, sink: MemoryStore) -> Run:
     done, state = sink.cursor()
     fixed = {"y": target.y, "num_observed": target.num_observed, **sink.fixed}
+    fixed["observed"] = target.observed
     complete = done == plan.num_draws
     return made(sink.arrays, state, plan.thin, complete, spec_of(plan, target), fixed)
 

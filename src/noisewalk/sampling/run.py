@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import ConfigError, StoreError
 
 DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
-FIXED_ARRAYS = ("y", "num_observed", "early_x", "early_lp")
+FIXED_ARRAYS = ("y", "num_observed", "observed", "truth", "early_x", "early_lp")
 CALIBRATION = "calibration.json"  # what `nw.calibrate` leaves in a run's folder
 
 
@@ -22,15 +22,22 @@ class Run:
     """Draws and what they cost; the leading axes of every array are (image, chain, draw).
 
     Arguments:
-        arrays: by name, tensors or lazy arrays: x, z, nll, acceptance_rate, accepted, diverging,
-            step_size, chi2. For the draws of another sampler x alone is enough.
-        nfe: network calls of all rows, warm start, warm-up and rejected moves included.
+        arrays: anybody's draws (image, chain, draw, *x), x in [-1, 1]; or by name, tensors or lazy
+            arrays: x, z, nll, acceptance_rate, accepted, diverging, step_size, chi2, of which x
+            alone is enough.
+        target: the posterior that the draws are meant to be of: it gives chi-square, the
+            likelihood and the measurement, without a network call; None: not given.
+        truth: (image, *x) clean images: they give PSNR, SSIM, energy score and coverage; None: not
+            known.
+        nfe: network calls of all rows, warm start, warm-up and rejected moves included; 0: not
+            counted.
         seconds: wall time.
         thin: transitions per kept draw.
         complete: whether every requested draw is there.
         spec: how the run was made.
         y: (image, *y) measurement.
         num_observed: (image,) observed entries of each measurement.
+        observed: bool, broadcastable to y, False where y is not observed; None: everywhere.
         log_evidence: (image,) for tempered SMC, else None.
         memory: (image,) for tempered SMC, else None: the correlation of the particles right after a
             resampling with those after their moves, at the worst temperature.
@@ -43,19 +50,29 @@ class Run:
             run.
         folder: of a stored run; None in memory.
 
+    Raises:
+        ConfigError: the draws, the target and the truth do not fit together.
+
     Example:
         >>> nw.Run({"x": torch.zeros(1, 4, 10, 2)}, nfe=40, seconds=1.0)
         Run(1 image, 4 chains, 10 draws of shape (2,), 40 network calls)
+        >>> phi, y = nw.maps.Affine(torch.eye(2), torch.zeros(2)), torch.zeros(1, 2)
+        >>> target = nw.NoisePosterior(phi, torch.nn.Identity(), nw.likelihoods.Gaussian(1.0), y)
+        >>> nw.Run(torch.ones(1, 4, 10, 2), target).summary()["chi2"]
+        1.0
     """
 
     arrays: Mapping[str, Any]
-    nfe: int
-    seconds: float
+    target: Any = None
+    truth: Tensor | None = None
+    nfe: int = 0
+    seconds: float = 0.0
     thin: int = 1
     complete: bool = True
     spec: Mapping[str, Any] = field(default_factory=dict)
     y: Tensor | None = None
     num_observed: Tensor | None = None
+    observed: Tensor | None = None
     log_evidence: Tensor | None = None
     memory: Tensor | None = None
     log_evidence_error: Tensor | None = None
@@ -63,6 +80,13 @@ class Run:
     early_lp: Tensor | None = None
     calibrated: bool | None = None
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.arrays, Mapping) and self.target is None and self.truth is None:
+            return  # as the samplers here make it
+        from .foreign import completed
+
+        vars(self).update(completed(self))
 
     def __repr__(self) -> str:
         counted = zip(self.draws.shape[:3], ("image", "chain", "draw"), strict=True)
@@ -126,6 +150,38 @@ class Run:
         from .export import dataset_of
 
         return dataset_of(self)
+
+    def plot(
+        self,
+        kind: str = "overview",
+        image: int = 0,
+        pixel: tuple[int, int] | None = None,
+        band: int = 0,
+    ) -> Any:
+        """A figure of one image: "overview" (measurement, mean, uncertainty, draws, and the truth
+        where it is known), "draws", "trace", "rank" (do the chains agree?), "calibration" (does
+        the spread hold the truth?) or "pixel" (the histogram of one).
+
+        Arguments:
+            kind: which figure.
+            image: number of the image.
+            pixel: (row, column) of "pixel"; None: the most uncertain one.
+            band: of "pixel".
+
+        Returns:
+            A matplotlib Figure, which pyplot does not know of; a notebook shows it.
+
+        Raises:
+            ConfigError: an unknown kind, no draws, or a calibration without a truth.
+        """
+        from .figures import figure_of
+
+        return figure_of(self, kind, image, pixel, band)
+
+    def _repr_html_(self) -> str:
+        from .display import html_of
+
+        return html_of(self)
 
     def export(self, path: str | Path, what: str = "mean", like: Any = None) -> None:
         """Write a result in the format of the path's ending, never clipped.
@@ -196,11 +252,10 @@ def made(
 ) -> Run:
     """The run of a plan, from its draws and the last state of its sampler."""
     state = dict(sampler or {})
-    told = (state.get(key) for key in ("log_evidence", "memory", "log_evidence_error"))
-    cost = state.get("nfe", 0), state.get("seconds", 0.0)
-    observed = fixed.get("y"), fixed.get("num_observed")
-    early = (fixed.get(name) for name in ("early_x", "early_lp", "calibrated"))
-    return Run(arrays, *cost, thin, complete, spec, *observed, *told, *early)
+    told = {key: state.get(key) for key in ("log_evidence", "memory", "log_evidence_error")}
+    cost = {"nfe": state.get("nfe", 0), "seconds": state.get("seconds", 0.0)}
+    kept = {name: fixed[name] for name in (*FIXED_ARRAYS, "calibrated") if name in fixed}
+    return Run(arrays, **cost, thin=thin, complete=complete, spec=spec, **told, **kept)
 
 
 def _calibrated(folder: Path, shape: tuple[int, ...]) -> bool | None:

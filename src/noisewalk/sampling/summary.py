@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..evaluate.diagnostics.chains import image_diagnostics
 from .evidence import Evidence, OfImage, evidence_of, log_posterior, of_image
+from .scores import scores_of
 from .verdict import verdict_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def summary_of(run: "Run") -> dict[str, Any]:
         "langevin_time": draws * run.thin * step,
         **_evidence(run),
         "chi2": _average(run, "chi2"),
+        **scores_of(run),
         "z_norm2_per_dim": _mean_square(run),
     }
 

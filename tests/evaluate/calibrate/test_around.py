@@ -86,7 +86,7 @@ def test_both_measurements_count(name: str) -> None:
         nw.maps.Affine(torch.eye(1, dtype=torch.float64)), scaled, likelihood, y, observed
     )
     z = torch.linspace(-1, 1, 40, dtype=torch.float64).reshape(2, 20, 1, 1)
-    prepared = prepare(nw.Run({"x": z, "z": z}, 0, 0.0), target, 40, 2, 0)
+    prepared = prepare(nw.Run({"x": z, "z": z}), target, 40, 2, 0)
     joint, x = prepared.joint, prepared.truth.x
     first, second = joint.y[:, 0], joint.y[:, 1]
     gaps = joint.observed
@@ -197,8 +197,8 @@ def test_what_cannot_be_calibrated_is_refused(monkeypatch: pytest.MonkeyPatch) -
     run, target = linear(1, 5, 8)
     cases: list[tuple[Any, dict[str, Any], str]] = [
         (run, {}, "target="),
-        (nw.Run({"x": run.draws}, 0, 0.0), {"target": target}, "no z"),
-        (nw.Run({k: v[:, :, :0] for k, v in run.arrays.items()}, 0, 0.0), {}, "no draws"),
+        (nw.Run({"x": run.draws}), {"target": target}, "no z"),
+        (nw.Run({k: v[:, :, :0] for k, v in run.arrays.items()}), {}, "no draws"),
         (run, {"target": target, "num_problems": 5}, "num_problems"),
         (run, {"target": target, "num_chains": 1}, "num_chains"),
         (run, {"target": target, "seed": -1}, "seed"),
