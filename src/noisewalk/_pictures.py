@@ -14,6 +14,8 @@ UNCERTAINTY = "magma"
 """The one colour map of standard deviations and errors."""
 SIDE = 112  # CSS pixels of a picture in a card
 MOST = 256  # stored pixels of a picture's longer side
+HATCH = "background:repeating-linear-gradient(45deg,rgba(128,128,128,.5) 0 2px,transparent 2px 6px);"
+"""Below what is transparent: not observed."""
 
 
 def flat(x: Any) -> np.ndarray:
@@ -34,7 +36,7 @@ def limits(*arrays: Any) -> tuple[float, float]:
     if not finite.size:
         return -1.0, 1.0
     low, high = (float(q) for q in np.quantile(finite, (0.005, 0.995)))
-    if low >= -1.1 and high <= 1.1 and high - low >= 1.0:
+    if low >= -1.25 and high <= 1.25 and high - low >= 1.0:
         return -1.0, 1.0
     return (low, high) if high - low > 1e-6 else (low - 0.5, high + 0.5)
 
@@ -114,7 +116,7 @@ def _figure(caption: str, pixels: np.ndarray) -> str:
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     grain = "image-rendering:pixelated;" if scale >= 1 else ""
-    size = f"width:{max(1, round(width * scale))}px;height:{max(1, round(height * scale))}px"
+    size = HATCH + f"width:{max(1, round(width * scale))}px;height:{max(1, round(height * scale))}px"
     return (
         f'<figure style="margin:0"><img src="{uri(pixels)}" alt="{escape(caption)}" '
         f'style="{grain}{size};border:1px solid rgba(128,128,128,.4)">'

@@ -158,6 +158,7 @@ def calibration(run: "Run", image: int) -> Any:
     edges = np.linspace(0, 1, bins + 1)
     right.bar(edges[:-1], heights * bins, width=1 / bins, align="edge", color=canvas.COLOURS[0])
     right.axhline(1.0, color="0.5", linestyle="--", linewidth=1, label="exact draws")
+    right.set_ylim(0, 1.25 * max(1.0, float((heights * bins).max())))
     right.set(xlabel="rank of the truth / number of draws", ylabel="density over the pixels")
     right.legend(loc="upper right")
     return found
@@ -191,7 +192,7 @@ def of_pixel(run: "Run", image: int, pixel: tuple[int, int] | None, band: int) -
         right.axvline(true, color=canvas.TRUTH, linestyle="--", label=f"truth {true:.3g}")
     right.set(xlabel=view.unit, ylabel="draws")
     right.set_title(f"{where}: {len(values)} draws", loc="left")
-    right.legend(loc="upper right")
+    right.legend(loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=3)
     return found
 
 
@@ -262,6 +263,6 @@ def _rank_shares(below: Tensor, equal: Tensor, count: int) -> np.ndarray:
 
 def _calibration_title(count: int, pixels: int) -> str:
     return (
-        f"The truth among {count} draws, over {pixels:,} pixels of one image. They are not "
-        "independent: nw.calibrate tests the sampler."
+        f"The truth among {count} draws, over {pixels:,} pixels of one image, which are not "
+        "independent. (nw.calibrate tests the sampler itself.)"
     )

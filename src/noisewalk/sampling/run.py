@@ -178,6 +178,30 @@ class Run:
 
         return figure_of(self, kind, image, pixel, band)
 
+    def report(self, path: str | Path, title: str | None = None) -> Path:
+        """Write the run's report, one self-contained page; a stored run's also stands in its
+        folder, with its pictures.
+
+        Arguments:
+            path: a file that ends in .html, or a folder, which gets report.html.
+            title: one line that names the problem; None: the run's own.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            ConfigError: no draws, or x is no image.
+            StoreError: the path cannot be written to.
+        """
+        from .. import report
+        from .page import report_arguments, write_page
+
+        if self.folder is not None:
+            page = report.build_report(self.folder, title).read_text(encoding="utf-8")
+        else:
+            page = report.render([report.ReportData(**x) for x in report_arguments(self, title)])
+        return write_page(Path(path), page)
+
     def _repr_html_(self) -> str:
         from .display import html_of
 

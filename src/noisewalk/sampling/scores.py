@@ -40,18 +40,14 @@ def scored(draws: Any, truth: Tensor, count: int = SCORED) -> dict[str, float]:
 
 
 def evenly(draws: Any, count: int) -> Tensor:
-    """(n, *x) on the CPU: at most `count` of (chain, draw, *x), evenly spread over the chains and
-    along each of them."""
+    """(n, *x) on the CPU: at most `count` of (chain, draw, *x), evenly spread, chain after
+    chain."""
     chains, length = draws.shape[:2]
-    rows = _spread(chains, count)
-    along = _spread(length, max(1, count // len(rows))) if length else []
-    picked = [draws[row, k] for row in rows for k in along]
-    shape = (0, *draws.shape[2:])
-    return torch.stack(picked).cpu() if picked else torch.zeros(shape)
-
-
-def _spread(total: int, count: int) -> list[int]:
-    return sorted({round(float(i)) for i in np.linspace(0, total - 1, min(count, total))})
+    total = chains * length
+    if not total:
+        return torch.zeros(0, *draws.shape[2:])
+    index = sorted({round(float(i)) for i in np.linspace(0, total - 1, min(count, total))})
+    return torch.stack([draws[i // length, i % length] for i in index]).cpu()
 
 
 def places(draws: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
