@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import errors, files, likelihoods, maps, noise, operators, priors, report, types
     from .evaluate import baselines, diagnostics, metrics
     from .evaluate.calibrate.calibrate import calibrate
+    from .evaluate.compare import compare
     from .gaussians.low_rank import gauss_newton
     from .gaussians.refresh import Refresh, SpectralRefresh
     from .gaussians.spectral import spectral
@@ -34,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "evaluate.calibrate.calibrate": "calibrate",
+        "evaluate.compare": "compare",
         "gaussians.low_rank": "gauss_newton",
         "gaussians.refresh": "Refresh SpectralRefresh",
         "gaussians.spectral": "spectral",

