@@ -14,7 +14,9 @@ UNCERTAINTY = "magma"
 """The one colour map of standard deviations and errors."""
 SIDE = 112  # CSS pixels of a picture in a card
 MOST = 256  # stored pixels of a picture's longer side
-HATCH = "background:repeating-linear-gradient(45deg,rgba(128,128,128,.5) 0 2px,transparent 2px 6px);"
+HATCH = (
+    "background:repeating-linear-gradient(45deg,rgba(128,128,128,.5) 0 2px,transparent 2px 6px);"
+)
 """Below what is transparent: not observed."""
 
 
@@ -116,7 +118,9 @@ def _figure(caption: str, pixels: np.ndarray) -> str:
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     grain = "image-rendering:pixelated;" if scale >= 1 else ""
-    size = HATCH + f"width:{max(1, round(width * scale))}px;height:{max(1, round(height * scale))}px"
+    size = (
+        HATCH + f"width:{max(1, round(width * scale))}px;height:{max(1, round(height * scale))}px"
+    )
     return (
         f'<figure style="margin:0"><img src="{uri(pixels)}" alt="{escape(caption)}" '
         f'style="{grain}{size};border:1px solid rgba(128,128,128,.4)">'

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _border
+from . import _border, _card
 from . import noise as keyed
 from ._autograd import FORWARD, Jacobian, pull
 from ._checks import whole
@@ -121,6 +121,9 @@ class NoisePosterior:
         names = ("phi", "operator", "likelihood", "y", "observed")
         parts = (f"{name}={describe(getattr(self, name))}" for name in names)
         return f"NoisePosterior({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        return _card.html_of(self)
 
     @ordinary
     def __call__(self, z: Tensor) -> State:

@@ -35,7 +35,7 @@ LAYERS = [
     {"storage", "files"},
     {"maps", "operators", "likelihoods"},
     {"priors"},
-    {"posterior", "_border"},
+    {"posterior", "_border", "_card"},
     {"gaussians"},
     {"kernels"},
     {"sampling"},

@@ -20,7 +20,9 @@ X = rows(3, 4).normal((30, 2, 4, 6), PROBE).unsqueeze(0)  # beyond [-1, 1] here 
 def run() -> nw.Run:
     facts = {"range": [0.0, 4.0], "unit": "K"}
     facts["georeference"] = Georeference("tiff", "", TAGS, ("red", "nir")).facts()
-    return nw.Run({"x": X}, nfe=1, seconds=1.0, spec={"problem": facts, "command": "noisewalk sample a.tif"})
+    return nw.Run(
+        {"x": X}, nfe=1, seconds=1.0, spec={"problem": facts, "command": "noisewalk sample a.tif"}
+    )
 
 
 def exported(path: Path, what: str) -> np.ndarray:

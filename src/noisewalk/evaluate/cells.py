@@ -42,7 +42,7 @@ class Cell(NamedTuple):
 def cells_of(run: Run, count: int) -> dict[str, Cell]:
     """The cells of an entry; its scores are those of `count` draws of each image."""
     summary = run.summary()
-    images, chains, draws = run.draws.shape[:3]
+    chains, draws = run.draws.shape[1:3]
     found = {"verdict": Cell(summary["verdict"])} | _speed(run)
     alone = chains < 2 or draws < MIN_DRAWS
     found["r_hat"] = _plain(summary["r_hat_max"], f"{FEW}, and R-hat two chains" if alone else "")
@@ -52,6 +52,7 @@ def cells_of(run: Run, count: int) -> dict[str, Cell]:
         found[f"{name}_p"] = _plain(summary[f"{name}_p"], early)
     found["chi2"] = _chi2(run)
     found |= _scores(run, count)
+    found["coverage_nominal"] = found["coverage_nominal"]._replace(error=None)
     found["num_draws"] = Cell(float(chains * draws))
     found["nfe"] = Cell(float(run.nfe)) if run.nfe else Cell(None, None, UNCOUNTED)
     found["seconds"] = _plain(run.seconds or math.nan, "the time was not measured")

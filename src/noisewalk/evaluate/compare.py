@@ -64,7 +64,9 @@ def compare(
         True
     """
     if not isinstance(entries, Mapping) or not entries:
-        raise ConfigError(f"compare needs entries by name, such as {{'mine': run}}, got {entries!r}")
+        raise ConfigError(
+            f"compare needs entries by name, such as {{'mine': run}}, got {entries!r}"
+        )
     runs = {name: one for name, one in entries.items() if isinstance(one, Run)}
     target = _first([target, *(run.target for run in runs.values())])
     truth = _first([truth, *(run.truth for run in runs.values())])
@@ -143,7 +145,9 @@ def _check_same(runs: Mapping[str, Run]) -> None:
         known = one.y is not None and run.y is not None
         if shapes[0] != shapes[1] or (known and not _equal(one.y, run.y)):
             what = "shape" if shapes[0] != shapes[1] else "measurement"
-            raise ConfigError(f"{name} and {first} have draws of another {what}: they must share it")
+            raise ConfigError(
+                f"{name} and {first} have draws of another {what}: they must share it"
+            )
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -18,34 +18,34 @@ GOAL = "goal"
 
 
 class Column(NamedTuple):
-    """A column: what it is called, how many digits it has, and which values are better."""
+    """A column: what it is called, how its numbers are written, and which ones are better."""
 
     head: str
-    digits: int
+    how: str
     better: str = ""  # "high", "low", "goal" (near a value) or "" (nothing is marked)
     factor: float = 1.0  # of the number that is printed
 
 
 COLUMNS = {
-    "verdict": Column("verdict", 0),
-    "jump_per_call": Column("jump / 1,000 calls", 3, "high", 1000.0),
-    "jump_per_second": Column("jump / s", 3, "high"),
-    "ess_per_call": Column("ESS / 1,000 calls", 2, "high", 1000.0),
-    "ess_per_second": Column("ESS / s", 2, "high"),
-    "r_hat": Column("R-hat", 2, "low"),
-    "drift": Column("drift", 2, "low"),
-    "memory": Column("memory", 2, "low"),
-    "chi2": Column("chi-square", 2, GOAL),
-    "psnr": Column("PSNR, dB", 2, "high"),
-    "ssim": Column("SSIM", 3, "high"),
-    "lpips": Column("LPIPS", 3, "low"),
-    "energy_score": Column("energy score", 3, "low"),
-    "coverage": Column("coverage", 2, GOAL),
-    "num_draws": Column("draws", 0),
-    "nfe": Column("calls", 0, "low"),
-    "seconds": Column("time, s", 1, "low"),
+    "verdict": Column("verdict", ",.0f"),
+    "jump_per_call": Column("jump / 1,000 calls", ".3g", "high", 1000.0),
+    "jump_per_second": Column("jump / s", ".3g", "high"),
+    "ess_per_call": Column("ESS / 1,000 calls", ".3g", "high", 1000.0),
+    "ess_per_second": Column("ESS / s", ".3g", "high"),
+    "r_hat": Column("R-hat", ",.2f", "low"),
+    "drift": Column("drift", ",.2f", "low"),
+    "memory": Column("memory", ",.2f", "low"),
+    "chi2": Column("chi-square", ",.2f", GOAL),
+    "psnr": Column("PSNR, dB", ",.2f", "high"),
+    "ssim": Column("SSIM", ",.3f", "high"),
+    "lpips": Column("LPIPS", ",.3f", "low"),
+    "energy_score": Column("energy score", ",.3f", "low"),
+    "coverage": Column("coverage", ",.2f", GOAL),
+    "num_draws": Column("draws", ",.0f"),
+    "nfe": Column("calls", ",.0f", "low"),
+    "seconds": Column("time, s", ",.1f", "low"),
 }
-"""What is told of each entry, in this order; `drift_p` and `memory_p` stand beside their numbers."""
+"""What is told of each entry, in this order; `drift_p` and `memory_p` stand beside theirs."""
 ERRORS = 2.0  # standard errors by which the best must differ
 
 
@@ -139,8 +139,8 @@ class Comparison:
     def notes(self) -> list[str]:
         """What stands below the table: what the columns are, and the reasons for every dash."""
         out = [
-            "±: standard error, over the images, or over the chains where there is one image. Bold: "
-            "the best, with what is within two standard errors of it.",
+            "±: standard error, over the images, or over the chains of one image. Bold: the best, "
+            "with what is within two standard errors of it.",
             "Jump and ESS are medians over 64 random projections of x, of one image's chains; the "
             "calls and the time include the warm-up.",
             f"PSNR, SSIM, LPIPS (of the mean), energy score and coverage are those of "
@@ -153,28 +153,30 @@ class Comparison:
             out.append(f"Coverage of exact draws is {nominal:.2f}, chi-square about 1.")
         if self.budget is not None:
             out.append(f"Functions could spend about {self.budget:,} network calls.")
-        for why, places in self._reasons().items():
-            out.append(f"–: {why} ({', '.join(places)}).")
+        for why, heads in self._reasons().items():
+            places = "; ".join(f"{name}: {', '.join(each)}" for name, each in heads.items())
+            out.append(f"–: {why} ({places}).")
         return out
 
     def _repr_html_(self) -> str:
-        best = {key: self.best(key) for key in COLUMNS}
-        cell = "padding:3px 8px;text-align:right;white-space:nowrap"
-        heads = "".join(f'<th style="{cell}">{escape(c.head)}</th>' for c in COLUMNS.values())
+        some = [k for k in COLUMNS if any(c.value is not None for c in self._column(k).values())]
+        cell = "padding:2px 6px;text-align:right;vertical-align:middle"
+        heads = "".join(f'<th style="{cell}">{escape(COLUMNS[key].head)}</th>' for key in some)
         rows = ""
         for name in self.runs:
-            texts = ((key, escape(self._text(name, key))) for key in COLUMNS)
-            told = "".join(
-                f'<td style="{cell}">{f"<b>{t}</b>" if name in best[k] else t}</td>'
-                for k, t in texts
-            )
+            told = ""
+            for key in some:
+                text = escape(self._text(name, key))
+                text = f"<b>{text}</b>" if name in self.best(key) else text
+                told += f'<td style="{cell};white-space:nowrap">{text}</td>'
             label = f'<th style="{cell};text-align:left">{escape(name)}</th>'
-            rows += f"<tr>{label}<td>{self._thumbnails(name)}</td>{told}</tr>"
+            shown = f'<td style="{cell};white-space:nowrap">{self._thumbnails(name)}</td>'
+            rows += f"<tr>{label}{shown}{told}</tr>"
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return (
-            '<div style="font-size:13px;overflow-x:auto"><table><thead><tr><th></th>'
+            '<div style="font-size:12px;overflow-x:auto"><table><thead><tr><th></th>'
             f'<th style="{cell}">mean, uncertainty</th>{heads}</tr></thead><tbody>{rows}</tbody>'
-            f'</table><ul style="max-width:60em;opacity:.8">{notes}</ul></div>'
+            f'</table></div><ul style="font-size:12px;max-width:60em;opacity:.8">{notes}</ul>'
         )
 
     def plot(self, image: int = 0) -> Any:
@@ -205,20 +207,21 @@ class Comparison:
         cell, column = self.table[name][key], COLUMNS[key]
         if not isinstance(cell.value, float):
             return "–" if cell.value is None else cell.value
-        shown = f"{cell.value * column.factor:,.{column.digits}f}"
+        shown = f"{cell.value * column.factor:{column.how}}"
         p = self.table[name].get(f"{key}_p", Cell(None)).value
         if isinstance(p, float):
             return f"{shown} (p {p:.2g})"
         if cell.error is None:
             return shown
-        return f"{shown} ± {cell.error * column.factor:.{column.digits}f}"
+        return f"{shown} ± {cell.error * column.factor:{column.how.replace('.3g', '.2g')}}"
 
-    def _reasons(self) -> dict[str, list[str]]:
-        out: dict[str, list[str]] = {}
-        for key, column in COLUMNS.items():
-            for name, cell in self._column(key).items():
-                if cell.value is None:
-                    out.setdefault(cell.why, []).append(f"{column.head} of {name}")
+    def _reasons(self) -> dict[str, dict[str, list[str]]]:
+        """The columns of every entry that lack a number, by the reason."""
+        out: dict[str, dict[str, list[str]]] = {}
+        for name, cells in self.table.items():
+            for key, column in COLUMNS.items():
+                if cells[key].value is None:
+                    out.setdefault(cells[key].why, {}).setdefault(name, []).append(column.head)
         return out
 
     def _thumbnails(self, name: str) -> str:

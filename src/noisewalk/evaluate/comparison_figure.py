@@ -12,68 +12,63 @@ from ..sampling.run import Run
 from ..sampling.view import View, view_of
 
 DRAWS = 2
-MOST = 7  # entries that fit beside each other
+MOST = 12  # entries that a figure can hold
+HOT = ("uncertainty", "error of the mean")
 
 
 def side_by_side(runs: Mapping[str, Run], image: int) -> Any:
-    """Mean, uncertainty, error and two draws, a column an entry; truth and measurement first."""
+    """Mean, uncertainty, error and two draws, a row an entry, below truth and measurement."""
     import matplotlib
 
+    if len(runs) > MOST:
+        raise ConfigError(f"{len(runs)} entries do not fit into one figure: show {MOST} at most")
     views = {name: view_of(run, image, DRAWS) for name, run in runs.items()}
-    first = next(iter(views.values()))
-    if not first.is_picture:
+    if not all(view.is_picture for view in views.values()):
         raise ConfigError("the draws are no pictures: there is nothing to show side by side")
-    if len(views) > MOST:
-        raise ConfigError(f"{len(views)} entries do not fit beside each other: show {MOST} at most")
     with matplotlib.rc_context(canvas.STYLE):
-        return _figure(views, first)
+        return _figure(views, next(iter(views.values())))
 
 
 def _figure(views: Mapping[str, View], first: View) -> Any:
-    rows = ["mean", "uncertainty", *(["error"] if first.error is not None else [])]
-    rows += [f"draw {k + 1}" for k in range(DRAWS)]
-    limits = pictures.limits(*(v.mean for v in views.values()), *(v.draws for v in views.values()))
+    names = ["mean", *(HOT if first.error is not None else HOT[:1])]
+    columns = [*names, *(f"draw {k + 1}" for k in range(DRAWS))]
+    shown = [x for view in views.values() for x in (view.mean, view.draws)]
+    limits = pictures.limits(*shown, *([] if first.truth is None else [first.truth]))
     top = max(view.top for view in views.values())
-    columns, (height, width) = len(views) + 1, first.spread.shape
-    side = min(2.0, canvas.WIDTH / columns)
-    tall = len(rows) * side * min(2.0, height / width) * 1.1 + 1.2
-    found = canvas.figure(side * columns + 0.4, tall)
-    grid = found.subplots(len(rows), columns, squeeze=False)
-    shown: dict[bool, Any] = {}
-    for axes, (name, view) in zip(grid[:, 1:].T, views.items(), strict=True):
-        for k, row in enumerate(rows):
-            title = name if k == 0 else ""
-            hot = row in ("uncertainty", "error")
-            x = _row(view, row)
-            if x is None:
-                axes[k].set_axis_off()
-                continue
-            draw = canvas.heat if hot else canvas.picture
-            shown[hot] = draw(axes[k], x, top if hot else limits, title, view.origin)
-    _given(grid[:, 0], first, limits)
-    for axes, row in zip(grid[:, 1], rows, strict=True):
-        axes.set_ylabel(row, fontsize=9)
-    picked = grid[:, 1:]
+    height, width = first.spread.shape
+    side = canvas.WIDTH / len(columns)
+    tall = (len(views) + 1) * (side * min(2.0, height / width) * 0.97 + 0.2) + 0.8
+    found = canvas.figure(canvas.WIDTH, tall)
+    grid = found.subplots(len(views) + 1, len(columns), squeeze=False)
+    _given(grid[0], first, limits)
+    for row, (name, view) in zip(grid[1:], views.items(), strict=True):
+        for axes, column in zip(row, columns, strict=True):
+            if (x := _panel(view, column)) is None:
+                axes.set_axis_off()
+            elif column in HOT:
+                hot = canvas.heat(axes, x, top, column, view.origin)
+            else:
+                grey = canvas.picture(axes, x, limits, column, view.origin)
+        row[0].set_ylabel(name, fontsize=10)
+    last = len(names)
+    canvas.bar(found, grey, list(grid[-1, last:]), first.unit, limits)
     deviation = first.unit.replace("value", "deviation")
-    half = max(1, (columns - 1) // 2)
-    canvas.bar(found, shown[False], list(picked[-1, :half]), first.unit, limits)
-    canvas.bar(found, shown[True], list(picked[-1, half:] if columns > 2 else picked[-1]),
-               deviation, (0.0, top))
+    canvas.bar(found, hot, list(grid[-1, 1:last]), deviation, (0.0, top))
     return found
 
 
-def _row(view: View, row: str) -> np.ndarray | None:
-    if row.startswith("draw"):
-        k = int(row.split()[1]) - 1
+def _panel(view: View, column: str) -> np.ndarray | None:
+    if column.startswith("draw"):
+        k = int(column.split()[1]) - 1
         return view.draws[k] if k < len(view.draws) else None
-    return {"mean": view.mean, "uncertainty": view.spread, "error": view.error}[row]
+    return {"mean": view.mean, HOT[0]: view.spread, HOT[1]: view.error}[column]
 
 
-def _given(column: Any, view: View, limits: tuple[float, float]) -> None:
-    """What is known of the problem, in the first column."""
+def _given(row: Any, view: View, limits: tuple[float, float]) -> None:
+    """What is known of the problem, in the first row."""
     given = [("truth", view.truth, limits), ("measurement", view.y, view.y_limits)]
     known = [(name, x, ends) for name, x, ends in given if x is not None and x.ndim >= 2]
-    for axes, (name, x, ends) in zip(column, known, strict=False):
+    for axes, (name, x, ends) in zip(row, known, strict=False):
         canvas.picture(axes, x, ends, name, view.origin)
-    for axes in column[len(known) :]:
+    for axes in row[len(known) :]:
         axes.set_axis_off()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import _pictures
 from .._checks import one_of
 from ..errors import ConfigError
 from .arrays import read_array
@@ -152,6 +153,22 @@ class Measurement:
     unit: str = ""
     georeference: Georeference | None = None
     range: ValueRange = UNSCALED
+
+    def _repr_html_(self) -> str:
+        level = self.sigma_y
+        noise = (
+            "not given" if level is None else f"{level:g}" if isinstance(level, float) else "map"
+        )
+        numbers = {
+            "shape": " x ".join(map(str, self.y.shape[1:])),
+            "missing": f"{self.num_missing:,} of {self.y.numel():,}",
+            "-1 and 1 are": f"{self.range} {self.unit}".strip(),
+            "noise level, of [-1, 1]": noise,
+            "place": "known" if self.georeference is not None else "not known",
+        }
+        y = self.y if self.observed is None else self.y.where(self.observed, torch.nan)
+        shown = [("measurement", _pictures.shades(y[0], *_pictures.limits(y)))]
+        return _pictures.card("Measurement", "", shown, numbers)
 
     @property
     def num_missing(self) -> int:

@@ -1,11 +1,15 @@
 """`Prior`: a pretrained network with its card, the source of the maps Phi."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
+from .. import _pictures
+from .. import noise as keyed
 from .._checks import real, whole
 from ..errors import ConfigError
 from ..maps.consistency import Consistency
@@ -17,6 +21,8 @@ from ..maps.windows import Windows
 from ..types import Denoiser, NoiseMap
 from .denoiser import NetworkDenoiser
 from .schedulers import ode_map
+
+SHOWN = 3 * 64 * 64  # numbers in an image that a notebook makes without being asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +71,25 @@ class Prior:
 
     def __repr__(self) -> str:
         return f"Prior({self.name!r}, kind={self.kind!r}, shape={self.shape})"
+
+    def _repr_html_(self) -> str:
+        """A card with three images, where one call of a small network makes them."""
+        shown = []
+        if self.kind == "consistency" and math.prod(self.shape) <= SHOWN:
+            with torch.no_grad():
+                z = keyed.rows(0, 3).normal(self.shape, keyed.INIT, torch.float32)
+                network: Any = self.denoiser
+                weight = next(network.network.parameters())
+                x = self.map()(z.to(weight)).float().cpu()
+            shown = [(f"image {k + 1}", _pictures.shades(one, -1, 1)) for k, one in enumerate(x)]
+        numbers = {
+            "kind": self.kind,
+            "shape": " x ".join(map(str, self.shape)),
+            "values": self.unit,
+            "licence": str(self.card.get("licence", "not told")),
+            "data": str(self.card.get("data", "not told")),
+        }
+        return _pictures.card(f"Prior {self.name}", "", shown, numbers)
 
     def map(
         self,

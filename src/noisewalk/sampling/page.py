@@ -66,9 +66,7 @@ def _samples(run: "Run", image: int) -> np.ndarray:
     chains, count = run.draws.shape[1:3]
     index = sorted({round(float(k)) for k in np.linspace(0, count - 1, min(SHOWN, count))})
     rows = range(min(chains, MOST_CHAINS))
-    return np.stack(
-        [np.stack([_image(run.draws[image, row, k]) for k in index]) for row in rows]
-    )
+    return np.stack([np.stack([_image(run.draws[image, row, k]) for k in index]) for row in rows])
 
 
 def _traces(run: "Run", image: int) -> dict[str, Any]:
