@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from . import _pictures
-from ._repr import describe
+from ._repr import describe, name_of
 
 
 def html_of(target: Any) -> str:
@@ -23,5 +23,5 @@ def html_of(target: Any) -> str:
         "z": " x ".join(map(str, target.shape)),
         "network calls an evaluation": f"{target.phi.nfe}",
     }
-    parts = ", ".join(describe(part) for part in (target.phi, target.operator, target.likelihood))
-    return _pictures.card("Posterior in noise space", parts, shown, numbers)
+    parts = name_of(type(target.phi)), describe(target.operator), describe(target.likelihood)
+    return _pictures.card("Posterior in noise space", ", ".join(parts), shown, numbers)

@@ -1,6 +1,8 @@
 """A run as ArviZ sees it."""
 
 import sys
+import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,12 +17,39 @@ def test_the_tree_holds_the_runs_own_numbers_with_the_chains_first() -> None:
     run = nw.sample(target(), KERNEL, **settings())
     tree = run.to_arviz()
     assert tree["posterior"]["x"].dims == ("chain", "draw", "image", "x_0")
+    assert tree["posterior"]["x"].attrs["units"] == "1"
+    assert tree["sample_stats"]["lp"].attrs["units"] == "nat"
     x = torch.from_numpy(tree["posterior"]["x"].values)
     assert torch.equal(x, run.draws[...].permute(1, 2, 0, 3))
     lp = torch.from_numpy(tree["sample_stats"]["lp"].values)
     assert torch.equal(lp, run.lp.permute(1, 2, 0))
     assert tree["sample_stats"]["diverging"].shape == (3, 6, 2)
     assert torch.equal(torch.from_numpy(tree["observed_data"]["y"].values), run.y)
+
+
+def test_the_axes_of_images_are_named() -> None:
+    pytest.importorskip("arviz_base")
+    y = torch.zeros(1, 1, 2, 3)
+    tree = nw.Run({"x": torch.zeros(1, 2, 4, 1, 2, 3)}, y=y).to_arviz()
+    assert tree["posterior"]["x"].dims[2:] == ("image", "x_band", "x_row", "x_column")
+    assert tree["observed_data"]["y"].dims == ("image", "y_band", "y_row", "y_column")
+
+
+def test_arviz_plots_opens_the_tree_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of arviz-plots alone: with matplotlib 3.11 and later its version 0.8 needs a shim to be
+    imported, and the scale that it registers is due for a change."""
+    style = pytest.importorskip("matplotlib.style")
+    if not hasattr(style, "core"):
+        shim = SimpleNamespace(USER_LIBRARY_PATHS=[], reload_library=lambda: None)
+        monkeypatch.setattr(style, "core", shim, raising=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
+        plots = pytest.importorskip("arviz_plots")
+        noise = torch.Generator().manual_seed(0)
+        tree = nw.Run(torch.randn(1, 4, 20, 1, 1, 2, generator=noise)).to_arviz()
+        for name in ("plot_trace", "plot_rank", "plot_ess", "plot_autocorr"):
+            getattr(plots, name)(tree, backend="none")
+        plots.plot_forest(tree, backend="matplotlib")
 
 
 def test_without_arviz_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

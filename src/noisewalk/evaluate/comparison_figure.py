@@ -51,7 +51,8 @@ def _figure(views: Mapping[str, View], first: View) -> Any:
                 grey = canvas.picture(axes, x, limits, column, view.origin)
         row[0].set_ylabel(name, fontsize=10)
     last = len(names)
-    canvas.bar(found, grey, list(grid[-1, last:]), first.unit, limits)
+    for part in (grid[-1, :1], grid[-1, last:]):  # under every column, so that rows stay level
+        canvas.bar(found, grey, list(part), first.unit, limits)
     deviation = first.unit.replace("value", "deviation")
     canvas.bar(found, hot, list(grid[-1, 1:last]), deviation, (0.0, top))
     return found
