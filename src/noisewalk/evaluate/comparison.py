@@ -110,7 +110,7 @@ class Comparison:
             import pandas
         except ImportError as error:
             raise MissingExtraError("pandas", "arviz") from error
-        rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         for name, cells in self.table.items():
             rows[name] = {}
             for key, cell in cells.items():

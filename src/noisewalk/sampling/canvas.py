@@ -12,7 +12,7 @@ from .. import _pictures as pictures
 WIDTH = 10.0  # inches: that of a notebook
 COLOURS = ("#3366aa", "#cc6633", "#338855", "#8855aa", "#aa8822", "#559999", "#bb5577", "#777777")
 TRUTH, BAND = "#cc3333", "0.85"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10.0,
     "axes.titlesize": 10.0,
     "axes.labelsize": 9.0,

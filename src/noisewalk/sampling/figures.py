@@ -45,21 +45,23 @@ def overview(run: "Run", image: int) -> Any:
     tall = min(2.0, height / width) * side * (1.35 if len(view.draws) == 0 else 2.15) + 1.3
     found = canvas.figure(canvas.WIDTH, tall, verdict_line(run.summary()))
     grid = found.subplots(2, columns, squeeze=False)
-    greys, heats = [], []
+    greys: list[Any] = []
+    heats: list[Any] = []
     for axes, (name, x, hot) in zip(grid[0], panels, strict=False):
         limits = view.y_limits if name.startswith("measurement") else view.limits
-        draw = (x, view.top) if hot else (x, limits)
-        shown = (canvas.heat if hot else canvas.picture)(axes, *draw, name, view.origin)
-        (heats if hot else greys).append((axes, shown, name))
+        if hot:
+            heats.append((axes, canvas.heat(axes, x, view.top, name, view.origin)))
+        else:
+            greys.append((name, canvas.picture(axes, x, limits, name, view.origin)))
     for k, (axes, x) in enumerate(zip(grid[1], view.draws, strict=False), 1):
         canvas.picture(axes, x, view.limits, f"draw {k}", view.origin)
     for axes in grid.ravel():
         if not axes.images:
             axes.set_axis_off()
-    of_x = next(shown for _, shown, name in greys if name == "mean")
+    of_x = dict(greys)["mean"]
     canvas.bar(found, of_x, [a for a in grid[1] if a.images], view.unit, view.limits)
     label = view.unit.replace("value", "deviation")
-    canvas.bar(found, heats[0][1], [a for a, _, _ in heats], label, (0.0, view.top))
+    canvas.bar(found, heats[0][1], [axes for axes, _ in heats], label, (0.0, view.top))
     return found
 
 
@@ -170,10 +172,10 @@ def of_pixel(run: "Run", image: int, pixel: tuple[int, int] | None, band: int) -
     bands = view.mean.reshape(-1, *view.mean.shape[-2:])
     band = whole("band", band, 0, len(bands) - 1)
     spread = view.std.reshape(bands.shape)[band]
-    if pixel is None:  # the most uncertain one
-        pixel = tuple(int(i) for i in np.unravel_index(int(spread.argmax()), spread.shape))
+    most = divmod(int(spread.argmax()), spread.shape[1])
+    place = most if pixel is None else pixel
     sizes = spread.shape
-    row, column = (whole("pixel", i, 0, n - 1) for i, n in zip(pixel, sizes, strict=True))
+    row, column = (whole("pixel", i, 0, n - 1) for i, n in zip(place, sizes, strict=True))
     values = view.draws.reshape(len(view.draws), *bands.shape)[:, band, row, column]
     where = f"row {row}, column {column}" + (f", band {band}" if len(bands) > 1 else "")
     found = canvas.figure(canvas.WIDTH, 3.6)

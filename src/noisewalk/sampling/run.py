@@ -62,7 +62,7 @@ class Run:
         1.0
     """
 
-    arrays: Mapping[str, Any]
+    arrays: Any
     target: Any = None
     truth: Tensor | None = None
     nfe: int = 0
@@ -276,9 +276,13 @@ def made(
 ) -> Run:
     """The run of a plan, from its draws and the last state of its sampler."""
     state = dict(sampler or {})
-    told = {key: state.get(key) for key in ("log_evidence", "memory", "log_evidence_error")}
-    cost = {"nfe": state.get("nfe", 0), "seconds": state.get("seconds", 0.0)}
-    kept = {name: fixed[name] for name in (*FIXED_ARRAYS, "calibrated") if name in fixed}
+    told: dict[str, Any] = {
+        key: state.get(key) for key in ("log_evidence", "memory", "log_evidence_error")
+    }
+    cost: dict[str, Any] = {"nfe": state.get("nfe", 0), "seconds": state.get("seconds", 0.0)}
+    kept: dict[str, Any] = {
+        name: fixed[name] for name in (*FIXED_ARRAYS, "calibrated") if name in fixed
+    }
     return Run(arrays, **cost, thin=thin, complete=complete, spec=spec, **told, **kept)
 
 
