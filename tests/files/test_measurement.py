@@ -180,3 +180,13 @@ def test_missing_nan_leaves_exactly_the_nan_entries_out(tmp_path: Path) -> None:
         load_measurement(
             npy(tmp_path / "a.npy", np.full((3, 4, 4), np.nan)), (3, 4, 4), missing="nan"
         )
+
+
+def test_a_measurement_shows_itself_in_a_notebook():
+    observed = torch.tensor([[[[True, False]]]])
+    given = nw.files.Measurement(torch.zeros(1, 1, 1, 2), observed, 0.1, "<K>")
+    page = given._repr_html_()
+    assert page.count("<img") == 1
+    assert "1 of 2" in page
+    assert "&lt;K&gt;" in page
+    assert "<K>" not in page

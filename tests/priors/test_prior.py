@@ -187,3 +187,10 @@ def test_a_diffusion_model_and_a_generator_have_no_fields() -> None:
     own = Prior("own", {"shape": [1, 2, 3]}, None, nn.Tanh(), None)
     with pytest.raises(ConfigError, match="leave num_steps, midpoint, checkpoint, shape"):
         own.map(shape=(4, 6))
+
+
+def test_a_prior_shows_itself_in_a_notebook() -> None:
+    page = nw.load_prior("fashion32")._repr_html_()
+    assert page.count("<img") == 3
+    assert "Prior fashion32" in page
+    assert "<img" not in nw.load_prior("fashion32-edm")._repr_html_()  # many calls an image
