@@ -7,6 +7,7 @@ import pytest
 import torch
 from file_samples import equal, fits, load_measurement, noise, npy, tifffile
 
+import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.files.measurement import IMAGE_BOUND, MEASUREMENT_BOUND, load_image
 from noisewalk.files.ranges import ValueRange

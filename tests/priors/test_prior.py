@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.prior import Prior

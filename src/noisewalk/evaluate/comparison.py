@@ -62,7 +62,7 @@ class Comparison:
         >>> found = nw.compare({"a": nw.Run(noise[0]), "b": nw.Run(noise[1])})
         >>> found
         Comparison(a: check, b: check)
-        >>> found.to_markdown().splitlines()[0][:37]
+        >>> found.to_markdown().splitlines()[0][:38]
         '| entry | verdict | jump / 1,000 calls'
     """
 
