@@ -403,3 +403,57 @@ def test_a_likelihood_of_ones_own_is_told_what_it_lacks() -> None:
         nw.NoisePosterior(phi, torch.nn.Identity(), Summed(), y)
     with pytest.raises(ConfigError, match="x must be a floating-point tensor"):
         nw.simulate(torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), torch.zeros(1, 2).int())
+
+
+def test_a_moved_posterior_is_the_same_in_another_type() -> None:
+    prior = nw.load_prior("fashion32")
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[::2] = True
+    operator = nw.operators.AveragePool(4)
+    noise = nw.likelihoods.Gaussian(torch.full((1, 8, 8), 0.3))
+    y = nw.noise.rows(0, 1).normal((1, 8, 8), nw.noise.INIT)
+    target = nw.NoisePosterior(prior.map(), operator, noise, y, mask)
+    double = target.to(dtype=torch.float64)
+    z = nw.noise.rows(1, 2).normal(target.shape, nw.noise.INIT)
+    before, after = target(z), double(z.double())
+    assert after.x.dtype == after.grad.dtype == double.y.dtype == torch.float64
+    torch.testing.assert_close(after.nll, before.nll, rtol=1e-4, atol=0)
+    torch.testing.assert_close(after.grad.float(), before.grad, rtol=1e-2, atol=1e-2)
+    assert (target.nfe, double.nfe, target.y.dtype) == (3 + 2, 2, torch.float32)
+    assert repr(double.to("cpu", torch.float32)) == repr(target)
+    for bad in (torch.bfloat16, torch.int8):
+        with pytest.raises(ConfigError, match=r"dtype must be torch.float32 or torch.float64"):
+            target.to(dtype=bad)
+    with pytest.raises(ConfigError, match="device 'nowhere' cannot be used"):
+        target.to("nowhere")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_network_in_half_precision_leaves_the_state_in_single(dtype: torch.dtype) -> None:
+    half, full = (nw.load_prior("fashion32", dtype=d).map() for d in (dtype, torch.float32))
+    y = torch.zeros(1, 1, 8, 8)
+    parts = nw.operators.AveragePool(4), nw.likelihoods.Gaussian(0.3), y
+    target, exact = nw.NoisePosterior(half, *parts), nw.NoisePosterior(full, *parts)
+    z = nw.noise.rows(1, 2).normal(target.shape, nw.noise.INIT)
+    state, wanted = target(z), exact(z)
+    assert {part.dtype for part in (state.z, state.x, state.grad)} == {torch.float32}
+    assert state.nll.dtype == torch.float64
+    tolerance = 32 * torch.finfo(dtype).eps
+    assert float((state.x - wanted.x).abs().max()) < tolerance
+    assert float((state.grad - wanted.grad).norm() / wanted.grad.norm()) < tolerance
+    moved = target.to(dtype=torch.float64)  # the network keeps its type
+    assert moved.phi.denoiser.network.conv_in.weight.dtype == dtype
+
+
+def test_the_check_of_a_half_network_still_finds_randomness() -> None:
+    class Random(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(16, 16).to(torch.bfloat16)
+
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return self.layer(z.bfloat16()).float() + 0.5 * torch.randn_like(z)
+
+    phi = nw.maps.Generator(Random(), (16,), (16,))
+    with pytest.raises(ConfigError, match="no function of each row"):
+        nw.NoisePosterior(phi, lambda x: x, nw.likelihoods.Gaussian(0.3), torch.zeros(1, 16))

@@ -5,8 +5,9 @@ $\langle J^T u, v \rangle$: backward, twice. An operation whose backward pass ca
 differentiated either has no J v at all.
 """
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -37,10 +38,12 @@ class _Contiguous(TorchFunctionMode):
 @contextmanager
 def _plain() -> Iterator[None]:
     """Operations that have second derivatives, which the fused ones of attention and of recurrent
-    networks have not."""
+    networks have not, and compiled ones neither."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    with sdpa_kernel(SDPBackend.MATH):
+    compiled = "torch._dynamo" in sys.modules  # else nothing is, and the import takes seconds
+    eager = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+    with sdpa_kernel(SDPBackend.MATH), eager:
         yield
 
 
@@ -71,35 +74,34 @@ WAYS = {FORWARD: forward, TWICE: double_backward}
 
 
 class Jacobian:
-    """J v of one function; `found` is the way to it, None before the first one."""
+    """J v of functions of the same operations; `found` is the way to it, None before the first."""
 
-    def __init__(self, function: Function) -> None:
-        self.function = function
+    def __init__(self) -> None:
         self.found: str | None = None
 
-    def way(self, z: Tensor, v: Tensor) -> str:
+    def way(self, function: Function, z: Tensor, v: Tensor) -> str:
         """The way to J v, looked for at z, (1, *shape), where it is not known yet."""
-        self.found = self.found or way_to_push(self.function, z, v)
+        self.found = self.found or way_to_push(function, z, v)
         return self.found
 
-    def push(self, z: Tensor, v: Tensor) -> Tensor:
+    def push(self, function: Function, z: Tensor, v: Tensor) -> Tensor:
         """J v; ConfigError where it cannot be had."""
         if self.found is None:
             try:
-                pushed = forward(self.function, z, v)
+                pushed = forward(function, z, v)
             except RuntimeError:
                 pass
             else:
                 self.found = FORWARD
                 return pushed
-        way = self.way(z[:1], v[:1])
+        way = self.way(function, z[:1], v[:1])
         if way == NONE:
             raise ConfigError(
                 "an operation of the operator or the map has neither a forward-mode derivative nor "
                 "a second one, so J v cannot be had: use nw.spectral or nw.SpectralRefresh(), "
                 "which need J^T w alone, or no preconditioner"
             )
-        return WAYS[way](self.function, z, v)
+        return WAYS[way](function, z, v)
 
 
 def way_to_push(function: Function, z: Tensor, v: Tensor) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ._intake import with_mask
 from ._repr import describe
@@ -15,6 +16,8 @@ from .likelihoods.base import LikelihoodBase
 STACKED = "stack the parts of complex numbers, torch.view_as_real(...), in the operator and in y"
 SAME = 1e-3
 """Largest difference of one x in two evaluations, in units of the std of x."""
+ROUNDINGS = 32
+"""The same in units of the precision of the map's weights: 0.25 in bfloat16, 0.03 in float16."""
 
 
 def check_parts(phi: Any, operator: Any) -> None:
@@ -95,9 +98,31 @@ def check_shape(y: Tensor, expected: tuple[int, ...]) -> None:
         )
 
 
-def check_function(together: Any, alone: Any) -> None:
+def check_labels(count: int | None, y: Tensor) -> None:
+    """ConfigError unless a map that holds something for each image holds it for those of y."""
+    if count is not None and (y.ndim == 0 or len(y) != count):
+        has = f"phi has a label for each of {count} images, and y has {len(y) if y.ndim else 0}"
+        raise ConfigError(f"{has}: load the prior with one label, or with one per image")
+
+
+def precision_of(phi: Any) -> float:
+    """The relative precision of the coarsest weights in a map."""
+    types = [torch.finfo(t.dtype).eps for t in _weights_in(phi) if t.is_floating_point()]
+    return max(types, default=0.0)
+
+
+def _weights_in(part: Any) -> Iterator[Tensor]:
+    """The weights of every network in a map, whatever is around it."""
+    if isinstance(part, nn.Module):
+        yield from part.parameters()
+    elif is_dataclass(part) and not isinstance(part, type):
+        yield from (weight for one in vars(part).values() for weight in _weights_in(one))
+
+
+def check_function(together: Any, alone: Any, precision: float = 0.0) -> None:
     """ConfigError unless the second of two rows is what it is alone: Phi is then a function of its
-    row, and not random."""
+    row, and not random. In half precision a batch of two is rounded otherwise than one row, by up
+    to 5 times the precision in units of the std of x where it was tried."""
     if not isinstance(together, Tensor) or not isinstance(alone, Tensor):
         got = type(together).__name__
         raise ConfigError(
@@ -110,7 +135,7 @@ def check_function(together: Any, alone: Any) -> None:
         )
     pair = together.double()
     gap, spread = float((pair[1:] - alone.double()).abs().max()), float(pair.std())
-    if gap > SAME * spread:
+    if gap > max(SAME, ROUNDINGS * precision) * spread:
         raise ConfigError(
             f"phi is no function of each row: one z gave x that differ by {gap:.3g}, alone and in "
             f"a batch of two, where x has a std of {spread:.3g}. Call eval() on the network, and "

@@ -3,7 +3,7 @@ $$p(z \mid y) \propto \exp(-L_y(\Phi(z)))\, N(z; 0, I), \qquad L_y(x) = -\log p(
 as one object: map + operator + likelihood + measurement (equation 7 of the paper).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from typing import Any
 
@@ -15,9 +15,11 @@ from . import noise as keyed
 from ._autograd import FORWARD, Jacobian, pull
 from ._checks import whole
 from ._intake import plain
+from ._moved import moved
 from ._repr import describe, facts_of
 from .errors import ConfigError
 from .likelihoods.base import complete
+from .maps.per_image import for_rows, num_images
 from .operators import observed_of
 from .types import Likelihood, NoiseMap, Operator, Product, State
 
@@ -76,7 +78,9 @@ class NoisePosterior:
         self.microbatch = None if microbatch is None else whole("microbatch", microbatch)
         self.differentiable = differentiable
         self._spent = [0]  # shared with the posteriors of other measurements
-        self._jacobian = Jacobian(self._forward)
+        self._jacobian = Jacobian()
+        self.y, self._num_labelled = y, num_images(phi)
+        _border.check_labels(self._num_labelled, y)
         x = self._checked_map(y) if check and self.microbatch != 1 else None
         self.data_shape, y_shape = _border.shapes_of(phi, operator, y, x)
         _border.check_shape(y, y_shape)
@@ -115,7 +119,8 @@ class NoisePosterior:
     def jacobian(self) -> str:
         """How J v is had: "forward" (mode), "double backward" where an operation has no forward
         mode, "none" where that fails too. The first time, it is tried at one z, and counted."""
-        return self._jacobian.way(*self._probes(self.y).split(1))
+        z, v = self._probes(self.y).split(1)
+        return self._jacobian.way(self._forward(z.new_zeros(1, dtype=torch.long)), z, v)
 
     def __repr__(self) -> str:
         names = ("phi", "operator", "likelihood", "y", "observed")
@@ -176,24 +181,52 @@ class NoisePosterior:
         return other
 
     @ordinary
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> "NoisePosterior":
+        """A posterior like this one whose tensors are elsewhere: map, operator, likelihood and y.
+
+        What a function closes over stays where it is. A compiled network is copied uncompiled.
+
+        Arguments:
+            device: such as "cuda"; None keeps it.
+            dtype: float32 or float64, of y, the states and all else but networks in half precision;
+                None keeps it.
+
+        Returns:
+            A posterior with its own count of network calls.
+
+        Raises:
+            ConfigError: another type, or a device that cannot be used here.
+        """
+        from .priors.request import usable_device
+
+        if dtype not in (None, torch.float32, torch.float64):
+            half = "a network in half precision is loaded so: nw.load_prior(..., dtype=)"
+            raise ConfigError(f"dtype must be torch.float32 or torch.float64, got {dtype}: {half}")
+        other = moved(self, None if device is None else usable_device(device), dtype)
+        other._spent, other._jacobian = [0], Jacobian()
+        return other
+
+    @ordinary
     def linearize(self, z: Tensor) -> tuple[Tensor, Product, Product]:
         """A(Phi(z)), (B, *y), with the products of its Jacobian J at z: jvp, v (B, *shape) -> J v,
         and vjp, w (B, *y) -> J^T w. Each costs one network call a row, and takes k rows in turn for
         every row of z, too."""
         with torch.no_grad():
-            mean = torch.cat([self._forward(z[rows]) for rows, _ in self._blocks(z)])
+            mean = torch.cat([self._forward(image)(z[rows]) for rows, image in self._blocks(z)])
 
         @ordinary
         def jvp(v: Tensor) -> Tensor:
             at = z.repeat_interleave(len(v) // len(z), 0)
-            blocks = (rows for rows, _ in self._blocks(at))
-            return torch.cat([self._jacobian.push(at[rows], v[rows]) for rows in blocks])
+            blocks = ((self._forward(image), rows) for rows, image in self._blocks(at))
+            return torch.cat([self._jacobian.push(f, at[rows], v[rows]) for f, rows in blocks])
 
         @ordinary
         def vjp(w: Tensor) -> Tensor:
             at = z.repeat_interleave(len(w) // len(z), 0)
-            blocks = (rows for rows, _ in self._blocks(at))
-            return torch.cat([pull(self._forward, at[rows], w[rows]) for rows in blocks])
+            blocks = ((self._forward(image), rows) for rows, image in self._blocks(at))
+            return torch.cat([pull(f, at[rows], w[rows]) for f, rows in blocks])
 
         return mean, jvp, vjp
 
@@ -236,9 +269,10 @@ class NoisePosterior:
         """x of one row; ConfigError unless Phi is a function of each row."""
         z = self._probes(y)
         with torch.no_grad(), _border.explained(z):
-            together, alone = self.phi(z), self.phi(z[1:])
+            first = torch.zeros(2, dtype=torch.long, device=z.device)
+            together, alone = self._map_of(first)(z), self._map_of(first[:1])(z[1:])
         self.nfe += 3 * self.phi.nfe
-        _border.check_function(together, alone)
+        _border.check_function(together, alone, _border.precision_of(self.phi))
         return alone
 
     def _probes(self, y: Tensor) -> Tensor:
@@ -267,9 +301,20 @@ class NoisePosterior:
 
         return rows(self.y), None if self.observed is None else rows(self.observed)
 
-    def _forward(self, z: Tensor) -> Tensor:
-        self.nfe += z.shape[0] * self.phi.nfe
-        return self.operator(self.phi(z))
+    def _map_of(self, image: Tensor) -> Callable[[Tensor], Tensor]:
+        """Phi for rows of these images, where it holds something for each image."""
+        count = self._num_labelled
+        return self.phi if count is None else for_rows(self.phi, image * count // self.num_images)
+
+    def _forward(self, image: Tensor) -> Callable[[Tensor], Tensor]:
+        """A(Phi(z)) for rows of these images."""
+        phi = self._map_of(image)
+
+        def forward(z: Tensor) -> Tensor:
+            self.nfe += z.shape[0] * self.phi.nfe
+            return self.operator(phi(z))
+
+        return forward
 
     def _evaluate(self, z: Tensor, image: Tensor, gradient: bool = True) -> State:
         self.nfe += z.shape[0] * self.phi.nfe
@@ -278,7 +323,7 @@ class NoisePosterior:
         z = z.clone() if z.is_inference() else z
         with torch.set_grad_enabled(gradient), _border.explained(z):
             leaf = z.clone().requires_grad_(gradient)
-            x = self.phi(leaf)
+            x = self._map_of(image)(leaf)
             nll = self.likelihood.nll(self.operator(x), y, observed)
         if gradient and not nll.requires_grad:
             raise ConfigError(

@@ -24,6 +24,7 @@ LAYERS = [
         "_checks",
         "_intake",
         "_lazy",
+        "_moved",
         "_packages",
         "_pickled",
         "_pictures",

@@ -435,3 +435,19 @@ def test_the_command_line_samples_with_a_known_hub_repository(
     assert (tmp_path / "online" / "report.html").exists()
     hub.stop()
     assert torch.equal(run("offline").draws[...], run_online.draws[...])
+
+
+def test_a_latent_pipeline_comes_with_its_decoder_and_text_model(hub: Hub) -> None:
+    from diffusers import LCMScheduler
+    from pipelines import autoencoder, conditioned, saved_pipeline, write_text_model
+
+    folder = hub.root / "ann" / "latent"
+    write_text_model(folder)
+    parts = conditioned(), autoencoder("AutoencoderKL"), LCMScheduler()
+    saved_pipeline(folder, *parts, "LatentConsistencyModelPipeline")
+    here = nw.load_prior(folder, prompt="cat").map()
+    fetched = nw.load_prior("ann/latent", prompt="cat")
+    assert repr(fetched.map()) == repr(here)
+    last = hub.requests.index(f"GET unet/{WEIGHTS}")  # so that cached weights mean a whole copy
+    assert hub.requests.index("GET text_encoder/model.safetensors") < last
+    assert hub.requests.index(f"GET vae/{WEIGHTS}") < last

@@ -9,7 +9,7 @@ import torch
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError, WeightsError
-from noisewalk.priors.schedulers import schedule_of
+from noisewalk.priors.schedulers import SOLVERS, schedule_of
 
 NUM_STEPS = 5
 
@@ -170,4 +170,4 @@ def test_a_scheduler_that_cannot_be_is_told(
     with pytest.raises(WeightsError, match="makes no DDIMScheduler"):
         nw.load_prior(tmp_path).ode_map(3)
     with pytest.raises(ConfigError, match="num_steps must be a whole number"):
-        schedule_of({"_class_name": "DDPMScheduler"}, 0)
+        schedule_of(SOLVERS["DDPMScheduler"], {}, 0)

@@ -100,7 +100,8 @@ def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
     o: Any = options
     level, dtype = opt.number("--sigma-y", o.sigma_y), opt.dtype_of(o.dtype)
     likelihood = parse_likelihood(o.likelihood, level)
-    prior = opt.load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
+    said = o.label, o.device, dtype, o.kind, o.size, o.head_channels, o.prompt
+    prior = opt.load_prior(o.prior, *said)
     phi = opt.map_of(prior, o.num_steps)
     kernel: Any = o.kernel
     adapted = False

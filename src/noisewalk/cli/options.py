@@ -51,6 +51,7 @@ Prior = Annotated[
 ]
 Teacher = Annotated[T, says("A diffusion model's name or folder; for bench, default the card's.")]
 Label = Annotated[Number, says("The class or conditioning value of the prior.")]
+Prompt = Annotated[Text, says("What a latent model is to make, in words; '' for anything.")]
 Kind = Annotated[Text, says("consistency or edm, for weights without a card.")]
 Size = Annotated[
     Count, says("The image side of a .pt file without a card; to train, default 32 or --start's.")
@@ -120,6 +121,7 @@ class SamplerOptions:
     sigma_y: SigmaY = None
     likelihood: Likelihood = "gaussian"
     label: Label = None
+    prompt: Prompt = None
     kind: Kind = None
     size: Size = None
     head_channels: HeadChannels = None
@@ -191,7 +193,8 @@ def load_prior(source: str, *settings: Any) -> "LoadedPrior":
 
     if not is_code(source) or Path(source).exists():
         return load(source, *settings)
-    named = zip(("--label", "", "", "--kind", "--size", "--head-channels"), settings, strict=False)
+    flags = ("--label", "", "", "--kind", "--size", "--head-channels", "--prompt")
+    named = zip(flags, settings, strict=False)
     if given := [name for name, value in named if name and value is not None]:
         raise ConfigError(f"{source} is code of yours: leave {', '.join(given)} out")
     return prior_of(source)

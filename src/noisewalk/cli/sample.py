@@ -80,7 +80,8 @@ def sample(options: SampleOptions) -> None:
 
     check(options)
     o, dtype = options, opt.dtype_of(options.dtype)
-    prior = opt.load_prior(o.prior, o.label, o.device, dtype, o.kind, o.size, o.head_channels)
+    said = o.label, o.device, dtype, o.kind, o.size, o.head_channels, o.prompt
+    prior = opt.load_prior(o.prior, *said)
     problem = read_problem(options, prior)
     many = opt.rows_at_once(prior.shape) if o.kernel == "smc" else None
     target = problem.target(many if o.microbatch is None else o.microbatch)

@@ -106,6 +106,7 @@ def diffusion(options: DiffusionOptions) -> None:
 @opt.reads(DistillOptions)
 def distill(options: DistillOptions) -> None:
     """Distil a diffusion model into a consistency model; a second call goes on."""
+    from ..priors.denoiser import NetworkDenoiser
     from ..priors.load import load_prior
     from ..priors.train.losses.distance import HUBER, check_distance
     from ..priors.train.processes import join
@@ -119,7 +120,7 @@ def distill(options: DistillOptions) -> None:
     with join(o.device) as processes:
         teacher = load_prior(o.teacher, device=processes.device)
         guide = teacher.denoiser
-        if guide is None or guide.kind != "edm":
+        if not isinstance(guide, NetworkDenoiser) or guide.kind != "edm":
             need = "a student needs a teacher of kind edm"
             raise ConfigError(f"{o.teacher} is no diffusion model: {need}")
         student = _student(o, guide)

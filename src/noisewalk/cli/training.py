@@ -57,7 +57,7 @@ def settings_of(options: "TrainOptions", network: nn.Module, **rates: Any) -> Tr
 def trainable(source: str, kind: str) -> NetworkDenoiser:
     """The denoiser of a prior of that kind, with a network that may be trained."""
     denoiser = load.load_prior(source).denoiser
-    if denoiser is None or denoiser.kind != kind:
+    if not isinstance(denoiser, NetworkDenoiser) or denoiser.kind != kind:
         found = "generator" if denoiser is None else denoiser.kind
         raise ConfigError(f"--start takes a prior of kind {kind}, and {source} is of kind {found}")
     denoiser.network.requires_grad_(True)

@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from .._checks import one_of
 from .._repr import readable
 from ..errors import ConfigError
+from ..maps.per_image import Labels, labels_of
 
 KINDS = ("edm", "consistency")
 TIME_SCALE = 250.0  # of ln sigma in t'; EDM's own is 1/4
@@ -45,7 +46,7 @@ class NetworkDenoiser:
     sigma_max: float = 80.0
     sigma_data: float = 0.5
     unshuffle: int = 1
-    label: int | None = None
+    label: int | Labels | None = None
     checkpoint: bool = False
     time_scale: float = TIME_SCALE
 
@@ -65,13 +66,14 @@ class NetworkDenoiser:
         h = x_t * variance.rsqrt()
         if self.unshuffle > 1:
             h = F.pixel_unshuffle(h, self.unshuffle)
-        labels = None if self.label is None else torch.full((len(h),), self.label, device=h.device)
+        labels = labels_of(self.label, h)
         backward = torch.is_grad_enabled() and unpack_dual(x_t).tangent is None
         own: Any = self
         network: nn.Module = own._twin if self.checkpoint and backward else self.network
         dtype = next(self.network.parameters()).dtype
         t = self.time_scale * torch.log(sigma + 1e-44)
-        h = network(h.to(dtype), t.to(dtype), class_labels=labels).sample
+        # the time stays in the state's type: bfloat16 cannot tell 1095 from 1096
+        h = network(h.to(dtype), t, class_labels=labels).sample
         if self.unshuffle > 1:
             h = F.pixel_shuffle(h, self.unshuffle)
         return c_out * h.to(x_t.dtype) + c_skip * x_t
@@ -93,6 +95,8 @@ def _prepare(network: nn.Module) -> None:
 
 
 def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    if torch.compiler.is_compiling():  # never differentiated forward
+        return None
     return None if unpack_dual(args[0]).tangent is None else (args[0].contiguous(), *args[1:])
 
 

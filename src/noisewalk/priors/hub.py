@@ -8,10 +8,20 @@ from typing import Any
 
 from .._packages import cache_folder
 from ..errors import ConfigError, WeightsError
-from .cards import read_card
+from .cards import read_card, read_table
 from .diffusers import PICKLED, WEIGHTS, read_unet
 
 FOLDERS = ("unet/", "")  # where a repository may keep its network, the usual place first
+EXTRAS = ("card.json", "scheduler/scheduler_config.json")
+OF_LATENTS = (
+    "vae/config.json",
+    f"vae/{WEIGHTS}",
+    *(f"tokenizer/{name}" for name in ("tokenizer_config.json", "tokenizer.json", "vocab.json")),
+    *(f"tokenizer/{name}" for name in ("merges.txt", "special_tokens_map.json")),
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+)
+"""Files of a latent pipeline beside its network; what a repository lacks is told when it is read."""
 PUSHED = ("card.json", "unet/config.json", f"unet/{WEIGHTS}", "samples.png")
 
 
@@ -100,8 +110,11 @@ def _download(repository: str, revision: str | None) -> Path:
     for folder in FOLDERS:
         if (config := get(f"{folder}config.json")) is None:
             continue
-        for extra in ("card.json", "scheduler/scheduler_config.json"):
+        for extra in EXTRAS:
             get(extra)
+        if (index := get("model_index.json")) and "vae" in read_table(index):
+            for extra in OF_LATENTS:
+                get(extra)
         if not any(get(folder + name) for name in (WEIGHTS, PICKLED)):
             lacks = f"neither {folder}{WEIGHTS} nor {folder}{PICKLED}"
             raise WeightsError(f"{holds} {folder}config.json but {lacks}")

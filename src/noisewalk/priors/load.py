@@ -2,21 +2,23 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .. import _packages as packages
-from .._checks import one_of, real, whole
+from .._checks import one_of, whole
 from ..errors import ConfigError, WeightsError
 from .cards import SCALING, check_card, read_card, read_cards, read_table
 from .denoiser import KINDS, TIME_SCALE, NetworkDenoiser
+from .labels import Label, checked_label, class_of
 from .mismatched_keys import shortened
 from .prior import Prior
-from .schedulers import SOLVERS, STEPPED
+from .request import Request, checked_backend, checked_dtype, usable_device
+from .scheduled import denoiser_of
+from .schedulers import SOLVERS, STEPPED, Labelled
 
 BUNDLED = Path(__file__).parent / "bundled"
 LONGEST_NAME = 1000  # of a prior or a path
@@ -28,18 +30,6 @@ SCHEDULERS = {
     **{name: solver.kind for name, solver in SOLVERS.items()},
 }
 """What the network is that diffusers samples with each of its schedulers."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the caller of `load_prior` says about the weights; None leaves it to the card."""
-
-    label: float | None
-    device: torch.device
-    dtype: torch.dtype
-    kind: str | None
-    size: int | None
-    head_channels: int | None
 
 
 def list_priors() -> dict[str, dict[str, Any]]:
@@ -59,12 +49,14 @@ def list_priors() -> dict[str, dict[str, Any]]:
 @torch.inference_mode(False)
 def load_prior(
     source: str | Path,
-    label: float | None = None,
+    label: Label = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     kind: str | None = None,
     size: int | None = None,
     head_channels: int | None = None,
+    prompt: str | Tensor | None = None,
+    compile: bool | str = False,
 ) -> Prior:
     """Load a pretrained prior.
 
@@ -73,19 +65,24 @@ def load_prior(
     Arguments:
         source: a name of `list_priors` ("fashion32"), a Hub repository, a folder that `noisewalk
             train` or diffusers wrote, or the path of an OpenAI .pt checkpoint.
-        label: class, or the conditioning value that the card names (terrain128: 1 to 100).
+        label: class, or the conditioning value that the card names (terrain128: 1 to 100); a list
+            has a class for each image, and the rows of z are image-major.
         device: where the network lives.
-        dtype: of the network's weights and arithmetic.
+        dtype: of the network's weights and arithmetic; z, x and gradients keep y's type.
         kind: "consistency" or "edm", for weights without a card; None: as a .pt's name says.
         size: image side of a .pt file without a card; None takes it from the file's name.
         head_channels: those of each attention head in a .pt file without a card; None: 64.
+        prompt: of a latent model, which needs one: text, or its embedding (L, C); it is frozen.
+        compile: compile the network by torch.compile, at its first calls; the name of a backend is
+            "inductor" for True. J v, other processes and copies run it uncompiled.
 
     Returns:
         The prior.
 
     Raises:
-        ConfigError: no such prior, or a label, kind or size that does not fit.
+        ConfigError: no such prior, or a label, kind, size or prompt that does not fit.
         WeightsError: the files are missing, corrupt or not what the card says.
+        MissingExtraError: a prompt in words without the extra `latent`.
 
     Example:
         >>> nw.load_prior("fashion32-edm").denoiser.sigma_max
@@ -94,10 +91,12 @@ def load_prior(
     request = Request(
         label,
         usable_device(device),
-        _checked_dtype(dtype),
+        checked_dtype(dtype),
         None if kind is None else one_of("kind", kind, KINDS),
         None if size is None else whole("size", size),
         None if head_channels is None else whole("head_channels", head_channels),
+        prompt,
+        checked_backend(compile),
     )
     name, path, cards = str(source), Path(source), read_cards()
     if len(name) > LONGEST_NAME:  # the operating system would not have it as a file
@@ -126,7 +125,10 @@ def _from_folder(
     name: str, folder: Path, request: Request, known: Mapping[str, Any] | None = None
 ) -> Prior:
     from .diffusers import read_unet
+    from .latent import pipeline_of
 
+    if pipeline_of(folder) is not None:
+        return _latent(name, folder, request)
     if (folder / "card.json").exists():
         card = read_card(folder)
     else:
@@ -167,13 +169,16 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
 
 
 def _from_package(name: str, card: Mapping[str, Any], request: Request) -> Prior:
-    label, side = _checked_label(name, card, request.label), card["shape"][-1]
+    label, side = checked_label(name, card, request.label), card["shape"][-1]
+    if isinstance(label, tuple):
+        raise ConfigError(f"{name} takes one label, which its weights hold: got {request.label}")
     if name == "faces64":
         from .faces import read_faces
 
-        _check_request(name, card["kind"], side, None, request)
+        request.check(name, card["kind"], side)
+        request.check_prompt(name)
         network = read_faces(packages.locate(**card["archive"]))
-        return Prior(name, card, None, network.to(request.device, request.dtype))
+        return Prior(name, card, None, request.placed(network))
     from .openai import infer, to_unet
     from .terrain import read_terrain
 
@@ -233,11 +238,14 @@ def _denoising(
             f"{config['out_channels']}: a denoiser has one whole number as sample_size and as many "
             "channels out as in"
         )
+    request.check_prompt(name)
     if card["kind"] in STEPPED:
-        card = {**card, "shape": [channels, side, side]}
-        label = _label_of(name, card, request, None if labelled else config.get("num_class_embeds"))
-        network = nn.Module.to(network, device=request.device, dtype=request.dtype)
-        return Prior(name, {**card, "class": label}, None, network=network)
+        shape = (channels, side, side)
+        card = {**card, "shape": list(shape)}
+        label = class_of(name, card, request.label, config.get("num_class_embeds"))
+        module = Labelled(request.placed(network), label)
+        levels = denoiser_of(module, shape, card["scheduler"])
+        return Prior(name, card, levels, network=module)
     unshuffle = int(card.get("unshuffle", 1))
     shape = (channels // unshuffle**2, side * unshuffle, side * unshuffle)
     card = {**SCALING, "shape": list(shape), **card}
@@ -246,62 +254,24 @@ def _denoising(
             f"the card of {name} says shape {tuple(card['shape'])}, the network makes {shape}: one "
             "of them is of another prior"
         )
-    _check_request(name, card["kind"], shape[-1], config["attention_head_dim"], request)
+    request.check(name, card["kind"], shape[-1], config["attention_head_dim"])
     classes = None if labelled else config.get("num_class_embeds")
-    one = _label_of(name, card, request, classes)
-    network = nn.Module.to(network, device=request.device, dtype=request.dtype)
+    one = class_of(name, card, request.label, classes)
+    network = request.placed(network)
     low, high, std = (float(card[key]) for key in SCALING)
     parts = network, card["kind"], shape, low, high, std, unshuffle, one
     time_scale = float(card.get("time_scale", TIME_SCALE))
     return Prior(name, card, NetworkDenoiser(*parts, time_scale=time_scale))
 
 
-def _label_of(name: str, card: dict[str, Any], request: Request, classes: int | None) -> int | None:
-    """The class that a network of some classes is given."""
-    if classes and not card.get("label"):
-        card["label"] = {"name": "class", "lowest": 0, "highest": classes - 1, "whole": True}
-    label = _checked_label(name, card, request.label)
-    return int(label) if classes and label is not None else None
+def _latent(name: str, folder: Path, request: Request) -> Prior:
+    from .latent import read_pipeline
 
-
-def _check_request(name: str, kind: str, size: int, heads: int | None, request: Request) -> None:
-    for key, value in {"kind": kind, "size": size, "head_channels": heads}.items():
-        said = getattr(request, key)
-        if said is not None and said != value:
-            raise ConfigError(f"{key} of {name} is {value}, got {said}: leave {key} out")
-
-
-def _checked_label(name: str, card: Mapping[str, Any], label: float | None) -> float | None:
-    """The label as the card wants it; None where it wants none."""
-    wanted = card.get("label")
-    if wanted is None:
-        if label is not None:
-            raise ConfigError(f"{name} takes no label, got {label}: leave it out")
-        return None
-    called, low, high = f"label ({wanted['name']})", wanted["lowest"], wanted["highest"]
-    if label is None:
-        raise ConfigError(f"{name} needs a {called}: give a number from {low} to {high}")
-    called += f" of {name}"
-    if not wanted["whole"]:
-        return real(called, label, least=low, most=high)
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
-    return whole(called, label, low, high)
-
-
-def usable_device(device: str | torch.device) -> torch.device:
-    """The device, after one number was put there and read back."""
-    try:
-        torch.zeros(1, device=device).item()
-        return torch.device(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {str(device)!r} cannot be used here: {reason}") from error
-
-
-def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ConfigError(
-            f"dtype must be a floating-point one such as torch.float32, got {dtype!r}"
-        )
-    return dtype
+    checked_label(name, {}, request.label)
+    request.check(name, "latent")
+    pipeline = read_pipeline(folder, request.prompt)
+    for part in (pipeline.network, pipeline.decoder):
+        request.placed(part.network)
+        part.to(request.device)  # the prompt stays in float32
+    card = {"kind": "latent", "shape": list(pipeline.shape), "guidance": pipeline.guidance}
+    return Prior(name, card, None, latent=pipeline)

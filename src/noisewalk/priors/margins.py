@@ -14,6 +14,7 @@ from .. import noise as keyed
 from .._checks import seed_of, whole
 from ..errors import ConfigError
 from ..maps.consistency import Consistency
+from .denoiser import NetworkDenoiser
 from .prior import Prior, check_sides
 
 NEAR = 1.1
@@ -32,7 +33,7 @@ class Margins(NamedTuple):
 def measure(prior: Prior, window: int = 128, seed: int = 0, num_images: int = 2) -> Margins:
     """The difference inside each margin up to 3/8 of a window, from the middle window of fields
     twice its size; a field and a window are one network call each."""
-    if prior.denoiser is None or prior.kind != "consistency":
+    if not isinstance(prior.denoiser, NetworkDenoiser) or prior.kind != "consistency":
         raise ConfigError(f"{prior.name} is a {prior.kind}, whose maps have no windows")
     multiple = prior.multiple
     (side,) = check_sides(prior.name, (window,), multiple)

@@ -15,11 +15,14 @@ from ..errors import ConfigError
 from ..maps.consistency import Consistency
 from ..maps.generator import Generator
 from ..maps.ode import ProbabilityFlow
+from ..maps.per_image import num_images
 from ..maps.representation_error import RepresentationError
 from ..maps.steps import Steps
 from ..maps.windows import Windows
 from ..types import Denoiser, NoiseMap
 from .denoiser import NetworkDenoiser
+from .latent import Pipeline
+from .scheduled import ScheduledDenoiser
 from .schedulers import ode_map
 
 SHOWN = 3 * 64 * 64  # numbers in an image that a notebook makes without being asked
@@ -32,10 +35,11 @@ class Prior:
     Arguments:
         name: as given to `load_prior`.
         card: licence, data, sha256, noise range, how it was made, measured quality.
-        denoiser: f(x_t, sigma) -> x_0; None for a plain generator.
+        denoiser: f(x_t, sigma) -> x_0; None for a generator, a latent model and the user's map.
         module: the network z -> x of a plain generator, else None.
         phi: the one map that there is, of the user's own code, else None.
-        network: of a diffusion model that its folder's scheduler samples, else None.
+        network: F(x, t) of a diffusion model that its folder's scheduler samples, else None.
+        latent: the pipeline of a latent model, else None.
 
     Example:
         >>> nw.load_prior("fashion32")
@@ -44,16 +48,17 @@ class Prior:
 
     name: str
     card: Mapping[str, Any]
-    denoiser: NetworkDenoiser | None
+    denoiser: NetworkDenoiser | ScheduledDenoiser | None
     module: nn.Module | None = None
     phi: NoiseMap | None = None
     network: nn.Module | None = None
+    latent: Pipeline | None = None
 
     @property
     def kind(self) -> str:
         """What the network is: "consistency", "edm", "ddpm" (v-prediction too) or "flow" (diffusion
-        models), "generator", or "map" for the user's own."""
-        if self.network is not None:
+        models), "latent", "generator", or "map" for the user's own."""
+        if self.network is not None or self.latent is not None:
             return str(self.card["kind"])
         if self.phi is not None:
             return "map"
@@ -102,9 +107,10 @@ class Prior:
         margin: int | None = None,
         representation_error: float | None = None,
     ) -> NoiseMap:
-        """The map from noise to images of a consistency model, or the generator itself.
+        """The map from noise to images of a consistency or a latent model, or the generator itself.
 
-        A consistency model is convolutional and also maps a larger field of noise to a larger
+        A latent model's z is the noise of its latents, which are smaller than the image. A
+        consistency model is convolutional and also maps a larger field of noise to a larger
         image, whole or by overlapping windows, which bound the memory.
 
         Arguments:
@@ -130,13 +136,31 @@ class Prior:
             ((1, 32, 32), 2)
         """
         asked = num_steps, midpoint, checkpoint, shape, window, margin
-        if self.phi is None and self.module is None:
+        if self.latent is not None:
+            phi: NoiseMap = self._latent(self.latent, *asked)
+        elif self.phi is None and self.module is None:
             denoiser = self._field(checkpoint, shape, window, margin)
-            phi: NoiseMap = self._consistency(denoiser, num_steps, midpoint, seed)
+            phi = self._consistency(denoiser, num_steps, midpoint, seed)
         else:
             phi = self._only_map(asked == (1, None, False, None, None, None))
         std = representation_error
         return phi if std is None else RepresentationError(phi, std)
+
+    def _latent(
+        self,
+        latent: Pipeline,
+        num_steps: int,
+        midpoint: float | None,
+        checkpoint: bool,
+        shape: tuple[int, int] | None,
+        *windows: int | None,
+    ) -> NoiseMap:
+        """The map of a latent model, at the size it was trained at or at another one."""
+        if num_steps != 1 or midpoint is not None or windows != (None, None):
+            what = f"{self.name} is a latent model of one network call, whole"
+            raise ConfigError(f"{what}: leave num_steps, midpoint, window and margin out")
+        sides = self.shape[1:] if shape is None else check_sides(self.name, shape, self.multiple)
+        return latent.map((self.shape[0], *sides), checkpoint)
 
     def _only_map(self, plain: bool) -> NoiseMap:
         """The map of a prior that has one alone."""
@@ -152,7 +176,9 @@ class Prior:
     @property
     def multiple(self) -> int:
         """What the sides of an image must be multiples of: the network halves them so often."""
-        if self.denoiser is None:
+        if self.latent is not None:
+            return self.latent.multiple
+        if not isinstance(self.denoiser, NetworkDenoiser):
             raise ConfigError(f"{self.name} is a {self.kind}, which makes images of one size")
         config: Any = getattr(self.denoiser.network, "config", {"block_out_channels": (1,)})
         return self.denoiser.unshuffle * 2 ** (len(config["block_out_channels"]) - 1)
@@ -165,7 +191,7 @@ class Prior:
         margin: int | None,
     ) -> Denoiser:
         """The denoiser of images of a size, whole or by windows."""
-        if self.denoiser is None or self.kind != "consistency":
+        if not isinstance(self.denoiser, NetworkDenoiser) or self.kind != "consistency":
             what = f"{self.name} is a diffusion model ({self.kind})"
             raise ConfigError(f"{what} and has no one- or two-step map: use prior.ode_map()")
         denoiser = replace(self.denoiser, checkpoint=True) if checkpoint else self.denoiser
@@ -179,6 +205,8 @@ class Prior:
             if margin is not None:
                 raise ConfigError("margin belongs to window=: give that too, or leave it out")
             return replace(denoiser, shape=whole_field)
+        if num_images(denoiser) is not None:
+            raise ConfigError("windows take one label for all images: sample them one by one")
         (side,) = check_sides(self.name, (window,), self.multiple)
         margin = self.card.get("margin") if margin is None else margin
         if margin is None:
@@ -224,7 +252,7 @@ class Prior:
             ((1, 32, 32), 7)
         """
         if self.network is not None:
-            given = num_steps, solver, gradient, self.card["class"]
+            given = num_steps, solver, gradient
             return ode_map(self.network, self.shape, self.card["scheduler"], *given)
         if self.denoiser is None or self.kind != "edm":
             what = f"{self.name} is a {self.kind} model, not a diffusion model"

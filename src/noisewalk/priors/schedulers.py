@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .._checks import one_of, whole
 from ..errors import WeightsError
+from ..maps.per_image import Labels, labels_of
 from ..maps.steps import Schedule, Steps
 from .mismatched_keys import shortened
 
@@ -37,18 +38,23 @@ PLAIN = {"clip_sample": False, "thresholding": False, "stochastic_sampling": Fal
 """Phi is never clamped, and a function."""
 
 
-def schedule_of(config: Mapping[str, Any], num_steps: int) -> Schedule:
-    """The numbers of a scheduler for a number of steps; WeightsError where its config cannot be."""
+def scheduler_of(solver: Solver, config: Mapping[str, Any]) -> Any:
+    """The scheduler that samples, without clipping; diffusers' own errors where its config cannot
+    be."""
     import diffusers
 
-    solver = SOLVERS[config["_class_name"]]
+    made_by = getattr(diffusers, solver.scheduler)
+    takes = inspect.signature(made_by.__init__).parameters  # diffusers prints what it ignores
+    known = {key: value for key, value in {**config, **PLAIN}.items() if key in takes}
+    return made_by.from_config(known)
+
+
+def schedule_of(solver: Solver, config: Mapping[str, Any], num_steps: int) -> Schedule:
+    """The numbers of a scheduler for a number of steps; WeightsError where its config cannot be."""
     count = whole("num_steps", num_steps)
     one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     try:
-        made_by = getattr(diffusers, solver.scheduler)
-        takes = inspect.signature(made_by.__init__).parameters  # diffusers prints what it ignores
-        known = {key: value for key, value in {**config, **PLAIN}.items() if key in takes}
-        scheduler = made_by.from_config(known)
+        scheduler = scheduler_of(solver, config)
 
         def walk(x: Tensor, made: Tensor) -> tuple[list[float], list[float]]:
             scheduler.set_timesteps(count)
@@ -77,25 +83,24 @@ def ode_map(
     num_steps: int,
     solver: str | None,
     gradient: str,
-    label: int | None,
 ) -> Steps:
-    """The map of a network by its folder's scheduler."""
-    allowed = SOLVERS[config["_class_name"]].name
-    one_of("solver", allowed if solver is None else solver, (allowed,))
-    return Steps(Labelled(network, label), shape, schedule_of(config, num_steps), gradient)
+    """The map of a network F(x, t) by its folder's scheduler."""
+    found = SOLVERS[config["_class_name"]]
+    one_of("solver", found.name if solver is None else solver, (found.name,))
+    return Steps(network, shape, schedule_of(found, config, num_steps), gradient)
 
 
 class Labelled(nn.Module):
-    """A `UNet2DModel` in its own type, with its label frozen."""
+    """F(x, t) of a `UNet2DModel` in its own type, with its label frozen."""
 
-    def __init__(self, network: Any, label: int | None) -> None:
+    def __init__(self, network: Any, label: int | Labels | None) -> None:
         super().__init__()
         self.network, self.label = network, label
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """F(x, t), (B, C, H, W) in the type of x."""
-        labels = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
         dtype = next(self.network.parameters()).dtype
         learned = self.network.config["time_embedding_type"] == "learned"
         times = t.long() if learned else t.to(torch.float32)
+        labels = labels_of(self.label, x)
         return self.network(x.to(dtype), times, class_labels=labels).sample.to(x.dtype)

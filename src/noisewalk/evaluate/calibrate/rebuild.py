@@ -19,6 +19,7 @@ PARTS = ("map", "operator", "likelihood", "y", "observed")
 ADVICE = "give the posterior that it was made of, nw.calibrate(run, target=...)"
 TYPED: dict[str, Callable[[str], Any]] = {
     "--label": float,
+    "--prompt": str,
     "--kind": str,
     "--size": int,
     "--head-channels": int,

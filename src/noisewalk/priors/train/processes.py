@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...errors import ConfigError, MissingExtraError
-from ..load import usable_device
+from ..request import usable_device
 
 PATIENCE = timedelta(days=2)  # while the first process makes the teacher's trajectories
 
