@@ -4,6 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import numpy
 import pytest
 
 import noisewalk
@@ -149,3 +150,14 @@ def test_the_margin_of_a_prior_is_measured(noisewalk):
     assert "margin   0  rms" in out
     assert "the smallest that is enough is" in out
     assert noisewalk("priors", "margin", "fashion32-edm")[0] == 2
+
+
+def test_what_a_prior_cannot_express_is_estimated(noisewalk, tmp_path):
+    numpy.savez(tmp_path / "held.npz", images=numpy.zeros((2, 32, 32), dtype=numpy.uint8))
+    flags = ["--bands", 4, "--num-steps", 2, "--num-images", 2]
+    code, out, err = noisewalk("priors", "representation", "fashion32", "held.npz", *flags)
+    assert code == 0, err
+    assert "fashion32: 2 images of held.npz" in out
+    assert "NFE 10" in out
+    assert out.count("|k|") == 4
+    assert 'for its card.json: "representation_error": [' in out

@@ -53,3 +53,37 @@ def test_what_does_not_fit_is_named() -> None:
             nw.maps.RepresentationError(nw.maps.Warp((3,)), std)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"needs a map.*got Identity"):
         nw.maps.RepresentationError(torch.nn.Identity(), 0.1)  # type: ignore[arg-type]
+
+
+def test_a_std_by_band_filters_e_alone() -> None:
+    phi = nw.maps.RepresentationError(nw.maps.Warp((1, 8, 6)), (0.4, 0.1))
+    white = nw.maps.RepresentationError(nw.maps.Warp((1, 8, 6)), (0.2, 0.2))
+    z = nw.noise.rows(0, 3).normal(phi.shape, nw.noise.INIT)
+    own, e = phi.parts(z)
+    torch.testing.assert_close(white(z), white.phi(own) + 0.2 * e)  # bands alike are white
+    flat = torch.ones(1, 1, 8, 6)
+    x = phi(torch.cat([torch.zeros_like(flat), flat], 1)) - phi.phi(torch.zeros_like(flat))
+    torch.testing.assert_close(x, 0.4 * flat)  # the mean lies in the lowest band
+    v = torch.ones_like(z)
+    pushed = torch.func.jvp(phi, (z,), (v,))[1]
+    ahead, behind = (phi(z.double() + h * v) for h in (1e-5, -1e-5))
+    torch.testing.assert_close(pushed, ((ahead - behind) / 2e-5).float(), rtol=1e-3, atol=1e-3)
+    for bad in ((0.1,), (0.1, 0.0), (0.1, "x")):
+        with pytest.raises(ConfigError, match="RepresentationError's std"):
+            nw.maps.RepresentationError(nw.maps.Warp((1, 8, 8)), bad)
+    with pytest.raises(ConfigError, match="by band needs images"):
+        nw.maps.RepresentationError(nw.maps.Warp((8,)), (0.1, 0.2))
+
+
+def test_a_card_gives_the_std_by_band() -> None:
+    from dataclasses import replace
+
+    prior = nw.load_prior("fashion32")
+    with pytest.raises(ConfigError, match="has no representation_error: `noisewalk priors repres"):
+        replace(prior, card={}).map(representation_error="card")
+    with pytest.raises(ConfigError, match="unknown representation_error 'white'"):
+        prior.map(representation_error="white")
+    known = replace(prior, card={**prior.card, "representation_error": [0.2, 0.1]})
+    phi = known.map(representation_error="card")
+    assert phi.std == (0.2, 0.1)  # type: ignore[attr-defined]
+    assert prior.map(representation_error=(0.2, 0.1)).shape == phi.shape == (2, 32, 32)

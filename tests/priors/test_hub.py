@@ -437,7 +437,7 @@ def test_the_command_line_samples_with_a_known_hub_repository(
     assert torch.equal(run("offline").draws[...], run_online.draws[...])
 
 
-def test_a_latent_pipeline_comes_with_its_decoder_and_text_model(hub: Hub) -> None:
+def test_a_latent_pipeline_comes_with_its_decoder_and_text_model(hub) -> None:
     from diffusers import LCMScheduler
     from pipelines import autoencoder, conditioned, saved_pipeline, write_text_model
 

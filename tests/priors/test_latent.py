@@ -41,7 +41,7 @@ def turbo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("scheduler", "pipeline", "vae", "guided"),
     [
         (lcm, LCM, "AutoencoderKL", True),
-        (lambda: lcm(prediction_type="v_prediction", clip_sample=False), LCM, "AutoencoderKL", False),
+        (lambda: lcm(prediction_type="v_prediction"), LCM, "AutoencoderKL", False),
         (euler, TURBO, "AutoencoderTiny", False),
         (lambda: euler(prediction_type="v_prediction"), TURBO, "AutoencoderKL", True),
     ],
@@ -140,7 +140,7 @@ def test_what_a_latent_model_does_not_offer_is_told(turbo: Path) -> None:
     with pytest.raises(ConfigError, match=r"multiples of 4, got 10 x 8: the nearest are 8 or 12"):
         prior.map(shape=(10, 8))
     with pytest.raises(
-        ConfigError, match="is a latent model, not a diffusion model: use prior.map"
+        ConfigError, match=r"is a latent model, not a diffusion model: use prior.map"
     ):
         prior.ode_map()
     with pytest.raises(ConfigError, match=r'needs a prompt: give prompt="..."'):

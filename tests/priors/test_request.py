@@ -36,5 +36,5 @@ def test_device_type_and_backend_are_those_of_torch() -> None:
         usable_device("nowhere")
     with pytest.raises(ConfigError, match="dtype must be a floating-point one"):
         checked_dtype(torch.int8)
-    with pytest.raises(ConfigError, match="unknown backend 'fast': choose one of .*inductor"):
+    with pytest.raises(ConfigError, match=r"unknown backend 'fast': choose one of .*inductor"):
         checked_backend("fast")

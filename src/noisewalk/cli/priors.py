@@ -9,6 +9,7 @@ from typer import Argument
 from .._checks import one_of
 from ..errors import ConfigError
 from . import options as opt
+from .options import says
 
 app = typer.Typer(**opt.PLAIN)
 
@@ -97,7 +98,7 @@ def push(
 @app.command()
 def margin(
     name: Annotated[str, Argument(help="A known prior, a folder, or code of yours.")],
-    window: Annotated[int, opt.says("The side of a window.")] = 128,
+    window: Annotated[int, says("The side of a window.")] = 128,
     num_images: opt.NumImages[int] = 8,
     seed: opt.Seed = 0,
 ) -> None:
@@ -109,6 +110,31 @@ def margin(
     for pixels, left in zip(found.margins, found.rms, strict=True):
         print(f"  margin {pixels:3d}  rms {left * found.std:.4f}  ({left:.1%} of the images' std)")
     print(f"  the smallest that is enough is {found.needed}: prior.map(..., margin={found.needed})")
+
+
+@app.command()
+def representation(
+    name: Annotated[str, Argument(help="A known prior, a folder, or code of yours.")],
+    images: Annotated[Path, Argument(help="Held-out images: an IDX or npz file, or a folder.")],
+    bands: Annotated[int, says("Bands of frequencies.")] = 8,
+    num_steps: Annotated[int, says("Optimiser steps of an inversion.")] = 300,
+    num_images: opt.NumImages[int] = 8,
+    seed: opt.Seed = 0,
+) -> None:
+    """Estimate what a prior cannot express, by frequency, from inversions of held-out images."""
+    from ..priors.train.data import load_images, to_unit
+    from ..priors.train.representation import measure
+
+    prior = opt.load_prior(name)
+    phi, (channels, side) = opt.map_of(prior, 1), prior.shape[:2]
+    some = to_unit(load_images(images, side, channels)[:num_images])
+    left = measure(phi, some, bands, num_steps, seed)
+    calls = len(some) * phi.nfe * (3 + num_steps)
+    print(f"{name}: {len(some)} images of {images}, rms left {left.rms:.4f}, NFE {calls}")
+    for band, std in enumerate(left.std):
+        print(f"  |k| {band / bands / 2:.3f} to {(band + 1) / bands / 2:.3f}  std {std:.4f}")
+    numbers = ", ".join(f"{std:.4f}" for std in left.std)
+    print(f'for its card.json: "representation_error": [{numbers}]')
 
 
 def _card(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._checks import one_of, real, whole
 from ..errors import ConfigError, WeightsError
+from ..maps.representation_error import checked_std
 from .denoiser import KINDS
 from .mismatched_keys import shortened
 
@@ -70,6 +71,10 @@ def check_card(card: Mapping[str, Any], path: Path) -> None:
             check_label(label)
         if (margin := card.get("margin")) is not None:
             whole("margin", margin, 0, LARGEST_SIDE)
+        if (error := card.get("representation_error")) is not None:
+            if not isinstance(error, list):
+                raise ConfigError(f"representation_error must be numbers by band, got {error!r}")
+            checked_std("representation_error", error)
         if (midpoint := card.get("midpoint")) is not None:
             real("midpoint", midpoint, above=card["sigma_min"], below=card["sigma_max"])
     except ConfigError as error:

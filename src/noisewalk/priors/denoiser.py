@@ -52,7 +52,7 @@ class NetworkDenoiser:
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, KINDS)
-        _prepare(self.network)
+        prepare(self.network)
         object.__setattr__(self, "_twin", _recomputing(self.network) if self.checkpoint else None)
 
     def __call__(self, x_t: Tensor, sigma: Tensor) -> Tensor:
@@ -86,8 +86,9 @@ def check_kind(name: str, denoiser: NetworkDenoiser, kind: str) -> None:
         raise ConfigError(f"{must}, got one of kind {denoiser.kind!r}")
 
 
-def _prepare(network: nn.Module) -> None:
-    """Let the network be differentiated forward: group norm then wants a contiguous input."""
+def prepare(network: nn.Module) -> None:
+    """Let the network be differentiated forward, and compiled: group norm then wants a contiguous
+    input."""
     for module in network.modules():
         hooked = _contiguous in module._forward_pre_hooks.values()
         if isinstance(module, nn.GroupNorm) and not hooked:
@@ -95,9 +96,9 @@ def _prepare(network: nn.Module) -> None:
 
 
 def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    if torch.compiler.is_compiling():  # never differentiated forward
-        return None
-    return None if unpack_dual(args[0]).tangent is None else (args[0].contiguous(), *args[1:])
+    if torch.compiler.is_compiling() or unpack_dual(args[0]).tangent is not None:
+        return (args[0].contiguous(), *args[1:])
+    return None
 
 
 def _recomputing(network: nn.Module) -> nn.Module:

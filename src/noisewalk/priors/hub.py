@@ -21,7 +21,7 @@ OF_LATENTS = (
     "text_encoder/config.json",
     "text_encoder/model.safetensors",
 )
-"""Files of a latent pipeline beside its network; what a repository lacks is told when it is read."""
+"""Files of a latent pipeline beside its network; what is lacking is told when it is read."""
 PUSHED = ("card.json", "unet/config.json", f"unet/{WEIGHTS}", "samples.png")
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from .. import _pictures
 from .. import noise as keyed
-from .._checks import real, whole
+from .._checks import one_of, real, whole
 from ..errors import ConfigError
 from ..maps.consistency import Consistency
 from ..maps.generator import Generator
@@ -105,7 +105,7 @@ class Prior:
         shape: tuple[int, int] | None = None,
         window: int | None = None,
         margin: int | None = None,
-        representation_error: float | None = None,
+        representation_error: float | tuple[float, ...] | str | None = None,
     ) -> NoiseMap:
         """The map from noise to images of a consistency or a latent model, or the generator itself.
 
@@ -121,7 +121,8 @@ class Prior:
             shape: (H, W) of the image; None is the size that the prior was trained at.
             window: side of the windows; None takes the field whole.
             margin: pixels dropped at the inner edges of a window; None takes the card's.
-            representation_error: std of white noise that the images have on top; None: none.
+            representation_error: std of noise that the images have on top: a number (white), one
+                for each band of frequencies, or "card" for the card's; None: none.
 
         Returns:
             A NoiseMap.
@@ -143,8 +144,22 @@ class Prior:
             phi = self._consistency(denoiser, num_steps, midpoint, seed)
         else:
             phi = self._only_map(asked == (1, None, False, None, None, None))
-        std = representation_error
-        return phi if std is None else RepresentationError(phi, std)
+        if representation_error is None:
+            return phi
+        return RepresentationError(phi, self._error_of(representation_error))
+
+    def _error_of(self, asked: float | tuple[float, ...] | str) -> Any:
+        """The std, a number or by band, of a representation error."""
+        if not isinstance(asked, str):
+            return asked
+        one_of("representation_error", asked, ("card",))
+        std = self.card.get("representation_error")
+        if std is None:
+            run = f"`noisewalk priors representation {self.name} IMAGES` estimates it"
+            raise ConfigError(
+                f"the card of {self.name} has no representation_error: {run}; or give a number"
+            )
+        return tuple(std)
 
     def _latent(
         self,

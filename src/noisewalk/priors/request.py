@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .._checks import one_of
 from ..errors import ConfigError
+from .denoiser import prepare
 from .labels import Label
 
 
@@ -28,6 +29,7 @@ class Request:
         """The network where and in the type that it is wanted, compiled where that is."""
         network = nn.Module.to(network, device=self.device, dtype=self.dtype)
         if self.compile:
+            prepare(network)
             network.compile(backend="inductor" if self.compile is True else self.compile)
         return network
 
