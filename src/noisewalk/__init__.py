@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import errors, files, likelihoods, maps, noise, operators, priors, report, types
+    from ._simulate import simulate
     from .evaluate import baselines, diagnostics, metrics
     from .evaluate.calibrate.calibrate import calibrate
     from .evaluate.compare import compare
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from .kernels.langevin import Langevin
     from .kernels.slice import EllipticalSlice
     from .kernels.split_hmc import SplitHMC
-    from .posterior import NoisePosterior, simulate
+    from .posterior import NoisePosterior
     from .priors.load import list_priors, load_prior
     from .sampling.adapt import DualAveraging
     from .sampling.randomized import RandomizedStarts
@@ -43,7 +44,8 @@ __getattr__, __dir__, __all__ = lazy(
         "kernels.langevin": "Langevin",
         "kernels.slice": "EllipticalSlice",
         "kernels.split_hmc": "SplitHMC",
-        "posterior": "NoisePosterior simulate",
+        "posterior": "NoisePosterior",
+        "_simulate": "simulate",
         "priors.load": "list_priors load_prior",
         "sampling.adapt": "DualAveraging",
         "sampling.run": "Run open_run",

@@ -12,6 +12,7 @@ from ._intake import with_mask
 from ._repr import describe
 from .errors import ConfigError
 from .likelihoods.base import LikelihoodBase
+from .maps.per_image import num_images
 
 STACKED = "stack the parts of complex numbers, torch.view_as_real(...), in the operator and in y"
 SAME = 1e-3
@@ -98,11 +99,28 @@ def check_shape(y: Tensor, expected: tuple[int, ...]) -> None:
         )
 
 
-def check_labels(count: int | None, y: Tensor) -> None:
-    """ConfigError unless a map that holds something for each image holds it for those of y."""
+def usable(device: str | torch.device | None) -> torch.device | None:
+    """A device that can be used here; None stays None."""
+    from .priors.request import usable_device
+
+    return None if device is None else usable_device(device)
+
+
+def single_or_double(dtype: torch.dtype | None) -> torch.dtype | None:
+    """The type of states: None stays None."""
+    if dtype not in (None, torch.float32, torch.float64):
+        half = "a network in half precision is loaded so: nw.load_prior(..., dtype=)"
+        raise ConfigError(f"dtype must be torch.float32 or torch.float64, got {dtype}: {half}")
+    return dtype
+
+
+def num_labelled(phi: Any, y: Tensor) -> int | None:
+    """The number of images that a map holds labels for; ConfigError unless they are those of y."""
+    count = num_images(phi)
     if count is not None and (y.ndim == 0 or len(y) != count):
         has = f"phi has a label for each of {count} images, and y has {len(y) if y.ndim else 0}"
         raise ConfigError(f"{has}: load the prior with one label, or with one per image")
+    return count
 
 
 def precision_of(phi: Any) -> float:

@@ -5,6 +5,7 @@ as one object: map + operator + likelihood + measurement (equation 7 of the pape
 
 from collections.abc import Callable, Iterator
 from copy import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from ._moved import moved
 from ._repr import describe, facts_of
 from .errors import ConfigError
 from .likelihoods.base import complete
-from .maps.per_image import for_rows, num_images
+from .maps.per_image import for_rows
 from .operators import observed_of
 from .types import Likelihood, NoiseMap, Operator, Product, State
 
@@ -79,8 +80,7 @@ class NoisePosterior:
         self.differentiable = differentiable
         self._spent = [0]  # shared with the posteriors of other measurements
         self._jacobian = Jacobian()
-        self.y, self._num_labelled = y, num_images(phi)
-        _border.check_labels(self._num_labelled, y)
+        self.y, self._num_labelled = y, _border.num_labelled(phi, y)
         x = self._checked_map(y) if check and self.microbatch != 1 else None
         self.data_shape, y_shape = _border.shapes_of(phi, operator, y, x)
         _border.check_shape(y, y_shape)
@@ -133,24 +133,19 @@ class NoisePosterior:
     @ordinary
     def __call__(self, z: Tensor) -> State:
         """The state at z, (N * chains, *phi.shape) image-major, detached."""
-        states = [self._evaluate(z[rows], image) for rows, image in self._blocks(z)]
-        return states[0] if len(states) == 1 else _joined(states)
+        return _joined([self._evaluate(z[rows], image) for rows, image in self._blocks(z)])
 
     @ordinary
     def value(self, z: Tensor, rows: Tensor, num_rows: int) -> State:
         """The states of a few rows of a batch, without a gradient: z is (b, *phi.shape), `rows` are
         their places among the batch's `num_rows`."""
         image = rows // (num_rows // self.num_images)
-        parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
-        states = [self._evaluate(some, where, gradient=False) for some, where in parts]
-        return _joined(states)
+        return self._in_parts(z, image, gradient=False)
 
     @ordinary
     def evaluate(self, z: Tensor, image: Tensor) -> State:
         """The states of rows (b, *phi.shape) of any images, whose numbers are `image`, (b,)."""
-        parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
-        states = [self._evaluate(some, where) for some, where in parts]
-        return states[0] if len(states) == 1 else _joined(states)
+        return self._in_parts(z, image, gradient=True)
 
     @ordinary
     def perturb(self, mean: Tensor, noise: keyed.Noise) -> Tensor | None:
@@ -185,13 +180,11 @@ class NoisePosterior:
         self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
     ) -> "NoisePosterior":
         """A posterior like this one whose tensors are elsewhere: map, operator, likelihood and y.
-
-        What a function closes over stays where it is. A compiled network is copied uncompiled.
+        What a function closes over stays where it is; a compiled network is copied uncompiled.
 
         Arguments:
             device: such as "cuda"; None keeps it.
-            dtype: float32 or float64, of y, the states and all else but networks in half precision;
-                None keeps it.
+            dtype: float32 or float64, of all but networks in half precision; None keeps it.
 
         Returns:
             A posterior with its own count of network calls.
@@ -199,12 +192,7 @@ class NoisePosterior:
         Raises:
             ConfigError: another type, or a device that cannot be used here.
         """
-        from .priors.request import usable_device
-
-        if dtype not in (None, torch.float32, torch.float64):
-            half = "a network in half precision is loaded so: nw.load_prior(..., dtype=)"
-            raise ConfigError(f"dtype must be torch.float32 or torch.float64, got {dtype}: {half}")
-        other = moved(self, None if device is None else usable_device(device), dtype)
+        other = moved(self, _border.usable(device), _border.single_or_double(dtype))
         other._spent, other._jacobian = [0], Jacobian()
         return other
 
@@ -217,18 +205,12 @@ class NoisePosterior:
             mean = torch.cat([self._forward(image)(z[rows]) for rows, image in self._blocks(z)])
 
         @ordinary
-        def jvp(v: Tensor) -> Tensor:
+        def products(times: Callable[..., Tensor], v: Tensor) -> Tensor:
             at = z.repeat_interleave(len(v) // len(z), 0)
             blocks = ((self._forward(image), rows) for rows, image in self._blocks(at))
-            return torch.cat([self._jacobian.push(f, at[rows], v[rows]) for f, rows in blocks])
+            return torch.cat([times(f, at[rows], v[rows]) for f, rows in blocks])
 
-        @ordinary
-        def vjp(w: Tensor) -> Tensor:
-            at = z.repeat_interleave(len(w) // len(z), 0)
-            blocks = ((self._forward(image), rows) for rows, image in self._blocks(at))
-            return torch.cat([pull(f, at[rows], w[rows]) for f, rows in blocks])
-
-        return mean, jvp, vjp
+        return mean, partial(products, self._jacobian.push), partial(products, pull)
 
     @ordinary
     def curvature(self, mean: Tensor) -> Tensor:
@@ -256,9 +238,8 @@ class NoisePosterior:
     def facts(self) -> dict[str, Any]:
         """What the posterior is made of, ready for JSON: part of a run's specification."""
         parts = {"map": self.phi, "operator": self.operator, "likelihood": self.likelihood}
-        facts = {
-            k: facts_of(v) for k, v in {**parts, "y": self.y, "observed": self.observed}.items()
-        }
+        parts |= {"y": self.y, "observed": self.observed}
+        facts = {k: facts_of(v) for k, v in parts.items()}
         named = {k: {"name": v} if isinstance(v, str) else v for k, v in facts.items()}
         settings = {"dtype": str(self.y.dtype), "device": str(self.y.device)}
         if self._jacobian.found not in (None, FORWARD):
@@ -316,6 +297,11 @@ class NoisePosterior:
 
         return forward
 
+    def _in_parts(self, z: Tensor, image: Tensor, gradient: bool) -> State:
+        size = self.microbatch or len(z)
+        parts = zip(z.split(size), image.split(size), strict=True)
+        return _joined([self._evaluate(some, where, gradient) for some, where in parts])
+
     def _evaluate(self, z: Tensor, image: Tensor, gradient: bool = True) -> State:
         self.nfe += z.shape[0] * self.phi.nfe
         y, observed = self._rows(image)
@@ -334,32 +320,5 @@ class NoisePosterior:
         return State(z, x.detach(), nll.detach(), grad)
 
 
-@ordinary
-def simulate(operator: Operator, likelihood: Likelihood, x: Tensor, seed: int = 0) -> Tensor:
-    """A measurement of every image, y ~ p(y | A(x)).
-
-    Arguments:
-        operator: A.
-        likelihood: p(y | A(x)).
-        x: (N, *data) clean images.
-        seed: of the measurement noise.
-
-    Returns:
-        (N, *y); 0 where the operator observes nothing.
-
-    Example:
-        >>> x = torch.zeros(2, 1, 8, 8)
-        >>> nw.simulate(nw.operators.AveragePool(4), nw.likelihoods.Gaussian(0.1), x).shape
-        torch.Size([2, 1, 2, 2])
-    """
-    x = plain("x", x)
-    if not x.is_floating_point() or x.ndim == 0:
-        raise ConfigError(f"x must be a floating-point tensor (images, *data), got {describe(x)}")
-    rows = keyed.rows(seed, len(x), device=x.device)
-    with torch.no_grad():
-        observed = observed_of(operator, tuple(x.shape[1:]))
-        return complete(likelihood).sample(operator(x), rows, observed)
-
-
 def _joined(states: list[State]) -> State:
-    return State(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+    return states[0] if len(states) == 1 else State(*map(torch.cat, zip(*states, strict=True)))

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from noisewalk import noise, operators
+from noisewalk._simulate import simulate
 from noisewalk.cli.problem import read_problem
 from noisewalk.cli.sample import SampleOptions
 from noisewalk.errors import ConfigError
 from noisewalk.files import ValueRange
 from noisewalk.likelihoods import Gaussian, Laplace, Poisson, StudentT, UnknownGaussian
 from noisewalk.maps import Warp
-from noisewalk.posterior import simulate
 
 SHAPE = (1, 16, 16)
 FASHION = (1, 32, 32)

@@ -1,4 +1,4 @@
-"""Every line of the table of networks runs, samples with the default kernel, and has a right J v."""
+"""Every line of the table of networks runs, samples by the default kernel, and has a right J v."""
 
 import re
 import sys

@@ -36,7 +36,7 @@ LAYERS = [
     {"storage", "files"},
     {"maps", "operators", "likelihoods"},
     {"priors"},
-    {"posterior", "_border", "_card"},
+    {"posterior", "_border", "_card", "_simulate"},
     {"gaussians"},
     {"kernels"},
     {"sampling"},

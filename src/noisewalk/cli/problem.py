@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
+from .._simulate import simulate
 from .._text import printable, split
 from ..errors import ConfigError
 from ..files.georeference import Georeference
@@ -21,7 +22,7 @@ from ..operators.compose import Compose
 from ..operators.linear import AveragePool, Convolution
 from ..operators.nonlinear import PhaseRetrieval
 from ..operators.order import out_of_order
-from ..posterior import NoisePosterior, simulate
+from ..posterior import NoisePosterior
 from ..types import NoiseMap, Operator
 from .options import map_of, number
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from ..._checks import one_of
+from ..._simulate import simulate
 from ...files import ValueRange
 from ...likelihoods import Gaussian
 from ...operators import parse
-from ...posterior import simulate
 from ...priors.load import load_prior
 from ...report import render
 from ...report.build import read_report_data

@@ -1,9 +1,9 @@
-r"""What a prior cannot express, by frequency: what is left of held-out images after their inversion.
+r"""What a prior cannot express, by frequency: what is left of held-out images when inverted.
 
 With the best fit $\Phi(z^*)$ of each image x and the unitary Fourier transform F, the std of band b
-is $s_b = \sqrt{\mathrm{mean}\, |F (x - \Phi(z^*))|^2}$, the mean taken over images, channels and the
-frequencies of the band. The inversion's weight keeps z* typical of the prior: a fit without it would
-use up what no draw has.
+is $s_b = \sqrt{\mathrm{mean}\, |F (x - \Phi(z^*))|^2}$, the mean over images, channels and the
+frequencies of the band. The inversion's weight keeps z* typical of the prior: a fit without it
+would use up what no draw has.
 """
 
 from typing import NamedTuple
