@@ -119,8 +119,8 @@ class NoisePosterior:
     def jacobian(self) -> str:
         """How J v is had: "forward" (mode), "double backward" where an operation has no forward
         mode, "none" where that fails too. The first time, it is tried at one z, and counted."""
-        z, v = self._probes(self.y).split(1)
-        return self._jacobian.way(self._forward(z.new_zeros(1, dtype=torch.long)), z, v)
+        first = torch.zeros(1, dtype=torch.long, device=self.y.device)
+        return self._jacobian.way(self._forward(first), *self._probes(self.y).split(1))
 
     def __repr__(self) -> str:
         names = ("phi", "operator", "likelihood", "y", "observed")
@@ -169,9 +169,8 @@ class NoisePosterior:
     def with_measurements(self, y: Tensor) -> "NoisePosterior":
         """The posterior of M measurements of the same kind, (M, *y), as many of each image in turn;
         its network calls count here too."""
-        other = copy(self)
-        if self.observed is not None:
-            other.observed = self.observed.repeat_interleave(len(y) // self.num_images, 0)
+        other, gaps, each = copy(self), self.observed, len(y) // self.num_images
+        other.observed = None if gaps is None else gaps.repeat_interleave(each, 0)
         other.y = y
         return other
 
