@@ -11,14 +11,14 @@ from noisewalk.sampling.execute import draw
 
 
 def test_draws_of_another_sampler_are_a_run():
-    draws = torch.randn(1, 2, 8, 3, generator=torch.Generator().manual_seed(0))
+    draws = torch.randn(1, 2, 20, 3, generator=torch.Generator().manual_seed(0))
     run = nw.Run({"x": draws}, nfe=100, seconds=1.0)
     summary = run.summary()
     assert summary["r_hat_max"] > 0.5
     assert math.isnan(summary["chi2"])
     assert math.isnan(summary["acceptance_rate"])
     tree = run.to_arviz()
-    assert tree["posterior"]["x"].shape == (2, 8, 1, 3)
+    assert tree["posterior"]["x"].shape == (2, 20, 1, 3)
     assert "sample_stats" not in tree
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..evaluate.diagnostics.chains import image_diagnostics
-from .evidence import Evidence, OfImage, evidence_of, log_posterior, of_image
+from .evidence import LONG, Evidence, OfImage, evidence_of, log_posterior, of_image
 from .scores import scores_of
 from .verdict import verdict_of
 
@@ -37,15 +37,19 @@ TESTS = [
 
 
 def summary_of(run: "Run") -> dict[str, Any]:
-    """The dict of `Run.summary`; NaN where there are too few draws to say."""
+    """The dict of `Run.summary`; NaN where there are too few draws to say: R-hat and ESS take
+    `LONG` draws of each chain."""
     images, chains, draws = run.draws.shape[:3]
     step = _average(run, "step_size")
     diverged = draws and "diverging" in run.arrays
     worst, found = diagnosed(run)
-    verdict, reason = verdict_of(run, found)
+    verdict, reason, cause = verdict_of(run, found)
+    if draws < LONG:
+        worst = {key: value if _told(key, value) else math.nan for key, value in worst.items()}
     return {
         "verdict": verdict,
         "verdict_reason": reason,
+        "verdict_cause": cause,
         "num_images": images,
         "num_chains": chains,
         "num_draws": draws,
@@ -56,7 +60,7 @@ def summary_of(run: "Run") -> dict[str, Any]:
         "acceptance_rate": _average(run, "acceptance_rate"),
         "divergences": int(run.arrays["diverging"][...].sum()) if diverged else 0,
         **worst,
-        "r_hat_max_perfect": found.r_hat_perfect,
+        "r_hat_max_perfect": math.nan if draws < LONG else found.r_hat_perfect,
         **{key: vars(found)[key] for key in TESTS},
         "step_size": step,
         "langevin_time": draws * run.thin * step,
@@ -82,6 +86,12 @@ def diagnosed(run: "Run") -> tuple[dict[str, float], Evidence]:
         for key, pick in WORST.items()
     }
     return worst, evidence_of(run, shown, lp, worst)
+
+
+def _told(key: str, value: float) -> bool:
+    """Whether a diagnostic says something of chains that are too short for R-hat and ESS: halves of
+    them have no autocorrelation to speak of, but each may be stuck in its own place."""
+    return key == "jump" or math.isinf(value)
 
 
 def _evidence(run: "Run") -> dict[str, Any]:

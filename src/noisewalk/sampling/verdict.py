@@ -7,7 +7,7 @@ by their effective sample size and by what perfect chains would show.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..priors.calibrated import is_calibrated
 from .evidence import LONG, Evidence, transitions_of
@@ -39,60 +39,74 @@ UNADJUSTED = (
     "The kernel is unadjusted: its draws have a bias of the order of the step size, which chains "
     "cannot show. Run an adjusted one (nw.Langevin(..., adjust=True), or no --kernel)."
 )
-Verdict = tuple[str, str]
+
+
+class Verdict(NamedTuple):
+    """A verdict, one or two sentences that say why, and the same reason in a word."""
+
+    word: str
+    reason: str
+    cause: str
 
 
 def verdict_of(run: "Run", found: Evidence) -> Verdict:
-    """The verdict, "trust", "check" or "do not trust", and one or two sentences that say why."""
+    """The verdict, "trust", "check" or "do not trust", and why."""
     if run.draws.shape[2] == 0:
-        return CHECK, "There are no draws yet."
-    if fault := _fault(run, found):
-        return DOUBT, fault
+        return Verdict(CHECK, "There are no draws yet.", "empty")
+    cause, fault = _fault(run, found)
+    if fault:
+        return Verdict(DOUBT, fault, cause)
     if run.log_evidence is not None:
-        return CHECK, (
+        reason = (
             "Tests over chains do not apply to particles, which share their ancestors. Run it "
             "again with another --seed: the two log evidences must agree."
         )
+        return Verdict(CHECK, reason, "particles")
     if not run.complete:
-        return CHECK, UNFINISHED
-    verdict, reason = (_long if run.draws.shape[2] >= LONG else _short)(run, found)
+        return Verdict(CHECK, UNFINISHED, "unfinished")
+    long = run.draws.shape[2] >= LONG
+    verdict, reason = (_long if long else _short)(run, found)
     plan = run.spec.get("plan", {})
     if verdict != DOUBT and not plan:
-        return CHECK, FOREIGN
+        return Verdict(CHECK, FOREIGN, "foreign")
     kernel = plan.get("kernel", {})
     if verdict == TRUST and isinstance(kernel, dict) and kernel.get("exact") is False:
-        return CHECK, UNADJUSTED
-    return verdict, reason
+        return Verdict(CHECK, UNADJUSTED, "unadjusted")
+    causes = {CHECK: "short", DOUBT: "mixing" if long else "memory", TRUST: "settled"}
+    return Verdict(verdict, reason, causes[verdict])
 
 
-def _fault(run: "Run", found: Evidence) -> str:
-    """Why the draws must not be trusted, whatever else the run shows; "" for no such reason."""
+def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
+    """Why the draws must not be trusted, whatever else the run shows, in a word and in sentences;
+    both "" for no such reason."""
     if found.stuck:
-        return f"{found.stuck} Use a smaller step, or start again from another --seed."
+        return "stuck", f"{found.stuck} Use a smaller step, or start again from another --seed."
     if run.calibrated is False:
-        return "The calibration around this measurement has failed: the intervals are wrong."
+        failed = "The calibration around this measurement has failed: the intervals are wrong."
+        return "calibration", failed
     if found.fit_p < FIT_LEVEL and not run.calibrated:
         size = (
             f"The residual is not noise of the stated level: chi-square is {found.chi2:.2f}, and "
             "posterior draws give 1."
         )
         if found.chi2 > 1:
-            return (
+            return "misfit", (
                 f"{size} Either the chains are stuck, or the prior cannot produce this measurement "
                 "(or sigma_y is too small)."
             )
-        return (
+        return "misfit", (
             f"{size} Either the chains still follow the noise that an optimiser fitted, or sigma_y "
             "is too large."
         )
     if found.drift_p < LEVEL:
         size = f", by about {found.drift:.2f} posterior standard deviations"
         size = size if found.drift >= 0.05 else ""  # the spread or the log posterior does
-        return f"The draws still drift{size} (p = {found.drift_p:.2g}). {_longer(run, found)}"
-    return ""
+        drifts = f"The draws still drift{size} (p = {found.drift_p:.2g})."
+        return "moving", f"{drifts} {_longer(run, found)}"
+    return "", ""
 
 
-def _short(run: "Run", found: Evidence) -> Verdict:
+def _short(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of many chains, by their early and last states."""
     chains = run.draws.shape[1]
     if math.isnan(found.drift_p):
@@ -113,7 +127,7 @@ def _short(run: "Run", found: Evidence) -> Verdict:
     return _started(run, found) if _randomised(run) else _remembering(run, found)
 
 
-def _started(run: "Run", found: Evidence) -> Verdict:
+def _started(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of randomised starts that are not forgotten."""
     known = _known(run)
     if found.memory >= MOVED:
@@ -138,7 +152,7 @@ def _started(run: "Run", found: Evidence) -> Verdict:
     )
 
 
-def _remembering(run: "Run", found: Evidence) -> Verdict:
+def _remembering(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of other starts that are not forgotten."""
     if found.memory_p < LEVEL:
         return DOUBT, (
@@ -148,7 +162,7 @@ def _remembering(run: "Run", found: Evidence) -> Verdict:
     return CHECK, _unsure(run, found)
 
 
-def _long(run: "Run", found: Evidence) -> Verdict:
+def _long(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of long chains, by effective sample sizes and R-hat."""
     chains, draws = run.draws.shape[1:3]
     if chains < 2:
