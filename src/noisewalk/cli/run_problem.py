@@ -9,14 +9,13 @@ from typing import Any
 from .._text import printable
 from ..operators.order import in_words
 from ..report.build import build_report
+from ..report.read import ENDING, PLACED
 from ..sampling.execute import draw
 from ..sampling.run import Run
 from ..types import Plan
 from .options import command_line, interruptible
 from .problem import Problem
 
-ENDING = {"fits": "fits", "tiff": "tif"}
-"""Of the files of a run whose input has a place."""
 SHOWN = "psnr ssim lpips chi2 noise_level r_hat_max ess_bulk_min acceptance_rate nfe seconds"
 """What is printed of a run's summary."""
 
@@ -32,7 +31,7 @@ def solve(
         run = draw(plan, target, folder, True, facts, arrays, command_line(), resume)
         build_report(folder)
         if (place := problem.georeference) is not None:
-            for what in ("mean", "std", "quantiles"):
+            for what in PLACED:
                 run.export(folder / f"{what}.{ENDING[place.format]}", what)
     summary = json.loads((folder / "summary.json").read_text())
     if summary["r_hat_max"] is None and min(summary["num_chains"], summary["num_draws"]) > 1:

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from ..evaluate.diagnostics.predictive import chi2_p_value
+from ..sampling.evidence import LONG
 from . import verdicts
-from .data import ReportData, Value
+from .data import ReportData
+from .text import Value
 from .verdicts import MARKS, Judge, said
 
 TRUST, TRUTH, COST, OTHER = GROUPS = (
@@ -34,7 +36,8 @@ class Check:
 
 
 def checks(data: ReportData) -> list[Check]:
-    """The known numbers in the order of `GROUPS`, then the rest of the summary."""
+    """The known numbers in the order of `GROUPS`, then the rest of the summary; of those that are
+    missing, R-hat and ESS alone, with the reason."""
     items = data.summary.items()
     summary = {k: v.item() if isinstance(v, np.generic) else v for k, v in items}
     images = given if isinstance(given := summary.get("num_images"), int) else 1
@@ -53,7 +56,9 @@ def checks(data: ReportData) -> list[Check]:
     rest = [key for key in summary if key not in {row[0] for _, row in wanted} | told]
     names = {key: _OTHER.get(key, key.replace("_", " ")) for key in rest}
     wanted += [(OTHER, (key, names[key], "Not given.", said(""))) for key in rest]
-    found = [_check(group, *row, summary.get(row[0])) for group, row in wanted]
+    all_found = [_check(group, *row, summary.get(row[0])) for group, row in wanted]
+    kept = () if summary.get("log_evidence") is not None else _TOLD_MISSING
+    found = [one for one in all_found if one.value is not None or one.key in kept]
     if summary.get("verdict") is None:
         return found
     judged = summary["verdict"], str(summary.get("verdict_reason") or "")
@@ -94,8 +99,8 @@ def _p_value_of(chi2: Value, num_observed: int) -> float | None:
 
 
 def _trust(data: ReportData, chi2: Judge, summary: dict[str, Value]) -> list[Row]:
-    each = f"{_SEVERAL} Here each {data.row_name.lower()} has one."
-    draws = _SEVERAL if data.nll.shape[1] > 1 else each
+    length = data.nll.shape[1]
+    draws = f"{_SEVERAL} Here each has {'one' if length == 1 else length}."
     chains = "Needs at least two chains." if len(data.nll) == 1 else draws
     acceptance = verdicts.acceptance(data.has_step)
     r_hat: Judge = verdicts.r_hat
@@ -136,13 +141,14 @@ def _truth(data: ReportData, summary: dict[str, Value]) -> Iterator[Row]:
 
 
 _TOLD = {
-    *("verdict", "verdict_reason", "r_hat_max_perfect", "mcse_std"),
+    *("verdict", "verdict_reason", "verdict_cause", "r_hat_max_perfect", "mcse_std"),
     *("drift_bound", "drift_p", "memory_bound", "memory_p"),
 }  # in the words of other rows
+_TOLD_MISSING = ("r_hat_max", "ess_bulk_min", "ess_tail_min")
 _OF_CHAINS = {"drift", "mcse_mean"}  # not of particles
 _EARLY = "Needs two chains with an early state, or long ones."
 _TWO = "Needs at least two chains."
-_SEVERAL = "Needs at least four draws in each chain."
+_SEVERAL = f"Needs at least {LONG} draws in each chain."
 _GAUSSIAN = "Needs a Gaussian likelihood with a known sigma_y."
 _OTHER = {
     "complete": "All draws taken",

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from .place import Place
+from .text import Value
 
-Value = float | int | str | None  # of the summary; None: missing
+RGB = ("Red", "Green", "Blue")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -35,8 +37,17 @@ class ReportData:
         value_range: (low, high, unit): what the pixels -1 and 1 stand for; the unit may be empty.
         measurement_unit: the unit, perhaps empty, of a y that is not on the pixels' scale.
         bottom_up: whether the file has the bottom row first; the arrays here have the top one.
-        notes: warnings, shown first.
-        remarks: what is shown first as well, but is no warning.
+        quantiles: (3, C, H, W) the 5, 50 and 95 % quantiles of all draws; None: of the samples.
+        r_hat: (C, H, W); None: the chains are too short.
+        ess: (C, H, W) bulk effective sample size; None: the chains are too short.
+        predicted: A(mean), shape of y; None: not shown.
+        bands: the names of the channels; empty: red, green and blue, or numbers.
+        place: ticks along the edges and the way to north; None: not known.
+        how: how the measurement was made of x, a phrase such as "x is blurred"; may be empty.
+        label: what a person calls the image, shown above the verdict; "": the title.
+        files: of the run, which the report links to, relative to it.
+        notes: warnings, shown below the pictures.
+        remarks: what is shown there as well, but is no warning.
         has_step: False if the kernel has no step size to make smaller; None: not known.
         chi2_is_exact: whether m "chi2" follows chi-square(m), with m observed entries.
         chi2_std: standard deviation of an image's "chi2" if the model is right; NaN: it has none;
@@ -70,6 +81,15 @@ class ReportData:
     value_range: tuple[float, float, str] = (-1.0, 1.0, "")
     measurement_unit: str | None = None
     bottom_up: bool = False
+    quantiles: np.ndarray | None = None
+    r_hat: np.ndarray | None = None
+    ess: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+    bands: Sequence[str] = ()
+    place: Place | None = None
+    how: str = ""
+    label: str = ""
+    files: Sequence[str] = ()
     notes: Sequence[str] = ()
     remarks: Sequence[str] = ()
     has_step: bool | None = True
@@ -79,14 +99,16 @@ class ReportData:
     def __post_init__(self) -> None:
         x, y, chains = self.mean.shape, self.measurement.shape, len(self.samples)
         self._demand("mean", lambda v: v.ndim == 3, "(C, H, W)")
-        for name in ("std", "truth"):
+        for name in ("std", "truth", "r_hat", "ess"):
             self._demand(name, lambda v: v.shape == x, f"the mean's, {x}")
         allowed = f"(chain, sample, {', '.join(map(str, x))})"
         self._demand("samples", lambda v: v.ndim == 5 and v.shape[2:] == x, allowed)
         for name in ("nll", "log_posterior", "acceptance_rate"):
             allowed = f"(chain, draw) with the samples' {chains} chains"
             self._demand(name, lambda v: v.ndim == 2 and len(v) == chains, allowed)
-        self._demand("residual", lambda v: v.shape == y, f"the measurement's, {y}")
+        self._demand("quantiles", lambda v: v.shape == (3, *x), f"(3, *x) with x {x}")
+        for name in ("residual", "predicted"):
+            self._demand(name, lambda v: v.shape == y, f"the measurement's, {y}")
         self._demand("observed", lambda v: _broadcasts(v, y), f"one that broadcasts to {y}")
         low, high, _ = self.value_range
         if not 1e-30 <= abs(high - low) <= 1e30 or max(abs(low), abs(high)) > 1e30:
@@ -117,17 +139,26 @@ class ReportData:
         return np.isfinite(self.measurement) & observed
 
     @property
-    def on_grid(self) -> bool:
-        """Whether pictures of x have its pixel grid: one channel or three; others are tiled."""
-        return len(self.mean) in (1, 3)
+    def measurement_on_grid(self) -> bool:
+        """Whether the measurement is a picture of the same field of view as x, channel by
+        channel."""
+        x, y = self.mean, self.measurement
+        if self.measurement_unit is not None or y.ndim != 3:
+            return False
+        return len(y) in (1, len(x)) and y.shape[1] * x.shape[2] == y.shape[2] * x.shape[1]
 
     @property
-    def measurement_on_grid(self) -> bool:
-        """Whether the measurement is a picture of the same field of view as x."""
-        x, y = self.mean, self.measurement
-        if not self.on_grid or self.measurement_unit is not None or y.ndim != 3:
-            return False
-        return len(y) in (1, 3) and y.shape[1] * x.shape[2] == y.shape[2] * x.shape[1]
+    def band_names(self) -> Sequence[str]:
+        """A name for each channel."""
+        count = len(self.mean)
+        if len(self.bands) == count:
+            return self.bands
+        return RGB if count == 3 else [f"Band {i + 1}" for i in range(count)]
+
+    def in_unit(self, x: np.ndarray) -> np.ndarray:
+        """Values in [-1, 1] in the user's unit."""
+        low, high, _ = self.value_range
+        return low + (np.asarray(x, np.float64) + 1) * (high - low) / 2
 
     @property
     def one_each(self) -> bool:

@@ -15,6 +15,7 @@ class Facts(NamedTuple):
     The level and the likelihood are in the file's unit, of which [-1, 1] has 2 `unit_scale`."""
 
     title: str
+    label: str
     value_range: tuple[float, float]
     operator: str | None
     likelihood: str | None
@@ -40,9 +41,11 @@ def facts_from(
     told = ("likelihood",) if "unit_scale" in problem else ()  # in the file's unit, not in [-1, 1]
     run = {k: v for k, v in spec.items() if k not in (*groups, *told)}
     command = {"command": spec["command"]} if "command" in spec else {}
-    shown = {"problem": problem, "run": run, "sampler": plan, "reproduce": command}
+    own = {k: v for k, v in problem.items() if k != "georeference"}  # a header of many lines
+    shown = {"problem": own, "run": run, "sampler": plan, "reproduce": command}
     return Facts(
         title=_text(problem, "title") or "noisewalk run",
+        label="" if title is not None else _text(problem, "source") or "",
         value_range=_bounds(problem.get("range", (-1.0, 1.0))),
         operator=_text(problem, "operator"),
         likelihood=_text(problem, "likelihood"),

@@ -17,11 +17,12 @@ class Fit(NamedTuple):
 
     residual: Tensor | None = None  # (image, *y), in units of the noise
     chi2_std: Tensor | None = None  # (image,): standard deviation of chi2 under the model
+    predicted: Tensor | None = None  # (image, *y): A(mean)
     numbers: Mapping[str, float] = {}  # for the summary: of the worst or most extreme image
 
 
-def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
-    """Compare A(x) of every draw with the measurement."""
+def fit_of(run: Run, mean: Tensor, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
+    """Compare A(x) of every draw, and of their mean, with the measurement."""
     A, likelihood = model.operator, model.likelihood
     if A is None or likelihood is None:
         return Fit()
@@ -31,11 +32,11 @@ def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
     residual = torch.zeros(y.shape, dtype=torch.float64)
     std, levels = torch.zeros(images, dtype=torch.float64), []
     for k in range(count):  # one draw at a time: a stored run may be larger than memory
-        mean = A(run.draws[:, :, k].flatten(0, 1))
-        one = likelihood.residual(mean, ys, seen)
+        of_draw = A(run.draws[:, :, k].flatten(0, 1))
+        one = likelihood.residual(of_draw, ys, seen)
         residual += one.reshape(images, chains, *y.shape[1:]).mean(1) / count
-        std += likelihood.residual_chi2_std(mean, seen).reshape(images, chains).mean(1) / count
-        if (level := likelihood.noise_level(mean, ys, seen)) is not None:
+        std += likelihood.residual_chi2_std(of_draw, seen).reshape(images, chains).mean(1) / count
+        if (level := likelihood.noise_level(of_draw, ys, seen)) is not None:
             levels.append(float(level.mean()))
     numbers = {"noise_level": sum(levels) / count} if levels else {}
     evidence, sup = run.log_evidence, likelihood.sup_log_likelihood(y, observed)
@@ -45,4 +46,5 @@ def fit_of(run: Run, y: Tensor, model: Model, observed: Tensor | None) -> Fit:
         each = zip(run.arrays["chi2"][...].flatten(1), run.num_observed.tolist(), strict=True)
         p_values = [float(chi2_p_value(values, int(entries))) for values, entries in each]
         numbers["chi2_p_value"] = max(p_values, key=lambda p: abs(p - 0.5))
-    return Fit(residual if residual.isfinite().all() else None, std, numbers)
+    predicted = None if model.counts else A(mean)
+    return Fit(residual if residual.isfinite().all() else None, std, predicted, numbers)

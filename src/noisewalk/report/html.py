@@ -1,4 +1,8 @@
-"""The report page: one file with every picture, style and script inside."""
+"""The report page: one file with every picture, style and script inside.
+
+It answers in the order in which a person asks: may I use this, what does it look like, what does it
+mean, what are the numbers, how was it made.
+"""
 
 import string
 from collections.abc import Sequence
@@ -6,14 +10,15 @@ from html import escape
 from importlib.resources import files
 
 from . import images, sections
-from .checks import GROUPS, Check, checks, worst
+from .checks import GROUPS, OTHER, Check, checks, worst
 from .data import ReportData, as_list
-from .panels import display_width
-from .pixel_readout import payload
+from .layers import PAGE_BYTES, payload
+from .sentences import next_step, of_several, plain_code, sentence
 from .text import shown
 
 PLAIN = string.ascii_letters + string.digits + "_-"
 MARKS = {"good": "good", "warn": "check", "bad": "bad"}
+ANSWERS = {"good": "You may", "warn": "Not yet", "bad": "Do not"}
 
 
 def render(data: ReportData | Sequence[ReportData]) -> str:
@@ -38,15 +43,13 @@ def render(data: ReportData | Sequence[ReportData]) -> str:
     """
     several = as_list(data)
     found, many = [checks(one) for one in several], len(several) > 1
-    parts = enumerate(zip(several, found, strict=True), 1)
-    articles = "".join(_article(*part, f"image-{i}", many) for i, part in parts)
+    parts, budget = enumerate(zip(several, found, strict=True), 1), PAGE_BYTES / len(several)
+    articles = "".join(_article(*part, f"image-{i}", many, budget) for i, part in parts)
     index = _index(several, found) if many else ""
-    width = min(1432, max(1112, *(5 * display_width(one) + 4 * 24 + 56 for one in several)))
     script = files(__package__).joinpath("page.js").read_text(encoding="utf-8")
     title = f"{len(several)} images" if many else several[0].title
     main = f'<main>\n{index}{articles}</main>\n<div id="readout" hidden></div>\n'
-    style = f' style="--page:{width}px"'
-    return document(title, f"{main}<script>\n{script}</script>", style)
+    return document(title, f"{main}<script>\n{script}</script>")
 
 
 def document(title: str, body: str, attributes: str = "") -> str:
@@ -73,40 +76,46 @@ def overall(data: ReportData, found: list[Check]) -> str:
 def _index(several: list[ReportData], found: list[list[Check]]) -> str:
     items = ""
     for i, (one, its) in enumerate(zip(several, found, strict=True), 1):
-        thumb = images.data_uri(images.thumbnail(images.picture(images.tile(one.mean))))
+        thumb = images.data_uri(images.thumbnail(sections.small(one)))
+        mark = overall(one, its)
+        answer = f'<b class="mark {mark}">{ANSWERS[mark]}</b>' if mark else ""
         items += (
             f'<li><a href="#image-{i}"><img src="{thumb}" alt="" width="64" height="64">'
-            f"<span>{escape(one.title)}<br>{_mark(overall(one, its))}</span></a></li>"
+            f"<span>{escape(one.label or one.title)}<br>{answer}</span></a></li>"
         )
-    heading = f'<p class="brand">noisewalk · run report</p><h1>{len(several)} images</h1>'
+    heading = of_several([one.summary for one in several])
+    brand = '<p class="brand">noisewalk</p>'
     nav = f'<nav aria-label="Images"><ol>{items}</ol></nav>'
-    return f'<header class="top">{heading}</header>\n{nav}\n'
+    return f'<header class="top">{brand}<h1>{escape(heading)}</h1></header>\n{nav}\n'
 
 
-def _article(data: ReportData, found: list[Check], anchor: str, numbered: bool) -> str:
+def _article(
+    data: ReportData, found: list[Check], anchor: str, numbered: bool, budget: float
+) -> str:
     level = 2 if numbered else 1
-    brand = f"Image {anchor.rpartition('-')[2]}" if numbered else "noisewalk · run report"
-    heading = f'<p class="brand">{brand}</p><h{level}>{escape(data.title)}</h{level}>'
-    chains = ("Chains", "chains", sections.chains(data, anchor, level + 2))
-    if data.one_each:
-        chains = (f"{data.row_name}s", "chains", sections.one_each(data))
+    label = escape(data.label or data.title)
+    brand = f"Image {anchor.rpartition('-')[2]}" if numbered else "noisewalk"
+    mark, told = overall(data, found), sentence(data.summary, data.r_hat)
+    heading = f"<h{level}>{escape(told) or label}</h{level}>"
+    follow = next_step(data.summary) if told else ""
+    follow = f'<p class="next">{plain_code(follow)}</p>' if follow else ""
+    top = f'<p class="brand">{brand} · {label}</p>{heading}{follow}'
     bodies = (
-        ("Result", "result", sections.result(data)),
-        ("Compare", "compare", sections.VIEWER),
-        ("Key numbers", "numbers", _numbers(found, anchor)),
-        ("Errors and residuals", "errors", sections.errors(data)),
-        ("Traces", "traces", sections.traces(data)),
-        chains,
+        ("Pictures", "pictures", sections.result(data)),
+        ("Look closer", "closer", sections.CLOSER),
+        ("What this means", "meaning", sections.meaning(data)),
+        ("Does it fit the measurement?", "fit", sections.fit(data)),
+        ("Numbers", "numbers", _numbers(found, anchor)),
+        ("Chains", "traces", sections.traces(data)),
         ("Settings", "settings", sections.settings(data)),
+        ("Files", "files", sections.downloads(data)),
     )
     parts = [
         f'<article class="report" id="{anchor}">',
-        f'<header class="top">{heading}{_ruling(found)}{_chips(found, anchor)}</header>',
-        _notes(data),
+        f'<header class="top verdict {mark}">{top}</header>',
         *(_section(title, body, anchor, name, level) for title, name, body in bodies),
+        f'<script type="application/json" class="layers">{payload(data, budget)}</script>',
     ]
-    if pixels := payload(data):
-        parts.append(f'<script type="application/json" class="pixels">{pixels}</script>')
     return "\n".join(p for p in parts if p) + "\n</article>\n"
 
 
@@ -114,58 +123,34 @@ def _section(title: str, body: str, anchor: str, name: str, level: int) -> str:
     if not body:
         return ""
     label, tag = f"{anchor}-{name}", f"h{level + 1}"
-    kind = ' class="viewer"' if name == "compare" else ""
     heading = f'<{tag} id="{label}">{title}</{tag}>'
-    return f'<section{kind} aria-labelledby="{label}">{heading}\n{body}</section>'
-
-
-def _notes(data: ReportData) -> str:
-    told = "".join(f"<li>{escape(str(note))}</li>" for note in (*data.notes, *data.remarks))
-    if not told:
-        return ""
-    return f'<aside class="notes" role="note" aria-label="Read this first"><ul>{told}</ul></aside>'
+    return f'<section class="{name}" aria-labelledby="{label}">{heading}\n{body}</section>'
 
 
 def _mark(mark: str) -> str:
-    return f'<span class="mark {mark}">{MARKS[mark]}</span>' if mark else ""
+    return f' <span class="mark {mark}">{MARKS[mark]}</span>' if mark else ""
 
 
 def _id(anchor: str, key: str) -> str:
     return f"{anchor}-{''.join(c if c in PLAIN else '-' for c in key)}"
 
 
-def _ruling(found: list[Check]) -> str:
-    """The run's verdict with its reason."""
-    if not found or found[0].key != "verdict":
-        return ""
-    word = f'<span class="mark {found[0].mark}">{escape(str(found[0].value))}</span>'
-    return f'<p class="ruling">{word} {escape(found[0].text)}</p>'
-
-
-def _chips(found: list[Check], anchor: str) -> str:
-    chips = "".join(
-        f'<li><a class="chip {c.mark}" href="#{_id(anchor, c.key)}">{escape(c.name)} '
-        f"<b>{escape(shown(c.key, c.value))}</b> {_mark(c.mark)}</a></li>"
-        for c in (check for check in found if check.mark and check.key != "verdict")
-    )
-    return f'<ul class="chips" aria-label="Checks">{chips}</ul>' if chips else ""
-
-
 def _numbers(found: list[Check], anchor: str) -> str:
     out = ""
     for group in GROUPS:
-        if rows := "".join(_row(check, anchor) for check in found if check.group == group):
+        its = [check for check in found if check.group == group]
+        if rows := "".join(_row(check, anchor, group == OTHER) for check in its):
             caption = f"<caption>{escape(group)}</caption>"
             out += f'<table class="numbers">{caption}<tbody>{rows}</tbody></table>'
     return out
 
 
-def _row(check: Check, anchor: str) -> str:
+def _row(check: Check, anchor: str, plain: bool) -> str:
     value = escape(shown(check.key, check.value))
     if check.value is not None:
         value = f'<data value="{escape(str(check.value))}">{value}</data>'
+    text = "" if plain else f"<td>{escape(check.text)}</td>"
     return (
         f'<tr id="{_id(anchor, check.key)}"><th scope="row">{escape(check.name)}</th>'
-        f'<td class="value">{value}</td><td class="verdict">{_mark(check.mark)}</td>'
-        f"<td>{escape(check.text)}</td></tr>"
+        f'<td class="value">{value}{_mark(check.mark)}</td>{text}</tr>'
     )

@@ -14,7 +14,8 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-UNCERTAINTY, DIVERGING, MEASURED = "magma", "RdBu_r", "cividis"
+SPREAD, DIVERGING, MEASURED = "magma", "RdBu_r", "cividis"
+LIMIT_Z = 3.0  # at either end of a bar of standardised values
 
 
 def tile(x: np.ndarray) -> np.ndarray:
@@ -51,9 +52,21 @@ def colour_bar(colormap: str | None) -> np.ndarray:
     return ramp if colormap is None else _table(colormap)[ramp]
 
 
+def table(colormap: str) -> str:
+    """The 256 colours of a table for the page's script: bytes as base64."""
+    return base64.b64encode(_table(colormap).tobytes()).decode()
+
+
 def root_mean_square(x: np.ndarray) -> np.ndarray:
     """Root mean square of (C, H, W) over the channels, so that one map shows them all."""
     return np.sqrt(np.mean(np.square(x, dtype=np.float64), axis=0))
+
+
+def standardised_sum(x: np.ndarray) -> np.ndarray:
+    """The sum of (C, H, W) over the channels that have a value, divided by the root of how many:
+    noise of unit variance stays so."""
+    count = np.isfinite(x).sum(axis=0)
+    return np.where(count > 0, np.nansum(x, axis=0) / np.sqrt(np.maximum(count, 1)), np.nan)
 
 
 def upper_limit(values: np.ndarray, scale: float = 1.0) -> float:

@@ -68,7 +68,7 @@ def _samples(several: Sequence[ReportData]) -> np.ndarray:
 def _std(several: Sequence[ReportData]) -> np.ndarray:
     maps, scale = [images.root_mean_square(one.std) for one in several], several[0].scale
     limit = images.upper_limit(np.stack(maps), scale)
-    colours = [images.enlarge(images.coloured(m, images.UNCERTAINTY, 0.0, limit)) for m in maps]
+    colours = [images.enlarge(images.coloured(m, images.SPREAD, 0.0, limit)) for m in maps]
     above = "≥ " if images.exceeds(np.stack(maps), limit) else ""
     return _labelled(_together(colours), f"{above}{limit * scale:.3g} {several[0].unit}".strip())
 
@@ -84,7 +84,7 @@ def _labelled(pixels: np.ndarray, end: str) -> np.ndarray:
     canvas = Image.new("RGB", (width + 2 * pad, image.height + 3 * pad + bar + 18), "white")
     canvas.paste(image, (pad, pad), image)
     top = image.height + 2 * pad
-    colours = Image.fromarray(images.colour_bar(images.UNCERTAINTY)).resize((width, bar))
+    colours = Image.fromarray(images.colour_bar(images.SPREAD)).resize((width, bar))
     canvas.paste(colours, (pad, top))
     draw = ImageDraw.Draw(canvas)
     draw.text((pad, top + bar + 3), "0", "black", font)

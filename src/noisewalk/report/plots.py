@@ -25,7 +25,7 @@ def trace(
     low, high = limits or (least - pad, most + pad)
     marks = ticks(low, high)
     labels = "".join(
-        f'<span style="bottom:{100 * (t - low) / (high - low):.2f}%">{_tick(t, marks)}</span>'
+        f'<span style="bottom:{100 * (t - low) / (high - low):.2f}%">{tick_text(t, marks)}</span>'
         for t in marks
     )
     grid = "".join(f'<path class="grid" d="M0 {_y(t, low, high)}H1000"/>' for t in marks)
@@ -62,7 +62,7 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     return np.where(count > 0.5, total / np.maximum(count, 1.0), np.nan)[:, middle]
 
 
-def _tick(value: float, marks: list[float]) -> str:
+def tick_text(value: float, marks: list[float]) -> str:
     """A label with just the decimals that tell neighbours apart."""
     step = marks[1] - marks[0] if len(marks) > 1 else abs(value) or 1.0
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))

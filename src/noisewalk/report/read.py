@@ -9,17 +9,28 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import StoreError
+from ..operators.order import in_words
+from ..sampling.export import origin_of
 from ..sampling.run import Run, open_run
 from ..storage.store import open_store
 from .data import ReportData
-from .facts import facts_from
+from .facts import Facts, facts_from
 from .fit import Fit, fit_of
+from .layers import MOST_DRAWS
+from .maps import maps_of
 from .model import model_of
+from .place import place_of
 from .scores import evenly, scores_of
 from .warnings import notes_of, remarks_of
 
-SHOWN = 8  # draws per chain
-IMAGES = ("truth", "observed", "mean", "measurement", "std", "samples", "residual")
+IMAGES = (
+    *("truth", "observed", "mean", "measurement", "std", "samples", "residual", "predicted"),
+    *("quantiles", "r_hat", "ess"),
+)
+FILES = "mean.npy std.npy mean.png std.png samples.png summary.json spec.json"
+ENDING = {"fits": "fits", "tiff": "tif"}
+PLACED = ("mean", "std", "quantiles")
+"""Files of a run whose input has a place, and their endings by its format."""
 
 
 def read_report_data(
@@ -33,7 +44,8 @@ def read_report_data(
     facts = facts_from(run.spec, title, value_range)
     truth, observed = (arrays[k][...] if k in arrays else None for k in ("truth", "observed"))
     model = model_of(facts, tuple(run.draws.shape[3:]), arrays)
-    fit, mean = fit_of(run, run.y, model, observed), run.mean
+    mean, where = run.mean, origin_of(run, None)[2]
+    fit = fit_of(run, mean, run.y, model, observed)
     found = {**run.summary(), **scores_of(run.draws, mean, truth), **fit.numbers}
     if facts.likelihood is not None:
         found["likelihood"] = facts.likelihood
@@ -44,6 +56,10 @@ def read_report_data(
         "settings": facts.settings,
         "value_range": (*facts.value_range, facts.unit),
         "bottom_up": facts.bottom_up,
+        "place": place_of(where, tuple(run.draws.shape[-2:])),
+        "bands": () if where is None else where.bands,
+        "how": "" if model.operator is None else in_words(model.operator),
+        "files": [*FILES.split(), *(f"{w}.{ENDING[where.format]}" for w in PLACED if where)],
         "notes": list(notes_of(run, summary, facts.exact)),
         "remarks": list(remarks_of(run, summary)),
         "has_step": facts.has_step,
@@ -52,31 +68,34 @@ def read_report_data(
     }
     given = {"truth": truth, "observed": observed, "mean": mean}
     up = facts.bottom_up
-    entries = [ReportData(**own, **shared) for own in _each(run, facts.title, fit, given, up)]
+    entries = [ReportData(**own, **shared) for own in _each(run, facts, fit, given, up)]
     return entries, {k: None if v in (math.inf, -math.inf) else v for k, v in summary.items()}
 
 
 def _each(
-    run: Run, title: str, fit: Fit, given: dict[str, Tensor | None], bottom_up: bool
+    run: Run, facts: Facts, fit: Fit, given: dict[str, Tensor | None], bottom_up: bool
 ) -> Iterator[dict[str, Any]]:
     """What each image has of its own: its title, and its part of the arrays, the top row first."""
     arrays = {
         **given,
         "measurement": run.y,
         "std": run.std,
-        "samples": evenly(run.draws, SHOWN),
+        "samples": evenly(run.draws, max(1, MOST_DRAWS // run.draws.shape[1])),
         "nll": run.nll[...],
         "log_posterior": run.lp,
         "acceptance_rate": run.arrays["acceptance_rate"][...],
         "residual": fit.residual,
+        "predicted": fit.predicted,
     }
     count = run.draws.shape[0]
     for i in range(count):
         own = {name: None if v is None else v[i].numpy() for name, v in arrays.items()}
+        own |= maps_of(run.draws[i])._asdict()
         if bottom_up:
             images = {k: v for k, v in own.items() if k in IMAGES and v is not None and v.ndim > 2}
             own |= {k: np.ascontiguousarray(v[..., ::-1, :]) for k, v in images.items()}
-        own["title"] = title if count == 1 else f"{title} (image {i})"
+        more = "" if count == 1 else f" (image {i})"
+        own |= {"title": facts.title + more, "label": facts.label and facts.label + more}
         yield own | {"chi2_std": None if fit.chi2_std is None else float(fit.chi2_std[i])}
 
 

@@ -5,8 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from .data import Value
-
+Value = float | int | str | None  # of the summary; None: missing
 DASH = "–"
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 

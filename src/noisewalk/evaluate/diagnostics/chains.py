@@ -152,6 +152,11 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
     return dict(zip(names, map(float, values), strict=True))
 
 
+def r_hat_and_ess(draws: Tensor | np.ndarray) -> Tensor:
+    """R-hat and bulk ESS (2, ...) of each pixel of two chains or more, by the same ranks."""
+    return _map(estimators.r_hat_and_ess, draws, min_chains=2)[:2]
+
+
 def perfect_r_hat(num_chains: int, num_draws: int, ess: float, num_pixels: int) -> float:
     """The largest R-hat over independent pixels of stationary AR(1) chains that are worth `ess`
     draws together: what chains show that have nothing left to mix. NaN where `ess` is no number;
