@@ -1,9 +1,13 @@
-"""A reader of the page: its elements, its text and its pictures."""
+"""A reader of the page: its elements, its text, its pictures and its layers."""
 
 import base64
 import io
+import json
+import zlib
 from html.parser import HTMLParser
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -49,3 +53,22 @@ class Page(HTMLParser):
             assert head == "data:image/png;base64"
             found[img["alt"]] = Image.open(io.BytesIO(base64.b64decode(code, validate=True)))
         return found
+
+
+def facts_of(page: str) -> dict[str, Any]:
+    """What the page's script draws from, of the first image."""
+    found = page.partition('class="layers">')[2].partition("</script>")[0]
+    return dict(json.loads(found))
+
+
+def values_of(layer: dict[str, Any]) -> np.ndarray:
+    """The values of a layer; NaN where there are none."""
+    count, bits = int(np.prod(layer["shape"])), layer["bits"]
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(layer["data"])), np.uint8)
+    planes = raw.reshape(bits // 8, *layer["shape"])
+    if layer["delta"]:
+        planes = np.cumsum(planes, axis=-1, dtype=np.uint8)
+    levels = planes.astype(int).reshape(bits // 8, count)
+    whole = 256 * levels[0] + levels[1] if bits == 16 else levels[0]
+    values = np.where(whole == 2**bits - 1, np.nan, layer["start"] + layer["step"] * whole)
+    return values.reshape(layer["shape"])

@@ -2,6 +2,7 @@ import numpy as np
 from PIL import Image
 
 from noisewalk.report import images, write_images
+from noisewalk.report.pictures import strip
 
 
 def test_written_files_hold_the_arrays(make, tmp_path):
@@ -31,3 +32,8 @@ def test_written_files_of_several_images_have_a_row_each(make, tmp_path):
     ):
         with Image.open(tmp_path / name) as image:
             assert image.size == size
+
+
+def test_the_strip_is_measurement_mean_and_uncertainty(make):
+    assert strip(make(measurement=np.zeros((1, 4, 4)))).shape == (128, 3 * 128 + 8, 3)
+    assert strip(make(measurement=np.zeros(5))).shape == (128, 2 * 128 + 4, 3)

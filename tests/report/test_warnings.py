@@ -55,7 +55,8 @@ def test_the_verdict_is_said_once(target, sampled, step, chains, draws, verdict,
     assert not entry.notes
     assert overall(entry, checks(entry)) == ("bad" if verdict == "do not trust" else "warn")
     page = Page(build_report(folder).read_text(encoding="utf-8")).text
-    assert page.index(summary["verdict_reason"]) < page.index("Result")
+    assert page.index("uncertainty map") < page.index("Pictures")
+    assert page.index("Pictures") < page.index(summary["verdict_reason"]) < page.index("Numbers")
     assert not any(c.mark for c in checks(entry) if c.key in ("r_hat_max", "ess_bulk_min"))
 
 

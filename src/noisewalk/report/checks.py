@@ -85,7 +85,7 @@ def _check(group: str, key: str, name: str, why: str, judge: Judge, value: Value
     if isinstance(value, str):
         return Check(key, group, name, value, "")
     if not math.isfinite(value) and not (key == "r_hat_max" and value > 0):
-        why = f"Not a finite number ({value}): there are too few draws, or they do not vary."
+        why = why if key in _TOLD_MISSING else "Not a finite number."
         return Check(key, group, name, None, why)
     mark, text = judge(float(value))
     return Check(key, group, name, value, text.strip(), mark)
@@ -101,6 +101,7 @@ def _p_value_of(chi2: Value, num_observed: int) -> float | None:
 def _trust(data: ReportData, chi2: Judge, summary: dict[str, Value]) -> list[Row]:
     length = data.nll.shape[1]
     draws = f"{_SEVERAL} Here each has {'one' if length == 1 else length}."
+    draws = draws if length < LONG else "The draws do not vary, or are not finite."
     chains = "Needs at least two chains." if len(data.nll) == 1 else draws
     acceptance = verdicts.acceptance(data.has_step)
     r_hat: Judge = verdicts.r_hat

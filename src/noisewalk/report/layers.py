@@ -22,7 +22,7 @@ MOST_DRAWS, LEAST_DRAWS = 40, 3
 
 
 def payload(data: ReportData, budget: float = PAGE_BYTES) -> str:
-    """JSON that is safe inside a script element; `budget` is the bytes that it should not exceed."""
+    """JSON that is safe inside a script element, of about `budget` bytes at most."""
     mean, mean_layer = _decoded(data.in_unit(data.mean))
     layers = {"mean": mean_layer} | {name: pack(*rest) for name, *rest in _layers(data, mean)}
     used = sum(len(layer["data"]) for layer in layers.values())
@@ -72,11 +72,18 @@ def pack(
     planes = [levels >> 8, levels & 255] if bits == 16 else [levels]
     raw = np.stack(planes).astype(np.uint8)
     turned = np.diff(raw, axis=-1, prepend=np.uint8(0))  # smooth maps are smaller as differences
-    plain, differences = (zlib.compress(v.tobytes(), 9) for v in (raw, turned))
+    plain, differences = (zlib.compress(v.tobytes(), 6) for v in (raw, turned))
     delta = len(differences) < len(plain)
     data = base64.b64encode(differences if delta else plain).decode()
     shape = list(values.shape)
-    return {"shape": shape, "start": start, "step": step, "bits": bits, "delta": delta, "data": data}
+    return {
+        "shape": shape,
+        "start": start,
+        "step": step,
+        "bits": bits,
+        "delta": delta,
+        "data": data,
+    }
 
 
 def _layers(data: ReportData, mean: np.ndarray) -> Iterator[tuple[Any, ...]]:

@@ -291,6 +291,7 @@ function closer(report) {
     pressed.preventDefault();
     const inside = (value, end) => Math.min(end - 1, Math.max(0, value));
     report.pixel = [inside(report.pixel[0] + move[0], report.height), inside(report.pixel[1] + move[1], report.width)];
+    report.pinned = true;
     report.refresh();
   });
   show("std");
@@ -306,11 +307,12 @@ function pixels(report) {
     const i = at(layer, row, column) + Math.min(c, layer.channels - 1) * layer.height * layer.width;
     return label + text(layer.values[i], 4) + (other ? `${between}${text(other.values[i], digits)}` : "");
   }).filter((_, c) => report.band < 0 || c === report.band).join(", ") + (unit ? ` ${unit}` : "");
+  const measured = (row, column) => (Number.isNaN(report.one(layers.measurement, at(layers.measurement, row, column))) ? "not observed" : said(layers.measurement, row, column));
   const where = (row, column) => `Row ${facts.bottomUp ? height - 1 - row : row}, column ${column}`;
   const listed = (row, column) => [
     ["Mean", said(layers.mean, row, column, layers.std, " \u00b1 ", 2)],
     ...(layers.truth ? [["Truth", said(layers.truth, row, column)]] : []),
-    ...(layers.measurement ? [["Measurement", said(layers.measurement, row, column)]] : []),
+    ...(layers.measurement ? [["Measurement", measured(row, column)]] : []),
     ...(layers.q05 ? [["90 % interval", said(layers.q05, row, column, layers.q95, " to ", 4)]] : []),
   ];
   const of = report.channels > 1 ? () => (report.band < 0 ? ", average of the channels" : `, ${facts.bands[report.band]}`) : () => "";
@@ -358,16 +360,16 @@ function pixels(report) {
     figure.querySelector("figcaption span").textContent = told;
     svg.setAttribute("aria-label", told);
   }
-  function show(row, column) {
-    for (const { cross } of report.views) {
-      cross.hidden = false;
+  function show(row, column, everywhere) {
+    for (const { cross, pane } of report.views) {
+      cross.hidden = !everywhere && !pane.closest(".closer");
       cross.style.cssText = `left:${(100 * column) / width}%;top:${(100 * row) / height}%;width:${100 / width}%;height:${100 / height}%`;
     }
     box.querySelector(".where").textContent = where(row, column);
     box.querySelector(".values").replaceChildren(...listed(row, column).flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })]));
     if (draws.length) { histogram(row * width + column); profile(row, column); }
   }
-  report.refresh = () => show(...report.pixel);
+  report.refresh = () => show(...report.pixel, report.pinned);
   for (const { pane } of report.views) {
     const spot = (event) => {
       const area = pane.getBoundingClientRect(), u = (event.clientX - area.left) / area.width, v = (event.clientY - area.top) / area.height;
@@ -375,14 +377,14 @@ function pixels(report) {
     };
     pane.addEventListener("pointermove", (event) => {
       const found = spot(event);
-      show(...found);
+      show(...found, true);
       const line = element("div", {});
       element("span", { className: "ends", textContent: where(...found) }, line);
       for (const [name, value] of listed(...found)) { const span = element("span", {}, line); element("b", { textContent: name }, span); span.append(` ${value}`); }
       bar.replaceChildren(line);
       bar.hidden = false;
     });
-    pane.addEventListener("click", (event) => { report.pixel = spot(event); report.refresh(); });
+    pane.addEventListener("click", (event) => { report.pixel = spot(event); report.pinned = true; report.refresh(); });
     pane.addEventListener("pointerleave", () => { bar.hidden = true; report.refresh(); });
   }
   const spread = (i) => report.scalar("std", layers.std, i);

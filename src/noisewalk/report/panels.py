@@ -139,12 +139,17 @@ def _residual(data: ReportData) -> str:
 
 def _spread(data: ReportData, title: str, note: str, values: np.ndarray, layer: str) -> str:
     """A map of deviations on the scale from 0 to the limit of the uncertainty."""
-    top, of_all = spread_limit(data), len(values) in (1, 3)
-    spread = images.root_mean_square(values if of_all else values[:1]) * data.scale
-    pixels = images.coloured(spread, images.SPREAD, 0.0, top)
+    top = spread_limit(data)
+    spread = images.root_mean_square(_shown(values)) * data.scale
     above = "≥ " if images.exceeds(spread, top) else ""
     said = "0", number(top / 2, 3), above + with_unit(top, data.unit)
-    return panel(data, title, pixels, note, said, images.SPREAD, layer)
+    return panel(data, title, spread_of(data, values), note, said, images.SPREAD, layer)
+
+
+def spread_of(data: ReportData, values: np.ndarray) -> np.ndarray:
+    """The picture of deviations (C, H, W)."""
+    spread = images.root_mean_square(_shown(values)) * data.scale
+    return images.coloured(spread, images.SPREAD, 0.0, spread_limit(data))
 
 
 def labels(data: ReportData, ends: Sequence[float]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from . import images
+from . import images, panels
 from .data import ReportData, as_list
 from .files import write_files
 
@@ -42,6 +42,17 @@ def pictures_of(several: Sequence[ReportData]) -> dict[str, bytes]:
     mean = _together([_enlarged(one.mean) for one in several])
     made = {"samples.png": _samples(several), "mean.png": mean, "std.png": _std(several)}
     return {name: images.png(pixels) for name, pixels in made.items()}
+
+
+def strip(data: ReportData) -> np.ndarray:
+    """The measurement, where it is a picture, the mean and the uncertainty side by side, RGB."""
+    shown = [panels.still(data, data.mean), panels.spread_of(data, data.std)]
+    y = np.where(data.measured, data.measurement, np.nan)
+    if data.measurement_on_grid and data.mean.shape[1] % y.shape[1] == 0:
+        factor = data.mean.shape[1] // y.shape[1]
+        shown.insert(0, panels.still(data, y.repeat(factor, 1).repeat(factor, 2)))
+    large = [images.enlarge(pixels, 128) for pixels in shown]
+    return np.asarray(Image.fromarray(images.sheet(large, len(large))).convert("RGB"))
 
 
 def _enlarged(x: np.ndarray) -> np.ndarray:

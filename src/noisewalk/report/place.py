@@ -1,7 +1,7 @@
 """Where a picture lies on the sky or on the ground: ticks along its edges and the way to north."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,14 +9,14 @@ import numpy as np
 from ..files.georeference import TRANSFORMATION, Georeference
 from .plots import tick_text, ticks
 
-Ticks = list[tuple[float, str]]
+Ticks = Sequence[tuple[float, str]]
 
 
 class Place(NamedTuple):
     """The frame of a picture, whose top row comes first."""
 
-    x: Ticks = []  # share of the width from the left, and the label
-    y: Ticks = []  # share of the height from the top
+    x: Ticks = ()  # share of the width from the left, and the label
+    y: Ticks = ()  # share of the height from the top
     names: tuple[str, str] = ("x", "y")
     north: float | None = None  # the direction of north in degrees, clockwise from upwards
 
@@ -75,7 +75,7 @@ def _of_ground(where: Georeference, shape: tuple[int, ...]) -> Place:
 def _marks(spots: np.ndarray, values: np.ndarray, unit: str = "") -> Ticks:
     """Round values inside the picture, where they grow or shrink all along the edge."""
     order = np.argsort(values)
-    if not np.isfinite(values).all() or not len({*np.sign(np.diff(values))}) == 1:
+    if not np.isfinite(values).all() or len({*np.sign(np.diff(values))}) != 1:
         return []
     found = ticks(float(values.min()), float(values.max()), 3)
     places = np.interp(found, values[order], spots[order])

@@ -14,6 +14,10 @@ from .layers import samples_of
 from .maps import expected_coverage
 from .sentences import plain_code
 
+DRAWS = (
+    "Each draw is an image that explains the measurement. What all draws share is known; what "
+    "differs between them is not."
+)
 NUM_ABOVE = 3  # draws below the headline pictures
 TOOLS = (
     '<div class="tools"><div class="bands" role="tablist" aria-label="Band"></div>'
@@ -49,7 +53,7 @@ def result(data: ReportData) -> str:
     for i, x in enumerate(flat[:NUM_ABOVE]):
         draws += panels.image(data, f"Draw {i + 1}", x, "", f"draw {i}")
     if draws:
-        draws = f'<div class="{kind} draws">{draws}</div>'
+        draws = f'<div class="{kind} draws">{draws}<p class="lead">{DRAWS}</p></div>'
     return f"{TOOLS}{head}{draws}"
 
 
@@ -60,8 +64,7 @@ def meaning(data: ReportData) -> str:
          "over all that is not known."),
         ("Uncertainty", "How far the draws spread. Where it is bright, the measurement leaves open "
          "what is there."),
-        ("Draws", "Each is an image that explains the measurement. What all draws share is known; "
-         "what differs between them is not."),
+        ("Draws", DRAWS),
     ]  # fmt: skip
     if data.truth is not None:
         text = "Where the mean is wrong. A right uncertainty map is bright in the same places."
@@ -74,7 +77,7 @@ def meaning(data: ReportData) -> str:
     notes = "".join(f'<li class="{kind}">{escape(note)}</li>' for note, kind in told)
     notes = f'<ul class="notes">{notes}</ul>' if notes else ""
     rows = "".join(f"<dt>{name}</dt><dd>{plain_code(text)}</dd>" for name, text in said)
-    return f'{notes}<dl class="meaning">{rows}</dl>'
+    return f'{notes}<dl class="said">{rows}</dl>'
 
 
 def _coverage(data: ReportData) -> str:
@@ -86,11 +89,15 @@ def _coverage(data: ReportData) -> str:
     if not varies.any():
         return ""
     share = np.mean(((low <= data.truth) & (data.truth <= high))[varies])
-    text = f"The 90\u00a0% interval of the draws holds the truth in {100 * share:.0f}\u00a0% of the pixels."
+    percent = f"{100 * share:.0f}\u00a0%"
+    text = f"The 90\u00a0% interval of the draws holds the truth in {percent} of the pixels."
     if not data.one_each:
         return text
     expected = 100 * expected_coverage(data.nll.size)
-    return f"{text} With {data.nll.size} draws, about {expected:.0f}\u00a0% are expected over many images."
+    return (
+        f"{text} Over many images, about {expected:.0f}\u00a0% are expected with "
+        f"{data.nll.size} draws. Far fewer would mean that the map is too dark."
+    )
 
 
 def fit(data: ReportData) -> str:
@@ -148,8 +155,8 @@ def downloads(data: ReportData) -> str:
     if not items:
         return ""
     return (
-        f'<ul class="downloads">{items}</ul><p class="note">The links lead to the files beside this '
-        "page, which itself needs none of them.</p>"
+        f'<ul class="downloads">{items}</ul><p class="note">The links lead to the files beside '
+        "this page, which itself needs none of them.</p>"
     )
 
 

@@ -13,7 +13,7 @@ YES = (
     "You may use the uncertainty map: the chains agree, and where the map is bright, the image is "
     "not known."
 )
-AS_WELL = "The mean may be used as well. Each draw is an image that explains the measurement."
+AS_WELL = "You may use the mean as well. It is the best single estimate of the image."
 OPENINGS = {
     CHECK: "Do not rely on the uncertainty map yet",
     DOUBT: "Do not use the uncertainty map",
@@ -52,14 +52,15 @@ def sentence(summary: Mapping[str, Any], r_hat: np.ndarray | None = None) -> str
 
 
 def next_step(summary: Mapping[str, Any]) -> str:
-    """What to do after the verdict, from the last sentence of its reason."""
+    """What follows from the verdict: what to do, from the last sentence of its reason."""
     if summary.get("verdict") == TRUST:
         return AS_WELL
     told = str(summary.get("verdict_reason") or "").removesuffix(".")
     last = told.rsplit(". ", 1)[-1]
     if last.startswith("--"):
         last = f"Run it again with {last.removesuffix(' would be enough')}"
-    return ADVICE.get(str(summary.get("verdict_cause")), f"{last}." if last else "")
+    todo = ADVICE.get(str(summary.get("verdict_cause")), f"{last}." if last else "")
+    return f"What to do next: {todo[:1].lower()}{todo[1:]}" if todo else ""
 
 
 def of_several(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -85,6 +86,9 @@ def _share(r_hat: np.ndarray | None) -> str:
 
 
 def plain_code(text: str) -> str:
-    """A text as HTML, with what stands between backticks as code."""
-    parts = escape(text).split("`")
-    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    """A text as HTML, with options and what stands between backticks as code."""
+    parts = text.split("`")
+    for i in range(0, len(parts), 2):
+        words = (escape(word) for word in parts[i].split(" "))
+        parts[i] = " ".join(f"<code>{w}</code>" if w.startswith("--") else w for w in words)
+    return "".join(f"<code>{escape(p)}</code>" if i % 2 else p for i, p in enumerate(parts))

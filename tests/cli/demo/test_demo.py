@@ -81,7 +81,11 @@ def test_one_page_shows_every_run(problems, tmp_path):
     for (prior, task), problem in problems.items():
         folders.append(tmp_path / prior / task)
         solve(problem, problem.target(), plan, folders[-1], "", resume=True)
-    demo.combined_report(folders, tmp_path / "report.html")
+    entries = demo.combined_report(folders, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(problem.operator_text in page for problem in problems.values())
+    assert all(f'href="{folder.name}/mean.npy"' in page for folder in folders)
+    path, verdict = demo.ending(entries[:1], tmp_path / "report.html").splitlines()
+    assert path == f"open {tmp_path / 'report.html'}"
+    assert verdict.endswith(".")
     assert "http://" not in page.replace("http://www.w3.org", "")  # one self-contained file

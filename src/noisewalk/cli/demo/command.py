@@ -8,6 +8,8 @@ import typer
 from .. import options as opt
 from ..options import says
 
+COLUMNS = 72  # cells of a terminal that the picture takes
+
 app = typer.Typer(**opt.PLAIN)
 
 
@@ -23,8 +25,10 @@ def demo(
     dtype: opt.Dtype = "float32",
 ) -> None:
     """Restore a held-out image of satellite64 or fashion32 with its uncertainty, in minutes."""
+    from ...report.pictures import strip
     from ..run_problem import solve
-    from .demo import combined_report, demo_plan, demo_problem, tasks_of
+    from ..terminal import show
+    from .demo import combined_report, demo_plan, demo_problem, ending, tasks_of
 
     folders = []
     for name in tasks_of(prior, task):
@@ -33,5 +37,6 @@ def demo(
         target = problem.target()
         kept = f"the draws so far are safe in {out}; the same command goes on"
         solve(problem, target, demo_plan(target, seed), folders[-1], kept, resume=True)
-    combined_report(folders, out / "report.html")
-    print(f"open {out / 'report.html'}")
+    entries = combined_report(folders, out / "report.html")
+    print(ending(entries, out / "report.html"))
+    show(strip(entries[0]), COLUMNS)

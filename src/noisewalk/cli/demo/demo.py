@@ -1,6 +1,6 @@
 """The demo's problems: held-out images, each with the tasks and the settings of its prior."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from ...files import ValueRange
 from ...likelihoods import Gaussian
 from ...operators import parse
 from ...priors.load import load_prior
-from ...report import render
+from ...report import ReportData, render
 from ...report.build import read_report_data
 from ...report.files import write_files
+from ...report.sentences import of_several, sentence
 from ...sampling.defaults import resolve
 from ...types import Plan
 from ..problem import Problem
@@ -93,7 +94,19 @@ def tasks_of(prior: str, chosen: list[str] | None = None) -> list[str]:
     return [one_of(f"--task of {prior}", task, known) for task in chosen or known[:USUAL]]
 
 
-def combined_report(folders: list[Path], path: Path) -> None:
-    """Write one page for several runs."""
-    entries = [entry for folder in folders for entry in read_report_data(folder)[0]]
+def combined_report(folders: list[Path], path: Path) -> list[ReportData]:
+    """Write one page for several runs, and return what it shows."""
+    entries = [
+        replace(entry, files=[f"{folder.name}/{name}" for name in entry.files])
+        for folder in folders
+        for entry in read_report_data(folder)[0]
+    ]
     write_files(path.parent, {path.name: render(entries).encode()})
+    return entries
+
+
+def ending(entries: list[ReportData], page: Path) -> str:
+    """The path of the page, and the verdict of its runs in a sentence."""
+    first, *more = entries
+    told = of_several([one.summary for one in entries]) if more else sentence(first.summary)
+    return f"open {page}\n{told}"
