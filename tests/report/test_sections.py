@@ -27,8 +27,8 @@ def test_the_traces_of_many_chains_are_those_of_eight(make):
 
 
 def test_the_command_is_shown_and_the_settings_are_tables(make):
-    page = Page(render(make(settings=[("Run", [("command", "noisewalk sample boot.png"),
-                                               ("unset", None), ("kernel", "HMC(0.5)")])])))  # fmt: skip
+    facts = [("command", "noisewalk sample boot.png"), ("unset", None), ("kernel", "HMC(0.5)")]
+    page = Page(render(make(settings=[("Run", facts)])))
     assert "noisewalk sample boot.png" in page.text
     assert "HMC(0.5)" in page.text
     assert page.text.count("command") == 0

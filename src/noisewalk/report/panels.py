@@ -55,7 +55,7 @@ def north(data: ReportData) -> str:
         f'<svg class="north" viewBox="-10 -12 20 24" role="img" aria-label="North is '
         f'{number(data.place.north, 3)}° clockwise from upwards"><g '
         f'transform="rotate({data.place.north:g})"><path d="M0 9V-4M-4 -1L0 -7L4 -1"/></g>'
-        "<text>N</text></svg>"
+        '<text y="20">N</text></svg>'
     )
 
 

@@ -75,9 +75,10 @@ def _of_ground(where: Georeference, shape: tuple[int, ...]) -> Place:
 def _marks(spots: np.ndarray, values: np.ndarray, unit: str = "") -> Ticks:
     """Round values inside the picture, where they grow or shrink all along the edge."""
     order = np.argsort(values)
-    if not np.isfinite(values).all() or len({*np.sign(np.diff(values))}) != 1:
+    if {*np.sign(np.diff(values))} not in ({1.0}, {-1.0}):
         return []
-    found = ticks(float(values.min()), float(values.max()), 3)
+    ends = float(values.min()), float(values.max())
+    found = next(marks for most in (4, 8, 16) if len(marks := ticks(*ends, most)) > 1)
     places = np.interp(found, values[order], spots[order])
     return [(float(p), tick_text(t, found) + unit) for p, t in zip(places, found, strict=True)]
 
