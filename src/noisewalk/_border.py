@@ -127,9 +127,10 @@ def check_likelihood(likelihood: LikelihoodBase, y: Tensor, observed: Tensor | N
             "where missing)"
         )
     likelihood.check_measurement(y, observed)
+    first = likelihood.of_rows(torch.zeros(1, dtype=torch.int64, device=y.device), y.ndim)
     with torch.no_grad():
         some, gaps = y[:1], None if observed is None else observed[:1]
-        nll = likelihood.nll(torch.zeros_like(some), some, gaps)
+        nll = first.nll(torch.zeros_like(some), some, gaps)
     if not isinstance(nll, Tensor) or nll.shape != (1,):
         raise ConfigError(f"nll must give one number a row, (1,) for one row, got {describe(nll)}")
 

@@ -17,7 +17,7 @@ from ._checks import whole
 from ._intake import plain
 from ._repr import describe, facts_of
 from .errors import ConfigError
-from .likelihoods.base import complete
+from .likelihoods.base import LikelihoodBase, complete
 from .operators import observed_of
 from .types import Likelihood, NoiseMap, Operator, Product, State
 
@@ -148,15 +148,15 @@ class NoisePosterior:
     def perturb(self, mean: Tensor, noise: keyed.Noise) -> Tensor | None:
         """(B, *y) measurements centred at y, a row of noise each, image-major; `mean` is A(x) at a
         fit to y, which `perturbs_at_fit` likelihoods read. None where the likelihood has none."""
-        y, observed = self._rows(self._image_of(mean))
-        return self._full.perturb(y, mean, noise, observed)
+        y, observed = self._rows(image := self._image_of(mean))
+        return self._of(image).perturb(y, mean, noise, observed)
 
     @property
     def perturbs(self) -> bool:
         """Whether `perturb` gives measurements."""
         first = keyed.rows(0, 1, device=self.y.device)
         gaps = None if self.observed is None else self.observed[:1]
-        return self._full.perturb(self.y[:1], self.y[:1], first, gaps) is not None
+        return self._of(first.image).perturb(self.y[:1], self.y[:1], first, gaps) is not None
 
     @property
     def perturbs_at_fit(self) -> bool:
@@ -166,9 +166,10 @@ class NoisePosterior:
     def with_measurements(self, y: Tensor) -> "NoisePosterior":
         """The posterior of M measurements of the same kind, (M, *y), as many of each image in turn;
         its network calls count here too."""
-        other = copy(self)
+        other, each = copy(self), len(y) // self.num_images
+        other._full = self._of(torch.arange(len(y), device=y.device) // each)
         if self.observed is not None:
-            other.observed = self.observed.repeat_interleave(len(y) // self.num_images, 0)
+            other.observed = self.observed.repeat_interleave(each, 0)
         other.y = y
         return other
 
@@ -197,15 +198,16 @@ class NoisePosterior:
     @ordinary
     def curvature(self, mean: Tensor) -> Tensor:
         """(B, *y) the likelihood's Gauss-Newton weight W at A(x), 0 where unobserved."""
-        y, observed = self._rows(self._image_of(mean))
-        return self._full.curvature(mean, y, observed)
+        y, observed = self._rows(image := self._image_of(mean))
+        return self._of(image).curvature(mean, y, observed)
 
     @ordinary
     def chi2(self, x: Tensor) -> Tensor:
         """(B,) float64 chi-square per observed entry, sum((y - A(x))^2 / variance) / m; NaN for a
         likelihood that does not define it."""
         with torch.no_grad():
-            return self._full.residual_chi2(self.operator(x), *self._rows(self._image_of(x)))
+            image = self._image_of(x)
+            return self._of(image).residual_chi2(self.operator(x), *self._rows(image))
 
     @ordinary
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
@@ -264,6 +266,10 @@ class NoisePosterior:
 
         return rows(self.y), None if self.observed is None else rows(self.observed)
 
+    def _of(self, image: Tensor) -> LikelihoodBase:
+        """The likelihood of rows of these images."""
+        return self._full.of_rows(image, self.y.ndim)
+
     def _forward(self, z: Tensor) -> Tensor:
         self.nfe += z.shape[0] * self.phi.nfe
         return self.operator(self.phi(z))
@@ -276,7 +282,7 @@ class NoisePosterior:
         with torch.set_grad_enabled(gradient), _border.explained(z):
             leaf = z.clone().requires_grad_(gradient)
             x = self.phi(leaf)
-            nll = self.likelihood.nll(self.operator(x), y, observed)
+            nll = self._of(image).nll(self.operator(x), y, observed)
         if gradient and not nll.requires_grad:
             raise ConfigError(
                 "no gradient comes back through the operator and the map: write them in torch "

@@ -36,7 +36,7 @@ def read(path, operator="avgpool:factor=2", shape=SHAPE, **options):
         map=lambda num_steps: phi,
     )
     return read_problem(
-        SampleOptions(input=Path(path), prior="toy", operator=operator, **options), prior
+        SampleOptions(inputs=[Path(path)], prior="toy", operator=operator, **options), prior
     )
 
 

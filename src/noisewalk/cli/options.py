@@ -34,7 +34,9 @@ def says(help: str, *flags: str, metavar: str | None = None) -> Any:
     return Option(*flags, help=help, metavar=metavar)
 
 
-Seed = Annotated[int, says("The seed of all noise.")]
+Seed = Annotated[
+    T, says("The seed of all noise; default 0, and of sample from the file's content.")
+]
 Device = Annotated[str, says("cpu or cuda.")]
 Dtype = Annotated[
     str, says("float32 or bfloat16 for the network; to sample also float16, or float64 for all.")
@@ -104,6 +106,12 @@ Range = Annotated[
 ]
 Lr = Annotated[T, says("Adam's rate; default 0.01 (sample), 1e-3 (train), 3e-4 (cd, ct, scd).")]
 Private = Annotated[bool, says("Only its owner sees what is uploaded.", "--private")]
+Window = Annotated[
+    Count, says("The side of the windows that a scene beyond memory is computed in; default whole.")
+]
+Margin = Annotated[
+    Count, says("The pixels that a window drops at its inner edges; default the card's.")
+]
 Microbatch = Annotated[Count, says("The rows of one network call.")]
 
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
@@ -131,7 +139,6 @@ class SamplerOptions:
     thin: Thin = None
     num_warmup: NumWarmup = None
     warm_start: WarmStart = None
-    seed: Seed = 0
     device: Device = "cpu"
     dtype: Dtype = "float32"
     microbatch: Microbatch = None
@@ -197,13 +204,19 @@ def load_prior(source: str, *settings: Any) -> "LoadedPrior":
     return prior_of(source)
 
 
-def map_of(prior: "LoadedPrior", num_steps: int) -> Any:
-    """The map of --num-steps; a diffusion model's is its probability flow."""
+def map_of(
+    prior: "LoadedPrior",
+    num_steps: int,
+    shape: tuple[int, int] | None = None,
+    window: int | None = None,
+    margin: int | None = None,
+) -> Any:
+    """The map of --num-steps to images of a size; a diffusion model's is its probability flow."""
     if prior.kind not in ("edm", "ddpm", "flow"):
-        return prior.map(num_steps)
-    if num_steps != 1:
+        return prior.map(num_steps, shape=shape, window=window, margin=margin)
+    if (num_steps, window, margin) != (1, None, None):
         what = f"{prior.name} is a diffusion model, sampled by its probability flow"
-        raise ConfigError(f"{what}: leave --num-steps out")
+        raise ConfigError(f"{what}: leave --num-steps, --window and --margin out")
     return prior.ode_map()
 
 

@@ -24,6 +24,7 @@ from ..operators.order import out_of_order
 from ..posterior import NoisePosterior, simulate
 from ..types import NoiseMap, Operator
 from .options import map_of, number
+from .scene import shape_of_x
 
 if TYPE_CHECKING:
     from ..priors.prior import Prior
@@ -88,7 +89,7 @@ class Problem:
     @property
     def noise(self) -> Typed:
         """The noise as it was typed."""
-        text, level = text_of(self.likelihood), self._level()
+        text, level = text_of(self.likelihood), self.level
         return self.typed or Typed(text, None if level is None else float(level), 1.0)
 
     @property
@@ -110,7 +111,7 @@ class Problem:
     def arrays(self) -> dict[str, Tensor]:
         """What a run keeps of the problem: the operator's masks and kernels, and the truth."""
         count, found = len(self.y), held_by(self.operator)
-        level = self._level()
+        level = self.level
         if isinstance(level, Tensor):
             found["sigma_y"] = level.cpu()
         held = {name: value[None].expand(count, *value.shape) for name, value in found.items()}
@@ -136,7 +137,8 @@ class Problem:
             "simulated": self.truth is not None,
         }
 
-    def _level(self) -> float | Tensor | None:
+    @property
+    def level(self) -> float | Tensor | None:
         """The noise level on the scale of [-1, 1], of a likelihood that has one."""
         return getattr(self.likelihood, "sigma_y", None)
 
@@ -170,11 +172,13 @@ class Problem:
 
 def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     """The problem of `noisewalk sample`, from its file."""
-    o, phi = options, map_of(prior, options.num_steps)
-    operator = parse(o.operator, prior.shape)
+    o, shape = options, shape_of_x(options, prior)
+    field = None if shape == prior.shape and o.window is None else shape[-2:]
+    phi = map_of(prior, o.num_steps, field, o.window, o.margin)  # type: ignore[arg-type]
+    operator = parse(o.operator, shape)
     parts: Parts = (printable(o.input.name), prior.name, phi, o.operator, operator)
     try:
-        problem = (_simulated if o.simulate else _measured)(o, prior.shape, parts)
+        problem = (_simulated if o.simulate else _measured)(o, shape, parts)
     except NoRangeError as error:
         raise ConfigError(f"{error}; {prior.name}'s images: {prior.unit}") from error
     return problem.in_float64() if o.dtype == "float64" else problem
@@ -193,7 +197,7 @@ def _simulated(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) -
     if unknown and not hidden and likelihood.concentration < 1:
         why = "a measurement of unknown noise level is simulated at the level of --sigma-y"
         raise ConfigError(f"{why}, which the sampler is not told: give --sigma-y")
-    y = simulate(operator, source or likelihood, truth, o.seed)
+    y = simulate(operator, source or likelihood, truth, o.seed or 0)
     more = image.unit, image.georeference, Typed(o.likelihood, o.sigma_y, half)
     return Problem(*parts, likelihood, y, image.range, truth, None, source, *more)
 

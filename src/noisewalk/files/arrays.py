@@ -55,7 +55,7 @@ def read_array(path: str | Path, look: Look | None = None) -> Reading:
         (1, 2, 3)
     """
     path, part = parted(path)
-    reader, suffix = _reader(path)
+    reader, suffix = reader_of(path)
 
     def checked(shape: tuple[int, ...]) -> None:
         count: int = math.prod(shape)
@@ -86,7 +86,26 @@ def read_array(path: str | Path, look: Look | None = None) -> Reading:
     return replace(found, values=values, missing=gaps)
 
 
-def _reader(path: Path) -> tuple[Reader, str]:
+class _EnoughError(NoisewalkError):
+    """Stops a reader before it decodes."""
+
+
+def shape_in(path: str | Path, bands: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """The shape of what `read_array` reads, of these bands alone, from the header."""
+    found: list[tuple[int, ...]] = []
+
+    def look(shape: tuple[int, ...]) -> None:
+        found.append(shape)
+        raise _EnoughError
+
+    try:
+        shape: tuple[int, ...] = read_array(path, look).values.shape
+    except _EnoughError:
+        shape = found[0]
+    return shape if bands is None or len(shape) != 3 else (len(bands), *shape[1:])
+
+
+def reader_of(path: Path) -> tuple[Reader, str]:
     """What reads a file, by its ending; ConfigError if it is no file to be read."""
     try:
         status = path.stat()
@@ -99,13 +118,13 @@ def _reader(path: Path) -> tuple[Reader, str]:
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise ConfigError(f"{path} is {kind}; give the path of one file")
     name = path.name.lower()
-    suffix = next((end for end in sorted(_READERS, key=len)[::-1] if name.endswith(end)), None)
+    suffix = next((end for end in sorted(READERS, key=len)[::-1] if name.endswith(end)), None)
     if suffix is None:
-        allowed = " ".join(_READERS)
+        allowed = " ".join(READERS)
         raise ConfigError(f"{path} has the extension {path.suffix!r}; allowed are {allowed}")
     if status.st_size == 0:
         raise ConfigError(f"{path} is empty (0 bytes); write it again")
-    return _READERS[suffix], suffix
+    return READERS[suffix], suffix
 
 
 def _read_numpy(path: Path, part: str, look: Look) -> Reading:
@@ -146,7 +165,7 @@ def _numpy_shape(file: IO[bytes]) -> tuple[int, ...]:
     return shape
 
 
-_READERS: dict[str, Reader] = {
+READERS: dict[str, Reader] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp"), read_picture),
     **dict.fromkeys((".tif", ".tiff"), read_tiff),
     **dict.fromkeys((".npy", ".npz"), _read_numpy),
