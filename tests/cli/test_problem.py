@@ -33,7 +33,7 @@ def read(path, operator="avgpool:factor=2", shape=SHAPE, **options):
         denoiser=None,
         kind="generator",
         unit="-1 is night",
-        map=lambda num_steps: phi,
+        map=lambda num_steps, **_: phi,
     )
     return read_problem(
         SampleOptions(inputs=[Path(path)], prior="toy", operator=operator, **options), prior

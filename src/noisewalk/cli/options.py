@@ -70,8 +70,8 @@ SigmaY = Annotated[
 Likelihood = Annotated[
     str,
     says(
-        "gaussian, poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or "
-        "unknown:concentration=A,rate=B; in the unit of --sigma-y."
+        "gaussian, poisson:peak=P (counts), poisson:gain=G,background=B,read=R, laplace:scale=S, "
+        "studentt:df=D,scale=S or unknown:concentration=A,rate=B; in the unit of --sigma-y."
     ),
 ]
 Kernel = Annotated[Text, says("em, ei, mala, pcnl, hmc, slice or smc; default preconditioned HMC.")]

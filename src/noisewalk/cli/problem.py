@@ -186,11 +186,13 @@ def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
 
 def _simulated(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) -> Problem:
     """A clean image and its measurement; an unknown level is simulated at that of --sigma-y."""
-    o, unknown = options, split(options.likelihood)[0] == "unknown"
+    o, name = options, split(options.likelihood)[0]
+    unknown = name == "unknown"
     bounds = None if o.range is None else ValueRange(*o.range)
     image = clean_image(o.input, shape, bounds, o.fit, o.bands)  # type: ignore[arg-type]
     truth, operator, half = image.y.to(o.device), parts[-1], image.range.half
     level = number("--sigma-y", o.sigma_y)
+    _check_peak(o.likelihood, name == "poisson", image.range)
     hidden = unknown and level is not None
     likelihood: Any = parse_likelihood(o.likelihood, None if hidden else level, half)
     source = parse_likelihood("gaussian", level, half) if hidden else None
@@ -210,6 +212,7 @@ def _measured(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) ->
     gaps = Gaps(o.missing, o.observed, o.bits)
     given = Given(o.sigma_y, o.variance, gaps, o.bands, o.range, o.band_range)
     counts = parse_likelihood(o.likelihood, None if o.sigma_y is None else 1.0).counts
+    _check_peak(o.likelihood, counts, given.bounds)
     m = measure(o.input, given, size, counts, seen)
     half = m.range.half
     if isinstance(half, Tensor) and name not in ("gaussian", "poisson"):
@@ -219,6 +222,15 @@ def _measured(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) ->
     typed = Typed(o.likelihood, o.sigma_y, 1.0 if isinstance(half, Tensor) else half)
     place = m.georeference and _of_image(m.georeference, operator)
     return Problem(*parts, likelihood, y, m.range, None, hidden, None, m.unit, place, typed)
+
+
+def _check_peak(text: str, counts: bool, bounds: ValueRange | None) -> None:
+    """ConfigError where the peak of counts is neither given nor the end of a range from 0."""
+    if not counts or "peak" in text:
+        return
+    if bounds is None or bounds.low != 0.0:
+        ways = "add peak=P, the mean of a pixel with x = 1, or give --range 0 P"
+        raise ConfigError(f"--likelihood {text} does not say how bright an image is: {ways}")
 
 
 def _of_image(place: Georeference, operator: Operator) -> Georeference:

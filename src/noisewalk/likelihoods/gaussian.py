@@ -110,8 +110,8 @@ class Gaussian(LikelihoodBase):
         shape = tuple(mean.shape[1:])
         if sigma.ndim == mean.ndim:
             if len(mean) % len(sigma):
-                got = f"{len(sigma)} images, and there are {len(mean)} rows of y"
-                raise ConfigError(f"sigma_y has levels of {got}: give one level an image")
+                has = f"{len(sigma)} images, and there are {len(mean)} rows of y"
+                raise ConfigError(f"sigma_y has levels of {has}: give one level an image")
             sigma = sigma.repeat_interleave(len(mean) // len(sigma), 0)
             shape = tuple(mean.shape)
         sides = zip(sigma.shape[::-1], shape[::-1], strict=False)
