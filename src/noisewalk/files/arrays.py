@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import ConfigError, NoisewalkError
 from .fits import read_fits
 from .images import read_picture
+from .labelled import read_netcdf, read_zarr
 from .reading import MOST_VALUES, Look, Reading, parted
 from .tiff import read_tiff
 
@@ -27,10 +28,10 @@ Reader: TypeAlias = Callable[[Path, str, Look], Reading]
 def read_array(path: str | Path, look: Look | None = None) -> Reading:
     """Read one array from a picture, a TIFF, FITS or NumPy file.
 
-    The endings are .png .jpg .jpeg .webp .tif .tiff .npy .npz .fits .fit .fts, and .fits.gz and
-    .fits.fz. An opaque alpha channel is dropped. EXIF turns pictures upright. Of a FITS file
-    `file.fits[NAME]`, `[NAME,VERSION]` or `[2]` is one extension, of an .npz file
-    `file.npz[name]` one array.
+    The endings are .png .jpg .jpeg .webp .tif .tiff .npy .npz .fits .fit .fts, .fits.gz, .fits.fz,
+    .nc and .zarr. An opaque alpha channel is dropped. EXIF turns pictures upright. Of a FITS file
+    `file.fits[NAME]`, `[NAME,VERSION]` or `[2]` is one extension, of an .npz, .nc or .zarr file
+    `file.npz[name]` one array, of a TIFF `file.tif[100:292,200:520]` some rows and columns.
 
     Arguments:
         path: the file, with the part of it that is wanted: without one, the only array of an .npz
@@ -114,7 +115,8 @@ def reader_of(path: Path) -> tuple[Reader, str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path} cannot be opened: {reason}") from error
-    if not stat.S_ISREG(status.st_mode):
+    is_store = stat.S_ISDIR(status.st_mode) and path.name.lower().endswith(".zarr")
+    if not stat.S_ISREG(status.st_mode) and not is_store:
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise ConfigError(f"{path} is {kind}; give the path of one file")
     name = path.name.lower()
@@ -170,5 +172,7 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys((".tif", ".tiff"), read_tiff),
     **dict.fromkeys((".npy", ".npz"), _read_numpy),
     **dict.fromkeys((".fits", ".fit", ".fts"), read_fits),
+    ".nc": read_netcdf,
+    ".zarr": read_zarr,
     **dict.fromkeys((".fits.gz", ".fit.gz", ".fits.fz", ".fit.fz"), read_fits),
 }
