@@ -59,7 +59,7 @@ def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _chosen(path: Path, part: str, variables: Iterable[tuple[Any, int]]) -> str:
-    """The name of the variable: the one that is asked for, or the only one with rows and columns."""
+    """The name of the variable: that asked for, or the only one with rows and columns."""
     sizes = {str(name): ndim for name, ndim in variables}
     names = [part] if part else [name for name, ndim in sizes.items() if ndim >= PLANE]
     if len(names) == 1 and names[0] in sizes:

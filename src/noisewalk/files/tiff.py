@@ -27,8 +27,8 @@ METADATA, NODATA = 42112, 42113
 def read_tiff(path: Path, part: str, look: Look) -> Reading:
     """The only image in a TIFF file as (C, H, W), scaled as it says, with its mask and place.
 
-    `part` is "" for all of it, or its rows and columns from 0, such as "100:292,200:520". GDAL reads
-    it where rasterio is installed, and the image is a plain one.
+    `part` is "" for all of it, or its rows and columns from 0, such as "100:292,200:520". GDAL
+    reads it where rasterio is installed, and the image is a plain one.
     """
     try:
         import tifffile
