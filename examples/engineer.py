@@ -71,8 +71,8 @@ def restore(folder: Path, shape: tuple[int, int], more: Sequence[str]) -> None:
     """The scene, as one posterior."""
     make_scene(folder / "scene.tif", folder / "clouds.tif", shape, 600_000.0, SEED)
     run(
-        folder / "scene.tif", "--bands", "3,2,1", "--prior", "satellite64", "--operator", "identity",
-        "--range", 0, HIGHEST, "--sigma-y", LEVEL, "--missing", folder / "clouds.tif",
+        folder / "scene.tif", "--bands", "3,2,1", "--prior", "satellite64",
+        "--operator", "identity", "--range", 0, HIGHEST, "--sigma-y", LEVEL, "--missing", folder / "clouds.tif",
         "--out", folder / "restored", *more,
     )  # fmt: skip
     before, after = (
@@ -95,8 +95,8 @@ def restore_batch(folder: Path, more: Sequence[str]) -> None:
         rows.append(f"{name},{LEVEL},{clouds}")
     (folder / "tiles.csv").write_text("\n".join(rows) + "\n")
     run(
-        folder / "tiles.csv", "--bands", "3,2,1", "--prior", "satellite64", "--operator", "identity",
-        "--range", 0, HIGHEST, "--out", folder / "tiles", *more,
+        folder / "tiles.csv", "--bands", "3,2,1", "--prior", "satellite64",
+        "--operator", "identity", "--range", 0, HIGHEST, "--out", folder / "tiles", *more,
     )  # fmt: skip
 
 

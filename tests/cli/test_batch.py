@@ -14,7 +14,8 @@ PRIOR = (
     "def make():\n"
     "    return nw.maps.Generator(torch.nn.Sequential(torch.nn.Tanh()), (1, 8, 8), (1, 8, 8))\n"
 )
-SHORT = [*"--chains 2 --num-draws 2 --num-warmup 2 --thin 1 --warm-start 3".split()]
+WORDS = "--chains 2 --num-draws 2 --num-warmup 2 --thin 1 --warm-start 3"
+SHORT = WORDS.split()
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 import noisewalk as nw
 
 fits = pytest.importorskip("astropy.io.fits")
-SHORT = [*"--chains 2 --num-draws 1 --num-warmup 2 --thin 2 --warm-start 8".split()]
+WORDS = "--chains 2 --num-draws 1 --num-warmup 2 --thin 2 --warm-start 8"
+SHORT = WORDS.split()
 
 
 def test_an_exposure_is_deconvolved_where_it_was(

@@ -11,7 +11,8 @@ import pytest
 import noisewalk as nw
 
 pytest.importorskip("tifffile")
-SHORT = [*"--kernel ei --step-size 1e-4 --start prior --chains 1 --num-draws 1 --thin 1".split()]
+WORDS = "--kernel ei --step-size 1e-4 --start prior --chains 1 --num-draws 1 --thin 1"
+SHORT = WORDS.split()
 
 
 def test_a_scene_and_a_batch_are_restored_where_they_were(
