@@ -72,7 +72,8 @@ def restore(folder: Path, shape: tuple[int, int], more: Sequence[str]) -> None:
     make_scene(folder / "scene.tif", folder / "clouds.tif", shape, 600_000.0, SEED)
     run(
         folder / "scene.tif", "--bands", "3,2,1", "--prior", "satellite64",
-        "--operator", "identity", "--range", 0, HIGHEST, "--sigma-y", LEVEL, "--missing", folder / "clouds.tif",
+        "--operator", "identity", "--range", 0, HIGHEST, "--sigma-y", LEVEL,
+        "--missing", folder / "clouds.tif",
         "--out", folder / "restored", *more,
     )  # fmt: skip
     before, after = (
