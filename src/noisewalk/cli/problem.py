@@ -177,10 +177,14 @@ def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     phi = map_of(prior, o.num_steps, field, o.window, o.margin)  # type: ignore[arg-type]
     operator = parse(o.operator, shape)
     parts: Parts = (printable(o.input.name), prior.name, phi, o.operator, operator)
+    read = _simulated if o.simulate else _measured
     try:
-        problem = (_simulated if o.simulate else _measured)(o, shape, parts)
+        problem = read(o, shape, parts)
     except NoRangeError as error:
-        raise ConfigError(f"{error}; {prior.name}'s images: {prior.unit}") from error
+        own = prior.card.get("range")
+        if own is None or not error.physical:
+            raise ConfigError(f"{error}; {prior.name}'s images: {prior.unit}") from error
+        problem = read(replace(o, range=tuple(own)), shape, parts)
     return problem.in_float64() if o.dtype == "float64" else problem
 
 
