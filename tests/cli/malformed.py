@@ -75,7 +75,7 @@ FILES = [
     ("absent.npy", "does not exist"),
     ("y.xyz", "has the extension '.xyz'"),
     ("y", "has the extension ''"),
-    ("folder.npy", "is a folder"),
+    ("folder.npy", "holds no file to read"),
     ("nothing.npy", "is empty (0 bytes)"),
     ("text.npy", "is not a NumPy file"),
     ("objects.npy", "cannot be read as .npy"),
