@@ -132,24 +132,21 @@ class NoisePosterior:
     def value(self, z: Tensor, rows: Tensor, num_rows: int) -> State:
         """The states of a few rows of a batch, without a gradient: z is (b, *phi.shape), `rows` are
         their places among the batch's `num_rows`."""
-        image = rows // (num_rows // self.num_images)
-        parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
-        states = [self._evaluate(some, where, gradient=False) for some, where in parts]
-        return _joined(states)
+        return self.evaluate(z, rows // (num_rows // self.num_images), gradient=False)
 
     @ordinary
-    def evaluate(self, z: Tensor, image: Tensor) -> State:
+    def evaluate(self, z: Tensor, image: Tensor, gradient: bool = True) -> State:
         """The states of rows (b, *phi.shape) of any images, whose numbers are `image`, (b,)."""
         parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
-        states = [self._evaluate(some, where) for some, where in parts]
+        states = [self._evaluate(some, where, gradient) for some, where in parts]
         return states[0] if len(states) == 1 else _joined(states)
 
     @ordinary
     def perturb(self, mean: Tensor, noise: keyed.Noise) -> Tensor | None:
         """(B, *y) measurements centred at y, a row of noise each, image-major; `mean` is A(x) at a
         fit to y, which `perturbs_at_fit` likelihoods read. None where the likelihood has none."""
-        y, observed = self._rows(image := self._image_of(mean))
-        return self._of(image).perturb(y, mean, noise, observed)
+        likelihood, y, observed = self._parts(mean)
+        return likelihood.perturb(y, mean, noise, observed)
 
     @property
     def perturbs(self) -> bool:
@@ -198,16 +195,16 @@ class NoisePosterior:
     @ordinary
     def curvature(self, mean: Tensor) -> Tensor:
         """(B, *y) the likelihood's Gauss-Newton weight W at A(x), 0 where unobserved."""
-        y, observed = self._rows(image := self._image_of(mean))
-        return self._of(image).curvature(mean, y, observed)
+        likelihood, y, observed = self._parts(mean)
+        return likelihood.curvature(mean, y, observed)
 
     @ordinary
     def chi2(self, x: Tensor) -> Tensor:
         """(B,) float64 chi-square per observed entry, sum((y - A(x))^2 / variance) / m; NaN for a
         likelihood that does not define it."""
         with torch.no_grad():
-            image = self._image_of(x)
-            return self._of(image).residual_chi2(self.operator(x), *self._rows(image))
+            likelihood, *measured = self._parts(x)
+            return likelihood.residual_chi2(self.operator(x), *measured)
 
     @ordinary
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
@@ -256,9 +253,6 @@ class NoisePosterior:
             rows = slice(start, start + size)
             yield rows, image[rows]
 
-    def _image_of(self, rows: Tensor) -> Tensor:
-        return torch.arange(len(rows), device=rows.device) // (len(rows) // self.num_images)
-
     def _rows(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         def rows(part: Tensor) -> Tensor:  # of one image a view: no copy per chain
             one = self.num_images == 1
@@ -269,6 +263,11 @@ class NoisePosterior:
     def _of(self, image: Tensor) -> LikelihoodBase:
         """The likelihood of rows of these images."""
         return self._full.of_rows(image, self.y.ndim)
+
+    def _parts(self, rows: Tensor) -> tuple[LikelihoodBase, Tensor, Tensor | None]:
+        """The likelihood, the measurement and the mask of image-major rows."""
+        image = torch.arange(len(rows), device=rows.device) // (len(rows) // self.num_images)
+        return self._of(image), *self._rows(image)
 
     def _forward(self, z: Tensor) -> Tensor:
         self.nfe += z.shape[0] * self.phi.nfe
