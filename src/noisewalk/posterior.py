@@ -152,8 +152,8 @@ class NoisePosterior:
     def perturbs(self) -> bool:
         """Whether `perturb` gives measurements."""
         first = keyed.rows(0, 1, device=self.y.device)
-        gaps = None if self.observed is None else self.observed[:1]
-        return self._of(first.image).perturb(self.y[:1], self.y[:1], first, gaps) is not None
+        likelihood, (y, gaps) = self._of(first.image), self._rows(first.image)
+        return likelihood.perturb(y, y, first, gaps) is not None
 
     @property
     def perturbs_at_fit(self) -> bool:
@@ -238,8 +238,7 @@ class NoisePosterior:
         return alone
 
     def _probes(self, y: Tensor) -> Tensor:
-        rows = keyed.rows(0, 2, device=y.device)
-        return rows.normal(tuple(self.phi.shape), keyed.PROBE, y.dtype)
+        return keyed.rows(0, 2, device=y.device).normal(tuple(self.phi.shape), keyed.PROBE, y.dtype)
 
     def _blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:
         total = z.shape[0]
@@ -248,9 +247,8 @@ class NoisePosterior:
                 f"z has {total} rows, which is no multiple of the {self.num_images} images"
             )
         image = torch.arange(total, device=z.device) // (total // self.num_images)
-        size = self.microbatch or total
-        for start in range(0, total, size):
-            rows = slice(start, start + size)
+        for start in range(0, total, self.microbatch or total):
+            rows = slice(start, start + (self.microbatch or total))
             yield rows, image[rows]
 
     def _rows(self, image: Tensor) -> tuple[Tensor, Tensor | None]:

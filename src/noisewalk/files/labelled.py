@@ -17,38 +17,45 @@ PLANE = 2
 def read_netcdf(path: Path, part: str, look: Look) -> Reading:
     """A variable of a NetCDF file, with its scale, offset and unit; what equals its fill value is
     missing."""
-    try:
-        import xarray
-    except ImportError as error:
-        raise MissingExtraError("xarray", "arviz") from error
-    with warnings.catch_warnings(), xarray.open_dataset(path, decode_times=False) as data:
-        warnings.simplefilter("ignore")
-        found = data[_chosen(path, part, ((n, v.ndim) for n, v in data.data_vars.items()))]
-        shape = _plain(found.shape)
-        look(shape)
-        filled = "_FillValue" in found.encoding or "missing_value" in found.encoding
-        values = np.asarray(found.values).reshape(shape)
-        unit = str(found.attrs.get("units", "")).strip()
-    gaps = np.isnan(values) if filled and values.dtype.kind == "f" else None
-    return Reading(values, path, gaps, unit)
+    return _variable(path, part, look)
 
 
 def read_zarr(path: Path, part: str, look: Look) -> Reading:
-    """A zarr array, or an array of a zarr group; xarray's scale, offset and fill value hold."""
+    """A zarr array as it is, or a variable of a zarr group: with named axes as in NetCDF."""
     import zarr
 
     store: Any = zarr.open(str(path), mode="r")
     if isinstance(store, zarr.Group):
-        store = store[_chosen(path, part, ((n, a.ndim) for n, a in store.arrays()))]
+        arrays = dict(store.arrays())
+        chosen = arrays[_chosen(path, part, ((n, a.ndim) for n, a in arrays.items()))]
+        names = getattr(chosen.metadata, "dimension_names", None)
+        if names or "_ARRAY_DIMENSIONS" in chosen.attrs:
+            return _variable(path, part, look, engine="zarr", consolidated=False)
+        store = chosen
     elif part:
         raise ConfigError(f"{path} is one array and has no part {part!r}: leave it out")
-    shape, told = _plain(store.shape), dict(store.attrs)
+    shape = _plain(store.shape)
     look(shape)
-    values = np.asarray(store[...]).reshape(shape)
-    gaps = values == told["_FillValue"] if "_FillValue" in told else None
-    if "scale_factor" in told or "add_offset" in told:
-        values = values * told.get("scale_factor", 1.0) + told.get("add_offset", 0.0)
-    return Reading(values, path, gaps, str(told.get("units", "")).strip())
+    return Reading(np.asarray(store[...]).reshape(shape), path)
+
+
+def _variable(path: Path, part: str, look: Look, **how: Any) -> Reading:
+    """A variable by xarray."""
+    try:
+        import xarray
+    except ImportError as error:
+        raise MissingExtraError("xarray", "arviz") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with xarray.open_dataset(path, decode_times=False, **how) as data:
+            found = data[_chosen(path, part, ((n, v.ndim) for n, v in data.data_vars.items()))]
+            shape = _plain(found.shape)
+            look(shape)
+            filled = "_FillValue" in found.encoding or "missing_value" in found.encoding
+            values = np.asarray(found.values).reshape(shape)
+            unit = str(found.attrs.get("units", "")).strip()
+    gaps = np.isnan(values) if filled and values.dtype.kind == "f" else None
+    return Reading(values, path, gaps, unit)
 
 
 def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:

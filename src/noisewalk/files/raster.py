@@ -12,10 +12,10 @@ class Raster(NamedTuple):
 
     values: np.ndarray  # (C, H, W)
     shown: np.ndarray | None  # bool (H, W), False where the file's mask hides it
-    nodata: float | None  # the stored number of a gap
-    scales: tuple[tuple[float, float], ...]  # (scale, offset) of every band
-    names: tuple[str, ...]  # of the bands, "" where there is none
-    units: tuple[str, ...]  # likewise
+    nodata: float | None = None  # the stored number of a gap
+    scales: tuple[tuple[float, float], ...] = ()  # (scale, offset) of every band
+    names: tuple[str, ...] = ()  # of the bands, "" where there is none
+    units: tuple[str, ...] = ()  # likewise
 
 
 def read_raster(path: Path, window: tuple[slice, slice]) -> Raster | None:

@@ -47,21 +47,17 @@ def read_tiff(path: Path, part: str, look: Look) -> Reading:
         tags = {tag.code: tag.value for tag in series.keyframe.tags.values()}
         found = read_raster(path, window) if _is_plain(series) else None
         if found is None:
-            found = _decoded(path, file, series, tags)
-            found = found._replace(
-                values=found.values[:, *window],
-                shown=None if found.shown is None else found.shown[window],
-            )
-    return _placed(path, found, tags, window)
+            found = _decoded(path, file, series, window)
+    return _placed(path, _told(path, found, tags), tags, window)
 
 
 def _is_plain(series: Any) -> bool:
-    """Whether GDAL reads the same numbers: no colour map, no inversion, no alpha."""
+    """Whether GDAL reads the same numbers: one page, no colour map, no inversion, no alpha."""
     page = series.keyframe
     kind = getattr(page.photometric, "name", "")
-    alpha = any(int(code) in (1, 2) for code in page.extrasamples)
+    other = len(series.pages) > 1 or any(int(code) in (1, 2) for code in page.extrasamples)
     grey = kind == "MINISBLACK" or (kind == "RGB" and not page.jpegtables)
-    return grey and not alpha and page.bitspersample >= 8 and page.dtype.kind in "iuf"
+    return grey and not other and page.bitspersample >= 8 and page.dtype.kind in "iuf"
 
 
 def _window(path: Path, part: str, size: list[int]) -> tuple[slice, slice]:
@@ -79,22 +75,27 @@ def _window(path: Path, part: str, size: list[int]) -> tuple[slice, slice]:
     return slice(*rows), slice(*columns)
 
 
-def _decoded(path: Path, file: Any, series: Any, tags: Any) -> Raster:
+def _decoded(path: Path, file: Any, series: Any, window: tuple[slice, slice]) -> Raster:
     """What tifffile reads."""
     values = _channels_first(path, series.axes, series.asarray())
     values = _without_alpha(path, series.keyframe, _photometric(path, series.keyframe, values))
     masks = [page for page in file.pages if page.subfiletype & MASK]
     shown = [page.asarray() != 0 for page in masks if page.shape == values.shape[1:]]
-    said = _band_items(path, tags.get(METADATA, ""), len(values))
+    return Raster(values[:, *window], shown[0][window] if shown else None)
+
+
+def _told(path: Path, found: Raster, tags: Any) -> Raster:
+    """The values with what the file's own tags say of them, which goes before what lies beside the
+    file; ConfigError for tags that are broken."""
+    if NODATA in tags:
+        found = found._replace(nodata=_number(path, "nodata tag", tags[NODATA]))
+    if METADATA not in tags:
+        return found
+    said = _band_items(path, tags[METADATA], len(found.values))
     pairs = zip(said["scale"], said["offset"], strict=True)
-    return Raster(
-        values,
-        shown[0] if shown else None,
-        _number(path, "nodata tag", tags[NODATA]) if NODATA in tags else None,
-        tuple((_number(path, "scale", a or 1), _number(path, "offset", b or 0)) for a, b in pairs),
-        tuple(said["description"]),
-        tuple(said["unittype"]),
-    )
+    scales = [(_number(path, "scale", a or 1), _number(path, "offset", b or 0)) for a, b in pairs]
+    texts = {"names": tuple(said["description"]), "units": tuple(said["unittype"])}
+    return found._replace(scales=tuple(scales), **texts)
 
 
 def _shape(series: Any) -> tuple[int, ...]:
