@@ -134,7 +134,7 @@ def test_bad_sigma_is_refused():
 
 def test_a_sigma_of_another_shape_is_refused():
     mean = torch.zeros(3, *SHAPE)
-    for shape in ((3, *SHAPE), (4,), (3, 1, 1)):
+    for shape in ((4,), (3, 1, 1), (1, 3, *SHAPE)):
         known = Gaussian(torch.ones(shape))
         for call in (known.nll, known.curvature, known.residual_chi2):
             with pytest.raises(ConfigError, match="does not broadcast to one y"):
