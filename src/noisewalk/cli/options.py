@@ -107,7 +107,7 @@ Range = Annotated[
 Lr = Annotated[T, says("Adam's rate; default 0.01 (sample), 1e-3 (train), 3e-4 (cd, ct, scd).")]
 Private = Annotated[bool, says("Only its owner sees what is uploaded.", "--private")]
 Window = Annotated[
-    Count, says("The side of the windows that a scene beyond memory is computed in; default whole.")
+    T, says("The side of a window; of sample, where a scene is beyond memory, default the whole.")
 ]
 Margin = Annotated[
     Count, says("The pixels that a window drops at its inner edges; default the card's.")

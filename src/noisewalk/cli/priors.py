@@ -97,7 +97,7 @@ def push(
 @app.command()
 def margin(
     name: Annotated[str, Argument(help="A known prior, a folder, or code of yours.")],
-    window: Annotated[int, opt.says("The side of a window.")] = 128,
+    window: opt.Window[int] = 128,
     num_images: opt.NumImages[int] = 8,
     seed: opt.Seed[int] = 0,
 ) -> None:

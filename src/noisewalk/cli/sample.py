@@ -66,7 +66,7 @@ class SampleOptions(opt.SamplerOptions):
     )
     bits: Annotated[Text, says("The bits of --missing FILE that count, from 0: 1,4.")] = None
     observed: Annotated[Text, says("A file that is nonzero where y is observed.")] = None
-    window: opt.Window = None
+    window: opt.Window[Count] = None
     margin: opt.Margin = None
     share_batches: Annotated[
         bool,
