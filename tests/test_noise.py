@@ -178,3 +178,18 @@ def test_neighbouring_keys_are_uncorrelated(along):
 def test_a_seed_out_of_range_is_refused(seed):
     with pytest.raises(ConfigError, match="a whole number from 0 to"):
         noise.rows(seed, 1)
+
+
+def test_images_with_a_seed_each_have_the_noise_that_each_has_alone():
+    seeds = (5, 2**56 - 1, 1 << 40)
+    together = noise.rows(seeds, 3, 2)
+    assert not together.is_shared
+    for k, seed in enumerate(seeds):
+        alone, rows = noise.rows(seed, 1, 2), slice(2 * k, 2 * k + 2)
+        for step in (0, 4):
+            given = together.at(step).normal((3, 5), 1)[rows], alone.at(step).normal((3, 5), 1)
+            assert torch.equal(*given)
+            given = together.at(step).uniform((7,), 2)[rows], alone.at(step).uniform((7,), 2)
+            assert torch.equal(*given)
+    with pytest.raises(ConfigError, match="a whole number from 0 to"):
+        noise.rows((1, -1), 2)

@@ -170,9 +170,10 @@ def check_likelihood(likelihood: LikelihoodBase, y: Tensor, observed: Tensor | N
             "where missing)"
         )
     likelihood.check_measurement(y, observed)
+    first = likelihood.of_rows(torch.zeros(1, dtype=torch.int64, device=y.device), y.ndim)
     with torch.no_grad():
         some, gaps = y[:1], None if observed is None else observed[:1]
-        nll = likelihood.nll(torch.zeros_like(some), some, gaps)
+        nll = first.nll(torch.zeros_like(some), some, gaps)
     if not isinstance(nll, Tensor) or nll.shape != (1,):
         raise ConfigError(f"nll must give one number a row, (1,) for one row, got {describe(nll)}")
 
@@ -198,3 +199,12 @@ def combine(own: Tensor | None, given: Tensor | None, y: Tensor) -> Tensor | Non
             "leave no entry of y"
         )
     return full
+
+
+def check_gradient(nll: Tensor, gradient: bool) -> None:
+    """Raise a ConfigError where a gradient is asked for and none comes back."""
+    if gradient and not nll.requires_grad:
+        raise ConfigError(
+            "no gradient comes back through the operator and the map: write them in torch "
+            "operations, or give differentiable=False"
+        )

@@ -26,11 +26,13 @@ INIT, PROPOSAL, ACCEPT, SIMULATE, FROZEN, MASK, JITTER, PROBE = range(8)
 
 
 Words: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+Seeds: TypeAlias = int | tuple[int, ...]
+"""One seed for all images, or one each."""
 
 
-def philox(counter: Words, key: tuple[int, int]) -> Words:
+def philox(counter: Words, key: tuple[int | Tensor, int | Tensor]) -> Words:
     """Philox4x32-10 of four broadcastable int64 tensors that hold 32-bit words, and a key of two
-    such words."""
+    such words, numbers or tensors."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
@@ -47,19 +49,25 @@ class Noise:
     """The noise of one step for a block of rows.
 
     Arguments:
-        seed: 0 to 2^56 - 1.
+        seed: 0 to 2^56 - 1, one for all rows, or (B,) int64, each row's own.
         image: (B,) int64, each row's image number.
         chain: (B,) int64, each row's chain number.
         step: the step's number, 0 to 2^32 - 1.
     """
 
-    seed: int
+    seed: int | Tensor
     image: Tensor
     chain: Tensor
     step: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", seed_of(self.seed))
+        if not isinstance(self.seed, Tensor) or not self.seed.ndim:
+            object.__setattr__(self, "seed", seed_of(self.seed))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one seed is that of all rows."""
+        return isinstance(self.seed, int)
 
     def at(self, step: int) -> "Noise":
         """The noise of the same rows at another step."""
@@ -89,14 +97,19 @@ class Noise:
         block = torch.arange(blocks, device=self.image.device).expand(rows, blocks)
         step = torch.full_like(block, self.step)
         chain, image = self.chain[:, None].expand_as(block), self.image[:, None].expand_as(block)
-        key = self.seed & _MASK, (self.seed >> 32) | (slot << 24)
+        seed = self.seed[:, None] if isinstance(self.seed, Tensor) else self.seed
+        key = seed & _MASK, (seed >> 32) | (slot << 24)
         return philox((block, step, chain, image), key)
 
 
 def rows(
-    seed: int, num_images: int, num_chains: int = 1, device: torch.device | str = "cpu"
+    seed: Seeds, num_images: int, num_chains: int = 1, device: torch.device | str = "cpu"
 ) -> Noise:
-    """Noise of step 0 for num_images x num_chains rows, image-major."""
+    """Noise of step 0 for num_images x num_chains rows, image-major; of images with a seed each, it
+    is that of each image alone."""
     image = torch.arange(num_images, device=device).repeat_interleave(num_chains)
     chain = torch.arange(num_chains, device=device).repeat(num_images)
-    return Noise(seed, image, chain)
+    if isinstance(seed, int):
+        return Noise(seed, image, chain)
+    each = torch.tensor([seed_of(one) for one in seed], device=device)
+    return Noise(each.repeat_interleave(num_chains), torch.zeros_like(image), chain)

@@ -19,7 +19,7 @@ from ._intake import plain
 from ._moved import moved
 from ._repr import describe, facts_of
 from .errors import ConfigError
-from .likelihoods.base import complete
+from .likelihoods.base import LikelihoodBase, complete
 from .maps.per_image import for_rows
 from .operators import observed_of
 from .types import Likelihood, NoiseMap, Operator, Product, State
@@ -139,27 +139,27 @@ class NoisePosterior:
     def value(self, z: Tensor, rows: Tensor, num_rows: int) -> State:
         """The states of a few rows of a batch, without a gradient: z is (b, *phi.shape), `rows` are
         their places among the batch's `num_rows`."""
-        image = rows // (num_rows // self.num_images)
-        return self._in_parts(z, image, gradient=False)
+        return self.evaluate(z, rows // (num_rows // self.num_images), gradient=False)
 
     @ordinary
-    def evaluate(self, z: Tensor, image: Tensor) -> State:
+    def evaluate(self, z: Tensor, image: Tensor, gradient: bool = True) -> State:
         """The states of rows (b, *phi.shape) of any images, whose numbers are `image`, (b,)."""
-        return self._in_parts(z, image, gradient=True)
+        parts = zip(*(part.split(self.microbatch or len(z)) for part in (z, image)), strict=True)
+        return _joined([self._evaluate(some, where, gradient) for some, where in parts])
 
     @ordinary
     def perturb(self, mean: Tensor, noise: keyed.Noise) -> Tensor | None:
         """(B, *y) measurements centred at y, a row of noise each, image-major; `mean` is A(x) at a
         fit to y, which `perturbs_at_fit` likelihoods read. None where the likelihood has none."""
-        y, observed = self._rows(self._image_of(mean))
-        return self._full.perturb(y, mean, noise, observed)
+        likelihood, y, observed = self._parts(mean)
+        return likelihood.perturb(y, mean, noise, observed)
 
     @property
     def perturbs(self) -> bool:
         """Whether `perturb` gives measurements."""
         first = keyed.rows(0, 1, device=self.y.device)
-        gaps = None if self.observed is None else self.observed[:1]
-        return self._full.perturb(self.y[:1], self.y[:1], first, gaps) is not None
+        likelihood, (y, gaps) = self._of(first.image), self._rows(first.image)
+        return likelihood.perturb(y, y, first, gaps) is not None
 
     @property
     def perturbs_at_fit(self) -> bool:
@@ -169,8 +169,10 @@ class NoisePosterior:
     def with_measurements(self, y: Tensor) -> "NoisePosterior":
         """The posterior of M measurements of the same kind, (M, *y), as many of each image in turn;
         its network calls count here too."""
-        other, gaps, each = copy(self), self.observed, len(y) // self.num_images
-        other.observed = None if gaps is None else gaps.repeat_interleave(each, 0)
+        other, each = copy(self), len(y) // self.num_images
+        other._full = self._of(torch.arange(len(y), device=y.device) // each)
+        if self.observed is not None:
+            other.observed = self.observed.repeat_interleave(each, 0)
         other.y = y
         return other
 
@@ -214,15 +216,16 @@ class NoisePosterior:
     @ordinary
     def curvature(self, mean: Tensor) -> Tensor:
         """(B, *y) the likelihood's Gauss-Newton weight W at A(x), 0 where unobserved."""
-        y, observed = self._rows(self._image_of(mean))
-        return self._full.curvature(mean, y, observed)
+        likelihood, y, observed = self._parts(mean)
+        return likelihood.curvature(mean, y, observed)
 
     @ordinary
     def chi2(self, x: Tensor) -> Tensor:
         """(B,) float64 chi-square per observed entry, sum((y - A(x))^2 / variance) / m; NaN for a
         likelihood that does not define it."""
         with torch.no_grad():
-            return self._full.residual_chi2(self.operator(x), *self._rows(self._image_of(x)))
+            likelihood, *measured = self._parts(x)
+            return likelihood.residual_chi2(self.operator(x), *measured)
 
     @ordinary
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
@@ -256,8 +259,7 @@ class NoisePosterior:
         return alone
 
     def _probes(self, y: Tensor) -> Tensor:
-        rows = keyed.rows(0, 2, device=y.device)
-        return rows.normal(tuple(self.phi.shape), keyed.PROBE, y.dtype)
+        return keyed.rows(0, 2, device=y.device).normal(tuple(self.phi.shape), keyed.PROBE, y.dtype)
 
     def _blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:
         total = z.shape[0]
@@ -266,13 +268,9 @@ class NoisePosterior:
                 f"z has {total} rows, which is no multiple of the {self.num_images} images"
             )
         image = torch.arange(total, device=z.device) // (total // self.num_images)
-        size = self.microbatch or total
-        for start in range(0, total, size):
-            rows = slice(start, start + size)
+        for start in range(0, total, self.microbatch or total):
+            rows = slice(start, start + (self.microbatch or total))
             yield rows, image[rows]
-
-    def _image_of(self, rows: Tensor) -> Tensor:
-        return torch.arange(len(rows), device=rows.device) // (len(rows) // self.num_images)
 
     def _rows(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         def rows(part: Tensor) -> Tensor:  # of one image a view: no copy per chain
@@ -296,10 +294,14 @@ class NoisePosterior:
 
         return forward
 
-    def _in_parts(self, z: Tensor, image: Tensor, gradient: bool) -> State:
-        size = self.microbatch or len(z)
-        parts = zip(z.split(size), image.split(size), strict=True)
-        return _joined([self._evaluate(some, where, gradient) for some, where in parts])
+    def _of(self, image: Tensor) -> LikelihoodBase:
+        """The likelihood of rows of these images."""
+        return self._full.of_rows(image, self.y.ndim)
+
+    def _parts(self, rows: Tensor) -> tuple[LikelihoodBase, Tensor, Tensor | None]:
+        """The likelihood, the measurement and the mask of image-major rows."""
+        image = torch.arange(len(rows), device=rows.device) // (len(rows) // self.num_images)
+        return self._of(image), *self._rows(image)
 
     def _evaluate(self, z: Tensor, image: Tensor, gradient: bool = True) -> State:
         self.nfe += z.shape[0] * self.phi.nfe
@@ -309,12 +311,8 @@ class NoisePosterior:
         with torch.set_grad_enabled(gradient), _border.explained(z):
             leaf = z.clone().requires_grad_(gradient)
             x = self._map_of(image)(leaf)
-            nll = self.likelihood.nll(self.operator(x), y, observed)
-        if gradient and not nll.requires_grad:
-            raise ConfigError(
-                "no gradient comes back through the operator and the map: write them in torch "
-                "operations, or give differentiable=False"
-            )
+            nll = self._of(image).nll(self.operator(x), y, observed)
+        _border.check_gradient(nll, gradient)
         grad = torch.autograd.grad(nll.sum(), leaf)[0] if gradient else torch.zeros_like(z)
         return State(z, x.detach(), nll.detach(), grad)
 

@@ -19,7 +19,7 @@ from noisewalk.errors import ConfigError
 @dataclass(frozen=True)
 class Two:
     count: int
-    seed: opt.Seed = 7
+    seed: opt.Seed[int] = 7
 
 
 def test_the_fields_of_a_dataclass_are_the_options_of_its_command():

@@ -18,7 +18,7 @@ def target(differentiable=True):
 
 def plan(differentiable=True, **options):
     return plan_of(
-        SampleOptions(input="y", prior="prior", operator="identity", **options),
+        SampleOptions(inputs=["y"], prior="prior", operator="identity", **options),
         target(differentiable),
     )
 

@@ -33,10 +33,10 @@ def read(path, operator="avgpool:factor=2", shape=SHAPE, **options):
         denoiser=None,
         kind="generator",
         unit="-1 is night",
-        map=lambda num_steps: phi,
+        map=lambda num_steps, **_: phi,
     )
     return read_problem(
-        SampleOptions(input=Path(path), prior="toy", operator=operator, **options), prior
+        SampleOptions(inputs=[Path(path)], prior="toy", operator=operator, **options), prior
     )
 
 

@@ -307,6 +307,62 @@ def _reflectance(path: Path, generator: np.random.Generator) -> None:
     tifffile.imwrite(path, values, photometric="rgb")
 
 
+def _exposure(path: Path, generator: np.random.Generator) -> None:
+    from astropy.io import fits
+
+    hdus = [fits.PrimaryHDU()]
+    flags = (generator.random((32, 32)) < 0.05).astype(np.int16) * 9
+    image = generator.uniform(1, 39, (32, 32)).astype(np.float32)
+    for name, values in (("SCI", image), ("ERR", np.full_like(image, 2.0)), ("DQ", flags)):
+        hdus.append(fits.ImageHDU(values, name=name))
+    hdus[1].header.update(BUNIT="MJy/sr", CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=150.0)
+    fits.HDUList(hdus).writeto(path)
+
+
+def _psf(path: Path, generator: np.random.Generator) -> None:
+    from astropy.io import fits
+
+    fits.PrimaryHDU(np.ones((3, 3), np.float32)).writeto(path)
+
+
+def _photons(path: Path, generator: np.random.Generator) -> None:
+    from astropy.io import fits
+
+    values = (20 + 1.5 * generator.poisson(90.0, (32, 32))).astype(np.float32)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(values)]).writeto(path)
+
+
+def _scene(path: Path, generator: np.random.Generator) -> None:
+    import tifffile
+
+    values = generator.integers(100, 2000, (4, 64, 72)).astype(np.uint16)
+    values[:, :4] = 0
+    tags = [
+        (33550, "d", 3, (10.0, 10.0, 0.0), True),
+        (33922, "d", 6, (0.0, 0.0, 0.0, 6e5, 5e6, 0.0), True),
+        (42113, "s", 0, "0", True),
+    ]
+    how = {"photometric": "minisblack", "planarconfig": "separate", "metadata": None}
+    tifffile.imwrite(path, values, extratags=tags, **how)
+
+
+def _clouds(path: Path, generator: np.random.Generator) -> None:
+    import tifffile
+
+    mask = (generator.random((64, 72)) < 0.3).astype(np.uint8)
+    tifffile.imwrite(path, mask, photometric="minisblack", metadata=None)
+
+
+def _wide(path: Path, generator: np.random.Generator) -> None:
+    np.save(path, generator.uniform(-1, 1, (40, 48)).astype(np.float32))
+
+
+def _two_small(path: Path, generator: np.random.Generator) -> None:
+    path.parent.mkdir(exist_ok=True)
+    for k in range(2):
+        np.save(path.parent / f"{k}.npy", generator.uniform(-1, 1, (8, 8)))
+
+
 def _photos(path: Path, generator: np.random.Generator) -> None:
     path.mkdir()
     for k in range(40):
@@ -322,5 +378,12 @@ FILES: dict[str, Callable[[Path, np.random.Generator], None]] = {
     "measured.npy": _measured,
     "counts.npy": _counts,
     "reflectance.tif": _reflectance,
+    "two/0.npy": _two_small,
+    "wide.npy": _wide,
+    "obs.fits": _exposure,
+    "psf.fits": _psf,
+    "counts.fits": _photons,
+    "scene.tif": _scene,
+    "clouds.tif": _clouds,
     "photos": _photos,
 }

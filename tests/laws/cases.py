@@ -224,6 +224,14 @@ LIKELIHOODS = [
         (2, 3),
     ),
     Case("poisson", lambda dtype: nw.likelihoods.Poisson(20.0), (2, 3)),
+    Case(
+        "poisson, read", lambda dtype: nw.likelihoods.PoissonGaussian(30.0, 1.5, 2.0, 3.0), (2, 3)
+    ),
+    Case(
+        "poisson, read finely",
+        lambda dtype: nw.likelihoods.PoissonGaussian(30.0, 4.0, 8.0, 1.2),
+        (2, 3),
+    ),
     Case("laplace", lambda dtype: nw.likelihoods.Laplace(0.3), (2, 3)),
     Case("student-t", lambda dtype: nw.likelihoods.StudentT(4.0, 0.3), (2, 3)),
     Case("unknown gaussian", lambda dtype: nw.likelihoods.UnknownGaussian(2.0, 0.1), (2, 3)),

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+import noisewalk as nw
 from noisewalk.errors import ConfigError
 from noisewalk.likelihoods import Gaussian
 from noisewalk.noise import PROBE, rows
@@ -133,7 +134,7 @@ def test_bad_sigma_is_refused():
 
 def test_a_sigma_of_another_shape_is_refused():
     mean = torch.zeros(3, *SHAPE)
-    for shape in ((3, *SHAPE), (4,), (3, 1, 1)):
+    for shape in ((4,), (3, 1, 1), (1, 3, *SHAPE)):
         known = Gaussian(torch.ones(shape))
         for call in (known.nll, known.curvature, known.residual_chi2):
             with pytest.raises(ConfigError, match="does not broadcast to one y"):
@@ -153,3 +154,23 @@ def test_a_perturbed_measurement_is_y_with_noise_of_its_level():
         hidden = Gaussian(sigma).perturb(many, many, rows(8, num), OBSERVED)
         assert torch.equal(hidden, torch.where(OBSERVED, found, 0.0))
     assert Gaussian(0.1).perturb(y.float(), y.float(), rows(8, 1)).dtype == torch.float32
+
+
+def test_each_image_may_have_a_level_of_its_own():
+    levels = torch.tensor([0.1, 0.4, 0.2], dtype=torch.float64).reshape(3, 1, 1, 1)
+    phi, y = nw.maps.Warp(SHAPE, 0.5), draw(3, 1)
+    z = draw(6, 2)
+    target = nw.NoisePosterior(phi, torch.nn.Identity(), Gaussian(levels), y)
+    state, mean = target(z), phi(z)
+    several = target.with_measurements(y.repeat_interleave(2, 0))
+    rows_of_one = several.evaluate(z, torch.arange(6))
+    for k, level in enumerate(levels.flatten().tolist()):
+        alone = nw.NoisePosterior(phi, torch.nn.Identity(), Gaussian(level), y[k : k + 1])
+        own, some = alone(z[2 * k : 2 * k + 2]), slice(2 * k, 2 * k + 2)
+        torch.testing.assert_close(state.nll[some], own.nll, rtol=1e-12, atol=0)
+        torch.testing.assert_close(state.grad[some], own.grad, rtol=1e-12, atol=0)
+        torch.testing.assert_close(rows_of_one.nll[some], own.nll, rtol=1e-12, atol=0)
+        torch.testing.assert_close(target.chi2(mean)[some], alone.chi2(mean[some]))
+        torch.testing.assert_close(target.curvature(mean)[some], alone.curvature(mean[some]))
+    with pytest.raises(ConfigError, match="levels of 2 images"):
+        nw.NoisePosterior(phi, torch.nn.Identity(), Gaussian(levels[:2]), y)

@@ -61,7 +61,7 @@ class BenchOptions:
     label: opt.Label = None
     microbatch: opt.Microbatch = None
     jobs: Annotated[Count, says("Processes; default 1, or more for long work on a CPU.")] = None
-    seed: opt.Seed = 0
+    seed: opt.Seed[int] = 0
     device: opt.Device = "cpu"
     dtype: opt.Dtype = "float32"
 

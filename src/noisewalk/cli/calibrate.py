@@ -39,6 +39,7 @@ class CalibrateOptions(opt.SamplerOptions):
     num_draws: opt.NumDraws[Count] = None
     num_carried: Annotated[Count, says("The particles that smc carries.")] = None
     out: opt.Out[Path] = Path("calibration")
+    seed: opt.Seed[int] = 0
 
 
 @app.command()

@@ -34,7 +34,9 @@ def says(help: str, *flags: str, metavar: str | None = None) -> Any:
     return Option(*flags, help=help, metavar=metavar)
 
 
-Seed = Annotated[int, says("The seed of all noise.")]
+Seed = Annotated[
+    T, says("The seed of all noise; default 0, and of sample from the file's content.")
+]
 Device = Annotated[str, says("cpu or cuda.")]
 Dtype = Annotated[
     str, says("float32 or bfloat16 for the network; to sample also float16, or float64 for all.")
@@ -69,8 +71,8 @@ SigmaY = Annotated[
 Likelihood = Annotated[
     str,
     says(
-        "gaussian, poisson:peak=P (counts), laplace:scale=S, studentt:df=D,scale=S or "
-        "unknown:concentration=A,rate=B; in the unit of --sigma-y."
+        "gaussian, poisson:peak=P (counts), poisson:gain=G,background=B,read=R, laplace:scale=S, "
+        "studentt:df=D,scale=S or unknown:concentration=A,rate=B; in the unit of --sigma-y."
     ),
 ]
 Kernel = Annotated[Text, says("em, ei, mala, pcnl, hmc, slice or smc; default preconditioned HMC.")]
@@ -105,6 +107,12 @@ Range = Annotated[
 ]
 Lr = Annotated[T, says("Adam's rate; default 0.01 (sample), 1e-3 (train), 3e-4 (cd, ct, scd).")]
 Private = Annotated[bool, says("Only its owner sees what is uploaded.", "--private")]
+Window = Annotated[
+    T, says("The side of a window; of sample, where a scene is beyond memory, default the whole.")
+]
+Margin = Annotated[
+    Count, says("The pixels that a window drops at its inner edges; default the card's.")
+]
 Microbatch = Annotated[Count, says("The rows of one network call.")]
 
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
@@ -133,7 +141,6 @@ class SamplerOptions:
     thin: Thin = None
     num_warmup: NumWarmup = None
     warm_start: WarmStart = None
-    seed: Seed = 0
     device: Device = "cpu"
     dtype: Dtype = "float32"
     microbatch: Microbatch = None
@@ -200,13 +207,19 @@ def load_prior(source: str, *settings: Any) -> "LoadedPrior":
     return prior_of(source)
 
 
-def map_of(prior: "LoadedPrior", num_steps: int) -> Any:
-    """The map of --num-steps; a diffusion model's is its probability flow."""
+def map_of(
+    prior: "LoadedPrior",
+    num_steps: int,
+    shape: tuple[int, int] | None = None,
+    window: int | None = None,
+    margin: int | None = None,
+) -> Any:
+    """The map of --num-steps to images of a size; a diffusion model's is its probability flow."""
     if prior.kind not in ("edm", "ddpm", "flow"):
-        return prior.map(num_steps)
-    if num_steps != 1:
+        return prior.map(num_steps, shape=shape, window=window, margin=margin)
+    if (num_steps, window, margin) != (1, None, None):
         what = f"{prior.name} is a diffusion model, sampled by its probability flow"
-        raise ConfigError(f"{what}: leave --num-steps out")
+        raise ConfigError(f"{what}: leave --num-steps, --window and --margin out")
     return prior.ode_map()
 
 

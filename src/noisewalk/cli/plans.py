@@ -59,7 +59,7 @@ def _chains(options: "SampleOptions", target: Any) -> Plan:
         thin=_or(o.thin, 10 if short else "auto"),
         warm_start=_start(o, target),
         adapt=None if given else "auto",
-        seed=o.seed,
+        seed=_or(o.seed, 0),
         refresh=None if as_given else refresh or "auto",
         plan=_or(o.plan, "auto"),
     )
@@ -82,7 +82,7 @@ def _particles(options: "SampleOptions", target: Any) -> Plan:
     given = {"step_size": o.step_size, "num_leapfrog": o.num_leapfrog}
     kernel = moves_of(target, count, o.rank, **given)
     moves = _moves(o.num_moves)
-    return resolve_smc(target, count, kernel=kernel, num_moves=moves, seed=o.seed, rank=o.rank)
+    return resolve_smc(target, count, kernel=kernel, num_moves=moves, seed=o.seed or 0, rank=o.rank)
 
 
 def _moves(text: str | None) -> Any:

@@ -98,9 +98,9 @@ def push(
 @app.command()
 def margin(
     name: Annotated[str, Argument(help="A known prior, a folder, or code of yours.")],
-    window: Annotated[int, says("The side of a window.")] = 128,
+    window: opt.Window[int] = 128,
     num_images: opt.NumImages[int] = 8,
-    seed: opt.Seed = 0,
+    seed: opt.Seed[int] = 0,
 ) -> None:
     """Measure the margin that the windows of a prior need: what stays different within each."""
     from ..priors.margins import measure

@@ -25,6 +25,7 @@ from ..operators.order import out_of_order
 from ..posterior import NoisePosterior
 from ..types import NoiseMap, Operator
 from .options import map_of, number
+from .scene import shape_of_x
 
 if TYPE_CHECKING:
     from ..priors.prior import Prior
@@ -89,7 +90,7 @@ class Problem:
     @property
     def noise(self) -> Typed:
         """The noise as it was typed."""
-        text, level = text_of(self.likelihood), self._level()
+        text, level = text_of(self.likelihood), self.level
         return self.typed or Typed(text, None if level is None else float(level), 1.0)
 
     @property
@@ -111,7 +112,7 @@ class Problem:
     def arrays(self) -> dict[str, Tensor]:
         """What a run keeps of the problem: the operator's masks and kernels, and the truth."""
         count, found = len(self.y), held_by(self.operator)
-        level = self._level()
+        level = self.level
         if isinstance(level, Tensor):
             found["sigma_y"] = level.cpu()
         held = {name: value[None].expand(count, *value.shape) for name, value in found.items()}
@@ -137,7 +138,8 @@ class Problem:
             "simulated": self.truth is not None,
         }
 
-    def _level(self) -> float | Tensor | None:
+    @property
+    def level(self) -> float | Tensor | None:
         """The noise level on the scale of [-1, 1], of a likelihood that has one."""
         return getattr(self.likelihood, "sigma_y", None)
 
@@ -171,30 +173,38 @@ class Problem:
 
 def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     """The problem of `noisewalk sample`, from its file."""
-    o, phi = options, map_of(prior, options.num_steps)
-    operator = parse(o.operator, prior.shape)
+    o, shape = options, shape_of_x(options, prior)
+    field = None if shape == prior.shape and o.window is None else shape[-2:]
+    phi = map_of(prior, o.num_steps, field, o.window, o.margin)  # type: ignore[arg-type]
+    operator = parse(o.operator, shape)
     parts: Parts = (printable(o.input.name), prior.name, phi, o.operator, operator)
+    read = _simulated if o.simulate else _measured
     try:
-        problem = (_simulated if o.simulate else _measured)(o, prior.shape, parts)
+        problem = read(o, shape, parts)
     except NoRangeError as error:
-        raise ConfigError(f"{error}; {prior.name}'s images: {prior.unit}") from error
+        own = prior.card.get("range")
+        if own is None or not error.physical:
+            raise ConfigError(f"{error}; {prior.name}'s images: {prior.unit}") from error
+        problem = read(replace(o, range=tuple(own)), shape, parts)
     return problem.in_float64() if o.dtype == "float64" else problem
 
 
 def _simulated(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) -> Problem:
     """A clean image and its measurement; an unknown level is simulated at that of --sigma-y."""
-    o, unknown = options, split(options.likelihood)[0] == "unknown"
+    o, name = options, split(options.likelihood)[0]
+    unknown = name == "unknown"
     bounds = None if o.range is None else ValueRange(*o.range)
     image = clean_image(o.input, shape, bounds, o.fit, o.bands)  # type: ignore[arg-type]
     truth, operator, half = image.y.to(o.device), parts[-1], image.range.half
     level = number("--sigma-y", o.sigma_y)
+    _check_peak(o.likelihood, name == "poisson", image.range)
     hidden = unknown and level is not None
     likelihood: Any = parse_likelihood(o.likelihood, None if hidden else level, half)
     source = parse_likelihood("gaussian", level, half) if hidden else None
     if unknown and not hidden and likelihood.concentration < 1:
         why = "a measurement of unknown noise level is simulated at the level of --sigma-y"
         raise ConfigError(f"{why}, which the sampler is not told: give --sigma-y")
-    y = simulate(operator, source or likelihood, truth, o.seed)
+    y = simulate(operator, source or likelihood, truth, o.seed or 0)
     more = image.unit, image.georeference, Typed(o.likelihood, o.sigma_y, half)
     return Problem(*parts, likelihood, y, image.range, truth, None, source, *more)
 
@@ -207,6 +217,7 @@ def _measured(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) ->
     gaps = Gaps(o.missing, o.observed, o.bits)
     given = Given(o.sigma_y, o.variance, gaps, o.bands, o.range, o.band_range)
     counts = parse_likelihood(o.likelihood, None if o.sigma_y is None else 1.0).counts
+    _check_peak(o.likelihood, counts, given.bounds)
     m = measure(o.input, given, size, counts, seen)
     half = m.range.half
     if isinstance(half, Tensor) and name not in ("gaussian", "poisson"):
@@ -216,6 +227,15 @@ def _measured(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) ->
     typed = Typed(o.likelihood, o.sigma_y, 1.0 if isinstance(half, Tensor) else half)
     place = m.georeference and _of_image(m.georeference, operator)
     return Problem(*parts, likelihood, y, m.range, None, hidden, None, m.unit, place, typed)
+
+
+def _check_peak(text: str, counts: bool, bounds: ValueRange | None) -> None:
+    """ConfigError where the peak of counts is neither given nor the end of a range from 0."""
+    if not counts or "peak" in text:
+        return
+    if bounds is None or bounds.low != 0.0:
+        ways = "add peak=P, the mean of a pixel with x = 1, or give --range 0 P"
+        raise ConfigError(f"--likelihood {text} does not say how bright an image is: {ways}")
 
 
 def _of_image(place: Georeference, operator: Operator) -> Georeference:

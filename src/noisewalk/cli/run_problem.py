@@ -4,20 +4,44 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._text import printable
 from ..operators.order import in_words
 from ..report.build import build_report
 from ..report.read import ENDING, PLACED
+from ..sampling.cost import most_memory, seconds_a_call
 from ..sampling.execute import draw
 from ..sampling.run import Run
 from ..types import Plan
-from .options import command_line, interruptible
-from .problem import Problem
+from .options import command_line, interruptible, rows_at_once
+from .plans import plan_of
+from .problem import Problem, read_problem
+
+if TYPE_CHECKING:
+    from ..priors.prior import Prior
+    from .sample import SampleOptions
 
 SHOWN = "psnr ssim lpips chi2 noise_level r_hat_max ess_bulk_min acceptance_rate nfe seconds"
 """What is printed of a run's summary."""
+
+
+def restore(options: "SampleOptions", prior: "Prior", kept: str | None = None) -> Run:
+    """Restore the one file of the options into its folder; Ctrl-C says `kept`."""
+    o, problem = options, read_problem(options, prior)
+    target = problem.target(rows_of(o, problem, prior))
+    if kept is None:
+        kept = f"what is done so far is safe in {o.folder}; the same command with --resume goes on"
+    return solve(problem, target, plan_of(o, target), o.folder, kept, o.resume)
+
+
+def rows_of(options: "SampleOptions", problem: Problem, prior: "Prior") -> int | None:
+    """The rows of a network call; a scene larger than the prior's images has few."""
+    if options.microbatch is not None:
+        return options.microbatch
+    shape = tuple(problem.phi.shape)
+    larger = math.prod(shape[-2:]) > math.prod(prior.shape[-2:])
+    return rows_at_once(shape) if options.kernel == "smc" or larger else None
 
 
 def solve(
@@ -26,13 +50,18 @@ def solve(
     """Draw posterior samples into a folder with their report; Ctrl-C says `kept`."""
     print(announcement(problem, target, plan))
     print(f"  into {printable(str(folder))}", flush=True)
-    facts, arrays = problem.facts(), problem.arrays()
     with interruptible(kept):
-        run = draw(plan, target, folder, True, facts, arrays, command_line(), resume)
-        build_report(folder)
-        if (place := problem.georeference) is not None:
-            for what in PLACED:
-                run.export(folder / f"{what}.{ENDING[place.format]}", what)
+        return finish(problem, target, plan, folder, resume)
+
+
+def finish(problem: Problem, target: Any, plan: Plan, folder: Path, resume: bool) -> Run:
+    """Draw into a folder, write the report and the results, and sum up."""
+    facts, arrays = problem.facts(), problem.arrays()
+    run = draw(plan, target, folder, True, facts, arrays, command_line(), resume)
+    build_report(folder)
+    if (place := problem.georeference) is not None:
+        for what in PLACED:
+            run.export(folder / f"{what}.{ENDING[place.format]}", what)
     summary = json.loads((folder / "summary.json").read_text())
     if summary["r_hat_max"] is None and min(summary["num_chains"], summary["num_draws"]) > 1:
         summary["r_hat_max"] = run.summary()["r_hat_max"]  # JSON has no infinity
@@ -62,6 +91,24 @@ def announcement(problem: Problem, target: Any, plan: Plan) -> str:
             f"on the scale of [-1, 1]: {problem.likelihood}",
             str(settings.pop("kernel")),
             "  ".join(f"{name} {value}" for name, value in settings.items()),
-            f"NFE about {plan.estimate(target).calls:,}",
+            cost_line(target, plan),
         ]
+    )
+
+
+def cost_line(target: Any, plan: Plan) -> str:
+    """What a plan will take, from one evaluation that is timed and not counted."""
+    calls, memory, disk = plan.estimate(target)
+    seconds = calls * seconds_a_call(target, plan.num_rows)
+    held = memory + most_memory(target.y.device)
+    sizes = f"{held / 1e9:.2g} GB of memory, {disk / 1e6:.2g} MB on disk"
+    return f"NFE about {calls:,}  about {lasting(seconds)}, {sizes}"
+
+
+def lasting(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    units = ((3600.0, "hours"), (60.0, "minutes"))
+    return next(
+        (f"{seconds / size:.2g} {name}" for size, name in units if seconds >= 1.5 * size),
+        f"{math.ceil(seconds)} seconds",
     )

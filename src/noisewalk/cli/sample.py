@@ -1,4 +1,4 @@
-"""`noisewalk sample`: draw posterior samples for one image or measurement into a run folder."""
+"""`noisewalk sample`: draw posterior samples for images or measurements into run folders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ UNREAD = {
     "pcnl": (*OF_SMC, "num_leapfrog"),
     "hmc": OF_SMC,
     "slice": (*OF_SMC, "num_leapfrog", "step_size"),
-    "smc": (*OF_CHAINS, "spectral"),
+    "smc": (*OF_CHAINS, "spectral", "share_batches"),
 }
 """The options that a kernel does not read."""
 OF_MEASUREMENT = ("missing", "observed", "bits", "band_range", "variance")
@@ -37,8 +37,13 @@ PLANS = ("short_chains", "long_chains")
 class SampleOptions(opt.SamplerOptions):
     """The options of `noisewalk sample`; None where one is left out."""
 
-    input: Annotated[
-        Path, Argument(help="A .png .jpg .tif .npy .npz or .fits file, or obs.fits[2]")
+    inputs: Annotated[
+        list[Path],
+        Argument(
+            metavar="INPUT...",
+            help="A .png .jpg .webp .tif .npy .npz .fits .nc or .zarr file, or obs.fits[2]. "
+            "Several, a folder, a pattern, or a .csv with columns file, sigma_y, mask: a batch.",
+        ),
     ]
     simulate: Annotated[bool, says("Degrade, restore, score a clean image.", "--simulate")] = False
     num_particles: Annotated[Count, says("The particles of smc; default 200.")] = None
@@ -61,32 +66,49 @@ class SampleOptions(opt.SamplerOptions):
     )
     bits: Annotated[Text, says("The bits of --missing FILE that count, from 0: 1,4.")] = None
     observed: Annotated[Text, says("A file that is nonzero where y is observed.")] = None
+    window: opt.Window[Count] = None
+    margin: opt.Margin = None
+    share_batches: Annotated[
+        bool,
+        says("Run the small files of a batch together, many a network call.", "--share-batches"),
+    ] = False
     out: opt.Out[File] = None
     resume: Annotated[bool, says("Go on with an existing run.", "--resume")] = False
+    seed: opt.Seed[Count] = None
+
+    @property
+    def input(self) -> Path:
+        """The one file of a run."""
+        return self.inputs[0]
 
     @property
     def folder(self) -> Path:
-        """Where the run goes."""
-        return self.out or Path("runs") / f"{self.input.stem}-{self.operator.split(':')[0]}"
+        """Where the run, or the runs of a batch, go."""
+        name = "batch" if len(self.inputs) > 1 else self.input.stem
+        return self.out or Path("runs") / f"{name}-{self.operator.split(':')[0]}"
 
 
 @app.command()
 @opt.reads(SampleOptions)
 def sample(options: SampleOptions) -> None:
-    """Draw posterior samples for one image or measurement into a run folder."""
-    from .plans import plan_of
-    from .problem import read_problem
-    from .run_problem import solve
+    """Draw posterior samples for an image or a measurement into a run folder, or for many files
+    into one folder each."""
+    from .batch import run_batch
+    from .inputs import entries_of, with_seed
+    from .run_problem import restore
 
     check(options)
     o, dtype = options, opt.dtype_of(options.dtype)
+    entries = entries_of(o.inputs)
+    if entries is None:
+        opt.refuse("one file", o, "share_batches")
+        o = with_seed(o)
     said = o.label, o.device, dtype, o.kind, o.size, o.head_channels, o.prompt
     prior = opt.load_prior(o.prior, *said)
-    problem = read_problem(options, prior)
-    many = opt.rows_at_once(prior.shape) if o.kernel == "smc" else None
-    target = problem.target(many if o.microbatch is None else o.microbatch)
-    kept = f"what is done so far is safe in {o.folder}; the same command with --resume goes on"
-    solve(problem, target, plan_of(options, target), o.folder, kept, o.resume)
+    if entries is not None:
+        run_batch(o, entries, prior)
+        return
+    restore(o, prior)
     print(f"open {printable(str(o.folder / 'report.html'))}")
 
 

@@ -40,7 +40,7 @@ class TrainOptions:
         Text, says("Upload the prior. Log in first: hf auth login.", metavar="OWNER/NAME")
     ] = None
     private: opt.Private = False
-    seed: opt.Seed = 0
+    seed: opt.Seed[int] = 0
     device: opt.Device = "cpu"
     dtype: opt.Dtype = "float32"
     bfloat16: Annotated[bool, says("The same as --dtype bfloat16.", "--bfloat16")] = False

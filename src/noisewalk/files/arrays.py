@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import ConfigError, NoisewalkError
 from .fits import read_fits
 from .images import read_picture
+from .labelled import read_netcdf, read_zarr
 from .reading import MOST_VALUES, Look, Reading, parted
 from .tiff import read_tiff
 
@@ -27,10 +28,10 @@ Reader: TypeAlias = Callable[[Path, str, Look], Reading]
 def read_array(path: str | Path, look: Look | None = None) -> Reading:
     """Read one array from a picture, a TIFF, FITS or NumPy file.
 
-    The endings are .png .jpg .jpeg .webp .tif .tiff .npy .npz .fits .fit .fts, and .fits.gz and
-    .fits.fz. An opaque alpha channel is dropped. EXIF turns pictures upright. Of a FITS file
-    `file.fits[NAME]`, `[NAME,VERSION]` or `[2]` is one extension, of an .npz file
-    `file.npz[name]` one array.
+    The endings are .png .jpg .jpeg .webp .tif .tiff .npy .npz .fits .fit .fts, .fits.gz, .fits.fz,
+    .nc and .zarr. An opaque alpha channel is dropped. EXIF turns pictures upright. Of a FITS file
+    `file.fits[NAME]`, `[NAME,VERSION]` or `[2]` is one extension, of an .npz, .nc or .zarr file
+    `file.npz[name]` one array, of a TIFF `file.tif[100:292,200:520]` some rows and columns.
 
     Arguments:
         path: the file, with the part of it that is wanted: without one, the only array of an .npz
@@ -55,7 +56,7 @@ def read_array(path: str | Path, look: Look | None = None) -> Reading:
         (1, 2, 3)
     """
     path, part = parted(path)
-    reader, suffix = _reader(path)
+    reader, suffix = reader_of(path)
 
     def checked(shape: tuple[int, ...]) -> None:
         count: int = math.prod(shape)
@@ -86,7 +87,26 @@ def read_array(path: str | Path, look: Look | None = None) -> Reading:
     return replace(found, values=values, missing=gaps)
 
 
-def _reader(path: Path) -> tuple[Reader, str]:
+class _EnoughError(NoisewalkError):
+    """Stops a reader before it decodes."""
+
+
+def shape_in(path: str | Path, bands: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """The shape of what `read_array` reads, of these bands alone, from the header."""
+    found: list[tuple[int, ...]] = []
+
+    def look(shape: tuple[int, ...]) -> None:
+        found.append(shape)
+        raise _EnoughError
+
+    try:
+        shape: tuple[int, ...] = read_array(path, look).values.shape
+    except _EnoughError:
+        shape = found[0]
+    return shape if bands is None or len(shape) != 3 else (len(bands), *shape[1:])
+
+
+def reader_of(path: Path) -> tuple[Reader, str]:
     """What reads a file, by its ending; ConfigError if it is no file to be read."""
     try:
         status = path.stat()
@@ -95,17 +115,18 @@ def _reader(path: Path) -> tuple[Reader, str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path} cannot be opened: {reason}") from error
-    if not stat.S_ISREG(status.st_mode):
+    is_store = stat.S_ISDIR(status.st_mode) and path.name.lower().endswith(".zarr")
+    if not stat.S_ISREG(status.st_mode) and not is_store:
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise ConfigError(f"{path} is {kind}; give the path of one file")
     name = path.name.lower()
-    suffix = next((end for end in sorted(_READERS, key=len)[::-1] if name.endswith(end)), None)
+    suffix = next((end for end in sorted(READERS, key=len)[::-1] if name.endswith(end)), None)
     if suffix is None:
-        allowed = " ".join(_READERS)
+        allowed = " ".join(READERS)
         raise ConfigError(f"{path} has the extension {path.suffix!r}; allowed are {allowed}")
     if status.st_size == 0:
         raise ConfigError(f"{path} is empty (0 bytes); write it again")
-    return _READERS[suffix], suffix
+    return READERS[suffix], suffix
 
 
 def _read_numpy(path: Path, part: str, look: Look) -> Reading:
@@ -146,10 +167,12 @@ def _numpy_shape(file: IO[bytes]) -> tuple[int, ...]:
     return shape
 
 
-_READERS: dict[str, Reader] = {
+READERS: dict[str, Reader] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp"), read_picture),
     **dict.fromkeys((".tif", ".tiff"), read_tiff),
     **dict.fromkeys((".npy", ".npz"), _read_numpy),
     **dict.fromkeys((".fits", ".fit", ".fts"), read_fits),
+    ".nc": read_netcdf,
+    ".zarr": read_zarr,
     **dict.fromkeys((".fits.gz", ".fit.gz", ".fits.fz", ".fit.fz"), read_fits),
 }

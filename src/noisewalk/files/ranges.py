@@ -125,6 +125,10 @@ def _tensor(ends: float | tuple[float, ...]) -> Any:
 class NoRangeError(ConfigError):
     """A file does not say what -1 and 1 stand for; the message proposes a range."""
 
+    def __init__(self, message: str, physical: bool = False) -> None:
+        super().__init__(message)
+        self.physical = physical  # whether the values are floats, perhaps in a prior's own unit
+
 
 def implied_range(values: np.ndarray, path: Path, bound: float) -> ValueRange:
     """The range of a file that is given without one; NoRangeError where none is sure."""
@@ -135,7 +139,7 @@ def implied_range(values: np.ndarray, path: Path, bound: float) -> ValueRange:
     if dtype.kind == "f" and inside:
         return UNSCALED
     why = "not in [-1, 1]" if dtype.kind == "f" and scaled else "of unknown range"
-    raise NoRangeError(f"{path} has {dtype} values {why}: {_proposal(values)}")
+    raise NoRangeError(f"{path} has {dtype} values {why}: {_proposal(values)}", dtype.kind == "f")
 
 
 def _proposal(values: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from ..errors import ConfigError, MissingExtraError
 from .georeference import GEO_TAGS, Georeference
 from .images import refuse_transparency
+from .raster import Raster, read_raster
 from .reading import Look, Reading
 
 REDUCED, MASK = 1, 4
@@ -23,13 +25,15 @@ METADATA, NODATA = 42112, 42113
 
 
 def read_tiff(path: Path, part: str, look: Look) -> Reading:
-    """The only image in a TIFF file as (C, H, W), scaled as it says, with its mask and place."""
+    """The only image in a TIFF file as (C, H, W), scaled as it says, with its mask and place.
+
+    `part` is "" for all of it, or its rows and columns from 0, such as "100:292,200:520". GDAL
+    reads it where rasterio is installed, and the image is a plain one.
+    """
     try:
         import tifffile
     except ImportError as error:
         raise MissingExtraError("tifffile", "tiff") from error
-    if part:
-        raise ConfigError(f"{path} has no part {part!r}: only .fits, .npz and the like have parts")
     with _logged_errors_raised(), tifffile.TiffFile(path) as file:
         images = [one for one in file.series if not one.keyframe.subfiletype & (REDUCED | MASK)]
         if len(images) != 1:
@@ -37,14 +41,61 @@ def read_tiff(path: Path, part: str, look: Look) -> Reading:
             raise ConfigError(f"{path} holds {count} images; save one in a file of its own")
         series = images[0]
         _check(path, series)
-        look(_shape(series))
-        values = _channels_first(path, series.axes, series.asarray())
-        values = _without_alpha(path, series.keyframe, _photometric(path, series.keyframe, values))
-        pages: Any = file.pages
-        masks = [page for page in pages if page.subfiletype & MASK]
-        shown = [page.asarray() != 0 for page in masks if page.shape == values.shape[1:]]
+        count, *size = _shape(series)
+        window = _window(path, part, size)
+        look((count, *(side.stop - side.start for side in window)))
         tags = {tag.code: tag.value for tag in series.keyframe.tags.values()}
-    return _placed(path, values, shown[0] if shown else None, tags)
+        found = read_raster(path, window) if _is_plain(series) else None
+        if found is None:
+            found = _decoded(path, file, series, window)
+    return _placed(path, _told(path, found, tags), tags, window)
+
+
+def _is_plain(series: Any) -> bool:
+    """Whether GDAL reads the same numbers: one page, no colour map, no inversion, no alpha."""
+    page = series.keyframe
+    kind = getattr(page.photometric, "name", "")
+    other = len(series.pages) > 1 or any(int(code) in (1, 2) for code in page.extrasamples)
+    grey = kind == "MINISBLACK" or (kind == "RGB" and not page.jpegtables)
+    return grey and not other and page.bitspersample >= 8 and page.dtype.kind in "iuf"
+
+
+def _window(path: Path, part: str, size: list[int]) -> tuple[slice, slice]:
+    """The rows and columns of a part; ConfigError for those that are not there."""
+    if not part:
+        return slice(0, size[0]), slice(0, size[1])
+    found = re.fullmatch(r"(\d+):(\d+),\s*(\d+):(\d+)", part)
+    rows, columns = (0, 0), (0, 0)
+    if found is not None:
+        a, b, c, d = map(int, found.groups())
+        rows, columns = (a, b), (c, d)
+    if not (rows[0] < rows[1] <= size[0] and columns[0] < columns[1] <= size[1]):
+        example = f"{path.name}[0:{size[0]},0:{size[1]}] is all of it"
+        raise ConfigError(f"{path} has no rows and columns {part!r}: {example}")
+    return slice(*rows), slice(*columns)
+
+
+def _decoded(path: Path, file: Any, series: Any, window: tuple[slice, slice]) -> Raster:
+    """What tifffile reads."""
+    values = _channels_first(path, series.axes, series.asarray())
+    values = _without_alpha(path, series.keyframe, _photometric(path, series.keyframe, values))
+    masks = [page for page in file.pages if page.subfiletype & MASK]
+    shown = [page.asarray() != 0 for page in masks if page.shape == values.shape[1:]]
+    return Raster(values[:, *window], shown[0][window] if shown else None)
+
+
+def _told(path: Path, found: Raster, tags: Any) -> Raster:
+    """The values with what the file's own tags say of them, which goes before what lies beside the
+    file; ConfigError for tags that are broken."""
+    if NODATA in tags:
+        found = found._replace(nodata=_number(path, "nodata tag", tags[NODATA]))
+    if METADATA not in tags:
+        return found
+    said = _band_items(path, tags[METADATA], len(found.values))
+    pairs = zip(said["scale"], said["offset"], strict=True)
+    scales = [(_number(path, "scale", a or 1), _number(path, "offset", b or 0)) for a, b in pairs]
+    texts = {"names": tuple(said["description"]), "units": tuple(said["unittype"])}
+    return found._replace(scales=tuple(scales), **texts)
 
 
 def _shape(series: Any) -> tuple[int, ...]:
@@ -57,27 +108,23 @@ def _shape(series: Any) -> tuple[int, ...]:
     return 3 if colours else count - alpha, height, width
 
 
-def _placed(path: Path, values: np.ndarray, shown: np.ndarray | None, tags: Any) -> Reading:
-    """The values by GDAL's tags: gaps, scale and offset, unit, names of the bands, and place."""
-    missing = None if shown is None else np.broadcast_to(~shown, values.shape)
-    nodata = _number(path, "nodata tag", tags[NODATA]) if NODATA in tags else None
+def _placed(path: Path, found: Raster, tags: Any, window: tuple[slice, slice]) -> Reading:
+    """The values scaled, with their gaps, their unit, the names of the bands, and their place."""
+    values, nodata = found.values, found.nodata
+    missing = None if found.shown is None else np.broadcast_to(~found.shown, values.shape)
     if nodata is not None:
         marked = _equal(values, nodata)
         missing = marked if missing is None else marked | missing
-    said = _band_items(path, tags.get(METADATA, ""), len(values))
-    units = {unit for unit in said["unittype"] if unit}
-    scales: tuple[tuple[float, float], ...] = ()
-    if any(said["scale"]) or any(said["offset"]):
-        pairs = zip(said["scale"], said["offset"], strict=True)
-        scales = tuple(
-            (_number(path, "scale", a or 1), _number(path, "offset", b or 0)) for a, b in pairs
-        )
+    scales = found.scales if any(pair != (1.0, 0.0) for pair in found.scales) else ()
+    if scales:
         factor, shift = np.array(scales).T[:, :, None, None]
         values = factor * values + shift
+    units = {unit for unit in found.units if unit}
     place = {code: _plain(tags[code]) for code in GEO_TAGS if code in tags}
-    names = tuple(said["description"]) if any(said["description"]) else ()
-    georeference = Georeference("tiff", "", place, names, nodata, scales)
-    return Reading(values, path, missing, units.pop() if len(units) == 1 else "", georeference)
+    names = found.names if any(found.names) else ()
+    at = Georeference("tiff", "", place, names, nodata, scales)
+    at = at.finer(1, -window[0].start, -window[1].start)
+    return Reading(values, path, missing, units.pop() if len(units) == 1 else "", at)
 
 
 def _equal(values: np.ndarray, number: float) -> np.ndarray:

@@ -83,7 +83,7 @@ class LowRank(Reference):
 
 @torch.inference_mode(False)
 def gauss_newton(
-    target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: int = 0
+    target: Any, state: State, rank: int | None = None, tol: float = 0.1, seed: keyed.Seeds = 0
 ) -> LowRank:
     """The Gauss-Newton Gaussian of every image around `state`, averaged over the image's rows.
 
@@ -96,7 +96,7 @@ def gauss_newton(
         state: an evaluation, usually the warm start's.
         rank: largest number of eigenvalues kept; None keeps all above `tol`.
         tol: eigenvalues of J^T W J below it are left out; the prior's own is 1.
-        seed: of the probe vectors.
+        seed: of the probe vectors, one or one an image.
 
     Returns:
         The preconditioner.
@@ -149,7 +149,7 @@ def _leading(
     images: int,
     rank: int | None,
     tol: float,
-    seed: int,
+    seed: keyed.Seeds,
 ) -> tuple[Tensor, Tensor]:
     """The eigenvalues above tol, (N, r), and their vectors, (N, r, *shape), by subspace
     iteration."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._checks import whole
 from ..errors import ConfigError
+from ..noise import Seeds
 from ..types import Kernel, State
 from .low_rank import LowRank, calls_of, gauss_newton
 from .reference import Reference
@@ -60,7 +61,7 @@ class Schedule(ABC):
     def calls_each(self, dim: int) -> int:
         """Network calls a row of one refresh, times `phi.nfe`, where z has dim numbers."""
 
-    def fit(self, target: Any, state: State, seed: int) -> Reference:
+    def fit(self, target: Any, state: State, seed: Seeds) -> Reference:
         """The preconditioner at states with their gradients: the curvature is that of the first
         `num_rows` rows of each image, the mean that of all; the seed is the probes'."""
         images = target.num_images
@@ -73,7 +74,7 @@ class Schedule(ABC):
         return replace(found, mean=found.newton(state))  # type: ignore[type-var]
 
     @abstractmethod
-    def fitted(self, target: Any, state: State, seed: int) -> Reference:
+    def fitted(self, target: Any, state: State, seed: Seeds) -> Reference:
         """The preconditioner at all the given rows."""
 
 
@@ -105,7 +106,7 @@ class Refresh(Schedule):
         """That of `gauss_newton`."""
         return calls_of(self.rank, dim)
 
-    def fitted(self, target: Any, state: State, seed: int) -> LowRank:
+    def fitted(self, target: Any, state: State, seed: Seeds) -> LowRank:
         """By `gauss_newton`."""
         return gauss_newton(target, state, self.rank, self.tol, seed)
 
@@ -138,7 +139,7 @@ class SpectralRefresh(Schedule):
         """That of `spectral`, whatever dim."""
         return 1 + self.num_probes
 
-    def fitted(self, target: Any, state: State, seed: int) -> Spectral:
+    def fitted(self, target: Any, state: State, seed: Seeds) -> Spectral:
         """By `spectral`."""
         return spectral(target, state, self.num_probes, seed)
 

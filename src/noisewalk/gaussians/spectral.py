@@ -70,7 +70,7 @@ class Spectral(Reference):
 
 
 @torch.inference_mode(False)
-def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> Spectral:
+def spectral(target: Any, state: State, num_probes: int = 16, seed: keyed.Seeds = 0) -> Spectral:
     """The Gaussian of every image around `state` with the Gauss-Newton curvature's spectrum,
     averaged over the image's rows.
 
@@ -81,7 +81,7 @@ def spectral(target: Any, state: State, num_probes: int = 16, seed: int = 0) -> 
         state: an evaluation, usually the warm start's.
         num_probes: probe vectors a row; the lowest bands have few coefficients, whose mean has a
             relative error of about (2 / (num_probes rows))^1/2.
-        seed: of the probe vectors.
+        seed: of the probe vectors, one or one an image.
 
     Returns:
         The preconditioner.

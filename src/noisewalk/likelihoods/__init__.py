@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .heavy_tails import Laplace, StudentT
     from .parser import parse, text_of
     from .poisson import Poisson
+    from .poisson_gaussian import PoissonGaussian
     from .unknown_gaussian import UnknownGaussian
 
 __getattr__, __dir__, __all__ = lazy(
@@ -22,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy(
         "heavy_tails": "Laplace StudentT",
         "parser": "parse text_of",
         "poisson": "Poisson",
+        "poisson_gaussian": "PoissonGaussian",
         "unknown_gaussian": "UnknownGaussian",
     },
 )

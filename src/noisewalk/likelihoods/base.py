@@ -61,6 +61,11 @@ class LikelihoodBase(ABC):
         """The standard deviation of `residual_chi2` when y comes from A(x), (B,) float64."""
         return (self.square_variance / count_of(mask_of(observed, mean))).sqrt()
 
+    def of_rows(self, image: Tensor, axes: int) -> "LikelihoodBase":
+        """The likelihood of rows of these images, (B,), where it has values of each; `axes` are
+        those of (B, *y)."""
+        return self
+
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
         """ConfigError unless every observed entry of y can be measured under this likelihood."""
         return None

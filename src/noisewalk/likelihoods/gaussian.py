@@ -1,6 +1,7 @@
 """Gaussian noise of a known level."""
 
 import math
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,8 @@ class Gaussian(LikelihoodBase):
 
     Arguments:
         sigma_y: standard deviation, positive, on the scale of y (pixels in [-1, 1] or not): a
-            number, or a tensor or array that broadcasts to one y.
+            number, or a tensor or array that broadcasts to one y, or to (images, *y): with one axis
+            more than y, such as (images, 1, 1, 1), it has a level for each image.
 
     Raises:
         ConfigError: if a value is not positive and finite.
@@ -89,9 +91,29 @@ class Gaussian(LikelihoodBase):
             raise ConfigError("sigma_y may differ between entries: give sup_log_likelihood the y")
         return sup_at_y(self, y, observed)
 
+    def of_rows(self, image: Tensor, axes: int) -> "Gaussian":
+        """With the levels of these images, where each has its own."""
+        sigma = self.sigma_y
+        if not isinstance(sigma, Tensor) or sigma.ndim != axes:
+            return self
+        other = copy(self)
+        vars(other).update(sigma_y=sigma.to(image.device)[image])
+        return other
+
+    def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
+        """ConfigError unless sigma_y broadcasts to y, with as many images."""
+        self._sigma(y)
+
     def _sigma(self, mean: Tensor) -> Tensor:
+        """The levels in a shape that broadcasts to the rows, which are image-major."""
         sigma = torch.as_tensor(self.sigma_y, dtype=torch.float64, device=mean.device)
         shape = tuple(mean.shape[1:])
+        if sigma.ndim == mean.ndim:
+            if len(mean) % len(sigma):
+                has = f"{len(sigma)} images, and there are {len(mean)} rows of y"
+                raise ConfigError(f"sigma_y has levels of {has}: give one level an image")
+            sigma = sigma.repeat_interleave(len(mean) // len(sigma), 0)
+            shape = tuple(mean.shape)
         sides = zip(sigma.shape[::-1], shape[::-1], strict=False)
         if sigma.ndim > len(shape) or any(side not in (1, n) for side, n in sides):
             got = tuple(sigma.shape)

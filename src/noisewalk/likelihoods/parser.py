@@ -12,6 +12,7 @@ from .base import LikelihoodBase
 from .gaussian import Gaussian
 from .heavy_tails import Laplace, StudentT
 from .poisson import Poisson
+from .poisson_gaussian import PoissonGaussian
 from .unknown_gaussian import UnknownGaussian
 
 CLASSES: dict[str, type[LikelihoodBase]] = {
@@ -21,17 +22,21 @@ CLASSES: dict[str, type[LikelihoodBase]] = {
     "studentt": StudentT,
     "unknown": UnknownGaussian,
 }
+KINDS = (*CLASSES.values(), PoissonGaussian)
+AMPLIFIED = ("gain", "background", "read")
+"""Keys that make poisson a PoissonGaussian."""
 POWERS = {"sigma_y": 1, "scale": 1, "rate": 2}  # of the measurement's unit
 ALLOWED = "gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown"
-ALLOWED += ", unknown:concentration=A,rate=B"
+ALLOWED += ", unknown:concentration=A,rate=B, poisson:gain=G,background=B,read=R"
 
 
 def parse(text: str, sigma_y: float | Tensor | None = None, unit: float = 1.0) -> LikelihoodBase:
     """The likelihood that a text describes, on the scale of [-1, 1].
 
     Arguments:
-        text: gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown, or
-            unknown:concentration=A,rate=B.
+        text: gaussian, poisson:peak=P, laplace:scale=S, studentt:df=D,scale=S, unknown,
+            unknown:concentration=A,rate=B, or poisson:gain=G,background=B,read=R, perhaps with
+            peak=P, which is otherwise 2 `unit`: the whole value range.
         sigma_y: noise level of "gaussian", a number or a map of y's shape; None for the
             others, which say theirs in the text.
         unit: of [-1, 1] in that of sigma_y, scale and sqrt(rate): half the value range of a file.
@@ -55,6 +60,8 @@ def parse(text: str, sigma_y: float | Tensor | None = None, unit: float = 1.0) -
         )
     try:
         values = _level(rest, sigma_y) if name == "gaussian" else _values(name, rest)
+        if name == "poisson" and set(values) != {"peak"}:
+            return PoissonGaussian(**{"peak": 2.0 * unit, **values})
         return CLASSES[name](**{k: v / unit ** POWERS.get(k, 0) for k, v in values.items()})
     except ConfigError as error:
         raise ConfigError(f"likelihood {text!r}: {error}") from error
@@ -76,7 +83,8 @@ def text_of(likelihood: Any) -> str:
         >>> nw.likelihoods.text_of(nw.likelihoods.Poisson(30.0))
         'poisson:peak=30.0'
     """
-    name = {cls: name for name, cls in CLASSES.items()}.get(type(likelihood))
+    names = {**{cls: name for name, cls in CLASSES.items()}, PoissonGaussian: "poisson"}
+    name = names.get(type(likelihood))
     if name is None:
         raise ConfigError(f"{likelihood!r} has no text: take one of {ALLOWED}")
     return name if name == "gaussian" else text_from(likelihood, name)
@@ -93,6 +101,12 @@ def _level(rest: str, sigma_y: float | Tensor | None) -> dict[str, Any]:
 
 
 def _values(name: str, rest: str) -> dict[str, float]:
+    if name == "poisson" and any(
+        part.partition("=")[0].strip() in AMPLIFIED for part in rest.split(",")
+    ):
+        known = rest if "peak" in rest else f"{rest},peak=0"
+        values = values_in(known, PoissonGaussian, name)
+        return values if "peak" in rest else {k: v for k, v in values.items() if k != "peak"}
     cls: Any = CLASSES[name]
     values, keys = values_in(rest, cls, name), fields(cls)
     if values and len(values) < len(keys):

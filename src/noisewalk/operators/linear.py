@@ -84,6 +84,11 @@ class AveragePool:
             raise ConfigError(f"AveragePool's factor {self.factor} is beyond {height} x {width}")
         return (*shape[:-2], *small)
 
+    def input_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of x for this shape of y, the largest one."""
+        more = self.factor - 1 if self.edge == "crop" else 0
+        return (*shape[:-2], *(side * self.factor + more for side in sides("AveragePool", shape)))
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -227,6 +232,12 @@ class Convolution:
         if high > height or wide > width:
             raise ConfigError(f"Convolution's kernel ({high} x {wide}) leaves nothing valid")
         return (*shape[:-2], height - high + 1, width - wide + 1)
+
+    def input_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of x for this shape of y."""
+        height, width = sides("Convolution", shape)
+        high, wide = self.kernel.shape if self.boundary == "valid" else (1, 1)
+        return (*shape[:-2], height + high - 1, width + wide - 1)
 
 
 MODES = {"reflect": "reflect", "zero": "constant", "wrap": "circular", "valid": None}

@@ -76,6 +76,14 @@ class PhaseRetrieval:
         top, left = self._padding(shape)
         return (*shape[:-2], shape[-2] + 2 * top, shape[-1] + 2 * left)
 
+    def input_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of x for this shape of y; where none has it, the next smaller one."""
+        share = self.oversample / 8
+        found = [
+            next(n for n in range(y, -1, -1) if n + 2 * int(share * n) <= y) for y in shape[-2:]
+        ]
+        return (*shape[:-2], *found)
+
     def _padding(self, shape: tuple[int, ...]) -> tuple[int, int]:
         height, width = sides("PhaseRetrieval", shape)
         return int(self.oversample / 8 * height), int(self.oversample / 8 * width)

@@ -70,12 +70,12 @@ def parse(text: str, shape: tuple[int, ...], held: Mapping[str, Tensor] | None =
         Compose(steps=[HDR(factor=2.0), AveragePool(factor=4)])
     """
     shape, steps = image_shape("parse", shape), []
-    for k, part in enumerate(re.split(r"\+(?=\s*[A-Za-z])", text)):
+    for k, part in enumerate(parts_of(text)):
         try:
-            steps.append(_step(part.strip(), shape, k, held or {}))
+            steps.append(step_of(part, shape, k, held or {}))
             shape = output_shape_of(steps[-1], shape)
         except (ConfigError, WeightsError) as error:
-            raise type(error)(f"operator {part.strip()!r}: {error}") from error
+            raise type(error)(f"operator {part!r}: {error}") from error
     return steps[0] if len(steps) == 1 else Compose(steps)
 
 
@@ -137,7 +137,13 @@ def _held_fields(cls: Any) -> list[str]:
     return [field.name for field in fields(cls) if field.metadata.get("held")]
 
 
-def _step(text: str, shape: tuple[int, ...], k: int, held: Mapping[str, Tensor]) -> Operator:
+def parts_of(text: str) -> list[str]:
+    """The texts of the steps."""
+    return [part.strip() for part in re.split(r"\+(?=\s*[A-Za-z])", text)]
+
+
+def step_of(text: str, shape: tuple[int, ...], k: int, held: Mapping[str, Tensor]) -> Operator:
+    """One step, the k-th, for images of this shape."""
     name, rest = split(text)
     if name not in CLASSES:
         hint = closest(name, CLASSES)

@@ -8,7 +8,7 @@ goes on bitwise anywhere.
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -49,6 +49,13 @@ class Chains:
     refresh: Schedule | None = None
     num_settling: int = 0
     """Transitions after the warm-up and before those of the first draw."""
+    seeds: tuple[int, ...] | None = field(default=None, metadata={"quiet": True})
+    """In place of `seed`, one an image: each then moves as it would alone."""
+
+    @property
+    def key(self) -> keyed.Seeds:
+        """The seed of all images, or one each."""
+        return self.seed if self.seeds is None else self.seeds
 
     @property
     def num_rows(self) -> int:
@@ -152,7 +159,7 @@ class _Session:
     def __init__(self, plan: Chains, target: Any, sink: RunStore) -> None:
         self.plan, self.target, self.sink = plan, target, sink
         self.meter = Meter(target)
-        self.rows = keyed.rows(plan.seed, target.num_images, plan.num_chains, target.y.device)
+        self.rows = keyed.rows(plan.key, target.num_images, plan.num_chains, target.y.device)
         _, kept = sink.cursor()
         device = target.y.device
         self.here = self._start() if kept is None else unpacked(_Position, kept, device)
@@ -267,7 +274,7 @@ class _Session:
             return
         step = here.kernel(plan).step_size
         state = with_gradient(plan.kernel, self.target, here.state)
-        fitted = plan.refresh.fit(self.target, state, plan.seed)
+        fitted = plan.refresh.fit(self.target, state, plan.key)
         here.preconditioner = fitted.pack()
         if plan.adapt is not None and step is not None:
             here.adaptation, here.adapted = plan.adapt.start(step, self.target.num_images), 0

@@ -33,7 +33,7 @@ class Settings(NamedTuple):
 
     inverse: Inverse  # of the first matrix
     history: int = 12  # steps that are remembered
-    tolerance: float = 1e-4  # of f, at which a row stops
+    tolerance: float | Tensor = 1e-4  # of f, at which a row stops; one for all, or one each
 
 
 Pair = tuple[Tensor, ...]

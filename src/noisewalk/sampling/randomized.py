@@ -178,7 +178,7 @@ class RandomizedStarts(Start):
         work = {**_pruned(work, phases[phase][1]), "phase": phase, "taken": 0}
         newton = self.optimizer != "adam"
         if newton and phase == 1 and is_image(tuple(target.shape)):
-            work = {**work, "reference": _fitted(target, work).pack()}
+            work = {**work, "reference": _fitted(target, work, rows).pack()}
         at_fit = target.perturbs_at_fit and phase + 1 == len(phases)
         if at_fit:
             work = _perturbed(target, work, rows)
@@ -200,9 +200,12 @@ def _newton(target: Any, work: Work) -> lbfgs.Settings:
     if "reference" not in work:
         return lbfgs.Settings(lambda v: v, FLAT_HISTORY)
     around = lbfgs.Settings(unpack(work["reference"]).inverse)
-    count = int(target.num_observed.min())
-    early = target.observed is not None and count >= MANY
-    return around._replace(tolerance=EARLY * count) if early else around
+    if target.observed is None:
+        return around
+    image = work["chain"] // (len(work["centre"]) // target.num_images)
+    count = target.num_observed.to(torch.float64)[image]
+    early = torch.where(count >= MANY, EARLY * count, around.tolerance)
+    return around._replace(tolerance=early)
 
 
 def _objective(target: Any, work: Work) -> lbfgs.Objective:
@@ -278,14 +281,14 @@ def _better(work: Work) -> Work:
     return {**work, "memory": {**memory, "z": z}}
 
 
-def _fitted(target: Any, work: Work) -> Reference:
+def _fitted(target: Any, work: Work, noise: Noise) -> Reference:
     """The Gauss-Newton Gaussian at a few candidates of different chains; its mean is not read."""
     z = work["memory"]["z"]
     some = z.unflatten(0, (target.num_images, -1))
     apart = some.shape[1] * target.num_images // len(work["centre"])
     few = some[:, ::apart][:, :FITTED_ROWS].flatten(0, 1)
     state = State(few, few, few.flatten(1).sum(1), torch.zeros_like(few))
-    return SPECTRAL.fitted(target, state, 0)
+    return SPECTRAL.fitted(target, state, 0 if noise.is_shared else (0,) * target.num_images)
 
 
 def _perturbed(target: Any, work: Work, noise: Noise) -> Work:

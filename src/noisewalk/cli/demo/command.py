@@ -20,7 +20,7 @@ def demo(
     task: Annotated[
         list[str] | None, says("super-resolution, clouds, box, deblurring, inpainting; repeatable.")
     ] = None,
-    seed: opt.Seed = 0,
+    seed: opt.Seed[int] = 0,
     device: opt.Device = "cpu",
     dtype: opt.Dtype = "float32",
 ) -> None:

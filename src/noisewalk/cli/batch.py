@@ -1,0 +1,130 @@
+"""Many files in one command: a run folder each, and one page that shows how all of them went."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .._text import printable
+from ..errors import ConfigError
+from ..report.index import DONE, FAILED, RUNNING, STOPPED, Line, write_index
+from .inputs import Entry, names_of, with_seed
+from .options import interruptible, make_folder
+from .run_problem import restore
+from .share import restore_together
+
+if TYPE_CHECKING:
+    from ..priors.prior import Prior
+    from .sample import SampleOptions
+
+SOME_FAILED = 3  # the exit status
+
+
+@dataclass
+class Job:
+    """One file, its options and how it went."""
+
+    options: "SampleOptions"
+    line: Line
+
+    def became(self, status: str, reason: str = "") -> None:
+        """Note how it goes."""
+        self.line = self.line._replace(status=status, reason=reason)
+
+
+def run_batch(options: "SampleOptions", entries: Sequence[Entry], prior: "Prior") -> None:
+    """Restore every file; a file that fails is listed at the end and stops no other.
+
+    Exits with status 3 if any has failed. A file is one block of work with a seed of its own, so
+    it gives the same draws alone.
+    """
+    out = options.folder
+    make_folder(out)
+    if (out / "spec.json").exists():
+        raise ConfigError(f"{out} is the folder of one run: give a batch another --out")
+    jobs, kept = _jobs(options, entries), f"what is done is safe in {out}; --resume goes on"
+    title = f"{len(jobs)} files, {options.operator}, prior {prior.name}"
+    with interruptible(kept):
+        try:
+            if options.share_batches:
+                _together(jobs, prior, out, title)
+            for number, job in enumerate(jobs, 1):
+                if job.line.status not in (DONE, FAILED):
+                    job.became(RUNNING)
+                    _show(out, title, jobs)
+                    print(f"[{number}/{len(jobs)}] {printable(str(job.options.input))}", flush=True)
+                    _attempt(job, prior, kept)
+        finally:
+            for job in jobs:
+                if job.line.status == RUNNING:
+                    job.became(STOPPED)
+            _show(out, title, jobs)
+    _sum_up(jobs, out)
+
+
+def _jobs(options: "SampleOptions", entries: Sequence[Entry]) -> list[Job]:
+    names = names_of([entry.path for entry in entries])
+    return [_job(options, *pair) for pair in zip(entries, names, strict=True)]
+
+
+def _job(options: "SampleOptions", entry: Entry, name: str) -> Job:
+    """The options of one file: what its row of a table says goes before the command's."""
+    single = replace(
+        options,
+        inputs=[entry.path],
+        out=options.folder / name,
+        sigma_y=options.sigma_y if entry.sigma_y is None else entry.sigma_y,
+        missing=options.missing if entry.mask is None else entry.mask,
+    )
+    return Job(single, Line(name, printable(str(entry.path))))
+
+
+def _attempt(job: Job, prior: "Prior", kept: str) -> None:
+    """Restore one file, or note why it could not be."""
+    try:
+        restore(with_seed(job.options), prior, kept)
+    except typer.Exit:  # interrupted
+        raise
+    except Exception as error:  # of whatever kind: the others go on, and the reason is shown
+        _note(job, error)
+    else:
+        job.became(DONE)
+
+
+def _together(jobs: list[Job], prior: "Prior", out: Path, title: str) -> None:
+    """Restore the files that can share network calls; those that cannot are left as they are."""
+    for job in jobs:
+        job.became(RUNNING)
+    _show(out, title, jobs)
+    failures = restore_together([job.options for job in jobs], prior, out / ".shared")
+    for job, failure in zip(jobs, failures, strict=True):
+        if failure is None:
+            job.became(DONE)
+        elif isinstance(failure, Exception):
+            _note(job, failure)
+
+
+def _note(job: Job, error: Exception) -> None:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    known = isinstance(error, ConfigError | OSError) or type(error).__module__.startswith("noise")
+    job.became(FAILED, reason if known else f"{type(error).__name__}: {reason}")
+    print(f"  failed: {printable(job.line.reason)}", file=sys.stderr, flush=True)
+
+
+def _show(out: Path, title: str, jobs: list[Job]) -> None:
+    write_index(out, title, [job.line for job in jobs])
+
+
+def _sum_up(jobs: list[Job], out: Path) -> None:
+    """Print where the page is and what has failed; exit with status 3 if anything has."""
+    failed = [job.line for job in jobs if job.line.status == FAILED]
+    print(f"{len(jobs) - len(failed)} of {len(jobs)} files done")
+    print(f"open {printable(str(out / 'index.html'))}", flush=True)
+    if failed:
+        print(f"{len(failed)} of {len(jobs)} files failed:", file=sys.stderr)
+        for line in failed:
+            print(f"  {line.source}: {printable(line.reason)}", file=sys.stderr)
+        raise typer.Exit(SOME_FAILED)
