@@ -11,7 +11,7 @@ from noisewalk import noise
 from noisewalk.errors import ConfigError
 from noisewalk.sampling.defaults import resolve
 from noisewalk.sampling.execute import draw as run_of
-from noisewalk.sampling.randomized import RandomizedStarts, _pruned
+from noisewalk.sampling.randomized import RandomizedStarts, _pruned, _sources
 from noisewalk.storage.state import decode, encode
 
 TRUTH = 1 << 31
@@ -211,13 +211,18 @@ def test_a_chain_far_above_the_lowest_minimum_tries_once_more_from_there(monkeyp
     calls, _, before, works = minima(monkeypatch, math.inf)
     assert not any("first" in work for work in works)
     more_calls, _, after, works = minima(monkeypatch, 6.0)
-    far = before > before.min(1, keepdim=True).values + 6.0 * math.sqrt(12 / 2)
+    far = before > before.min(1, keepdim=True).values + max(6.0 * math.sqrt(12 / 2), 0.2 * 12)
     assert 2 <= far.sum() < far.numel() - 1
     assert torch.equal(after[~far], before[~far])
     assert (after[far] <= before[far]).all()
     assert (after[far] < before[far] - 1).any()
     tries = sum("first" in work for work in works)
     assert calls < more_calls <= calls + far.sum() * (1 + tries)
+
+
+def test_second_tries_begin_at_all_the_other_chains_in_turn():
+    far = torch.tensor([[1, 0, 1, 1, 0], [0, 0, 0, 1, 0]]).bool()
+    assert _sources(far).tolist() == [1, 4, 1, 5]
 
 
 def test_a_second_try_goes_on_bitwise(monkeypatch, tmp_path):

@@ -44,10 +44,10 @@ EARLY, MANY = 0.012, 1024
 """Nats an observed entry at which an image with gaps stops of which so many are observed: about a
 hundredth of the expected minimum. The exact minimisers spread too far where nothing is observed,
 and the transitions relax what is stiff at once."""
-FAR, AGAIN = 6.0, 50  # where a chain tries once more, and the steps it has
-"""Above the lowest minimum of an image's chains, in standard deviations of a minimum: sqrt(m / 2),
-as for a linear map it is half a chi-square of m, the observed entries. No global minimum is there.
-"""
+FAR, EXCESS = 6.0, 0.2
+"""No global minimum is so far above the lowest of an image's chains: in standard deviations of a
+minimum, sqrt(m / 2) for half a chi-square of m, the observed entries, nor so many nats an entry."""
+AGAIN = 50  # steps of such a chain's second try
 FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
@@ -64,7 +64,7 @@ class RandomizedStarts(Start):
     the last nats: the exact minimisers spread too far where nothing is observed. With several
     candidates a chain, all on one perturbed problem, each round keeps the best quarter. A chain
     that ends in a minimum far above the lowest of its image tries once more, on its own problem,
-    from where that lowest one is.
+    from where another chain of the image is.
 
     Arguments:
         num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": at
@@ -253,22 +253,30 @@ def _pruned(work: Work, left: int) -> Work:
 def _far(target: Any, work: Work) -> Tensor:
     """(chain,) which ended in a minimum that cannot be the global one."""
     f = work["memory"]["f"].nan_to_num(nan=math.inf).unflatten(0, (target.num_images, -1))
-    spread = (target.num_observed.to(f) / 2).sqrt()
-    far: Tensor = f > (f.min(1).values + FAR * spread)[:, None]
-    return far.flatten()
+    count = target.num_observed.to(f)
+    most = f.min(1).values + torch.maximum(FAR * (count / 2).sqrt(), EXCESS * count)
+    return (f > most[:, None]).flatten()
 
 
 def _again(target: Any, work: Work, far: Tensor) -> Work:
-    """Some chains once more, each from the end of the best chain of its image."""
+    """Some chains once more, each from the end of another chain of its image."""
     z, f, g = (work["memory"][key] for key in ("z", "f", "g"))
-    best = f.nan_to_num(nan=math.inf).unflatten(0, (target.num_images, -1)).argmin(1)
-    ends = z.unflatten(0, (target.num_images, -1))[torch.arange(len(best)), best]
     rows, (z_new, f_new, g_new) = far.nonzero().flatten(), (part.clone() for part in (z, f, g))
-    z_new[rows] = ends[rows * len(ends) // len(z)]
+    z_new[rows] = z[_sources(far.unflatten(0, (target.num_images, -1)))]
     f_new[rows], g_new[rows] = _objective(target, work)(z_new[rows], rows)
     begun = lbfgs.begin(z_new, f_new, g_new, _newton(target, work))
     memory = {**begun, "active": begun["active"] & far}
     return {**work, "memory": memory, "first": {"z": z, "f": f}, "taken": 0}
+
+
+def _sources(far: Tensor) -> Tensor:
+    """For every row of `far`, (image, chain), one of its image that is not: all of these in turn."""
+    good = [(~row).nonzero().flatten() for row in far]
+    parts = [
+        rows[torch.arange(int(row.sum()), device=far.device) % len(rows)] + k * far.shape[1]
+        for k, (row, rows) in enumerate(zip(far, good, strict=True))
+    ]
+    return torch.cat(parts)
 
 
 def _better(work: Work) -> Work:
