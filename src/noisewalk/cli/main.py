@@ -16,6 +16,7 @@ COMMANDS = {
     "sample": (".sample", "Draw posterior samples for one image or measurement."),
     "report": (".report", "Rebuild the report of a run."),
     "export": (".export", "Write a result of a run for other programs."),
+    "doctor": (".doctor", "Check what a run stores, and repair it."),
     "calibrate": (".calibrate", "Test whether the sampler is right on simulated problems."),
     "bench": (".bench", "Make one of the paper's tables or figures."),
     "priors": (".priors", "List, show, get and push priors."),

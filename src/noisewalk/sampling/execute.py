@@ -97,7 +97,7 @@ def _stored(
     if resume:
         _check_model(folder, spec)
     shapes = tuple(target.shape), tuple(target.data_shape)
-    layout = Layout(target.num_images, plan.num_rows, *shapes, target.y.dtype)
+    layout = Layout(target.num_images, plan.num_rows, *shapes, target.y.dtype, plan.num_draws)
     extras = ("step_size", "chi2")
     with RunStore.create_or_resume(
         folder, spec, layout, extras=extras, free=FREE, resume=resume
