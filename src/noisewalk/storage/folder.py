@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..errors import BusyError, StoreError
 from .atomic import write_file
 from .damage import reported
 from .format2 import migrated
@@ -72,7 +72,7 @@ def take_lock(folder: Path) -> int:
         if not isinstance(error, BlockingIOError):
             raise
         advice = "wait until it ends, or give another folder"
-        raise StoreError(f"another process is writing to {folder}: {advice}") from None
+        raise BusyError(f"another process is writing to {folder}: {advice}") from None
     return lock
 
 
