@@ -24,6 +24,8 @@ from .maps.per_image import for_rows
 from .operators import observed_of
 from .types import Likelihood, NoiseMap, Operator, Product, State
 
+MOST_ROWS = 1 << 31
+"""Of one network call."""
 ordinary = torch.inference_mode(False)
 """Decorator: autograd works inside, whatever mode the caller is in."""
 
@@ -76,7 +78,8 @@ class NoisePosterior:
         y, observed = _border.measurement(y, observed)
         self.phi, self.operator, self.likelihood = phi, operator, likelihood
         self._full = complete(likelihood)
-        self.microbatch = None if microbatch is None else whole("microbatch", microbatch)
+        rows = None if microbatch is None else whole("microbatch", microbatch, 1, MOST_ROWS)
+        self.microbatch = rows
         self.differentiable = differentiable
         self._spent = [0]  # shared with the posteriors of other measurements
         self._jacobian = Jacobian()

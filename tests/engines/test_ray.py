@@ -35,4 +35,4 @@ def test_runs_are_those_of_this_process_though_a_worker_is_killed(tmp_path, clus
 def test_no_cluster_is_one_line(tmp_path):
     assert not ray.is_initialized()
     with pytest.raises(ConfigError, match="ray start --head"):
-        nw.engines.Ray("127.0.0.1:1").open(tmp_path)
+        nw.engines.Ray().open(tmp_path)

@@ -58,6 +58,13 @@ def main() -> None:
         code = app(standalone_mode=False)
     except NoisewalkError as error:
         _fail(str(error))
+    except MemoryError:
+        _fail("there is not enough memory: ask for less at once, for instance by --microbatch")
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        _fail(
+            f"cannot read or write{where}: {error.strerror or error}; give another place, or room"
+        )
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of the command-line parser
             _fail(error.format_message())

@@ -76,6 +76,8 @@ class SampleOptions(opt.SamplerOptions):
     resume: Annotated[bool, says("Go on with an existing run.", "--resume")] = False
     seed: opt.Seed[Count] = None
 
+    force: opt.Force = False
+
     @property
     def input(self) -> Path:
         """The one file of a run."""

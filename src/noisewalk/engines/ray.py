@@ -49,7 +49,7 @@ class Ray(Engine):
         if started:
             try:
                 ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
                 line = " ".join(str(error).split())[:160]
                 way = "start one by `ray start --head`, or give address='local'"
                 raise ConfigError(

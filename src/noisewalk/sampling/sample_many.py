@@ -42,8 +42,8 @@ def sample_many(
     """Draw from many posteriors, each into its own run folder, in this process or by an engine.
 
     Each run is the one that `nw.sample` makes of the target, bitwise, for as many threads of torch.
-    A unit of work is one run. If its worker is lost, another one goes on with it, up to three times.
-    The same call goes on with what is there; runs that are finished are not computed again.
+    A unit of work is one run. If its worker is lost, another one goes on with it, up to three
+    times. The same call goes on with what is there; runs that are finished are not computed again.
 
     Arguments:
         targets: the posteriors by name; a name becomes that of a folder.
