@@ -12,7 +12,8 @@ from .types import Tick
 LINE_SECONDS = 60.0  # between two lines of a log
 
 
-_stop = {"asked": 0, "working": 0}  # the signal that asks to stop; loops that would hear it
+_stop = {"asked": 0, "heard": 0, "working": 0}
+"""The signal that asks to stop, the last one that did, and the loops that would hear it."""
 
 
 @contextmanager
@@ -34,13 +35,14 @@ def finishing_steps() -> Iterator[None]:
     try:
         yield
     finally:
+        _stop["heard"], _stop["asked"] = _stop["asked"], 0
         for number, handler in old.items():
             signal.signal(number, handler)
 
 
 def signal_of() -> int:
     """The signal that has ended the work, SIGINT where none was heard."""
-    return _stop["asked"] or signal.SIGINT
+    return _stop["heard"] or signal.SIGINT
 
 
 def show(ticks: Iterator[Tick], enabled: bool) -> Iterator[Tick]:

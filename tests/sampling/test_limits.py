@@ -65,7 +65,9 @@ def test_problems_and_batches_have_their_bounds(target):
             target.phi, target.operator, target.likelihood, num_problems=10**14, progress=False
         )
     with pytest.raises(ConfigError, match="microbatch"):
-        nw.NoisePosterior(target.phi, target.operator, target.likelihood, target.y, microbatch=10**20)
+        nw.NoisePosterior(
+            target.phi, target.operator, target.likelihood, target.y, microbatch=10**20
+        )
     with pytest.raises(ConfigError, match="at most 1e"):
         StudentT(1e308, 0.1)
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "report": (".report", "Rebuild the report of a run."),
     "export": (".export", "Write a result of a run for other programs."),
     "doctor": (".doctor", "Check what a run stores, and repair it."),
+    "watch": (".watch", "Show the live progress of runs."),
     "calibrate": (".calibrate", "Test whether the sampler is right on simulated problems."),
     "bench": (".bench", "Make one of the paper's tables or figures."),
     "priors": (".priors", "List, show, get and push priors."),

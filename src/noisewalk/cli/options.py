@@ -116,6 +116,11 @@ Margin = Annotated[
 Force = Annotated[bool, says("Go on though it needs more memory or disk than there is.", "--force")]
 Microbatch = Annotated[Count, says("The rows of one network call.")]
 
+Engine = Annotated[Text, says("Where the work runs: serial, process, ray or slurm.")]
+Workers = Annotated[Count, says("The processes of --engine process; default one a core.")]
+Address = Annotated[Text, says("The Ray cluster of --engine ray: auto (default) or HOST:PORT.")]
+Partition = Annotated[Text, says("The Slurm partition of --engine slurm.")]
+
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
 """Settings of every typer app. Plain help texts need no import of rich's parsers."""
 DTYPES = ("float32", "float64", "bfloat16", "float16")

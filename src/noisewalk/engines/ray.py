@@ -1,5 +1,6 @@
 """Units of work as tasks of a Ray cluster."""
 
+import logging
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Ray(Engine):
         started = not ray.is_initialized()
         if started:
             try:
-                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+                ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
             except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
                 line = " ".join(str(error).split())[:160]
                 way = "start one by `ray start --head`, or give address='local'"

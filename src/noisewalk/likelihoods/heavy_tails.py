@@ -16,7 +16,7 @@ from ..noise import Noise
 from .base import LikelihoodBase, sup_at_y
 from .rows import count_of, difference, hide, normals, row_sum, uniforms
 
-MOST_DF = 1e6
+MOST_DF = 1e9
 LAPLACE_SPREAD = 0.572  # of the perturbation, in scales
 
 
@@ -85,7 +85,7 @@ class StudentT(LikelihoodBase):
     Reference: Bailey, Polar Generation of Random Variates with the t-Distribution, 1994.
 
     Arguments:
-        df: degrees of freedom, positive and at most 1e6; 1 is Cauchy noise, infinity would be
+        df: degrees of freedom, positive and at most 1e9; 1 is Cauchy noise, infinity would be
             Gaussian.
         scale: s on the scale of the pixels in [-1, 1], positive.
 
