@@ -24,8 +24,8 @@ app = typer.Typer(**opt.PLAIN)
 FIGURES = ("figure3", "figure4", "figure5", "figuresA")
 WHAT = ("table1", "table2", "table3", "tableA4", "figure1", "figure2", *FIGURES)
 OF_NETWORKS = (
-    "engine prior paper images teacher tasks methods extractor label jobs samples_of num_images num_exact "
-    "num_samples num_steps num_warmup warm_start"
+    "engine prior paper images teacher tasks methods extractor label jobs samples_of num_images "
+    "num_exact num_samples num_steps num_warmup warm_start"
 )
 EXTRACTOR = (
     "The network of FD and the diversity: efficientnet-lite0 (default), clip-vit-b32, resnet50, "
