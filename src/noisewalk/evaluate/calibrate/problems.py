@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ... import noise as keyed
-from ..._checks import whole
+from ..._checks import rows_of_call
 from ...likelihoods.base import complete
 from ...operators import observed_of
-from ...posterior import MOST_ROWS, NoisePosterior
+from ...posterior import NoisePosterior
 from ...sampling.limits import check_memory
 from ...types import State
 from .calibration import NUM_PROJECTIONS
@@ -21,7 +21,7 @@ TRUTH = 1 << 31  # step of the noise that makes the truth and its measurement: n
 def simulate(request: Request) -> tuple[NoisePosterior, State]:
     """One posterior a problem, and the truths: z* ~ N(0, I), y = A(Phi(z*)) + noise."""
     phi, operator, likelihood = request.phi, request.operator, request.likelihood
-    batch = request.microbatch and whole("microbatch", request.microbatch, 1, MOST_ROWS)
+    batch = request.microbatch and rows_of_call(request.microbatch)
     check_memory(request.num_problems * _bytes_a_problem(request), request.device)
     rows = keyed.rows(request.seed, request.num_problems, device=request.device).at(TRUTH)
     z = rows.normal(tuple(phi.shape), keyed.INIT, request.dtype)
