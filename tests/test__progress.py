@@ -1,7 +1,11 @@
+import os
+import signal
+from collections.abc import Iterator
+
 import pytest
 
 from noisewalk import _progress as progress
-from noisewalk._progress import show
+from noisewalk._progress import finishing_steps, show, signal_of
 from noisewalk.types import Tick
 
 TICKS = [
@@ -75,3 +79,44 @@ def test_an_error_of_the_loop_passes_through(terminal, capsys):
 
     with pytest.raises(KeyboardInterrupt):
         list(show(ticks(), True))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_work_after_the_step(number: signal.Signals) -> None:
+    done: list[int] = []
+
+    def steps() -> Iterator[Tick]:
+        for k in range(5):
+            if k == 2:
+                os.kill(os.getpid(), number)
+            done.append(k)  # the step is finished
+            yield Tick("draws", k + 1, 5, k, 0.5)
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), finishing_steps():
+        list(show(steps(), False))
+    assert done == [0, 1, 2]
+    assert signal_of() == number
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_and_one_outside_a_loop_stop_at_once() -> None:
+    def stubborn() -> Iterator[Tick]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError
+        yield Tick("draws", 1, 2, 0, 0.5)
+
+    with pytest.raises(KeyboardInterrupt), finishing_steps():
+        list(show(stubborn(), False))
+    with pytest.raises(KeyboardInterrupt), finishing_steps():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_the_last_step_is_not_interrupted_after_it_is_done() -> None:
+    def one() -> Iterator[Tick]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield Tick("draws", 1, 1, 0, 0.5)
+
+    with finishing_steps():
+        assert len(list(show(one(), False))) == 1

@@ -11,7 +11,7 @@ from ._lazy import lazy
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import errors, files, likelihoods, maps, noise, operators, priors, report, types
+    from . import engines, errors, files, likelihoods, maps, noise, operators, priors, report, types
     from ._simulate import simulate
     from .evaluate import baselines, diagnostics, metrics
     from .evaluate.calibrate.calibrate import calibrate
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .sampling.randomized import RandomizedStarts
     from .sampling.run import Run, open_run
     from .sampling.sample import sample, tempered_smc
+    from .sampling.sample_many import sample_many
     from .sampling.starts import Adam
     from .types import Kernel, Plan
 
@@ -50,6 +51,7 @@ __getattr__, __dir__, __all__ = lazy(
         "sampling.adapt": "DualAveraging",
         "sampling.run": "Run open_run",
         "sampling.sample": "sample tempered_smc",
+        "sampling.sample_many": "sample_many",
         "sampling.randomized": "RandomizedStarts",
         "sampling.starts": "Adam",
         "types": "Kernel Plan",
@@ -57,6 +59,7 @@ __getattr__, __dir__, __all__ = lazy(
     {
         "baselines": "evaluate.baselines",
         "diagnostics": "evaluate.diagnostics",
+        "engines": "engines",
         "errors": "errors",
         "files": "files",
         "likelihoods": "likelihoods",

@@ -26,6 +26,11 @@ def seed_of(value: Any, name: str = "seed") -> int:
     return whole(name, value, 0, LARGEST_SEED)
 
 
+def rows_of_call(value: Any) -> int:
+    """The rows of one network call, from 1 to 2^31."""
+    return whole("microbatch", value, 1, 1 << 31)
+
+
 def real(
     name: str,
     value: Any,

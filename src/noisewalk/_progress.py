@@ -1,16 +1,64 @@
 """The progress of a long run: a bar on a terminal, a line a minute in a log."""
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .types import Tick
 
 LINE_SECONDS = 60.0  # between two lines of a log
 
 
+_stop = {"asked": 0, "heard": 0, "working": 0}
+"""The signal that asks to stop, the last one that did, and the loops that would hear it."""
+
+
+@contextmanager
+def finishing_steps() -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM end the step in progress and then raise KeyboardInterrupt; a
+    second signal, and one outside every loop of steps, raises it at once. `signal_of` says which
+    it was."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def hear(number: int, _: object) -> None:
+        before, _stop["asked"] = _stop["asked"], number
+        if before or not _stop["working"]:
+            raise KeyboardInterrupt
+
+    _stop["asked"] = 0
+    old = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        _stop["heard"], _stop["asked"] = _stop["asked"], 0
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def signal_of() -> int:
+    """The signal that has ended the work, SIGINT where none was heard."""
+    return _stop["heard"] or signal.SIGINT
+
+
 def show(ticks: Iterator[Tick], enabled: bool) -> Iterator[Tick]:
-    """Pass ticks through, showing them on standard error if `enabled`."""
+    """Pass ticks through, showing them on standard error if `enabled`; between two of them, the
+    work stops where it is asked to."""
+    _stop["working"] += 1
+    try:
+        for tick in _shown(ticks, enabled):
+            yield tick
+            if _stop["asked"] and tick.done < tick.total:
+                raise KeyboardInterrupt
+    finally:
+        _stop["working"] -= 1
+
+
+def _shown(ticks: Iterator[Tick], enabled: bool) -> Iterator[Tick]:
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -21,6 +21,10 @@ class StoreError(NoisewalkError):
     """A run folder cannot be used: version or specification mismatch, or corruption."""
 
 
+class BusyError(StoreError):
+    """Another process is writing to the run folder: it can be used when that ends."""
+
+
 class DivergedError(NoisewalkError):
     """A start is not finite, or every chain has diverged; the message names the step and the
     chains."""

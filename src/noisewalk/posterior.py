@@ -14,7 +14,7 @@ from torch import Tensor
 from . import _border, _card
 from . import noise as keyed
 from ._autograd import FORWARD, Jacobian, pull
-from ._checks import whole
+from ._checks import rows_of_call
 from ._intake import plain
 from ._moved import moved
 from ._repr import describe, facts_of
@@ -76,7 +76,7 @@ class NoisePosterior:
         y, observed = _border.measurement(y, observed)
         self.phi, self.operator, self.likelihood = phi, operator, likelihood
         self._full = complete(likelihood)
-        self.microbatch = None if microbatch is None else whole("microbatch", microbatch)
+        self.microbatch = None if microbatch is None else rows_of_call(microbatch)
         self.differentiable = differentiable
         self._spent = [0]  # shared with the posteriors of other measurements
         self._jacobian = Jacobian()

@@ -33,7 +33,7 @@ LAYERS = [
         "_text",
     },
     {"evaluate.metrics", "evaluate.diagnostics"},
-    {"storage", "files"},
+    {"storage", "files", "engines"},
     {"maps", "operators", "likelihoods"},
     {"priors"},
     {"posterior", "_border", "_card", "_simulate"},
@@ -46,7 +46,7 @@ LAYERS = [
 """A room imports what stands in its own layer or above it in this list, and no circles."""
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-APART = {"evaluate.metrics", "evaluate.diagnostics", "storage", "files"}
+APART = {"evaluate.metrics", "evaluate.diagnostics", "storage", "files", "engines"}
 """Rooms that import nothing of the package but the vocabulary, the first layer, and themselves."""
 EXCEPT = {("sampling.run", "report")}
 """`Run.report` calls the report's public builder."""
@@ -219,6 +219,7 @@ def loaded(code: str) -> set[str]:
         ".evaluate.baselines",
         ".likelihoods",
         ".errors",
+        ".engines",
     ],
 )
 def test_importing_a_package_pulls_no_other(module: str) -> None:
@@ -240,6 +241,7 @@ def test_using_the_core_pulls_no_extra() -> None:
         "scipy",
         "deepinv",
         "ray",
+        "submitit",
         "gradio",
         "torchdiffeq",
         "torchvision",

@@ -56,5 +56,25 @@ def edited(document, path, value):
     return copy
 
 
+def flip(path, at, bit=0):
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1 << bit
+    path.write_bytes(data)
+
+
+def as_format(folder, number):
+    """Make a run what noisewalk wrote in format 1 or 2: without checksums."""
+    for sums in (folder / "run.zarr").glob("*/crc32c"):
+        sums.unlink()
+    path = folder / "run.zarr" / "zarr.json"
+    root = json.loads(path.read_text())
+    del root["attributes"]["crc32c"], root["attributes"]["behind"]
+    root["attributes"]["format"] = number
+    path.write_text(json.dumps(root))
+    spec = folder / "spec.json"
+    spec.write_text(spec.read_text().replace('"format": 3', f'"format": {number}'))
+
+
 def deep(levels):
     return "[" * levels + "]" * levels

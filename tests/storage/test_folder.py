@@ -205,9 +205,9 @@ def test_a_refused_run_does_not_stay_locked(run):
 
 def test_another_format_is_refused(run):
     for path in (run / "run.zarr/zarr.json", run / "spec.json"):
-        path.write_text(re.sub('"format": 2', '"format": 3', path.read_text()))
-        refused(run, "has format 3")
-        with pytest.raises(StoreError, match="has format 3"):
+        path.write_text(re.sub('"format": 3', '"format": 4', path.read_text()))
+        refused(run, "has format 4")
+        with pytest.raises(StoreError, match="has format 4"):
             open_store(run)
 
 

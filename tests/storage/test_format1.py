@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from run_edits import as_format
 
 from noisewalk.errors import StoreError
 from noisewalk.storage.format1 import converted, named, value_of
@@ -37,10 +38,9 @@ def run(tmp_path):
         state = State(torch.ones(2, 2), torch.ones(2, 3), ones, torch.ones(2, 2))
         store.append(state, Info(ones, flags, ~flags), {"n": 1}, {})
         store.mark_complete()
+    as_format(tmp_path, 1)
     old = {"noisewalk": "0.1.0", "format": 1, **OLD}
     (tmp_path / "spec.json").write_text(json.dumps(old, indent=2))
-    root = tmp_path / "run.zarr" / "zarr.json"
-    root.write_text(root.read_text().replace('"format": 2', '"format": 1'))
     return tmp_path
 
 

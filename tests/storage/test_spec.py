@@ -33,7 +33,7 @@ CONTENTS = [
     b'{"a":' * 100_000,
 ]
 EDITS = [
-    *(("format", v) for v in (..., None, True, "2", 2.0, 0, -1, 3, [2], 10**20)),
+    *(("format", v) for v in (..., None, True, "2", 2.0, 0, -1, 4, [2], 10**20)),
     *(("noisewalk", v) for v in (..., None, 1, ["0.1.0"])),
     *((key, v) for key in ("map", "operator", "likelihood", "y", "plan") for v in (None, "t", [1])),
     *(("problem", v) for v in (None, "text", [], 3)),
@@ -89,9 +89,9 @@ def test_what_is_wrong_is_told_with_what_is_allowed(tmp_path):
 def test_facts_come_back_and_unknown_keys_are_kept(small_run):
     stored = open_store(small_run)
     assert stored.spec == FACTS
-    assert stored.format == 2
+    assert stored.format == 3
     spec = parse(content(FACTS, "0.0.9"), small_run)
-    assert (spec.version, spec.format, spec.facts) == ("0.0.9", 2, FACTS)
+    assert (spec.version, spec.format, spec.facts) == ("0.0.9", 3, FACTS)
 
 
 def test_what_is_refused_on_reading_is_refused_on_writing():

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from noisewalk.errors import ConfigError, StoreError
 from noisewalk.storage.state import decode, encode
-from noisewalk.storage.store import open_store
 
 FLOATS = [
     0.1,
@@ -141,8 +140,10 @@ def test_every_strange_state_is_one_line(small_run):
     for raw in [*contents, *map(told, states)]:
         path.write_bytes(raw)
         refused(small_run, path.name)
+        with pytest.raises(StoreError, match=path.name):
+            decode(path)
     path.write_bytes(b"".join(encode({"n": 1})))
-    assert open_store(small_run).sampler == {"n": 1}
+    assert decode(path) == {"n": 1}
     path.unlink()
     refused(small_run, path.name)
     path.mkdir()

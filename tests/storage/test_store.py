@@ -111,7 +111,8 @@ def test_draws_come_back_bit_by_bit_with_named_axes(tmp_path):
         assert {
             data[k].dims for k in ("nll", "acceptance_rate", "accepted", "diverging", "step_size")
         } == {("image", "chain", "draw")}
-        assert data.attrs == {"num_draws": 5, "serial": 5, "complete": False, "format": 2}
+        own = {"num_draws": 5, "serial": 5, "complete": False, "format": 3, "behind": 0}
+        assert own.items() <= data.attrs.items()
 
 
 def test_each_arrays_own_metadata_follows_when_a_segment_is_full_at_close_and_at_open(tmp_path):
@@ -426,7 +427,7 @@ def test_sigkill_leaves_a_run_that_goes_on_and_readers_never_see_half_a_draw(tmp
     layout = Layout(2, 2, (64, 64), (64, 64))
     with RunStore.create_or_resume(tmp_path / "run", {}, layout) as store:
         assert store.cursor()[0] == store.cursor()[1]["n"] == lengths[-1]
-    assert len(tree(tmp_path)) < 13 + 7 * (lengths[-1] // 8 + 1)
+    assert len(tree(tmp_path)) < 20 + 7 * (lengths[-1] // 8 + 1)
 
 
 def look(folder):

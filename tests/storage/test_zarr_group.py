@@ -16,7 +16,7 @@ ROOT_EDITS = [
     *(("attributes.num_draws", v) for v in (0, 2, 10**30)),
     *(("attributes.serial", v) for v in (0, 7, 10**30)),
     *(("attributes.complete", v) for v in (0, None, "no", ...)),
-    *(("attributes.format", v) for v in (0, 3, True, "2", None, ...)),
+    *(("attributes.format", v) for v in (0, 2, 4, True, "2", None, ...)),
     *((path, v) for path in ("attributes", META) for v in (None, [], "text", 3)),
     *((f"{META}.{name}", ...) for name in ("x", "z", "nll", "accepted")),
     *((f"{META}.{name}", v) for name in ("x", "y") for v in (None, [], {}, "text")),

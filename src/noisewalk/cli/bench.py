@@ -10,9 +10,11 @@ from typer import Argument
 from .._checks import one_of, whole
 from ..errors import ConfigError
 from . import options as opt
+from .engines import engine_of
 from .options import Count, File, Text, says
 
 if TYPE_CHECKING:
+    from ..engines import Engine
     from ..evaluate.paper.bench import Bench
     from ..evaluate.paper.grid import Grid
     from .bench_inputs import Sizes
@@ -22,8 +24,8 @@ app = typer.Typer(**opt.PLAIN)
 FIGURES = ("figure3", "figure4", "figure5", "figuresA")
 WHAT = ("table1", "table2", "table3", "tableA4", "figure1", "figure2", *FIGURES)
 OF_NETWORKS = (
-    "prior paper images teacher tasks methods extractor label jobs samples_of num_images num_exact "
-    "num_samples num_steps num_warmup warm_start"
+    "engine prior paper images teacher tasks methods extractor label jobs samples_of num_images "
+    "num_exact num_samples num_steps num_warmup warm_start"
 )
 EXTRACTOR = (
     "The network of FD and the diversity: efficientnet-lite0 (default), clip-vit-b32, resnet50, "
@@ -31,7 +33,7 @@ EXTRACTOR = (
 )
 UNREAD = {
     "figure1": OF_NETWORKS,
-    "figure2": "num_images num_exact tasks methods samples_of jobs extractor",
+    "figure2": "num_images num_exact tasks methods samples_of jobs extractor engine",
     **dict.fromkeys(FIGURES, "extractor"),
 }
 """The options that a figure does not read."""
@@ -61,6 +63,10 @@ class BenchOptions:
     label: opt.Label = None
     microbatch: opt.Microbatch = None
     jobs: Annotated[Count, says("Processes; default 1, or more for long work on a CPU.")] = None
+    engine: opt.Engine = None
+    workers: opt.Workers = None
+    address: opt.Address = None
+    partition: opt.Partition = None
     seed: opt.Seed[int] = 0
     device: opt.Device = "cpu"
     dtype: opt.Dtype = "float32"
@@ -87,7 +93,7 @@ def bench(options: BenchOptions) -> None:
         if what == "figure2":
             _figure2(made)
         else:
-            _sheets(what, made, sheets, sizes, options.jobs)
+            _sheets(what, made, sheets, sizes, options)
 
 
 def check(options: BenchOptions) -> None:
@@ -96,11 +102,19 @@ def check(options: BenchOptions) -> None:
     opt.refuse(what, options, *UNREAD.get(what, "").split())
     if options.jobs is not None:
         whole("--jobs", options.jobs)
+    if _engine(options) is not None:
+        opt.refuse(f"--engine {options.engine}", options, "jobs")
     if cells is not None and not (cells / "cells").is_dir():
         way_out = "give the --out of another table or figure"
         raise ConfigError(f"--samples-of {cells} holds no cells: {way_out}")
     if what != "figure1" and options.prior is None and not options.paper:
         raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
+
+
+def _engine(options: BenchOptions) -> "Engine | None":
+    o = options
+    gpus = 0 if o.device == "cpu" else 1
+    return engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=gpus)
 
 
 def _figure1(out: Path, seed: int) -> None:
@@ -124,7 +138,7 @@ def _figure2(made: "Bench") -> None:
 
 
 def _sheets(
-    what: str, made: "Bench", sheets: dict[str, Any], sizes: "Sizes", jobs: int | None
+    what: str, made: "Bench", sheets: dict[str, Any], sizes: "Sizes", options: BenchOptions
 ) -> None:
     """Compute the cells of a table, or of the sheets of a figure, and write it."""
     from ..evaluate.paper.grid import Grid
@@ -137,7 +151,7 @@ def _sheets(
     counts = sizes.images, sizes.exact
     grids = {name: Grid(sheet.tasks, sheet.methods, *counts) for name, sheet in shown.items()}
     for grid in grids.values():
-        _compute(made, grid, jobs)
+        _compute(made, grid, options.jobs, _engine(options))
     for name, sheet in shown.items():
         path = made.out / ("table.md" if table else f"{name}.png")
         if table:
@@ -147,13 +161,18 @@ def _sheets(
         print(f"open {path}")
 
 
-def _compute(made: "Bench", grid: "Grid", jobs: int | None) -> None:
+def _compute(made: "Bench", grid: "Grid", jobs: int | None, engine: "Engine | None" = None) -> None:
     from .._progress import show
     from ..evaluate.paper.estimate import estimate
     from ..evaluate.paper.grid import pending
-    from ..evaluate.paper.processes import fill_shared, threads_of_each, usual_jobs
+    from ..evaluate.paper.processes import fill_by, fill_shared, threads_of_each, usual_jobs
 
     blocks = pending(made, grid)
+    if engine is not None:
+        print(f"  {', '.join(grid.tasks)}: {estimate(made, grid, blocks)}, by {engine}", flush=True)
+        for _ in show(fill_by(engine, made, blocks), True):
+            pass
+        return
     used = min(jobs or usual_jobs(made, blocks), max(1, len(blocks)))
     with threads_of_each(used):
         print(f"  {', '.join(grid.tasks)}: {estimate(made, grid, blocks, used)}", flush=True)

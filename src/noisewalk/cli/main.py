@@ -16,6 +16,8 @@ COMMANDS = {
     "sample": (".sample", "Draw posterior samples for one image or measurement."),
     "report": (".report", "Rebuild the report of a run."),
     "export": (".export", "Write a result of a run for other programs."),
+    "doctor": (".doctor", "Check what a run stores, and repair it."),
+    "watch": (".watch", "Show the live progress of runs."),
     "calibrate": (".calibrate", "Test whether the sampler is right on simulated problems."),
     "bench": (".bench", "Make one of the paper's tables or figures."),
     "priors": (".priors", "List, show, get and push priors."),
@@ -57,6 +59,13 @@ def main() -> None:
         code = app(standalone_mode=False)
     except NoisewalkError as error:
         _fail(str(error))
+    except MemoryError:
+        _fail("there is not enough memory: ask for less at once, for instance by --microbatch")
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        _fail(
+            f"cannot read or write{where}: {error.strerror or error}; give another place, or room"
+        )
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of the command-line parser
             _fail(error.format_message())

@@ -113,7 +113,13 @@ Window = Annotated[
 Margin = Annotated[
     Count, says("The pixels that a window drops at its inner edges; default the card's.")
 ]
+Force = Annotated[bool, says("Go on though it needs more memory or disk than there is.", "--force")]
 Microbatch = Annotated[Count, says("The rows of one network call.")]
+
+Engine = Annotated[Text, says("Where the work runs: serial, process, ray or slurm.")]
+Workers = Annotated[Count, says("The processes of --engine process; default one a core.")]
+Address = Annotated[Text, says("The Ray cluster of --engine ray: auto (default) or HOST:PORT.")]
+Partition = Annotated[Text, says("The Slurm partition of --engine slurm.")]
 
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
 """Settings of every typer app. Plain help texts need no import of rich's parsers."""
@@ -241,12 +247,16 @@ def make_folder(out: Path) -> None:
 
 @contextmanager
 def interruptible(kept: str) -> Iterator[None]:
-    """End on Ctrl-C with exit status 130 and a line that says what is kept and how to go on."""
+    """End on Ctrl-C and on SIGTERM, after the step in progress, with exit status 130 or 143 and a
+    line that says what is kept and how to go on."""
+    from .._progress import finishing_steps, signal_of
+
     try:
-        yield
+        with finishing_steps():
+            yield
     except KeyboardInterrupt:
         print(f"interrupted: {kept}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + signal_of()) from None
 
 
 def command_line() -> str:

@@ -32,7 +32,7 @@ def restore(options: "SampleOptions", prior: "Prior", kept: str | None = None) -
     target = problem.target(rows_of(o, problem, prior))
     if kept is None:
         kept = f"what is done so far is safe in {o.folder}; the same command with --resume goes on"
-    return solve(problem, target, plan_of(o, target), o.folder, kept, o.resume)
+    return solve(problem, target, plan_of(o, target), o.folder, kept, o.resume, o.force)
 
 
 def rows_of(options: "SampleOptions", problem: Problem, prior: "Prior") -> int | None:
@@ -45,19 +45,27 @@ def rows_of(options: "SampleOptions", problem: Problem, prior: "Prior") -> int |
 
 
 def solve(
-    problem: Problem, target: Any, plan: Plan, folder: Path, kept: str, resume: bool = False
+    problem: Problem,
+    target: Any,
+    plan: Plan,
+    folder: Path,
+    kept: str,
+    resume: bool = False,
+    force: bool = False,
 ) -> Run:
     """Draw posterior samples into a folder with their report; Ctrl-C says `kept`."""
     print(announcement(problem, target, plan))
     print(f"  into {printable(str(folder))}", flush=True)
     with interruptible(kept):
-        return finish(problem, target, plan, folder, resume)
+        return finish(problem, target, plan, folder, resume, force)
 
 
-def finish(problem: Problem, target: Any, plan: Plan, folder: Path, resume: bool) -> Run:
+def finish(
+    problem: Problem, target: Any, plan: Plan, folder: Path, resume: bool, force: bool = False
+) -> Run:
     """Draw into a folder, write the report and the results, and sum up."""
     facts, arrays = problem.facts(), problem.arrays()
-    run = draw(plan, target, folder, True, facts, arrays, command_line(), resume)
+    run = draw(plan, target, folder, True, facts, arrays, command_line(), resume, force)
     build_report(folder)
     if (place := problem.georeference) is not None:
         for what in PLACED:

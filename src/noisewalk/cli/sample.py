@@ -75,6 +75,7 @@ class SampleOptions(opt.SamplerOptions):
     out: opt.Out[File] = None
     resume: Annotated[bool, says("Go on with an existing run.", "--resume")] = False
     seed: opt.Seed[Count] = None
+    force: opt.Force = False
 
     @property
     def input(self) -> Path:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..noise import Noise
 from .base import LikelihoodBase, sup_at_y
 from .rows import count_of, difference, hide, normals, row_sum, uniforms
 
+MOST_DF = 1e9
 LAPLACE_SPREAD = 0.572  # of the perturbation, in scales
 
 
@@ -83,7 +85,8 @@ class StudentT(LikelihoodBase):
     Reference: Bailey, Polar Generation of Random Variates with the t-Distribution, 1994.
 
     Arguments:
-        df: degrees of freedom, positive; 1 is Cauchy noise, infinity would be Gaussian.
+        df: degrees of freedom, positive and at most 1e9; 1 is Cauchy noise, infinity would be
+            Gaussian.
         scale: s on the scale of the pixels in [-1, 1], positive.
 
     Raises:
@@ -96,6 +99,14 @@ class StudentT(LikelihoodBase):
 
     df: float
     scale: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.df > MOST_DF:
+            raise ConfigError(
+                f"StudentT's df must be at most {MOST_DF:g}, got {self.df:g}: use Gaussian noise"
+            )
+
     sup_log_likelihood = sup_at_y
 
     @property

@@ -13,6 +13,7 @@ from ..errors import DivergedError
 from ..storage.memory import MemoryStore
 from ..types import Plan, RunStore
 from .fingerprint import check_probe, probe_of
+from .limits import check_size, tell_time
 from .run import Run, made, open_run
 
 FREE = ("plan.num_draws", "command", "probe")
@@ -36,13 +37,18 @@ def draw(
     arrays: Mapping[str, Tensor] | None = None,
     command: str | None = None,
     resume: bool = True,
+    force: bool = False,
 ) -> Run:
     """Execute a plan into a folder, or in memory without one, and give back the run.
 
     `problem` are facts to keep in spec.json, `arrays` (image, ...) tensors to keep beside the
     draws, `command` what reproduces the run. A run that is in the folder goes on if `resume`; else
-    it is an error.
+    it is an error. ConfigError where the run needs more memory or disk than there is, unless
+    `force`.
     """
+    check_size(plan, target, None if folder is None else Path(folder), force)
+    if progress:
+        tell_time(plan, target)
     if folder is None:
         return _in_memory(plan, target, progress)
     with _stored(plan, target, Path(folder), problem, arrays, command, resume) as sink:
@@ -97,7 +103,7 @@ def _stored(
     if resume:
         _check_model(folder, spec)
     shapes = tuple(target.shape), tuple(target.data_shape)
-    layout = Layout(target.num_images, plan.num_rows, *shapes, target.y.dtype)
+    layout = Layout(target.num_images, plan.num_rows, *shapes, target.y.dtype, plan.num_draws)
     extras = ("step_size", "chi2")
     with RunStore.create_or_resume(
         folder, spec, layout, extras=extras, free=FREE, resume=resume

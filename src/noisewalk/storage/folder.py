@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..errors import BusyError, StoreError
 from .atomic import write_file
 from .damage import reported
+from .format2 import migrated
 from .segments import Segmented
 from .spec import FORMAT, Spec, content, differences, parse, was_cut
-from .zarr_group import GROUP, META, Root, read_root, same_layout
+from .zarr_group import GROUP, META, Root, same_layout
 
 SPEC, LOCK = "spec.json", ".lock"
+OLDEST = 2
+"""Of the formats in which a run goes on."""
 OWN = (SPEC, f"{SPEC}.tmp", LOCK, f"{GROUP}.tmp")
 
 
@@ -47,7 +50,7 @@ def admit(folder: Path, asked: dict[str, Any], free: Sequence[str], resume: bool
     stored = read_spec(folder)
     if stored is None:
         return None
-    if stored.format != FORMAT:
+    if stored.format < OLDEST:
         raise StoreError(
             f"{folder} has format {stored.format}: it can be read and reported, not continued; "
             "start a new run in another folder"
@@ -69,7 +72,7 @@ def take_lock(folder: Path) -> int:
         if not isinstance(error, BlockingIOError):
             raise
         advice = "wait until it ends, or give another folder"
-        raise StoreError(f"another process is writing to {folder}: {advice}") from None
+        raise BusyError(f"another process is writing to {folder}: {advice}") from None
     return lock
 
 
@@ -78,12 +81,12 @@ def start(
 ) -> None:
     """Write what is missing of a run: its specification first, then the empty group."""
     group = folder / GROUP
-    root = read_root(folder) if group.exists() else None
+    root = migrated(folder) if group.exists() else None
     if root is not None and not same_layout(root.arrays, layout):
         found, want = _shapes(root.arrays), _shapes(layout)
         raise StoreError(f"{folder} holds {found}, but {want} are asked for: give another folder")
-    if stored is None or stored.facts != asked:
-        if root is not None and root.complete:
+    if stored is None or stored.facts != asked or stored.format != FORMAT:
+        if root is not None and root.complete and stored is not None and stored.facts != asked:
             write_file(group / META, [root._replace(complete=False).to_bytes()])
         write_file(folder / SPEC, [content(asked, stored.version if stored else None)])
     if root is None:

@@ -1,5 +1,6 @@
 """Stored draws that index like a tensor: an index is narrowed to the bytes that it needs, only
-those are read from the mapped segments (`segments.py`), and torch applies what remains of it."""
+those are read from the mapped segments (`segments.py`), and torch applies what remains of it. The
+checksum of a draw is compared when it is read for the first time."""
 
 from types import EllipsisType
 from typing import Any, TypeGuard
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import StoreError
+from .checksum import crc32c, flipped, read_sums
 from .segments import DRAW, Segmented
 
 Item = int | slice | Tensor | None
@@ -22,6 +24,8 @@ class LazyDraws:
         self.shape = torch.Size((array.images, array.chains, num_draws, *array.shape))
         self.dtype: torch.dtype = getattr(torch, array.dtype)
         self.ndim = len(self.shape)
+        self._good = np.zeros(num_draws if array.checked else 0, bool)  # draws found undamaged
+        self._sums: np.ndarray | None = None
 
     def __repr__(self) -> str:
         name = self._array.folder.name
@@ -64,9 +68,23 @@ class LazyDraws:
                 chunk = np.memmap(array.path(segment), stored, "r", shape=shape)
             except (OSError, ValueError) as error:
                 raise StoreError(f"cannot read {array.path(segment)}: {error}") from error
+            self._check(chunk, segment * array.length, local.tolist())
             values = np.moveaxis(chunk, 0, DRAW)[tuple(others)]
             out.numpy()[:, :, places[0] : places[-1] + 1] = values
         return out
+
+    def _check(self, chunk: np.ndarray, first: int, places: list[int]) -> None:
+        """StoreError unless the draws at these places of a segment are as they were written."""
+        array = self._array
+        for place in places if array.checked else ():
+            draw = first + place
+            if self._good[draw]:
+                continue
+            if self._sums is None:
+                self._sums = read_sums(array.sums, len(self._good))
+            if crc32c([chunk[place]]) != self._sums[draw]:
+                raise flipped(array.path(draw // array.length), array.folder.name, draw)
+            self._good[draw] = True
 
 
 def _expand(index: Any, shape: torch.Size) -> list[Item]:

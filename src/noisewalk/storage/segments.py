@@ -4,7 +4,8 @@ An array has the axes (image, chain, draw, *shape). One chunk spans all images, 
 draws, uncompressed, and zarr's `transpose` codec makes the draw the outermost axis of its bytes.
 With b bytes per draw, draw n is the bytes [(n mod S) b, (n mod S) b + b) of segment floor(n / S).
 Writing a draw is one `pwrite` into a sparse file. The length of the draw axis in the metadata alone
-says what is committed: bytes beyond it are never read.
+says what is committed: bytes beyond it are never read. Bytes [4 n, 4 n + 4) of the file `crc32c`
+beside the segments are the checksum of draw n.
 """
 
 import json
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from .checksum import BYTES, crc32c, read_sums
 from .damage import damaged
 
 Sizes = Sequence[int]
@@ -39,6 +41,12 @@ class Segmented:
     shape: tuple[int, ...]
     dtype: str
     length: int
+    checked: bool = True  # whether its draws have checksums: format 3
+
+    @property
+    def sums(self) -> Path:
+        """File of the draws' checksums."""
+        return self.folder / "crc32c"
 
     @property
     def slab(self) -> int:
@@ -58,17 +66,20 @@ class Segmented:
         return document(full, chunk, self.dtype, dims, order)
 
     @classmethod
-    def from_document(cls, folder: Path, doc: dict[str, Any]) -> "Segmented":
+    def from_document(cls, folder: Path, doc: dict[str, Any], checked: bool = True) -> "Segmented":
         """The inverse of `document`; ValueError or the like if `doc` is none of ours."""
         chunk = check_sizes(doc["chunk_grid"]["configuration"]["chunk_shape"])
         images, chains, length, *shape = chunk
-        array = cls(folder, images, chains, tuple(shape), doc["data_type"], length)
+        array = cls(folder, images, chains, tuple(shape), doc["data_type"], length, checked)
         if not same(doc, array.document(doc["shape"][DRAW])):
             raise ValueError(f"unexpected metadata of array {folder.name}")
         return array
 
     def verify(self, num_draws: int) -> None:
-        """Raise StoreError unless every segment of the first `num_draws` draws is there in full."""
+        """Raise StoreError unless every segment of the first `num_draws` draws is there in full,
+        with their checksums."""
+        if self.checked:
+            read_sums(self.sums, num_draws)
         for segment in range(-(-num_draws // self.length)):
             path, want = self.path(segment), self.length * self.slab
             size = path.stat().st_size if path.is_file() else 0
@@ -130,7 +141,7 @@ class SegmentWriter:
     """Writes the draws of one array, holding the current segment's file open."""
 
     def __init__(self, array: Segmented) -> None:
-        self.array, self._segment, self._fd = array, -1, -1
+        self.array, self._segment, self._fd, self._sums = array, -1, -1, -1
 
     def write(self, draw: int, values: Tensor) -> None:
         """Write (images * chains, *shape) values, whose image-major rows are (image, chain)."""
@@ -139,15 +150,22 @@ class SegmentWriter:
         if segment != self._segment:
             self.close()
             self._fd = os.open(array.path(segment), os.O_RDWR | os.O_CREAT, 0o666)
+            self._sums = os.open(array.sums, os.O_RDWR | os.O_CREAT, 0o666)
             os.ftruncate(self._fd, array.length * array.slab)
             self._segment = segment
-        data, offset = to_bytes(values), place * array.slab
-        while data:
-            written = os.pwrite(self._fd, data, offset)
-            data, offset = data[written:], offset + written
+        data = to_bytes(values)
+        _write(self._fd, data, place * array.slab)
+        _write(self._sums, memoryview(crc32c([data]).to_bytes(BYTES, "little")), BYTES * draw)
 
     def close(self) -> None:
-        """Close the segment's file."""
-        fd, self._fd, self._segment = self._fd, -1, -1
-        if fd >= 0:
-            os.close(fd)
+        """Close the files."""
+        open_files, self._fd, self._sums, self._segment = (self._fd, self._sums), -1, -1, -1
+        for fd in open_files:
+            if fd >= 0:
+                os.close(fd)
+
+
+def _write(fd: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(fd, data, offset)
+        data, offset = data[written:], offset + written

@@ -11,14 +11,14 @@ from ..errors import ConfigError, StoreError
 from .damage import EXCERPT, excerpt
 from .format1 import converted
 
-FORMAT, FORMATS = 2, (1, 2)
+FORMAT, FORMATS = 3, (1, 2, 3)
 OWN_KEYS = ("noisewalk", "format")
 MOST_LEVELS = 64  # dicts and lists inside each other
 _HEADER = b'{\n  "noisewalk": "'
 
 
 class Spec(NamedTuple):
-    """A stored specification, with the version that wrote it; the facts are those of format 2."""
+    """A stored specification, with the version that wrote it; its facts are those of format 2."""
 
     version: str
     format: int
@@ -114,7 +114,7 @@ def parse(raw: bytes, path: Path) -> Spec:
 
 def newer(path: Path, found: int, by: str = "") -> StoreError:
     """The error for a file of another format."""
-    known = " and ".join(map(str, FORMATS))
+    known = f"{FORMATS[0]} to {FORMATS[-1]}"
     reads = f"this version reads the formats {known}"
     return StoreError(f"{path} has format {found}{by}; {reads}: use a later one")
 

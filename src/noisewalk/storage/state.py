@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from .checksum import check_file
 from .damage import UNREADABLE, damaged
 from .segments import to_bytes
 
@@ -42,7 +43,7 @@ def encode(state: dict[str, Any]) -> list[bytes | memoryview]:
     return [struct.pack("<Q", len(text)), text, *parts]
 
 
-def decode(path: Path) -> dict[str, Any]:
+def decode(path: Path, checksum: int | None = None) -> dict[str, Any]:
     """The inverse of `encode`, on the CPU; StoreError if the file is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -51,6 +52,7 @@ def decode(path: Path) -> dict[str, Any]:
         raw = path.read_bytes()
     except FileNotFoundError as error:
         raise damaged(path, "there is no such file") from error
+    check_file(path, [raw], checksum)
     try:
         (size,) = struct.unpack_from("<Q", raw)
         packed = json.loads(raw[8 : 8 + size])["__metadata__"]["state"]

@@ -22,13 +22,14 @@ from torch import Tensor
 from ..errors import StoreError
 from ..types import Info, SamplerState, State
 from .atomic import write_file
+from .checksum import crc32c
 from .damage import damaged, reported
 from .folder import admit, clean, read_spec, start, state_path, take_lock
 from .lazy import LazyDraws
 from .segments import SegmentWriter, document, dtype_name, to_bytes
 from .spec import normal
 from .state import decode, encode
-from .zarr_group import GROUP, META, Layout, Root, chunk_path, read_fixed, read_root
+from .zarr_group import GROUP, META, STATE, Layout, Root, chunk_path, read_fixed, read_root
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class StoredRun:
     """A run as it was committed when it was opened; its draws are read when they are indexed."""
 
     folder: Path
-    spec: dict[str, Any]  # the facts in the shape of format 2, whatever the folder's format is
+    spec: dict[str, Any]  # the facts in the shape of format 2, whatever the folder's is
     version: str  # of noisewalk, which started the run
     format: int
     num_draws: int
@@ -55,7 +56,7 @@ class RunStore(AbstractContextManager["RunStore"]):
             array.verify(self.num_draws)
         self._writers = {name: SegmentWriter(array) for name, array in draws.items()}
         state = state_path(folder, self._root.serial)
-        if self._root.serial and not state.is_file():
+        if self._root.has_state and not state.is_file():
             raise damaged(state, "there is no such file")
         clean(folder, state)
         for name in draws:
@@ -97,20 +98,22 @@ class RunStore(AbstractContextManager["RunStore"]):
     ) -> None:
         """Commit one draw and the sampler's state, both or neither; a missing extra becomes NaN."""
         rows = self._rows(state, info, extras)
-        draw, root = self.num_draws, self._root
+        draw = self.num_draws
         with self._writing():
-            self._write_state(sampler)
+            root = self._with_state(sampler)._replace(complete=False)
+            if root.behind:  # the draw is there: a sampler without its state makes it once more
+                self._commit(root._replace(behind=root.behind - 1))
+                return
             for name, writer in self._writers.items():
                 if draw and draw % writer.array.length == 0:
                     self._refresh(name)
                 writer.write(draw, rows[name])
-            self._commit(root._replace(num_draws=draw + 1, serial=root.serial + 1, complete=False))
+            self._commit(root._replace(num_draws=draw + 1))
 
     def checkpoint(self, sampler: SamplerState) -> None:
         """Commit a sampler's state without a draw, as in the warm-up."""
         with self._writing():
-            self._write_state(sampler)
-            self._commit(self._root._replace(serial=self._root.serial + 1))
+            self._commit(self._with_state(sampler))
 
     def put(self, name: str, array: Tensor, dims: Sequence[str]) -> None:
         """Store an array without draws; a second time, it must be the same bit by bit."""
@@ -118,7 +121,8 @@ class RunStore(AbstractContextManager["RunStore"]):
         fixed, folder = self._root.fixed, self.folder / GROUP / name
         self._root.check_new(name, doc)
         if name in fixed:
-            if doc != fixed[name] or to_bytes(array) != to_bytes(read_fixed(folder, doc)):
+            sum_of = self._root.sums.get(name)
+            if doc != fixed[name] or to_bytes(array) != to_bytes(read_fixed(folder, doc, sum_of)):
                 advice = "give another folder, or the same array to go on"
                 raise StoreError(f"{name} differs from the one stored in {self.folder}: {advice}")
             return
@@ -126,7 +130,8 @@ class RunStore(AbstractContextManager["RunStore"]):
             folder.mkdir(exist_ok=True)
             write_file(chunk_path(folder, doc), [to_bytes(array)])
             write_file(folder / META, [json.dumps(doc).encode()])
-            self._commit(self._root._replace(fixed={**fixed, name: doc}))
+            sums = {**self._root.sums, name: crc32c([to_bytes(array)])}
+            self._commit(self._root._replace(fixed={**fixed, name: doc}, sums=sums))
 
     def keep(self, arrays: dict[str, Tensor]) -> None:
         """Commit (image, chain, ...) tensors beside the draws; a second time, the same."""
@@ -135,9 +140,9 @@ class RunStore(AbstractContextManager["RunStore"]):
             self.put(name, array.contiguous(), dims)
 
     def cursor(self) -> tuple[int, SamplerState | None]:
-        """Draws committed, and the sampler's state to go on from (None: there is none yet)."""
+        """Draws that the sampler has made, and its state to go on from (None: there is none)."""
         with reported(f"cannot read {self.folder}", "make it readable"):
-            return self.num_draws, _sampler(self.folder, self._root)
+            return self.num_draws - self._root.behind, _sampler(self.folder, self._root)
 
     def mark_complete(self) -> None:
         """Commit that the run has all its draws."""
@@ -188,8 +193,11 @@ class RunStore(AbstractContextManager["RunStore"]):
             rows[name] = values
         return rows
 
-    def _write_state(self, sampler: SamplerState) -> None:
-        write_file(state_path(self.folder, self._root.serial + 1), encode(sampler))
+    def _with_state(self, sampler: SamplerState) -> Root:
+        """The root that commits a sampler's state, which is written."""
+        parts, serial = encode(sampler), self._root.serial + 1
+        write_file(state_path(self.folder, serial), parts)
+        return self._root._replace(serial=serial, sums={**self._root.sums, STATE: crc32c(parts)})
 
     def _commit(self, root: Root) -> None:
         write_file(self.folder / GROUP / META, [root.to_bytes()])
@@ -217,7 +225,7 @@ def open_store(folder: str | Path) -> StoredRun:
             array.verify(root.num_draws)
             arrays[name] = LazyDraws(array, root.num_draws)
         for name, doc in root.fixed.items():
-            arrays[name] = read_fixed(folder / GROUP / name, doc)
+            arrays[name] = read_fixed(folder / GROUP / name, doc, root.sums.get(name))
         committed = root.num_draws, root.complete, arrays, sampler
         return StoredRun(folder, spec.facts, spec.version, spec.format, *committed)
 
@@ -235,4 +243,5 @@ def _committed(folder: Path) -> tuple[Root, SamplerState | None]:
 
 
 def _sampler(folder: Path, root: Root) -> SamplerState | None:
-    return decode(state_path(folder, root.serial)) if root.serial else None
+    path = state_path(folder, root.serial)
+    return decode(path, root.sums.get(STATE)) if root.has_state else None

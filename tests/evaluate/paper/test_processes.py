@@ -12,11 +12,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from noisewalk.engines import Processes, Serial
 from noisewalk.errors import NoisewalkError
 from noisewalk.evaluate.paper import processes
 from noisewalk.evaluate.paper.grid import Grid, pending
 from noisewalk.evaluate.paper.methods import METHODS
-from noisewalk.evaluate.paper.processes import fill_shared, threads_of_each, usual_jobs
+from noisewalk.evaluate.paper.processes import fill_by, fill_shared, threads_of_each, usual_jobs
 from noisewalk.evaluate.paper.table_cells import read_cell
 
 GRID = Grid(("sr",), ("dps-dm", "lgd-cm", "ours1-em"), 2, 1)
@@ -34,6 +35,19 @@ def numbers(bench):
         (*where, {key: value for key, value in cell.items() if key not in of_machine})
         for *where, cell in cells
     ]
+
+
+@pytest.mark.parametrize("engine", [Serial(), Processes(1)], ids=repr)
+def test_engines_store_the_cells_of_one_process(make_bench, tmp_path, engine):
+    alone, before = make_bench(out=tmp_path / "alone"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    list(fill_shared(alone, pending(alone, GRID), 1))
+    torch.set_num_threads(before)
+    shared = replace(alone, out=tmp_path / "shared")
+    ticks = list(fill_by(engine, shared, pending(shared, GRID)))
+    assert ticks[-1].done == ticks[-1].total > 0
+    assert numbers(shared) == numbers(alone)
+    assert list(fill_by(engine, shared, pending(shared, GRID))) == []
 
 
 def test_several_processes_store_the_cells_of_one(make_bench, tmp_path):

@@ -33,6 +33,7 @@ from ...posterior import NoisePosterior
 from ...sampling.chains import Chains
 from ...sampling.defaults import default_kernel, resolve
 from ...sampling.execute import draw
+from ...sampling.limits import check_memory
 from ...sampling.randomized import RandomizedStarts
 from ...sampling.run import Run
 from ...sampling.starts import Adam
@@ -132,6 +133,7 @@ def prepare(
         raise ConfigError(f"the run has no {lacks} to take truths from: sample with nw.sample")
     target = target_of(run) if target is None else target
     _check(run, target)
+    check_memory(count * chains * 4 * math.prod(run.z.shape[3:]), target.y.device)
     places = chosen(tuple(run.draws.shape[:3]), count, own)
     image = places[0].to(target.y.device)
     x, z = (run.arrays[name][places].to(target.y) for name in ("x", "z"))

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import torch
 
+from ...engines.engine import Engine
+from ...engines.work import perform
 from ...errors import NoisewalkError
 from ...types import Tick
 from .bench import Bench
@@ -80,6 +82,27 @@ def fill_shared(bench: Bench, blocks: list[Block], jobs: int) -> Iterator[Tick]:
         pool.shutdown(wait=finished, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()
+
+
+def fill_by(engine: Engine, bench: Bench, blocks: list[Block]) -> Iterator[Tick]:
+    """Compute blocks by an engine, the longest first; NoisewalkError where some have failed."""
+    costed = {k: block_nfe(bench, *block) for k, block in enumerate(blocks)}
+    order = sorted(costed, key=lambda k: -length(costed[k], blocks[k]))
+    total, done, failed = sum(costed.values()), 0, []
+    for outcome in perform(engine, _numbered, (bench, blocks), order, bench.out):
+        task, method, _ = blocks[outcome.item]
+        if outcome.error is not None:
+            failed.append(f"{task.name} {method.name}: {outcome.error}")
+        done += costed[outcome.item]
+        yield Tick(f"{task.name} {method.name}", done, total, done, float("nan"))
+    if failed:
+        told = f"{len(failed)} of {len(blocks)} blocks failed ({failed[0]})"
+        raise NoisewalkError(f"{told}: repeat the command to try them again")
+
+
+def _numbered(shared: tuple[Bench, list[Block]], number: int) -> None:
+    bench, blocks = shared
+    compute(bench, *blocks[number])
 
 
 @contextmanager
