@@ -270,7 +270,7 @@ def _again(target: Any, work: Work, far: Tensor) -> Work:
 
 
 def _sources(far: Tensor) -> Tensor:
-    """For every row of `far`, (image, chain), one of its image that is not: all of these in turn."""
+    """For every row of `far`, (image, chain), one of its image that is not: these in turn."""
     good = [(~row).nonzero().flatten() for row in far]
     parts = [
         rows[torch.arange(int(row.sum()), device=far.device) % len(rows)] + k * far.shape[1]
