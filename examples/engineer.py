@@ -37,7 +37,7 @@ def make_scene(path: Path, clouds: Path, shape: tuple[int, int], corner: float, 
         red, green, blue = HIGHEST * (phi(z)[0].numpy() + 1) / 2
     values = np.stack([blue, green, red, 1.5 * red])
     values = values + LEVEL * rng.standard_normal(values.shape)
-    clear = nw.operators.CloudInpainting(0.65, (1, *shape), 8.0, seed=seed).observed[0].numpy()
+    clear = nw.operators.CloudInpainting(0.65, (1, *shape), 8.0, seed=seed).observed.numpy()
     values[:, ~clear] = 9000.0
     stored = np.clip(values.round(), 1, 65535).astype(np.uint16)
     stored[:, :, : shape[1] // 16] = NODATA

@@ -119,8 +119,8 @@ class NoisePosterior:
     def jacobian(self) -> str:
         """How J v is had: "forward" (mode), "double backward" where an operation has no forward
         mode, "none" where that fails too. The first time, it is tried at one z, and counted."""
-        first = torch.zeros(1, dtype=torch.long, device=self.y.device)
-        return self._jacobian.way(self._forward(first), *self._probes(self.y).split(1))
+        forward = self._forward(torch.zeros(1, dtype=torch.long, device=self.y.device))
+        return self._jacobian.way(forward, *self._probes(self.y).split(1))
 
     def __repr__(self) -> str:
         names = ("phi", "operator", "likelihood", "y", "observed")
@@ -224,8 +224,8 @@ class NoisePosterior:
         """(B,) float64 chi-square per observed entry, sum((y - A(x))^2 / variance) / m; NaN for a
         likelihood that does not define it."""
         with torch.no_grad():
-            likelihood, *measured = self._parts(x)
-            return likelihood.residual_chi2(self.operator(x), *measured)
+            likelihood, y, observed = self._parts(x)
+            return likelihood.residual_chi2(self.operator(x), y, observed)
 
     @ordinary
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:

@@ -154,7 +154,7 @@ def test_the_margin_of_a_prior_is_measured(noisewalk):
 
 def test_what_a_prior_cannot_express_is_estimated(noisewalk, tmp_path):
     numpy.savez(tmp_path / "held.npz", images=numpy.zeros((2, 32, 32), dtype=numpy.uint8))
-    flags = ["--bands", 4, "--num-steps", 2, "--num-images", 2]
+    flags = ["--num-bands", 4, "--iterations", 2, "--num-images", 2]
     code, out, err = noisewalk("priors", "representation", "fashion32", "held.npz", *flags)
     assert code == 0, err
     assert "fashion32: 2 images of held.npz" in out

@@ -33,6 +33,7 @@ def read(path, operator="avgpool:factor=2", shape=SHAPE, **options):
         denoiser=None,
         kind="generator",
         unit="-1 is night",
+        card={},
         map=lambda num_steps, **_: phi,
     )
     return read_problem(
@@ -262,7 +263,7 @@ def entries(**changes):
 
 
 def test_a_picture_of_another_size_or_channel_count_names_fit(sample):
-    for mode, size in (("L", (28, 28)), ("L", (64, 32)), ("RGB", (32, 32)), ("RGB", (40, 30))):
+    for mode, size in (("L", (28, 28)), ("RGB", (32, 32)), ("RGB", (40, 30))):
         says = sample(picture("p.png", mode, size), "--simulate", sigma_y=10)
         assert "--fit" in says
         assert str((3 if mode == "RGB" else 1, size[1], size[0])) in says
@@ -284,8 +285,6 @@ def test_an_operator_that_cannot_be_says_what_is_wrong_with_it(sample):
         ("avgpool:factor=", "whole number"),
         ("avgpool:factor=2.5", "whole number"),
         ("avgpool:factor=0", "at least 1"),
-        ("avgpool:factor=5", "32"),
-        ("avgpool:factor=4+avgpool:factor=3", "8"),
         ("blur:kernel_size=4", "kernel_size"),
         ("blur:std=-1", "std"),
         ("inpaint:keep=1.5", "keep"),

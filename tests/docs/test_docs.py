@@ -191,6 +191,7 @@ def run_script(words: list[str], parse_only: bool, monkeypatch: pytest.MonkeyPat
         patch.chdir(ROOT)
         patch.setattr(sys, "argv", words)
         patch.syspath_prepend(script.parent)
+        patch.delitem(sys.modules, "own", raising=False)  # of another test
         if not parse_only:
             runpy.run_path(str(script), run_name="__main__")
             return

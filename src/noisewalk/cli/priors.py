@@ -116,10 +116,10 @@ def margin(
 def representation(
     name: Annotated[str, Argument(help="A known prior, a folder, or code of yours.")],
     images: Annotated[Path, Argument(help="Held-out images: an IDX or npz file, or a folder.")],
-    bands: Annotated[int, says("Bands of frequencies.")] = 8,
-    num_steps: Annotated[int, says("Optimiser steps of an inversion.")] = 300,
+    num_bands: Annotated[int, says("Bands of frequencies.")] = 8,
+    iterations: Annotated[int, says("Optimiser steps of an inversion.")] = 300,
     num_images: opt.NumImages[int] = 8,
-    seed: opt.Seed = 0,
+    seed: opt.Seed[int] = 0,
 ) -> None:
     """Estimate what a prior cannot express, by frequency, from inversions of held-out images."""
     from ..priors.train.data import load_images, to_unit
@@ -128,11 +128,13 @@ def representation(
     prior = opt.load_prior(name)
     phi, (channels, side) = opt.map_of(prior, 1), prior.shape[:2]
     some = to_unit(load_images(images, side, channels)[:num_images])
-    left = measure(phi, some, bands, num_steps, seed)
-    calls = len(some) * phi.nfe * (3 + num_steps)
+    left = measure(phi, some, num_bands, iterations, seed)
+    calls = len(some) * phi.nfe * (3 + iterations)
     print(f"{name}: {len(some)} images of {images}, rms left {left.rms:.4f}, NFE {calls}")
     for band, std in enumerate(left.std):
-        print(f"  |k| {band / bands / 2:.3f} to {(band + 1) / bands / 2:.3f}  std {std:.4f}")
+        print(
+            f"  |k| {band / num_bands / 2:.3f} to {(band + 1) / num_bands / 2:.3f}  std {std:.4f}"
+        )
     numbers = ", ".join(f"{std:.4f}" for std in left.std)
     print(f'for its card.json: "representation_error": [{numbers}]')
 

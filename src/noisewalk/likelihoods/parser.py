@@ -83,7 +83,10 @@ def text_of(likelihood: Any) -> str:
         >>> nw.likelihoods.text_of(nw.likelihoods.Poisson(30.0))
         'poisson:peak=30.0'
     """
-    names = {**{cls: name for name, cls in CLASSES.items()}, PoissonGaussian: "poisson"}
+    names: dict[type, str] = {
+        **{cls: name for name, cls in CLASSES.items()},
+        PoissonGaussian: "poisson",
+    }
     name = names.get(type(likelihood))
     if name is None:
         raise ConfigError(f"{likelihood!r} has no text: take one of {ALLOWED}")

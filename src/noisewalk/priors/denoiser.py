@@ -73,6 +73,7 @@ class NetworkDenoiser:
         dtype = next(self.network.parameters()).dtype
         t = self.time_scale * torch.log(sigma + 1e-44)
         # the time stays in the state's type: bfloat16 cannot tell 1095 from 1096
+        t = t.to(torch.promote_types(t.dtype, dtype))
         h = network(h.to(dtype), t, class_labels=labels).sample
         if self.unshuffle > 1:
             h = F.pixel_shuffle(h, self.unshuffle)

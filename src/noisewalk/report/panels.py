@@ -80,7 +80,8 @@ def image(data: ReportData, title: str, x: np.ndarray, note: str, layer: str) ->
 
 def still(data: ReportData, x: np.ndarray) -> np.ndarray:
     """The picture of an image."""
-    return images.picture(_last(data.in_unit(_shown(x))), *_ends(x, data))
+    low, high = _ends(x, data)
+    return images.picture(_last(data.in_unit(_shown(x))), low, high)
 
 
 def measurement(data: ReportData) -> str:

@@ -167,10 +167,17 @@ class RandomizedStarts(Start):
                 continue
             work = _better(_pruned(work, 1))
             far = _far(target, work)
-            if "first" in work or self.optimizer == "adam" or not bool(far.any()):
+            if "first" in work or not self._tries_again or not bool(far.any()):
                 return target(work["memory"]["z"]), None
             work = _again(target, work, far)
         return state, work
+
+    @property
+    def _tries_again(self) -> bool:
+        """Whether the steps are those of the recipe: after fewer, nothing has arrived."""
+        return self.optimizer != "adam" and int(self.num_steps) >= sum(
+            _usual(int(self.num_candidates))
+        )
 
     def _next(self, target: Any, work: Work, rows: Noise, phases: list[tuple[int, int]]) -> Work:
         """The next round: fewer candidates, and L-BFGS after Adam."""
