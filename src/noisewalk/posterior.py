@@ -274,8 +274,7 @@ class NoisePosterior:
 
     def _rows(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         def rows(part: Tensor) -> Tensor:  # of one image a view: no copy per chain
-            one = self.num_images == 1
-            return part.expand(len(image), *part.shape[1:]) if one else part[image]
+            return part[image] if len(part) > 1 else part.expand(len(image), *part.shape[1:])
 
         return rows(self.y), None if self.observed is None else rows(self.observed)
 

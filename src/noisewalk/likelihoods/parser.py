@@ -22,7 +22,7 @@ CLASSES: dict[str, type[LikelihoodBase]] = {
     "studentt": StudentT,
     "unknown": UnknownGaussian,
 }
-KINDS = (*CLASSES.values(), PoissonGaussian)
+KINDS: tuple[type[LikelihoodBase], ...] = (*CLASSES.values(), PoissonGaussian)
 AMPLIFIED = ("gain", "background", "read")
 """Keys that make poisson a PoissonGaussian."""
 POWERS = {"sigma_y": 1, "scale": 1, "rate": 2}  # of the measurement's unit

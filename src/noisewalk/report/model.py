@@ -20,7 +20,7 @@ class Model(NamedTuple):
 
 def model_of(facts: Facts, shape: tuple[int, ...], arrays: Mapping[str, Any]) -> Model:
     """The model of a run, known where the run has texts of it, as the command line's have."""
-    kinds: dict[str, type[LikelihoodBase]] = {cls.__name__: cls for cls in KINDS}
+    kinds = {cls.__name__: cls for cls in KINDS}
     kind = kinds.get(facts.likelihood_name or "", LikelihoodBase)
     if facts.operator is None or facts.likelihood is None:
         return Model(None, None, kind.chi2_is_exact, kind.counts)

@@ -126,7 +126,7 @@ def _of_measurement(data: ReportData, title: str, y: np.ndarray, note: str, laye
 
 def _residual(data: ReportData) -> str:
     """What the draws leave unexplained, in units of the noise."""
-    r = np.where(data.measured, data.residual, np.nan).astype(np.float64)
+    r = np.where(data.measured, np.asarray(data.residual, np.float64), np.nan)
     note = "(y − A(x)) / noise, averaged over the draws. Any structure is signal that they miss."
     if r.ndim < 2:
         return _curve("Residual", note, r)
