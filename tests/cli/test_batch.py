@@ -155,3 +155,24 @@ def test_inputs_that_make_no_batch_end_in_one_line(files, refused):
     assert "--share-batches" in refused("sample", "in/a.npy", "--share-batches", *options())
     smc = ["--kernel", "smc", "--prior", "own.py:make", "--operator", "identity"]
     assert "--share-batches" in refused("sample", "in", "--share-batches", *smc)
+
+
+def test_workers_give_the_draws_of_one_process_and_failures_stop_no_other(files):
+    np.save("in/bad.npy", np.zeros((3, 4, 4, 4)))
+    words = options("--sigma-y", 0.3)
+    assert files("sample", "in/a.npy", *words, "--out", "alone")[0] == 0
+    workers = ["--engine", "process", "--workers", 1, "--out", "out"]
+    code, out, err = files("sample", "in", *words, *workers)
+    assert code == 3
+    assert "3 of 4 files done" in out
+    assert "in/bad.npy: " in err
+    assert torch.equal(nw.open_run("out/a").draws[...], nw.open_run("alone").draws[...])
+    for flags in (["--engine", "process", "--share-batches"], ["--workers", 2]):
+        assert files("sample", "in", *words, "--out", "other", *flags)[0] == 2
+
+
+def test_a_representation_error_is_part_of_the_run(files):
+    words = options("--sigma-y", 0.3, "--out")
+    code, _, err = files("sample", "in/a.npy", *words, "no", "--representation-error", "much")
+    assert code == 2
+    assert "card or a number" in err

@@ -1,7 +1,9 @@
 """Many files in one command: a run folder each, and one page that shows how all of them went."""
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +11,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from .._text import printable
+from ..engines.work import perform
 from ..errors import ConfigError
 from ..report.index import DONE, FAILED, RUNNING, STOPPED, Line, write_index
+from .engines import engine_of
 from .inputs import Entry, names_of, with_seed
 from .options import interruptible, make_folder
-from .run_problem import restore
+from .run_problem import prior_of, restore
 from .share import restore_together
 
 if TYPE_CHECKING:
+    from ..engines.engine import Engine
     from ..priors.prior import Prior
     from .sample import SampleOptions
 
@@ -47,10 +52,14 @@ def run_batch(options: "SampleOptions", entries: Sequence[Entry], prior: "Prior"
         raise ConfigError(f"{out} is the folder of one run: give a batch another --out")
     jobs, kept = _jobs(options, entries), f"what is done is safe in {out}; --resume goes on"
     title = f"{len(jobs)} files, {options.operator}, prior {prior.name}"
+    o = options
+    engine = engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=o.device != "cpu")
     with interruptible(kept):
         try:
             if options.share_batches:
                 _together(jobs, prior, out, title)
+            elif engine is not None:
+                _by_engine(jobs, engine, out, title)
             for number, job in enumerate(jobs, 1):
                 if job.line.status not in (DONE, FAILED):
                     job.became(RUNNING)
@@ -105,6 +114,27 @@ def _together(jobs: list[Job], prior: "Prior", out: Path, title: str) -> None:
             job.became(DONE)
         elif isinstance(failure, Exception):
             _note(job, failure)
+
+
+def _by_engine(jobs: list[Job], engine: "Engine", out: Path, title: str) -> None:
+    """Restore the files where the engine's workers are, a unit of work each."""
+    for job in jobs:
+        job.became(RUNNING)
+    _show(out, title, jobs)
+    places = {job.options.folder: job for job in jobs}
+    done = perform(engine, restore_alone, None, [job.options for job in jobs], out)
+    for number, outcome in enumerate(done, 1):
+        job = places[outcome.item.folder]
+        job.became(DONE) if outcome.error is None else job.became(FAILED, outcome.error)
+        print(f"[{number}/{len(jobs)}] {job.line.source}: {job.line.status}", flush=True)
+        _show(out, title, jobs)
+
+
+def restore_alone(_: None, options: "SampleOptions") -> None:
+    """A worker's part: one file, without a word; what is there already is gone on with."""
+    started = (options.folder / "spec.json").is_file()
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        restore(with_seed(replace(options, resume=options.resume or started)), prior_of(options))
 
 
 def _note(job: Job, error: Exception) -> None:

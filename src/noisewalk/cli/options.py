@@ -219,13 +219,16 @@ def map_of(
     shape: tuple[int, int] | None = None,
     window: int | None = None,
     margin: int | None = None,
+    representation_error: float | str | None = None,
 ) -> Any:
     """The map of --num-steps to images of a size; a diffusion model's is its probability flow."""
     if prior.kind not in ("edm", "ddpm", "flow"):
-        return prior.map(num_steps, shape=shape, window=window, margin=margin)
-    if (num_steps, window, margin) != (1, None, None):
+        wide = {"shape": shape, "window": window, "margin": margin}
+        return prior.map(num_steps, **wide, representation_error=representation_error)
+    if (num_steps, window, margin, representation_error) != (1, None, None, None):
         what = f"{prior.name} is a diffusion model, sampled by its probability flow"
-        raise ConfigError(f"{what}: leave --num-steps, --window and --margin out")
+        unread = "--num-steps, --window, --margin and --representation-error"
+        raise ConfigError(f"{what}: leave {unread} out")
     return prior.ode_map()
 
 

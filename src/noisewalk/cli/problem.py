@@ -175,7 +175,8 @@ def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     """The problem of `noisewalk sample`, from its file."""
     o, shape = options, shape_of_x(options, prior)
     field = None if shape == prior.shape and o.window is None else shape[-2:]
-    phi = map_of(prior, o.num_steps, field, o.window, o.margin)  # type: ignore[arg-type]
+    wide: Any = field, o.window, o.margin
+    phi = map_of(prior, o.num_steps, *wide, _own_error(o.representation_error))
     operator = parse(o.operator, shape)
     parts: Parts = (printable(o.input.name), prior.name, phi, o.operator, operator)
     read = _simulated if o.simulate else _measured
@@ -187,6 +188,18 @@ def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
             raise ConfigError(f"{error}; {prior.name}'s images: {prior.unit}") from error
         problem = read(replace(o, range=tuple(own)), shape, parts)
     return problem.in_float64() if o.dtype == "float64" else problem
+
+
+def _own_error(text: str | None) -> float | str | None:
+    """The value of --representation-error."""
+    if text is None or text == "card":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(
+            f"--representation-error must be card or a number such as 0.05, got {text!r}"
+        ) from None
 
 
 def _simulated(options: "SampleOptions", shape: tuple[int, ...], parts: Parts) -> Problem:

@@ -14,7 +14,7 @@ from ..sampling.cost import most_memory, seconds_a_call
 from ..sampling.execute import draw
 from ..sampling.run import Run
 from ..types import Plan
-from .options import command_line, interruptible, rows_at_once
+from .options import command_line, dtype_of, interruptible, load_prior, rows_at_once
 from .plans import plan_of
 from .problem import Problem, read_problem
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 SHOWN = "psnr ssim lpips chi2 noise_level r_hat_max ess_bulk_min acceptance_rate nfe seconds"
 """What is printed of a run's summary."""
+
+
+def prior_of(options: "SampleOptions") -> "Prior":
+    """The prior that the options name."""
+    o = options
+    settings = o.label, o.device, dtype_of(o.dtype), o.kind, o.size, o.head_channels, o.prompt
+    return load_prior(o.prior, *settings)
 
 
 def restore(options: "SampleOptions", prior: "Prior", kept: str | None = None) -> Run:

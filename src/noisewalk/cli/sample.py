@@ -11,6 +11,7 @@ from .._checks import one_of
 from .._text import printable
 from ..errors import ConfigError
 from . import options as opt
+from .engines import engine_of
 from .options import Count, File, Number, Text, says
 
 app = typer.Typer(**opt.PLAIN)
@@ -72,6 +73,13 @@ class SampleOptions(opt.SamplerOptions):
         bool,
         says("Run the small files of a batch together, many a network call.", "--share-batches"),
     ] = False
+    representation_error: Annotated[
+        Text, says("What the prior cannot express: card, or a std for images in [-1, 1].")
+    ] = None
+    engine: opt.Engine = None
+    workers: opt.Workers = None
+    address: opt.Address = None
+    partition: opt.Partition = None
     out: opt.Out[File] = None
     resume: Annotated[bool, says("Go on with an existing run.", "--resume")] = False
     seed: opt.Seed[Count] = None
@@ -96,16 +104,15 @@ def sample(options: SampleOptions) -> None:
     into one folder each."""
     from .batch import run_batch
     from .inputs import entries_of, with_seed
-    from .run_problem import restore
+    from .run_problem import prior_of, restore
 
     check(options)
-    o, dtype = options, opt.dtype_of(options.dtype)
+    o = options
     entries = entries_of(o.inputs)
     if entries is None:
-        opt.refuse("one file", o, "share_batches")
+        opt.refuse("one file", o, "share_batches", "engine")
         o = with_seed(o)
-    said = o.label, o.device, dtype, o.kind, o.size, o.head_channels, o.prompt
-    prior = opt.load_prior(o.prior, *said)
+    prior = prior_of(o)
     if entries is not None:
         run_batch(o, entries, prior)
         return
@@ -131,6 +138,9 @@ def check(options: SampleOptions) -> None:
         opt.refuse("--start prior", options, "warm_start")
     if options.fit is not None:
         one_of("--fit", options.fit, FITS)
+    engine_of(options.engine, options.workers, options.address, options.partition)
+    if options.engine is not None:
+        opt.refuse(f"--engine {options.engine}", options, "share_batches")
     if options.simulate:
         opt.refuse("a clean image (--simulate)", options, *OF_MEASUREMENT)
     if options.fit and not options.simulate:
