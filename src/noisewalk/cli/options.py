@@ -223,7 +223,7 @@ def map_of(
 ) -> Any:
     """The map of --num-steps to images of a size; a diffusion model's is its probability flow."""
     if prior.kind not in ("edm", "ddpm", "flow"):
-        wide = {"shape": shape, "window": window, "margin": margin}
+        wide: Any = {"shape": shape, "window": window, "margin": margin}
         return prior.map(num_steps, **wide, representation_error=representation_error)
     if (num_steps, window, margin, representation_error) != (1, None, None, None):
         what = f"{prior.name} is a diffusion model, sampled by its probability flow"

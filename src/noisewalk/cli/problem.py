@@ -175,8 +175,8 @@ def read_problem(options: "SampleOptions", prior: "Prior") -> Problem:
     """The problem of `noisewalk sample`, from its file."""
     o, shape = options, shape_of_x(options, prior)
     field = None if shape == prior.shape and o.window is None else shape[-2:]
-    wide: Any = field, o.window, o.margin
-    phi = map_of(prior, o.num_steps, *wide, _own_error(o.representation_error))
+    own: Any = _own_error(o.representation_error)
+    phi = map_of(prior, o.num_steps, field, o.window, o.margin, own)  # type: ignore[arg-type]
     operator = parse(o.operator, shape)
     parts: Parts = (printable(o.input.name), prior.name, phi, o.operator, operator)
     read = _simulated if o.simulate else _measured
