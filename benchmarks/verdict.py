@@ -70,12 +70,17 @@ def main() -> None:
 # densities on a line.
 
 Function = Callable[[Tensor], Tensor]
-MAPS: dict[str, tuple[Function, Function, float]] = {
+UNEVEN = torch.logspace(-1.0, 0.5, DIM)  # a noise map: a level for each entry
+MAPS: dict[str, tuple[Function, Function, float | Tensor]] = {
     "line": (lambda z: z * torch.logspace(-1.0, 1.0, DIM).to(z), lambda x: x, 0.5),
     "cubic": (lambda z: z + 0.5 * z**3, lambda x: x, 0.5),
     "tanh": (lambda z: torch.tanh(2.0 * z), lambda x: x, 0.2),
     "fold": (lambda z: z, lambda x: (x - 0.5).abs(), 0.1),  # two modes, one of more weight
+    "uneven": (lambda z: z + 0.5 * z**3, lambda x: x, UNEVEN),
+    "gaps": (lambda z: torch.tanh(2.0 * z), lambda x: x, UNEVEN),
 }
+SEEN = {"gaps": torch.arange(DIM) % 3 > 0}
+"""Which entries are observed, where not all are."""
 
 
 def closed_forms() -> Iterator[tuple[str, Callable[[], list[dict[str, Any]]]]]:
@@ -95,8 +100,10 @@ def solve_closed(
     phi = nw.maps.Generator(Entrywise(f), (DIM,), (DIM,))
     likelihood = nw.likelihoods.Gaussian(sigma)
     y = nw.simulate(operator, likelihood, f(z), seed)
-    target = nw.NoisePosterior(phi, operator, likelihood, y)
-    mean, std = on_the_line(f, operator, y[0].double(), sigma)
+    seen = SEEN.get(family, torch.ones(DIM, dtype=torch.bool))
+    target = nw.NoisePosterior(phi, operator, likelihood, y, None if seen.all() else seen)
+    level = torch.where(seen, torch.as_tensor(sigma), torch.inf).double()
+    mean, std = on_the_line(f, operator, y[0].double(), level)
     rows, draws = [], []
     for k in range(REPEATS):
         run = short_run(target, start, length, k, refresh="auto" if fitted else None)
@@ -121,7 +128,7 @@ class Entrywise(torch.nn.Module):
         return self.f(z)
 
 
-def on_the_line(f: Function, operator: Function, y: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+def on_the_line(f: Function, operator: Function, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of x given y, entry by entry, by quadrature."""
     z = torch.linspace(-7, 7, 20001, dtype=torch.float64)[:, None].expand(-1, len(y))
     x = f(z)
