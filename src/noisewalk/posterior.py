@@ -224,8 +224,8 @@ class NoisePosterior:
         """(B,) float64 chi-square per observed entry, sum((y - A(x))^2 / variance) / m; NaN for a
         likelihood that does not define it."""
         with torch.no_grad():
-            likelihood, *measured = self._parts(x)
-            return likelihood.residual_chi2(self.operator(x), *measured)
+            likelihood, y, observed = self._parts(x)
+            return likelihood.residual_chi2(self.operator(x), y, observed)
 
     @ordinary
     def simulate(self, x: Tensor, seed: int = 0) -> Tensor:
@@ -264,9 +264,8 @@ class NoisePosterior:
     def _blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:
         total = z.shape[0]
         if total == 0 or total % self.num_images:
-            raise ConfigError(
-                f"z has {total} rows, which is no multiple of the {self.num_images} images"
-            )
+            wrong = f"z has {total} rows, which is no multiple of the {self.num_images} images"
+            raise ConfigError(wrong)
         image = torch.arange(total, device=z.device) // (total // self.num_images)
         for start in range(0, total, self.microbatch or total):
             rows = slice(start, start + (self.microbatch or total))

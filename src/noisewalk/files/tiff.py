@@ -94,8 +94,8 @@ def _told(path: Path, found: Raster, tags: Any) -> Raster:
     said = _band_items(path, tags[METADATA], len(found.values))
     pairs = zip(said["scale"], said["offset"], strict=True)
     scales = [(_number(path, "scale", a or 1), _number(path, "offset", b or 0)) for a, b in pairs]
-    texts = {"names": tuple(said["description"]), "units": tuple(said["unittype"])}
-    return found._replace(scales=tuple(scales), **texts)
+    names, units = tuple(said["description"]), tuple(said["unittype"])
+    return found._replace(scales=tuple(scales), names=names, units=units)
 
 
 def _shape(series: Any) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ CLASSES: dict[str, type[LikelihoodBase]] = {
     "studentt": StudentT,
     "unknown": UnknownGaussian,
 }
-KINDS = (*CLASSES.values(), PoissonGaussian)
+KINDS: tuple[type[LikelihoodBase], ...] = (*CLASSES.values(), PoissonGaussian)
 AMPLIFIED = ("gain", "background", "read")
 """Keys that make poisson a PoissonGaussian."""
 POWERS = {"sigma_y": 1, "scale": 1, "rate": 2}  # of the measurement's unit
@@ -83,8 +83,8 @@ def text_of(likelihood: Any) -> str:
         >>> nw.likelihoods.text_of(nw.likelihoods.Poisson(30.0))
         'poisson:peak=30.0'
     """
-    names = {**{cls: name for name, cls in CLASSES.items()}, PoissonGaussian: "poisson"}
-    name = names.get(type(likelihood))
+    names: dict[type, str] = {cls: name for name, cls in CLASSES.items()}
+    name = (names | {PoissonGaussian: "poisson"}).get(type(likelihood))
     if name is None:
         raise ConfigError(f"{likelihood!r} has no text: take one of {ALLOWED}")
     return name if name == "gaussian" else text_from(likelihood, name)

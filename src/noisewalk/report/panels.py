@@ -80,7 +80,8 @@ def image(data: ReportData, title: str, x: np.ndarray, note: str, layer: str) ->
 
 def still(data: ReportData, x: np.ndarray) -> np.ndarray:
     """The picture of an image."""
-    return images.picture(_last(data.in_unit(_shown(x))), *_ends(x, data))
+    low, high = _ends(x, data)
+    return images.picture(_last(data.in_unit(_shown(x))), low, high)
 
 
 def measurement(data: ReportData) -> str:
@@ -100,7 +101,7 @@ def fit(data: ReportData) -> Iterator[str]:
         seen = np.where(data.measured, data.predicted, np.nan)
         yield _of_measurement(data, "Predicted", seen, note, "predicted")
     if data.residual is not None:
-        yield _residual(data)
+        yield _residual(data, data.residual)
 
 
 def _of_measurement(data: ReportData, title: str, y: np.ndarray, note: str, layer: str) -> str:
@@ -123,9 +124,9 @@ def _of_measurement(data: ReportData, title: str, y: np.ndarray, note: str, laye
     return panel(data, title, pixels, note, said, images.MEASURED)
 
 
-def _residual(data: ReportData) -> str:
+def _residual(data: ReportData, residual: np.ndarray) -> str:
     """What the draws leave unexplained, in units of the noise."""
-    r = np.where(data.measured, data.residual, np.nan).astype(np.float64)
+    r = np.where(data.measured, residual, np.nan).astype(np.float64)
     note = "(y − A(x)) / noise, averaged over the draws. Any structure is signal that they miss."
     if r.ndim < 2:
         return _curve("Residual", note, r)
