@@ -278,8 +278,8 @@ def test_the_nll_is_summed_in_float64_whatever_the_network_computes_in():
             {"observed": torch.tensor([[True] * 3, [False] * 3])},
             "nothing is observed in at least one image",
         ),
-        ({"microbatch": 0}, "microbatch must be a whole number of at least 1"),
-        ({"microbatch": -2}, "microbatch must be a whole number of at least 1"),
+        ({"microbatch": 0}, "microbatch must be a whole number from 1"),
+        ({"microbatch": -2}, "microbatch must be a whole number from 1"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_border(change, says):
