@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install lint docs bench bench-exactness soak peers test-peers clean
+.PHONY: demo test install lint docs dist wheel-test bench bench-exactness soak peers test-peers clean
 
 demo: $(CORE)
 	$(BIN)/noisewalk demo --out demo
@@ -41,6 +41,14 @@ docs: $(CORE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m sphinx -q -W --keep-going -b html site build/site
 
+# The wheel and the source archive.
+dist: install
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+# Builds them, installs the wheel in an empty environment elsewhere, and runs it there.
+wheel-test: install
+	$(BIN)/python .ci/wheel_test.py
+
 DATA ?= /usr/share/datasets/fashion-mnist
 
 PEERS := .venv-peers
@@ -75,4 +83,4 @@ soak: install
 	$(BIN)/python -m pytest -m slow
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) dist build

@@ -9,6 +9,7 @@ LPIPS, and says more diverse for the similarity.
     python benchmarks/claims.py docs/results/table1-fashion32.json
     python benchmarks/claims.py docs/results/table3-fashion32.json --keys diversity_score similarity
     pairwise_lpips pixel_std vendi
+    python benchmarks/claims.py docs/results/table1-fashion32.json --against ours1-em
 """
 
 import argparse
@@ -41,14 +42,19 @@ def main() -> None:
     parser.add_argument(
         "--keys", nargs="+", choices=list(KEYS), default=["psnr", "lpips", "psnr_mean"]
     )
+    parser.add_argument(
+        "--against", nargs="+", metavar="ROW", help="rows to compare ours with; default: all others"
+    )
     args = parser.parse_args()
     table = json.loads(args.table.read_text())
     for task, rows in table["rows"].items():
         print(f"{table['tasks'][task]['title']}:")
         for key in args.keys:
-            for ours in (name for name in rows if name.startswith("ours")):
+            own = [name for name in rows if name.startswith("ours")]
+            against = args.against or [name for name in rows if name not in own]
+            for ours in (name for name in own if name not in against):
                 shown = []
-                for baseline in (name for name in rows if not name.startswith("ours")):
+                for baseline in against:
                     gaps = differences(rows[ours], rows[baseline], key)
                     if len(gaps) > 1:
                         mean, error = nw.metrics.mean_and_se(gaps)

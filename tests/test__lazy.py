@@ -35,6 +35,20 @@ def test_other_names_are_no_attributes(package: ModuleType) -> None:
             load(name)
 
 
+def test_an_old_name_warns_each_time_and_is_listed_nowhere(package: ModuleType) -> None:
+    old = {"tome": "book", "hidden": "book", "annex": "room"}
+    load, names, everything = lazy("trial", {"shelf": "book hidden"}, {"room": "shelf"}, old)
+    assert names() == everything == ["book", "room"]
+    for name, new, value in (
+        ("tome", "book", "a book"),
+        ("hidden", "book", "a note"),  # which keeps an object of its own
+        ("annex", "room", sys.modules["trial.shelf"]),
+    ):
+        for _ in range(2):
+            with pytest.warns(FutureWarning, match=rf"trial\.{name} is now trial\.{new}; "):
+                assert load(name) is value
+
+
 def test_the_package_itself_tells_its_version() -> None:
     assert "__version__" in lazy("noisewalk", {})[2]
     assert "__version__" not in lazy("trial", {})[2]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ._lazy import lazy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from . import engines, errors, files, likelihoods, maps, noise, operators, priors, report, types
@@ -71,4 +71,5 @@ __getattr__, __dir__, __all__ = lazy(
         "report": "report",
         "types": "types",
     },
+    renamed={"inputs": "files"},
 )

@@ -264,9 +264,8 @@ class NoisePosterior:
     def _blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:
         total = z.shape[0]
         if total == 0 or total % self.num_images:
-            raise ConfigError(
-                f"z has {total} rows, which is no multiple of the {self.num_images} images"
-            )
+            wrong = f"z has {total} rows, which is no multiple of the {self.num_images} images"
+            raise ConfigError(wrong)
         image = torch.arange(total, device=z.device) // (total // self.num_images)
         for start in range(0, total, self.microbatch or total):
             rows = slice(start, start + (self.microbatch or total))

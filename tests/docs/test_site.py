@@ -25,4 +25,5 @@ def test_every_public_name_is_in_the_api_reference() -> None:
 def test_the_menu_has_every_page() -> None:
     listed = set(re.findall(r"^guide/([\w-]+)$", (SITE / "index.md").read_text(), re.MULTILINE))
     pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"README"}
-    assert listed - {"start", "changelog"} == pages
+    notebooks = {notebook.stem for notebook in (ROOT / "examples").glob("*.ipynb")}
+    assert listed - {"start", "changelog"} == pages | notebooks

@@ -22,6 +22,7 @@ LAYERS = [
         "errors",
         "_autograd",
         "_checks",
+        "_deprecated",
         "_intake",
         "_lazy",
         "_moved",

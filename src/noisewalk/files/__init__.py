@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "arrays": "read_array",
+        "former": "load_measurement",
         "georeference": "Georeference",
         "resize": "Fit",
         "images": "save_png",
@@ -24,4 +25,5 @@ __getattr__, __dir__, __all__ = lazy(
         "measurement": "Measurement load_image open",
         "ranges": "ValueRange",
     },
+    renamed={"load_measurement": "open"},
 )

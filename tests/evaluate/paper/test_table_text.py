@@ -47,6 +47,7 @@ def test_a_cosine_is_clips_similarity_in_clips_features_alone(make_bench):
     found = {
         "extractor": "efficientnet-lite0",
         "extractors": {},
+        "num_images": 200,
         "lpips_net": None,
         "nominal_coverage": 0.9,
     }
@@ -68,9 +69,22 @@ def test_a_cosine_is_clips_similarity_in_clips_features_alone(make_bench):
 
 def test_a_frechet_distance_is_fid_in_inceptions_features_alone(made):
     _, _, layout, found = made
-    assert "FD (pixels)" in markdown(found, layout)
+    assert "FD (pixels, 4 images)" in markdown(found, layout)
+    assert "KID x 1000 (pixels, 4 images)" in markdown(found, layout)
     assert "features of pixels, not FID" in markdown(found, layout)
     assert "| FID |" not in markdown(found, layout)
     text = markdown({**found, "extractor": "inception-v3"}, layout)
-    assert ": FID |" in text
+    assert ": FID (4 images) |" in text
+    heads = heads_of({**found, "num_images": 200, "extractor": "inception-v3"}, layout.columns)
+    assert heads["fd"] == "FID"
     assert "FID and KID: features of inception-v3; against" in text
+
+
+def test_rows_of_fewer_images_are_marked_and_those_of_very_few_have_no_error(made):
+    _, _, layout, found = made
+    lines = [line for line in markdown(found, layout).splitlines() if line.startswith("| ")]
+    few = [line for line in lines if "exact kernel" in line]
+    assert few
+    assert all(re.search(r", [1-3] images † \|", line) and "±" not in line for line in few)
+    assert not any("†" in line for line in lines if "exact kernel" not in line)
+    assert any("±" in line for line in lines)

@@ -14,6 +14,9 @@ MARKDOWN = {"best": "**{}**", "second": "_{}_", "dm": "{} *", "": "{}"}
 LATEX = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "dm": "%s$^*$", "": "%s"}
 EXTRACTED = ("fd", "kid", "diversity_score", "vendi")
 """Columns whose heads name the extractor."""
+FEWEST_FOR_DISTANCE = 200  # images; FD and KID of fewer are named with their number
+FEWEST_FOR_ERROR = 4  # images; a row of fewer has no standard error
+FEWER = "†"  # marks a row of fewer images
 
 
 def write(found: dict[str, Any], layout: Layout, folder: Path) -> str:
@@ -56,7 +59,8 @@ def latex(found: dict[str, Any], layout: Layout) -> str:
             for key, (_, sign, digits) in columns.items():
                 text = _text(found["rows"][task][name], key, digits).replace(" ± ", r" $\pm$ ")
                 cells.append(LATEX[marks(found, task, key, sign).get(name, "")] % text)
-        lines.append(rf"{label_of(found, '', name)} & {' & '.join(cells)} \\")
+        label = label_of(found, "", name).replace(f" {FEWER}", r"$^\dagger$")
+        lines.append(rf"{label} & {' & '.join(cells)} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -65,19 +69,21 @@ def label_of(found: dict[str, Any], task: str, name: str) -> str:
     rows = [found["rows"][key].get(name, {}) for key in ([task] if task else found["rows"])]
     counts = {row["num_images"] - row["failed"] for row in rows if row and not row.get("missing")}
     fewer = " or ".join(str(count) for count in sorted(counts - {found["num_images"]}))
-    return METHODS[name].label + (f", {fewer} images" if fewer else "")
+    return METHODS[name].label + (f", {fewer} images {FEWER}" if fewer else "")
 
 
 def heads_of(found: dict[str, Any], columns: Columns) -> dict[str, str]:
     """What the columns are called, with the networks that they are computed by."""
     names = {key: head for key, (head, _, _) in columns.items()}
-    usual, others = found["extractor"], found["extractors"]
+    usual, others, count = found["extractor"], found["extractors"], found["num_images"]
+    few = f"{count} images" if count < FEWEST_FOR_DISTANCE else ""
     for key in names:
         seen = others.get(key, usual)
         if key == "fd" and seen == "inception-v3":
-            names[key] = "FID"
+            names[key] = f"FID ({few})" if few else "FID"
         elif key in EXTRACTED:
-            names[key] += f" ({seen or 'no extractor'})"
+            about = (seen or "no extractor", few if key in ("fd", "kid") and seen else "")
+            names[key] += f" ({', '.join(word for word in about if word)})"
         elif key == "similarity":
             other = f"cosine similarity ({seen or 'no extractor'})"
             names[key] = "CLIP similarity" if seen == "clip-vit-b32" else other
@@ -108,8 +114,12 @@ def notes(found: dict[str, Any]) -> list[str]:
     best = "Bold: best CM method; italic: second best; *: best DM method"
     if found["overall"]:
         best = "Bold: best method; italic: second best"
-    out = [f"{best}. ±: standard error over images. n/a: see below.\n", f"{_distances(found)}\n"]
-    out.append(f"{_columns(found)}\n")
+    out = [
+        f"{best}. ±: standard error over images, of {FEWEST_FOR_ERROR} or more. n/a: see below. "
+        f"{FEWER}: on fewer images than the other rows, and so not to be compared with them.\n",
+        f"{_distances(found)}\n",
+        f"{_columns(found)}\n",
+    ]
     for task, about in found["tasks"].items():
         note = f"; {about['note']}" if about["note"] else ""
         problem = f"{about['operator']}, sigma_y {about['sigma_y']:g}"
@@ -131,7 +141,8 @@ def _distances(found: dict[str, Any]) -> str:
         f"{reference['images'] or 'no'} images ({reference['source']}; the paper does not name its "
         f"reference). FD of the two halves of the reference: {halves}; of the true images, each as "
         f"often as it has samples: {truths}. It depends on the number of images, so rows of fewer "
-        "have none, and has no standard error. KID: one sample of each image at a time, averaged."
+        f"have none, and has no standard error; of less than {FEWEST_FOR_DISTANCE} images both are "
+        "named with their number. KID: one sample of each image at a time, averaged."
     )
 
 
@@ -181,8 +192,10 @@ def _text(row: dict[str, Any], key: str, digits: int) -> str:
     if row.get("missing"):
         return "n/a"
     value, error = row[key]
-    spread = "" if value is None or error is None or key == "nfe" else f" ± {error:.{digits}f}"
-    return _or_na(value, digits) + spread
+    few = row["num_images"] - row["failed"] < FEWEST_FOR_ERROR
+    if value is None or error is None or key == "nfe" or few:
+        return _or_na(value, digits)
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _or_na(value: float | None, digits: int) -> str:
