@@ -109,7 +109,11 @@ def beside(name):
     """Further numbers of a file: of the reference and of the settings, or of figure 2."""
     table = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
     if "rows" not in table:
-        return [v for row in table.values() for v in [*row["seconds"], *([row["ess"]] if row["ess"] else [])]]
+        return [
+            v
+            for row in table.values()
+            for v in [*row["seconds"], *([row["ess"]] if row["ess"] else [])]
+        ]
     found = [table["nominal_coverage"], table["r_hat_of_independent"]]
     return found + [v for v in table["reference"].values() if isinstance(v, float)]
 
