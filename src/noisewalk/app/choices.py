@@ -104,7 +104,9 @@ def options_of(choices: Choices, folder: Path, shape: tuple[int, ...]) -> Sample
     name = f"{safe_name(file)}[{c.part.strip()}]" if c.part.strip() else safe_name(file)
     path = folder / name
     found = shape_in(path)
-    pixels = int(np.prod(found[-2:])) * (c.factor**2 if c.problem == DOWNSAMPLE and not clean else 1)
+    pixels = int(np.prod(found[-2:])) * (
+        c.factor**2 if c.problem == DOWNSAMPLE and not clean else 1
+    )
     other = clean and found != shape
     fit = one_of("the fit", c.fit, FITS) if other and c.fit != AS_IT_IS else None
     if pixels > MOST_PIXELS and fit is None:

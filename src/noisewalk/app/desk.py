@@ -14,9 +14,9 @@ from typing import NamedTuple
 from ..errors import ConfigError, NoisewalkError
 from ..sampling.run import open_run
 from ..sampling.watch import Progress, progress_of
-from .choices import Choices, in_folder, options_of, place_files, words_of
+from .choices import QUICK, Choices, in_folder, options_of, place_files, words_of
 from .job import Job
-from .preview import Preview, cleaned, preview_of, prior_of
+from .preview import cleaned, preview_of, prior_of
 from .results import results_of
 from .rooms import new_room
 from .viewer import View, verdict_html, view_of
@@ -28,6 +28,9 @@ PHASES = {
     "warm-up": "The chains tune their steps",
     "draws": "The chains draw",
 }
+
+
+CAREFULLY = "On this page, choose Careful and sample again."
 
 
 class Look(NamedTuple):
@@ -60,7 +63,8 @@ class Desk:
             options = options_of(choices, folder, prior.shape)
         except ConfigError as error:
             raise ConfigError(cleaned(str(error), folder, choices)) from error
-        job = Job(folder, words_of(in_folder(options, folder)), preview)
+        words = words_of(in_folder(options, folder))
+        job = Job(folder, words, preview, choices.effort == QUICK)
         with self.lock:
             self.jobs[visitor] = job
         return job
@@ -77,8 +81,7 @@ class Desk:
     def looks(self, visitor: str) -> Iterator[Look]:
         """Run the job of a visitor, with a look at it now and then."""
         job = self.jobs.get(visitor)
-        if job is None:
-            yield Look("Cancelled before it began.", ended=True)
+        if job is None:  # it was cancelled while it waited
             return
         try:
             job.begin()
@@ -118,7 +121,7 @@ def told(progress: Progress, stopped: bool = False) -> str:
     if stopped:
         phase = "The step in progress ends"
     draws = f", {progress.num_draws} of {progress.planned} rounds of draws" * bool(progress.planned)
-    left = "" if math.isnan(progress.seconds_left) else f", {_left(progress.seconds_left)}"
+    left = "" if math.isnan(progress.seconds_left) else f", {_left(progress.seconds_left, share)}"
     return (
         f'<div class="nw-progress"><progress max="1" value="{share:.3f}" '
         f'aria-label="Progress">{100 * share:.0f} %</progress> '
@@ -126,9 +129,10 @@ def told(progress: Progress, stopped: bool = False) -> str:
     )
 
 
-def _left(seconds: float) -> str:
-    if seconds < 1:
+def _left(seconds: float, share: float) -> str:
+    if share >= 1:
         return "the report is being written"
+    seconds = max(1.0, seconds)
     return f"about {seconds:.0f} s left" if seconds < 100 else f"about {seconds / 60:.0f} min left"
 
 
@@ -141,7 +145,8 @@ def last_look(job: Job) -> Look:
         return Look("Cancelled before the first draw: there is nothing to keep.", ended=True)
     run = open_run(job.run)
     view = view_of(run, job.preview)
-    view = replace(view, verdict=verdict_html(run.summary(), 0))
+    todo = CAREFULLY if job.quick else ""
+    view = replace(view, verdict=verdict_html(run.summary(), 0, todo))
     done = "Done." if run.complete else "Cancelled. What was drawn before is kept."
     seconds, calls = f"{run.seconds:.0f} s", f"{run.nfe:,} network calls"
     return Look(f"{done} {view.num_draws} draws in {seconds}, {calls}.", view, files, True)
@@ -155,8 +160,3 @@ def cleaned_fault(fault: str, job: Job) -> str:
 def error(message: str) -> str:
     """A sentence that says what is wrong, as HTML."""
     return f'<p class="nw-error" role="alert">{escape(message[:1].upper() + message[1:])}</p>'
-
-
-def empty_preview() -> Preview:
-    """Before anything is chosen."""
-    return Preview("", None, -1.0, 1.0, (1, 1), "", (), "")

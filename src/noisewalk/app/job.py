@@ -11,7 +11,11 @@ from typing import Any
 
 from .preview import Preview
 
-PRELOADED = ["noisewalk.cli.sample", "noisewalk.cli.run_problem", "noisewalk.cli.batch", "diffusers"]
+PRELOADED = [
+    *("noisewalk.cli.main", "noisewalk.cli.sample", "noisewalk.cli.run_problem"),
+    *("noisewalk.cli.batch", "noisewalk.sampling.summary", "torchmetrics", "matplotlib"),
+    "diffusers.models.unets.unet_2d",
+]
 LOG = "log.txt"
 STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 
@@ -53,6 +57,8 @@ class Job:
     """Where the words are typed: it holds the input, the mask and the run."""
     words: list[str]
     preview: Preview
+    quick: bool = False
+    """Whether a longer run is to be had."""
     process: Any = None
     stopped: bool = False
     lock: Any = field(default_factory=threading.Lock)

@@ -181,7 +181,12 @@ def _wire(gr: Any, page: Page, f: dict[str, Any], s: dict[str, Any], made: Any) 
     """Which function answers which widget."""
     values = [f[name] for name in FIELDS]
     told, hidden = {"api_visibility": "private"}, {"show_progress": "hidden"}
-    quick: dict[str, Any] = {**told, **hidden, "concurrency_limit": 4, "trigger_mode": "always_last"}
+    quick: dict[str, Any] = {
+        **told,
+        **hidden,
+        "concurrency_limit": 4,
+        "trigger_mode": "always_last",
+    }
     canvas = {"fn": page.canvas, "inputs": values}
     canvas["outputs"] = [s["canvas"], f["mask"], s["y"], s["command"]]
     made.load(**canvas, **quick)
@@ -191,7 +196,10 @@ def _wire(gr: Any, page: Page, f: dict[str, Any], s: dict[str, Any], made: Any) 
         page.measurement, values, [s["y"], s["command"]], **quick,
     )  # fmt: skip
     f["source"].input(
-        lambda name: _proposed(gr, name), f["source"], [f["prior"], f["kind"], f["sigma_y"]], **quick
+        lambda name: _proposed(gr, name),
+        f["source"],
+        [f["prior"], f["kind"], f["sigma_y"]],
+        **quick,
     ).then(**canvas, **quick)
     f["upload"].upload(
         lambda file: (OWN, _level(file)), f["upload"], [f["source"], f["sigma_y"]], **quick
@@ -219,7 +227,11 @@ def _wire_sampling(
         for look in page.desk.looks(str(request.session_hash)):
             new, files = look.view, look.files
             seen = (gr.skip(), gr.skip()) if new is None else (new.verdict, new.html)
-            yield look.status, *seen, gr.skip() if not files else gr.update(value=files, visible=True)
+            yield (
+                look.status,
+                *seen,
+                gr.skip() if not files else gr.update(value=files, visible=True),
+            )
 
     begin.__annotations__["request"] = looks.__annotations__["request"] = gr.Request
     started = s["sample"].click(begin, values, outputs, **told, **hidden, concurrency_limit=4)

@@ -16,10 +16,11 @@ from ..cli.demo.images import held_out_images
 PREFIX = "noisewalk-app-"
 DAY = 24 * 3600.0
 EXAMPLES = {
-    "Ankle boot": ("fashion32", 23),
-    "Pullover": ("fashion32", 1),
-    "Land from above": ("satellite64", 6),
-    "Coast": ("satellite64", 40),
+    "Ankle boot": ("fashion32", 24),
+    "Sandal": ("fashion32", 23),
+    "Checked shirt": ("fashion32", 7),
+    "River bend": ("satellite64", 6),
+    "Fields": ("satellite64", 13),
 }
 """Held-out images: the prior that fits and the number."""
 

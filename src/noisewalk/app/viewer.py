@@ -32,7 +32,7 @@ class View:
 def view_of(run: "Run", preview: Preview) -> View:
     """The pictures and the verdict of a run that has at least one draw."""
     summary = run.summary()
-    draws = np.asarray(run.draws[...][0].cpu()).swapaxes(0, 1)  # the first draws of all chains first
+    draws = np.asarray(run.draws[...][0].cpu()).swapaxes(0, 1)  # early draws first
     draws = draws.reshape(-1, *draws.shape[2:])
     flip = bool(run.spec.get("problem", {}).get("bottom_up"))
     mean, std = (np.asarray(x[0].cpu()) for x in (run.mean, run.std))
@@ -42,11 +42,12 @@ def view_of(run: "Run", preview: Preview) -> View:
     return View(len(draws), html, verdict_html(summary, len(draws)))
 
 
-def verdict_html(summary: dict[str, Any], num_draws: int) -> str:
-    """The verdict in a sentence, and what follows from it."""
+def verdict_html(summary: dict[str, Any], num_draws: int, todo: str = "") -> str:
+    """The verdict in a sentence, and what follows from it; `todo` is said unless all is well."""
     mark = MARKS.get(str(summary.get("verdict")), "warn")
     told = f"<p>{plain_code(sentence(summary))}</p><p>{plain_code(next_step(summary))}</p>"
     count = f'<p class="nw-count">{num_draws} draws so far.</p>' if num_draws else ""
+    count = f"<p>{escape(todo)}</p>" if todo and mark != "good" else count
     return f'<section class="nw-verdict nw-{mark}" aria-label="Verdict">{told}{count}</section>'
 
 
