@@ -1,8 +1,11 @@
 /* The brush and the viewer of draws. Both are drawn anew when the picture inside them has loaded. */
 "use strict";
 (() => {
+  if (window.noisewalkPage) return;
+  window.noisewalkPage = true;
   const BINS = 16, BLINK = 450;
-  const memory = { draw: 0, pixel: null, blink: false };
+  const memory = { draw: 0, pixel: null, blink: false, show: null };
+  setInterval(() => { if (memory.blink && memory.show) memory.show(memory.draw + 1); }, BLINK);
   const colour = (r, g, b) => (r + g + b) / 3;
 
   function start(image) {
@@ -142,8 +145,6 @@
     slide.addEventListener("input", () => show(slide.value - 1));
     function setBlink(on) {
       memory.blink = on; blink.setAttribute("aria-pressed", String(on));
-      clearInterval(memory.timer);
-      if (on) memory.timer = setInterval(() => box.isConnected ? show(memory.draw + 1) : clearInterval(memory.timer), BLINK);
     }
     blink.addEventListener("click", () => setBlink(!memory.blink));
     box.querySelectorAll(".nw-hold").forEach((button) => {
@@ -162,6 +163,7 @@
     });
     if (memory.pixel && (memory.pixel[0] >= height || memory.pixel[1] >= width)) memory.pixel = null;
     setBlink(memory.blink);
+    memory.show = show;
     show(Math.min(memory.draw, count - 1));
   }
 })();
