@@ -14,6 +14,7 @@ from . import options as opt
 COMMANDS = {
     "demo": (".demo.command", "Restore a real held-out image with its uncertainty."),
     "sample": (".sample", "Draw posterior samples for one image or measurement."),
+    "app": (".app", "Restore images on a web page."),
     "report": (".report", "Rebuild the report of a run."),
     "export": (".export", "Write a result of a run for other programs."),
     "doctor": (".doctor", "Check what a run stores, and repair it."),
