@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.maps.per_image import Labels, for_rows, labels_of, num_images
+from noisewalk.maps.per_image import Labels, for_image, for_rows, labels_of, num_images
 
 
 class Shifted(nn.Module):
