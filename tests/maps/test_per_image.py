@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
-from noisewalk.maps.per_image import Labels, for_rows, labels_of, num_images
+from noisewalk.maps.per_image import Labels, for_image, for_rows, labels_of, num_images
 
 
 class Shifted(nn.Module):
@@ -69,3 +69,13 @@ def test_another_number_of_images_is_refused() -> None:
     phi = nw.maps.Generator(Shifted(Labels((3, 5))), (2,), (2,))
     with pytest.raises(ConfigError, match="a label for each of 2 images, and y has 3"):
         nw.NoisePosterior(phi, lambda x: x, nw.likelihoods.Gaussian(0.5), torch.zeros(3, 2))
+
+
+def test_the_map_of_one_image_has_its_class_alone() -> None:
+    phi = nw.maps.Generator(Shifted(Labels((3, 5))), (2,), (2,))
+    alone = for_image(phi, 1)
+    z = torch.randn(4, 2)
+    assert torch.equal(alone(z[:1]), phi(z[[0, 0]])[1:])
+    assert num_images(alone) is None
+    assert num_images(phi) == 2
+    assert for_image(alone, 0) is alone

@@ -24,12 +24,15 @@ app = typer.Typer(**opt.PLAIN)
 FIGURES = ("figure3", "figure4", "figure5", "figuresA")
 WHAT = ("table1", "table2", "table3", "tableA4", "figure1", "figure2", *FIGURES)
 OF_NETWORKS = (
-    "engine prior paper images teacher tasks methods extractor label jobs samples_of num_images "
-    "num_exact num_samples num_steps num_warmup warm_start"
+    "engine prior paper images teacher tasks methods extractor label labels jobs samples_of "
+    "num_images num_exact num_samples num_steps num_warmup warm_start"
 )
 EXTRACTOR = (
     "The network of FD and the diversity: efficientnet-lite0 (default), clip-vit-b32, resnet50, "
     "inception-v3 or none; with --paper, the default is the paper's."
+)
+LABELS = (
+    "The class of each image: 'folders' takes the names of their folders, or a CSV: file,class."
 )
 UNREAD = {
     "figure1": OF_NETWORKS,
@@ -61,6 +64,7 @@ class BenchOptions:
     extractor: Annotated[Text, says(EXTRACTOR)] = None
     neural_blur: Annotated[File, says("GOPRO_wVAE.pth, for nonlinear blur at 256x256.")] = None
     label: opt.Label = None
+    labels: Annotated[Text, says(LABELS)] = None
     microbatch: opt.Microbatch = None
     jobs: Annotated[Count, says("Processes; default 1, or more for long work on a CPU.")] = None
     engine: opt.Engine = None
@@ -102,6 +106,8 @@ def check(options: BenchOptions) -> None:
     opt.refuse(what, options, *UNREAD.get(what, "").split())
     if options.jobs is not None:
         whole("--jobs", options.jobs)
+    if options.labels is not None:
+        opt.refuse("--labels", options, "label")
     if _engine(options) is not None:
         opt.refuse(f"--engine {options.engine}", options, "jobs")
     if cells is not None and not (cells / "cells").is_dir():

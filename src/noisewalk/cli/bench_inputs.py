@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from .._checks import one_of, whole
 from .._packages import cache_folder, locate
@@ -20,11 +19,9 @@ from ..evaluate.paper.image_sheets import FIGURES
 from ..evaluate.paper.methods import METHODS
 from ..evaluate.paper.tables import TABLES
 from ..evaluate.paper.tasks import SIGMA_Y, tasks_for
-from ..files import load_image
 from ..priors import load
 from ..priors.prior import Prior
-from ..priors.train.data import load_images, to_unit
-from .demo.images import FILES, held_out_images
+from .bench_images import files_of, pool_of
 from .options import dtype_of, load_prior
 
 if TYPE_CHECKING:
@@ -38,7 +35,6 @@ PAPER_EXTRACTORS = {
 }
 PAPER_PRIOR = "openai/diffusers-cd_bedroom256_lpips"
 NUM_IMAGES, NUM_PICTURED, NUM_SHOWN = 8, 3, 10  # images of a table; images, samples of a figure
-MOST_IMAGES, PICTURES = 1000, (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 class Sizes(NamedTuple):
@@ -57,11 +53,14 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
     shown = rows if sizes.exact else without_exact(o.what)
     sheets = sheets_of(o.what, names_in(o.tasks, "--tasks", tuple(SIGMA_Y)), shown)
     name = o.prior or PAPER_PRIOR
-    prior = load_prior(name, o.label, o.device, dtype_of(o.dtype))
+    files, labels = files_of(o.images, o.labels)
+    label = o.label if labels is None else labels
+    prior = load_prior(name, label, o.device, dtype_of(o.dtype))
     methods = [method for sheet in sheets.values() for method in sheet.methods]
     guided = o.what == "figure2" or any(method.endswith("-dm") for method in methods)
-    teacher = teacher_of(o, prior) if guided else None
-    pool = pool_of(o, prior)
+    teacher = teacher_of(o, prior, label) if guided else None
+    dtype = torch.float64 if o.dtype == "float64" else torch.float32
+    pool = pool_of(o.images, files, prior).to(o.device, dtype)
     if len(pool) < sizes.images:
         found = f"--num-images is {sizes.images}, but there are {len(pool)} images"
         raise ConfigError(f"{found}: give more, or ask for fewer")
@@ -76,7 +75,7 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
         o.out or Path("bench") / f"{o.what}-{Path(name).name}",
         sizes.samples,
         o.seed,
-        o.label,
+        label,
         num_steps=o.num_steps,
         adam_steps=o.warm_start,
         num_warmup=o.num_warmup,
@@ -149,7 +148,7 @@ def names_in(text: str | None, option: str, known: tuple[str, ...]) -> tuple[str
     return tuple(dict.fromkeys(one_of(option, name.strip(), known) for name in text.split(",")))
 
 
-def teacher_of(options: "BenchOptions", prior: Prior) -> Prior | None:
+def teacher_of(options: "BenchOptions", prior: Prior, label: Any) -> Prior | None:
     """The DM rows' model: asked for, the paper's, the card's, or bundled beside the prior."""
     o, dataset, beside = options, presets.dataset_of(prior.name), f"{prior.name}-edm"
     published = f"edm_{dataset}_ema.pt" if o.paper and dataset != "small" else None
@@ -158,7 +157,7 @@ def teacher_of(options: "BenchOptions", prior: Prior) -> Prior | None:
     if named is None:
         return None
     try:
-        return load.load_prior(named, o.label, o.device, dtype_of(o.dtype))
+        return load.load_prior(named, label, o.device, dtype_of(o.dtype))
     except NoisewalkError as error:
         if o.teacher or published:
             raise
@@ -168,30 +167,6 @@ def teacher_of(options: "BenchOptions", prior: Prior) -> Prior | None:
             flush=True,
         )
         return None
-
-
-def pool_of(options: "BenchOptions", prior: Prior) -> Tensor:
-    """The images, (pool, *x) in [-1, 1]."""
-    source, shape = options.images, tuple(prior.shape)
-    if source is None:
-        x = _bundled(prior)
-    elif source.is_dir():
-        found = sorted(p for p in source.rglob("*") if p.suffix.lower() in PICTURES)
-        if not found:
-            raise ConfigError(f"no images under {source}: .png, .jpg and .tif are read")
-        x = torch.stack([load_image(p, shape, fit="resize")[0] for p in found[:MOST_IMAGES]])
-    else:
-        x = to_unit(load_images(source, shape[-1], shape[0])[:MOST_IMAGES])
-    return x.to(options.device, torch.float64 if options.dtype == "float64" else torch.float32)
-
-
-def _bundled(prior: Prior) -> Tensor:
-    if prior.name in FILES:
-        x = to_unit(torch.from_numpy(held_out_images(prior=prior.name)).movedim(-1, 1))
-        if tuple(x.shape[1:]) == tuple(prior.shape):  # a user's folder may have that name too
-            return x
-    images = "a folder of validation images or an .npz file"
-    raise ConfigError(f"{prior.name} has no bundled images: give --images, {images}")
 
 
 def extractors_of(options: "BenchOptions", device: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ Rows are image-major: a batch of B rows holds B / N chains of every image in tur
 evaluates other rows says whose they are.
 """
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeVar
@@ -46,14 +47,12 @@ def labels_of(label: "int | Labels | None", x: Tensor) -> Tensor | None:
 
 def for_rows(part: T, image: Tensor) -> T:
     """The map of rows that are of these images, (B,); the same object where all are alike to it."""
-    if isinstance(part, Labels):
-        return Labels(part.values, image)  # type: ignore[return-value]
-    changed = {k: new for k, v in _held(part).items() if (new := for_rows(v, image)) is not v}
-    if not changed:
-        return part
-    twin = copy(part)
-    vars(twin).update(changed)
-    return twin
+    return _with_labels(part, lambda labels: Labels(labels.values, image))
+
+
+def for_image(part: T, number: int) -> T:
+    """The map of one of its images; the same object where all are alike to it."""
+    return _with_labels(part, lambda labels: labels.values[number])
 
 
 def num_images(part: Any) -> int | None:
@@ -62,6 +61,18 @@ def num_images(part: Any) -> int | None:
         return len(part.values)
     found = (num_images(value) for value in _held(part).values())
     return next((count for count in found if count is not None), None)
+
+
+def _with_labels(part: T, change: Callable[[Labels], Any]) -> T:
+    """A copy with other labels; the same object where there are none."""
+    if isinstance(part, Labels):
+        return change(part)
+    changed = {k: new for k, v in _held(part).items() if (new := _with_labels(v, change)) is not v}
+    if not changed:
+        return part
+    twin = copy(part)
+    vars(twin).update(changed)
+    return twin
 
 
 def _held(part: Any) -> dict[str, Any]:

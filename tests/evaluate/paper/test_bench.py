@@ -1,10 +1,17 @@
 """Law: a cell's settings say all that made it, and a bench is of values that make sense."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+from torch import nn
 
 from noisewalk.errors import ConfigError
-from noisewalk.evaluate.paper.grid import Grid
+from noisewalk.evaluate.paper.grid import Grid, pending
 from noisewalk.evaluate.paper.methods import METHODS
+from noisewalk.evaluate.paper.table_cells import path_of, read_arrays, read_cell
+from noisewalk.maps.per_image import Labels
 
 GRID = Grid(("sr", "hdr"), ("cmedit", "dps-dm", "lgd-cm", "ours1-em"), 10, 2)
 
@@ -51,3 +58,49 @@ def test_a_value_out_of_range_is_refused(make_bench):
 def test_a_diffusion_model_is_no_prior_of_a_bench(make_bench):
     with pytest.raises(ConfigError, match="consistency"):
         make_bench(prior=make_bench().teacher)
+
+
+def test_each_image_is_restored_by_networks_of_its_own_class(make_bench, complete):
+    """Whatever the classes of the other images are: exactly as where all have its class."""
+    grid = Grid(("sr",), ("dps-dm", "ours1-em", "ours2-exact"), 2, 2)
+
+    def cells(folder, label):
+        plain = make_bench()
+        networks = {name: classed(getattr(plain, name), label) for name in ("prior", "teacher")}
+        labelled = make_bench(out=folder, label=label, **networks)
+        complete(labelled, grid)
+        assert pending(labelled, grid) == []
+        held = {}
+        for task, method, images in grid.blocks(labelled):
+            for i in images:
+                cell = read_cell(labelled, task, method, i)
+                assert cell["settings"]["label"] == label[i]
+                draws = read_arrays(path_of(labelled, task.name, method.name, i))["draws"]
+                held[method.name, i] = draws, cell["settings"]
+        return held
+
+    root = make_bench().out
+    mixed = cells(root / "mixed", (0, 1) + (0,) * 8)
+    for label in (0, 1):
+        same_for_all = cells(root / str(label), (label,) * 10)
+        for (method, i), (draws, settings) in same_for_all.items():
+            found, said = mixed[method, i]
+            assert np.array_equal(found, draws) == (said == settings) == (i == label), (method, i)
+
+
+class Classed(nn.Module):
+    """A network whose images are brighter by their class."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, h, t, class_labels=None):
+        brighter = 0.3 * class_labels.view(-1, 1, 1, 1)
+        return SimpleNamespace(sample=self.inner(h, t).sample + brighter)
+
+
+def classed(made, label):
+    """A prior with a class for each image."""
+    changes = {"network": Classed(made.denoiser.network), "label": Labels(label)}
+    return replace(made, denoiser=replace(made.denoiser, **changes))

@@ -13,6 +13,7 @@ from ..._repr import describe
 from ...errors import ConfigError
 from ...gaussians.refresh import Refresh
 from ...likelihoods import Gaussian
+from ...maps.per_image import for_image
 from ...operators import parse
 from ...posterior import NoisePosterior
 from ...priors.prior import Prior
@@ -39,7 +40,7 @@ class Bench:
     out: Path
     num_samples: int = 10
     seed: int = 0
-    label: float | None = None
+    label: float | tuple[int, ...] | None = None  # or one for each image, computed one by one
     num_steps: int | None = None  # of the guided methods
     adam_steps: int | None = None  # of ours
     num_warmup: int | None = None  # of the exact kernel
@@ -65,7 +66,22 @@ class Bench:
     @property
     def block(self) -> int:
         """Images computed together."""
-        return BLOCK if self.images[0].numel() <= BLOCK_NUMEL else 1
+        many = self.images[0].numel() <= BLOCK_NUMEL and not isinstance(self.label, tuple)
+        return BLOCK if many else 1
+
+    def of_image(self, image: int) -> "Bench":
+        """The bench of one image, whose networks have its class; itself where all share one."""
+        if not isinstance(self.label, tuple):
+            return self
+        label = self.label[image]
+        of_class = self._once(f"class {label}", lambda: self._of_class(image, label))
+        return replace(self, **of_class)
+
+    def _of_class(self, image: int, label: int) -> dict[str, Any]:
+        """What differs in the bench of an image, and is shared by all images of its class."""
+        teacher = None if self.teacher is None else for_image(self.teacher, image)
+        prior = for_image(self.prior, image)
+        return {"prior": prior, "teacher": teacher, "label": label, "_made": {}}
 
     @cached_property
     def varied(self) -> Tensor:
@@ -130,6 +146,8 @@ class Bench:
 
     def settings(self, method: Method, task: Task, image: int) -> dict[str, Any]:
         """What makes a cell, JSON-ready: two cells of the same settings are the same."""
+        if isinstance(self.label, tuple):
+            return self.of_image(image).settings(method, task, image)
         owner = self.network(method)
         network: Any = owner.denoiser
         text = self._once(f"text of {task.operator}", lambda: describe(self.operator(task)))

@@ -37,7 +37,7 @@ def estimate(bench: Bench, grid: Grid, blocks: Sequence[Block], jobs: int = 1) -
 
 def seconds_a_call(bench: Bench, rows: int, gradient: bool) -> float:
     """Time of one row's network call, measured on so many rows at once."""
-    denoiser = bench.prior.denoiser
+    denoiser = bench.of_image(0).prior.denoiser
     assert denoiser is not None
     x = bench.images[:1].expand(rows, *bench.images.shape[1:])
     times = []

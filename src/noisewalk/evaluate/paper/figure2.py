@@ -38,7 +38,7 @@ TASK, IMAGE = "inpaint", range(1)  # what is restored: the first image
 
 def figure2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> Iterator[Tick]:
     """Measure the curves and plot them; each is stored as JSON and skipped when it is there."""
-    folder = bench.out / "figure2"
+    folder, bench = bench.out / "figure2", bench.of_image(IMAGE.start)
     for k, (name, method, curve) in enumerate(CURVES):
         yield Tick(name, k, len(CURVES), 0, float("nan"))
         if method == "dps-dm" and bench.teacher is None:

@@ -102,6 +102,7 @@ def compute(bench: Bench, task: Task, method: Method, images: range) -> None:
     left = [i for i in left if not _scored_again(bench, task, method, i)]
     if not left:
         return
+    bench = bench.of_image(images.start)
     y, count = measure(bench, task, images), len(images)
     began = time.perf_counter(), time.process_time()
     draws, calls, failed = _drawn(bench, task, method, y, images.start)
@@ -140,6 +141,7 @@ def _scored_again(bench: Bench, task: Task, method: Method, image: int) -> bool:
     if found is None:
         return False
     owner, cell = found
+    bench = bench.of_image(image)
     draws, *others = read_samples(owner, task, method, image)
     cost = {key: cell[key] for key in COST if key in cell}
     first = draws[:, : bench.num_samples // len(draws)]
