@@ -16,7 +16,7 @@ from ..cli.demo.images import held_out_images
 PREFIX = "noisewalk-app-"
 DAY = 24 * 3600.0
 EXAMPLES = {
-    "Ankle boot": ("fashion32", 24),
+    "Ankle boot": ("fashion32", 28),
     "Sandal": ("fashion32", 23),
     "Checked shirt": ("fashion32", 7),
     "River bend": ("satellite64", 6),
