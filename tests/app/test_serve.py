@@ -20,7 +20,10 @@ CHROMIUM = Path("/usr/bin/chromium")
 SHOT = Path(__file__).parents[2] / "docs/images/app.png"
 TINY = {"chains": 2, "warm_start": 2, "num_warmup": 2, "thin": 1, "num_draws": 3}
 LONG = 120_000  # milliseconds: a busy machine is slow, and nothing is timed
-pytestmark = pytest.mark.filterwarnings("ignore")  # of gradio, starlette and their threads
+pytestmark = [
+    pytest.mark.slow,  # minutes in a browser
+    pytest.mark.filterwarnings("ignore"),  # of gradio, starlette and their threads
+]
 
 
 def missing():
