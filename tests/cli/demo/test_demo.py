@@ -59,7 +59,7 @@ def test_the_plan_is_the_sound_default(problems):
         assert (repr(plan.kernel), plan.adapt) == (repr(usual.kernel), usual.adapt)
         assert (plan.warm_start, plan.refresh) == (usual.warm_start, usual.refresh)
         assert (plan.num_chains, plan.num_draws, plan.seed) == (12, 1, 0)
-        assert plan.num_transitions < usual.num_transitions
+        assert plan.num_chains < usual.num_chains
 
 
 def test_a_prior_without_an_example_is_refused():
