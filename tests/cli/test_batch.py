@@ -167,6 +167,9 @@ def test_workers_give_the_draws_of_one_process_and_failures_stop_no_other(files)
     assert "3 of 4 files done" in out
     assert "in/bad.npy: " in err
     assert torch.equal(nw.open_run("out/a").draws[...], nw.open_run("alone").draws[...])
+    again, _, err = files("sample", "in/a.npy", "in/b.npy", *words, *workers)
+    assert again == 3
+    assert err.count("holds a run: go on by --resume") >= 2
     for flags in (["--engine", "process", "--share-batches"], ["--workers", 2]):
         assert files("sample", "in", *words, "--out", "other", *flags)[0] == 2
 

@@ -18,7 +18,7 @@ from .engines import engine_of
 from .inputs import Entry, names_of, with_seed
 from .options import interruptible, make_folder
 from .run_problem import prior_of, restore
-from .share import restore_together
+from .share import held, restore_together
 
 if TYPE_CHECKING:
     from ..engines.engine import Engine
@@ -119,22 +119,25 @@ def _together(jobs: list[Job], prior: "Prior", out: Path, title: str) -> None:
 def _by_engine(jobs: list[Job], engine: "Engine", out: Path, title: str) -> None:
     """Restore the files where the engine's workers are, a unit of work each."""
     for job in jobs:
-        job.became(RUNNING)
+        if not job.options.resume and (job.options.folder / "spec.json").exists():
+            _note(job, held(job.options.folder))
+        else:
+            job.became(RUNNING)
     _show(out, title, jobs)
-    places = {job.options.folder: job for job in jobs}
-    done = perform(engine, restore_alone, None, [job.options for job in jobs], out)
+    places = {job.options.folder: job for job in jobs if job.line.status == RUNNING}
+    units = [job.options for job in places.values()]
+    done = perform(engine, restore_alone, None, units, out)
     for number, outcome in enumerate(done, 1):
         job = places[outcome.item.folder]
         job.became(DONE) if outcome.error is None else job.became(FAILED, outcome.error)
-        print(f"[{number}/{len(jobs)}] {job.line.source}: {job.line.status}", flush=True)
+        print(f"[{number}/{len(units)}] {job.line.source}: {job.line.status}", flush=True)
         _show(out, title, jobs)
 
 
 def restore_alone(_: None, options: "SampleOptions") -> None:
-    """A worker's part: one file, without a word; what is there already is gone on with."""
-    started = (options.folder / "spec.json").is_file()
+    """A worker's part: one file, without a word; what a lost worker has left is gone on with."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        restore(with_seed(replace(options, resume=options.resume or started)), prior_of(options))
+        restore(with_seed(replace(options, resume=True)), prior_of(options))
 
 
 def _note(job: Job, error: Exception) -> None:

@@ -96,8 +96,13 @@ def _read(options: "SampleOptions", prior: "Prior") -> Member | None:
     if found.resume and _is_complete(found.folder):
         return None
     if not found.resume and (found.folder / "spec.json").exists():
-        raise StoreError(f"{found.folder} holds a run: go on by --resume, or give another folder")
+        raise held(found.folder)
     return Member(found, read_problem(found, prior))
+
+
+def held(folder: Path) -> StoreError:
+    """The error of a folder that a new run may not have."""
+    return StoreError(f"{folder} holds a run: go on by --resume, or give another folder")
 
 
 def _is_complete(folder: Path) -> bool:
