@@ -3,11 +3,13 @@
 import json
 
 import pytest
-from run_edits import FACTS, deep, edited, refused
+from run_edits import FACTS, deep, edited, flip, refused, unsealed
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.storage.spec import MOST_LEVELS, content, differences, normal, parse
-from noisewalk.storage.store import open_store
+from noisewalk.storage.spec import MOST_LEVELS, content, differences, normal, parse, sealed
+from noisewalk.storage.checksum import crc32c
+from noisewalk.storage.doctor import examine
+from noisewalk.storage.store import Layout, RunStore, open_store
 
 CONTENTS = [
     b"",
@@ -56,7 +58,7 @@ EDITS = [
 
 def test_every_strange_specification_is_one_line(small_run):
     path = small_run / "spec.json"
-    whole = json.loads(path.read_text())
+    whole = unsealed(small_run)
     for raw in CONTENTS:
         path.write_bytes(raw)
         refused(small_run, "spec.json")
@@ -92,6 +94,49 @@ def test_facts_come_back_and_unknown_keys_are_kept(small_run):
     assert stored.format == 3
     spec = parse(content(FACTS, "0.0.9"), small_run)
     assert (spec.version, spec.format, spec.facts) == ("0.0.9", 3, FACTS)
+
+
+def test_every_changed_bit_is_told(small_run):
+    path = small_run / "spec.json"
+    for at in range(path.stat().st_size):
+        flip(path, at, at % 8)
+        with pytest.raises(StoreError, match=r"spec\.json"):
+            open_store(small_run)
+        flip(path, at, at % 8)
+    open_store(small_run)
+
+
+def test_a_changed_value_is_told_by_all_who_read_it(small_run):
+    path = small_run / "spec.json"
+    text = path.read_text()
+    for other in ('sigma_y": 0.2', 'sigma_y": 0.10'):
+        path.write_text(text.replace('sigma_y": 0.1', other))
+        refused(small_run, "its checksum does not match")
+        health = examine(small_run)
+        assert "spec.json" in health.faults[0]
+        assert health.root is None
+    for cut in (text[:-1], text + "\n", text.replace('"checksum"', '"checksun"')):
+        path.write_text(cut)
+        refused(small_run, "its checksum does not match")
+
+
+def test_a_specification_without_a_checksum_is_read_and_gets_one_when_the_run_goes_on(small_run):
+    path = small_run / "spec.json"
+    whole = path.read_bytes()
+    unsealed(small_run)
+    assert open_store(small_run).spec == FACTS
+    assert not examine(small_run).faults
+    assert path.read_bytes() != whole
+    with RunStore.create_or_resume(small_run, FACTS, Layout(1, 2, (2,), (3,))):
+        assert path.read_bytes() == whole
+
+
+def test_the_checksum_is_that_of_all_bytes_before_it():
+    assert sealed(b"{}") == sealed(b"{\n}\n")
+    raw = content(FACTS, "0.0.9")
+    assert sealed(raw).count(b"checksum") == 2
+    body, _, tail = raw.rpartition(b',\n  "checksum": "crc32c:')
+    assert int(tail[:8], 16) == crc32c([body])
 
 
 def test_what_is_refused_on_reading_is_refused_on_writing():

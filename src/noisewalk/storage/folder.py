@@ -18,7 +18,7 @@ from .atomic import write_file
 from .damage import reported
 from .format2 import migrated
 from .segments import Segmented
-from .spec import FORMAT, Spec, content, differences, parse, was_cut
+from .spec import Spec, content, differences, parse, was_cut
 from .zarr_group import GROUP, META, Root, same_layout
 
 SPEC, LOCK = "spec.json", ".lock"
@@ -85,10 +85,11 @@ def start(
     if root is not None and not same_layout(root.arrays, layout):
         found, want = _shapes(root.arrays), _shapes(layout)
         raise StoreError(f"{folder} holds {found}, but {want} are asked for: give another folder")
-    if stored is None or stored.facts != asked or stored.format != FORMAT:
+    spec = content(asked, stored.version if stored else None)
+    if stored is None or (folder / SPEC).read_bytes() != spec:
         if root is not None and root.complete and stored is not None and stored.facts != asked:
             write_file(group / META, [root._replace(complete=False).to_bytes()])
-        write_file(folder / SPEC, [content(asked, stored.version if stored else None)])
+        write_file(folder / SPEC, [spec])
     if root is None:
         temporary = folder / f"{GROUP}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..errors import ConfigError, StoreError
+from .checksum import crc32c
 from .damage import EXCERPT, excerpt
 from .format1 import converted
 
 FORMAT, FORMATS = 3, (1, 2, 3)
-OWN_KEYS = ("noisewalk", "format")
+SUM, KIND = "checksum", "crc32c:"  # the last key, and how its value begins
+OWN_KEYS = ("noisewalk", "format", SUM)
 MOST_LEVELS = 64  # dicts and lists inside each other
 _HEADER = b'{\n  "noisewalk": "'
 
@@ -99,10 +101,12 @@ def parse(raw: bytes, path: Path) -> Spec:
         stored = json.loads(raw)
         if not isinstance(stored, dict):
             raise ValueError(f"it holds {shown(stored)} instead of a dict")
-        version, found = (stored.pop(key, None) for key in OWN_KEYS)
+        version, found = stored.get("noisewalk"), stored.get("format")
         if not isinstance(version, str) or type(found) is not int:
             raise ValueError("it does not name a noisewalk version and a format")
         if found in FORMATS:
+            _check_sum(raw, stored)
+            stored = {key: value for key, value in stored.items() if key not in OWN_KEYS}
             facts = converted(stored) if found == 1 else stored
             check(facts)
             return Spec(version, found, facts)
@@ -110,6 +114,24 @@ def parse(raw: bytes, path: Path) -> Spec:
         reason = f"missing, damaged or not a noisewalk run's ({error})"
         raise StoreError(f"{path} is {reason}: restore it, or give another folder") from error
     raise newer(path, found, f" of noisewalk {shown(version)}")
+
+
+def sealed(document: bytes) -> bytes:
+    """A dict as JSON with the checksum of its bytes as the last key."""
+    body = document.rstrip().removesuffix(b"}").rstrip()
+    comma = b"" if body.endswith(b"{") else b","
+    return body + comma + f'\n  "{SUM}": "{KIND}{crc32c([body]):08x}"\n}}\n'.encode()
+
+
+def _check_sum(raw: bytes, stored: dict[str, Any]) -> None:
+    """ValueError unless the bytes are as they were written. Those that earlier versions wrote
+    have no checksum; a damaged key is told by its value, a damaged value by its key."""
+    last = next(reversed(stored.items()), ("", ""))
+    if SUM not in stored and not str(last[1]).startswith(KIND):
+        return
+    body = raw.rpartition(b'\n  "')[0].removesuffix(b",")
+    if sealed(body + b"}") != raw:
+        raise ValueError("its checksum does not match")
 
 
 def newer(path: Path, found: int, by: str = "") -> StoreError:
@@ -122,7 +144,7 @@ def newer(path: Path, found: int, by: str = "") -> StoreError:
 def content(facts: dict[str, Any], version: str | None) -> bytes:
     """The content of spec.json; `version` is the one that started the run, None for this one."""
     header = {"noisewalk": version or __version__, "format": FORMAT}
-    return json.dumps({**header, **facts}, indent=2).encode() + b"\n"
+    return sealed(json.dumps({**header, **facts}, indent=2).encode())
 
 
 def was_cut(raw: bytes) -> bool:
