@@ -6,9 +6,9 @@ import pytest
 from run_edits import FACTS, deep, edited, flip, refused, unsealed
 
 from noisewalk.errors import ConfigError, StoreError
-from noisewalk.storage.spec import MOST_LEVELS, content, differences, normal, parse, sealed
 from noisewalk.storage.checksum import crc32c
 from noisewalk.storage.doctor import examine
+from noisewalk.storage.spec import MOST_LEVELS, content, differences, normal, parse, sealed
 from noisewalk.storage.store import Layout, RunStore, open_store
 
 CONTENTS = [
