@@ -35,6 +35,32 @@ def plan(num_draws=4, seed=0):
     return Chains(nw.Langevin(1e-3, adjust=True), num_draws, 2, 0, 1, nw.Adam(3), None, seed)
 
 
+def test_a_run_at_an_address_has_its_report_there(noisewalk, refused, capsys):
+    import fsspec
+
+    solved_in("memory://cli/run", problem(), plan())
+    assert "  into memory://cli/run\n" in capsys.readouterr().out
+    fs = fsspec.filesystem("memory")
+    assert FILES - {"run.zarr"} <= {key.rpartition("/")[2] for key in fs.find("/cli/run")}
+    fs.rm("/cli/run/report.html")
+    code, out, _ = noisewalk("report", "memory://cli/run")
+    assert (code, out.splitlines()[-1]) == (0, "memory://cli/run/report.html")
+    assert fs.exists("/cli/run/report.html")
+    assert noisewalk("doctor", "memory://cli/run")[1] == "memory://cli/run is clean: 4 draws\n"
+    state = next(key for key in fs.find("/cli/run") if "state-" in key)
+    fs.pipe_file(state, b"damaged")
+    code, out, _ = noisewalk("doctor", "memory://cli/run")
+    assert (code, out.startswith(f"memory:/{state} is missing or damaged")) == (3, True)
+    assert noisewalk("doctor", "memory://cli/run", "--repair")[0] == 0
+    assert noisewalk("doctor", "memory://cli/run")[0] == 0
+    assert noisewalk("export", "memory://cli/run", "--to", "mean.npy")[0] == 0
+    told = refused("report", "memory://cli/none")
+    assert told.startswith("error: memory://cli/none holds no run")
+    words = ["calibrate", "--prior", "fashion32", "--operator", "hdr:factor=2", "--sigma-y", "1"]
+    assert "must be a local folder" in refused(*words, "--out", "memory://cli/other")
+    fs.rm("/cli", recursive=True)
+
+
 def solved_in(folder, given, chosen, resume=False, microbatch=None):
     return solve(given, given.target(microbatch), chosen, folder, "all is kept", resume)
 

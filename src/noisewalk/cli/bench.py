@@ -80,8 +80,11 @@ class BenchOptions:
 @opt.reads(BenchOptions)
 def bench(options: BenchOptions) -> None:
     """Make a table or figure of the paper with a consistency model; a second call goes on."""
+    from ..storage.remote import only_local
+
     what = options.what
     check(options)
+    only_local("--out of bench", options.out)
     if what == "figure1":
         _figure1(options.out or Path("bench") / what, options.seed)
         return

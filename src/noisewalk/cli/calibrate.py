@@ -49,7 +49,9 @@ def calibrate(options: CalibrateOptions) -> None:
     the sampler is right. With RUN, the truths are draws of that run, and the draws among which they
     are ranked see its measurement and a second one: are the run's draws right?"""
     from ..report.calibration import write_calibration
+    from ..storage.remote import only_local
 
+    only_local("what is calibrated", options.run)
     check(options)
     found, problem = (calibration_of if options.run is None else calibration_around)(options)
     folder = options.run or options.out

@@ -24,11 +24,17 @@ def doctor(
     damaged one and 2 for what is no run."""
     from ..storage.doctor import examine
     from ..storage.doctor import repair as cut
+    from ..storage.remote import shown, working
 
-    health = cut(run) if repair else examine(run)
-    name = printable(str(run))
+    with working(run) as place:
+        health = examine(place.folder)
+        if repair and health.faults:
+            place.claim()
+            health = cut(place.folder)
+    name = shown(run)
     for fault in health.faults:
-        print(printable(fault))
+        print(printable(fault.replace(str(place.folder), name)))
+    name = printable(name)
     if not health.faults:
         old = "" if health.checked else "; it is of a format without checksums, so sizes alone"
         print(f"{name} is clean: {health.num_draws:,} draws{old}")

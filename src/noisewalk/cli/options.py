@@ -239,6 +239,9 @@ def rows_at_once(shape: tuple[int, ...]) -> int:
 
 def make_folder(out: Path) -> None:
     """Make the folder of --out before the work; ConfigError if it cannot be written to."""
+    from ..storage.remote import only_local
+
+    only_local("--out of this work", out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

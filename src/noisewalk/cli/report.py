@@ -19,8 +19,9 @@ def report(
 ) -> None:
     """Rebuild report.html, summary.json, the pictures, mean.npy and std.npy of a run."""
     from ..report.build import build_report
+    from ..storage.remote import shown
     from .run_problem import verdict_line
 
     page = build_report(run, title, range)
-    print(verdict_line(json.loads((run / "summary.json").read_text())).strip())
-    print(page)
+    print(verdict_line(json.loads((page.parent / "summary.json").read_text())).strip())
+    print(f"{shown(run)}/{page.name}")

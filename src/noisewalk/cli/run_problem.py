@@ -13,6 +13,7 @@ from ..report.read import ENDING, PLACED
 from ..sampling.cost import most_memory, seconds_a_call
 from ..sampling.execute import draw
 from ..sampling.run import Run
+from ..storage.remote import Place, shown, working
 from ..types import Plan
 from .options import command_line, dtype_of, interruptible, load_prior, rows_at_once
 from .plans import plan_of
@@ -38,7 +39,8 @@ def restore(options: "SampleOptions", prior: "Prior", kept: str | None = None) -
     o, problem = options, read_problem(options, prior)
     target = problem.target(rows_of(o, problem, prior))
     if kept is None:
-        kept = f"what is done so far is safe in {o.folder}; the same command with --resume goes on"
+        place = shown(o.folder)
+        kept = f"what is done so far is safe in {place}; the same command with --resume goes on"
     return solve(problem, target, plan_of(o, target), o.folder, kept, o.resume, o.force)
 
 
@@ -62,7 +64,7 @@ def solve(
 ) -> Run:
     """Draw posterior samples into a folder with their report; Ctrl-C says `kept`."""
     print(announcement(problem, target, plan))
-    print(f"  into {printable(str(folder))}", flush=True)
+    print(f"  into {printable(shown(folder))}", flush=True)
     with interruptible(kept):
         return finish(problem, target, plan, folder, resume, force)
 
@@ -70,13 +72,20 @@ def solve(
 def finish(
     problem: Problem, target: Any, plan: Plan, folder: Path, resume: bool, force: bool = False
 ) -> Run:
-    """Draw into a folder, write the report and the results, and sum up."""
-    facts, arrays = problem.facts(), problem.arrays()
-    run = draw(plan, target, folder, True, facts, arrays, command_line(), resume, force)
+    """Draw into a folder or an address, write the report and the results, and sum up."""
+    with working(folder) as place:
+        return _finish(problem, target, plan, place, resume, force)
+
+
+def _finish(
+    problem: Problem, target: Any, plan: Plan, place: Place, resume: bool, force: bool
+) -> Run:
+    facts, arrays, folder = problem.facts(), problem.arrays(), place.folder
+    run = draw(plan, target, place, True, facts, arrays, command_line(), resume, force)
     build_report(folder)
-    if (place := problem.georeference) is not None:
+    if (origin := problem.georeference) is not None:
         for what in PLACED:
-            run.export(folder / f"{what}.{ENDING[place.format]}", what)
+            run.export(folder / f"{what}.{ENDING[origin.format]}", what)
     summary = json.loads((folder / "summary.json").read_text())
     if summary["r_hat_max"] is None and min(summary["num_chains"], summary["num_draws"]) > 1:
         summary["r_hat_max"] = run.summary()["r_hat_max"]  # JSON has no infinity

@@ -102,6 +102,7 @@ class SampleOptions(opt.SamplerOptions):
 def sample(options: SampleOptions) -> None:
     """Draw posterior samples for an image or a measurement into a run folder, or for many files
     into one folder each."""
+    from ..storage.remote import shown
     from .batch import run_batch
     from .inputs import entries_of, with_seed
     from .run_problem import prior_of, restore
@@ -117,7 +118,7 @@ def sample(options: SampleOptions) -> None:
         run_batch(o, entries, prior)
         return
     restore(o, prior)
-    print(f"open {printable(str(o.folder / 'report.html'))}")
+    print(f"open {printable(shown(o.folder))}/report.html")
 
 
 def check(options: SampleOptions) -> None:

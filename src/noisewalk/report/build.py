@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..files.ranges import ValueRange
+from ..storage.remote import working
 from ..storage.store import open_store
 from .data import ReportData
 from .files import write_files
@@ -27,12 +28,13 @@ def build_report(
     A failure leaves the old report. The report makes no network call.
 
     Arguments:
-        folder: of a run, finished or not, of the command line or `nw.sample(..., store=folder)`.
+        folder: of a run, finished or not, of the command line or `nw.sample(..., store=folder)`, or
+            its address.
         title: one line that names the problem; None: the run's own.
         value_range: what -1 and 1 stand for; None: the run's own, or (-1, 1) where it has none.
 
     Returns:
-        The path of report.html.
+        The path of report.html, for an address in a local copy.
 
     Raises:
         StoreError: the folder holds no run with a draw, or cannot be written to.
@@ -47,7 +49,12 @@ def build_report(
         ...     nw.report.build_report(store, "A warped field", (0.0, 10.0)).name
         'report.html'
     """
-    folder = Path(folder)
+    with working(folder, writes=False) as place:
+        return _build(place.folder, title, value_range)
+
+
+def _build(folder: Path, title: str | None, value_range: tuple[float, float] | None) -> Path:
+    """The report of a run in a folder."""
     data, summary = read_report_data(folder, title, value_range)
     middle, half = _unit(folder, data[0], value_range is not None)
     contents = {

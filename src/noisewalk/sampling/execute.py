@@ -11,6 +11,7 @@ from torch import Tensor
 from .._progress import show
 from ..errors import DivergedError
 from ..storage.memory import MemoryStore
+from ..storage.remote import Place, working
 from ..types import Plan, RunStore
 from .fingerprint import check_probe, probe_of
 from .limits import check_size, tell_time
@@ -20,10 +21,13 @@ FREE = ("plan.num_draws", "command", "probe")
 """What may change when a stored run goes on; the probe is compared with a tolerance."""
 
 
-def execute(plan: Plan, target: Any, sink: RunStore, progress: bool = True) -> None:
-    """Sample into a sink, from wherever it stands, to the end."""
+def execute(
+    plan: Plan, target: Any, sink: RunStore, progress: bool = True, place: Place | None = None
+) -> None:
+    """Sample into a sink, from wherever it stands, to the end, and publish it now and then."""
     for _ in show(plan.run(target, sink), progress):
-        pass
+        if place is not None:
+            place.publish(due=True)
     sink.mark_complete()
 
 
@@ -31,7 +35,7 @@ def execute(plan: Plan, target: Any, sink: RunStore, progress: bool = True) -> N
 def draw(
     plan: Plan,
     target: Any,
-    folder: str | Path | None = None,
+    folder: str | Path | Place | None = None,
     progress: bool = True,
     problem: Mapping[str, Any] | None = None,
     arrays: Mapping[str, Tensor] | None = None,
@@ -39,21 +43,27 @@ def draw(
     resume: bool = True,
     force: bool = False,
 ) -> Run:
-    """Execute a plan into a folder, or in memory without one, and give back the run.
+    """Execute a plan into a folder or an address, or in memory without one, and give back the run.
 
     `problem` are facts to keep in spec.json, `arrays` (image, ...) tensors to keep beside the
     draws, `command` what reproduces the run. A run that is in the folder goes on if `resume`; else
     it is an error. ConfigError where the run needs more memory or disk than there is, unless
     `force`.
     """
-    check_size(plan, target, None if folder is None else Path(folder), force)
-    if progress:
-        tell_time(plan, target)
     if folder is None:
+        check_size(plan, target, None, force)
+        if progress:
+            tell_time(plan, target)
         return _in_memory(plan, target, progress)
-    with _stored(plan, target, Path(folder), problem, arrays, command, resume) as sink:
-        execute(plan, target, sink, progress)
-    return open_run(folder)
+    with working(folder) as place:
+        check_size(plan, target, place.folder, force)
+        if progress:
+            tell_time(plan, target)
+        with _stored(plan, target, place.folder, problem, arrays, command, resume) as sink:
+            place.claim()
+            execute(plan, target, sink, progress, place)
+        place.publish()
+        return open_run(place.folder)
 
 
 def spec_of(plan: Plan, target: Any) -> dict[str, Any]:

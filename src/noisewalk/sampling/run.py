@@ -238,7 +238,8 @@ def open_run(folder: str | Path) -> Run:
     """Read a stored run, finished or not, also while it is being written.
 
     Arguments:
-        folder: the run's folder.
+        folder: the run's folder, or its address, such as `s3://bucket/run`, of which a copy is
+            fetched.
 
     Returns:
         The run; its draws are read when they are indexed.
@@ -251,6 +252,13 @@ def open_run(folder: str | Path) -> Run:
         Traceback (most recent call last):
         noisewalk.errors.StoreError: no-such-folder holds no run that has started: start it
     """
+    from ..storage.remote import copied
+
+    with copied(folder) as place:
+        return _opened(place)
+
+
+def _opened(folder: Path) -> Run:
     from ..storage.store import open_store
 
     stored = open_store(folder)
@@ -260,7 +268,7 @@ def open_run(folder: str | Path) -> Run:
     fixed: dict[str, Any] = {
         name: stored.arrays[name][...] for name in FIXED_ARRAYS if name in stored.arrays
     }
-    fixed["calibrated"] = _calibrated(Path(folder), tuple(arrays["x"].shape[:3]))
+    fixed["calibrated"] = _calibrated(folder, tuple(arrays["x"].shape[:3]))
     thin = stored.spec.get("plan", {}).get("thin", 1)
     run = made(arrays, stored.sampler, thin, stored.complete, stored.spec, fixed)
     return replace(run, folder=stored.folder)
@@ -297,6 +305,6 @@ def _calibrated(folder: Path, shape: tuple[int, ...]) -> bool | None:
         passed, judged = found["passed"], tuple(found["run_shape"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         lost = f"{path} is not a calibration's result ({error}) and is not read"
-        warnings.warn(f"{lost}: run the calibration again", stacklevel=3)
+        warnings.warn(f"{lost}: run the calibration again", stacklevel=4)
         return None
     return passed is True if judged == shape else None

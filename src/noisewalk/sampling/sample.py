@@ -52,8 +52,9 @@ def sample(
             be perturbed; None starts at z ~ N(0, I).
         adapt: adaptation of the step during the warm-up; "auto": of an exact kernel's.
         seed: of all noise, 0 to 2^56 - 1.
-        store: folder of a run on disk. If it holds this very run, sampling goes on where it
-            stopped, also with more draws. `nw.report.build_report(store)` makes the page.
+        store: folder of a run on disk, or an address such as `s3://bucket/run`. If it holds this
+            very run, sampling goes on where it stopped, also with more draws.
+            `nw.report.build_report(store)` makes the page.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
         refresh: when the warm-up fits the kernel's Gaussian anew; "auto", for the default kernel
             and an adapted HMC without a preconditioner: `SpectralRefresh` where z has the shape of
@@ -120,7 +121,7 @@ def tempered_smc(
         num_moves: transitions at each temperature, 4 for None. With a pair (least, most), the
             particles move until they have forgotten their places after the resampling.
         seed: of all noise.
-        store: folder of a run on disk; if it holds this very run, it goes on where it stopped.
+        store: folder or address of a run; if it holds this very run, it goes on where it stopped.
         progress: show a progress bar on a terminal, a line a minute elsewhere.
         rank: move by HMC, or the given kernel, around the Gauss-Newton Gaussian of this rank,
             fitted anew at each temperature; None: no such Gaussian.

@@ -13,6 +13,7 @@ from ..engines.serial import Serial
 from ..engines.work import Outcome, perform
 from ..errors import ConfigError, NoisewalkError
 from ..gaussians.refresh import Schedule
+from ..storage.remote import only_local
 from ..types import Kernel, Tick
 from .adapt import DualAveraging
 from .defaults import resolve
@@ -84,6 +85,7 @@ def sample_many(
     given: dict[str, Any] = {"kernel": kernel, "num_draws": num_draws, "num_chains": num_chains}
     given |= {"num_warmup": num_warmup, "thin": thin, "warm_start": warm_start, "adapt": adapt}
     given |= {"seed": seed, "refresh": refresh, "plan": plan}
+    only_local("the folder of many runs", folder)
     folder = Path(folder)
     for name in targets:
         _check_name(name)

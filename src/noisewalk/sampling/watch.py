@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NoisewalkError, StoreError
+from ..storage.remote import only_local
 from .run import open_run
 
 STALE = 60.0  # seconds without a write after which nobody seems to be sampling
@@ -37,6 +38,7 @@ class Progress:
 
 def runs_in(folder: str | Path) -> list[Path]:
     """The folder itself if it is a run's, else the runs in it; StoreError where there is none."""
+    only_local("what is watched", folder)
     folder = Path(folder)
     if (folder / "spec.json").is_file():
         return [folder]
