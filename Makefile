@@ -79,6 +79,7 @@ bench-exactness: install peers
 	$(BIN)/python benchmarks/exactness.py mixture --out benchmarks/mixture.json
 	$(PEERS)/bin/python benchmarks/peers.py --out benchmarks/peers.json
 
+# The slow tests. NOISEWALK_KILLS is the number of processes that are killed, 100 unless given.
 soak: install
 	$(BIN)/python -m pytest -m slow
 

@@ -1,5 +1,6 @@
 """PyTorch's pickled files, read without running any code in them."""
 
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ def load_pickled(path: Path, sha256: str | None = None) -> Any:
         is_zip = zipfile.is_zipfile(path)
         if fault := _hash_fault(path, sha256) if sha256 else _zip_fault(path) if is_zip else None:
             raise WeightsError(f"{path} {fault}; get the file again")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an unusual pickle: what cannot be read is an error
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except WeightsError:
         raise
     except Exception as error:  # unpicklers raise whatever the damaged bytes lead them to
