@@ -65,7 +65,8 @@ class RandomizedStarts(Start):
 
     Arguments:
         num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": at
-            most 80, or 275 with several candidates, of which most take 65.
+            most 80, or 275 with several candidates, of which most take 65. A second try takes up
+            to 50 more.
         optimizer: "auto" is "lbfgs"; "adam" takes all steps by Adam, which needs many more.
         num_candidates: starts of which each chain keeps the best; "auto": 1 where z has the shape
             of an image, 16 elsewhere, as minima of a generator's latent are local.
@@ -126,7 +127,7 @@ class RandomizedStarts(Start):
             return 0
         each = 1 + int(self.num_candidates) + 2 * target.perturbs_at_fit
         each += sum(steps * left for steps, left in self.phases(target))
-        fits = self.optimizer != "adam" and is_image(tuple(target.shape))
+        fits = self.optimizer != "adam" and is_image(tuple(target.shape)) and target.is_curved
         fit = SPECTRAL.calls_each(math.prod(target.shape)) if fits else 0
         return target.num_images * (num_chains * each + SPECTRAL.rows_of(num_chains) * fit)
 
@@ -180,7 +181,7 @@ class RandomizedStarts(Start):
         phase = work["phase"] + 1
         work = {**_pruned(work, phases[phase][1]), "phase": phase, "taken": 0}
         newton = self.optimizer != "adam"
-        if newton and phase == 1 and is_image(tuple(target.shape)):
+        if newton and phase == 1 and is_image(tuple(target.shape)) and target.is_curved:
             work = {**work, "reference": _fitted(target, work, rows).pack()}
         at_fit = target.perturbs_at_fit and phase + 1 == len(phases)
         if at_fit:
