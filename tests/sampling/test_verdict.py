@@ -123,6 +123,25 @@ def test_a_chain_that_is_stuck_is_named(change, says):
     assert (verdict, says in reason) == (DOUBT, True), reason
 
 
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        ({"adapt": {"name": "DualAveraging"}, "num_warmup": 80}, "--seed 1 --num-warmup 160"),
+        ({"adapt": {"name": "DualAveraging"}, "num_warmup": 0}, "--seed 1 --num-warmup 100"),
+        ({"adapt": None}, "Use a smaller step: --step-size 0.025"),
+        (None, "Look at its chains one by one"),
+    ],
+)
+def test_what_to_do_about_a_stuck_chain_can_be_done(plan, says):
+    """A step that was adapted is not made smaller by hand."""
+    given = run()
+    given.arrays["nll"][0, 3] = 500.0
+    spec = {} if plan is None else {**given.spec, "plan": {**given.spec["plan"], **plan}}
+    _, reason = told(dataclasses.replace(given, spec=spec))
+    assert says in reason
+    assert ("smaller step" in reason) == (plan is not None and plan["adapt"] is None)
+
+
 def test_long_chains_are_judged_by_what_they_are_worth():
     assert told(run(4, 40, early=False, start="Adam"))[0] == TRUST
     slow = run(4, 40, early=False, start="Adam")

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..evaluate.diagnostics.evidence import informative_epsilon
 from ..sampling.run import Run
-from ..sampling.verdict import FORGOTTEN, TRUST, UNADJUSTED, UNFINISHED
+from ..sampling.verdict import FORGOTTEN, TRUST, UNADJUSTED, UNFINISHED, way_out
 from .verdicts import MEMORY_BAD
 
 RIGHT = (
@@ -37,8 +37,7 @@ def notes_of(run: Run, summary: Mapping[str, Any], exact: bool | None) -> Iterat
         )
     if summary["divergences"] and not trusted:  # an exact kernel loses nothing by rejecting them
         yield (
-            f"{summary['divergences']} proposals were not finite and were rejected. Use a smaller "
-            "step size."
+            f"{summary['divergences']} proposals were not finite and were rejected. " + way_out(run)
         )
     if exact is False and reason != UNADJUSTED:
         yield UNADJUSTED

@@ -86,7 +86,7 @@ def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
     """Why the draws must not be trusted, whatever else the run shows, in a word and in sentences;
     both "" for no such reason."""
     if found.stuck:
-        return "stuck", f"{found.stuck} Use a smaller step, or start again from another --seed."
+        return "stuck", f"{found.stuck} {way_out(run)}"
     if run.calibrated is False:
         failed = "The calibration around this measurement has failed: the intervals are wrong."
         return "calibration", failed
@@ -247,6 +247,23 @@ def _longer(run: "Run", found: Evidence) -> str:
     rho = min(max(found.memory, 0.05), 0.98)
     wanted = _round(max(2.0, math.log(FORGOTTEN / 2) / math.log(rho)) * transitions_of(run) / draws)
     return f"Run longer chains: --thin {wanted} (thin={wanted} in Python)."
+
+
+def way_out(run: "Run") -> str:
+    """What to do about stuck chains: a smaller step where it was chosen, else another start."""
+    plan = run.spec.get("plan", {})
+    if not plan:
+        return "Look at its chains one by one: they must leave the places where they started."
+    kernel = plan.get("kernel", {})
+    step = kernel.get("step_size") if isinstance(kernel, dict) else None
+    if not plan.get("adapt") and isinstance(step, int | float):
+        small = f"{step / 4:.2g}"
+        return f"Use a smaller step: --step-size {small} (step_size={small} in Python)."
+    warmup = max(100, 2 * int(plan.get("num_warmup") or 0))
+    return (
+        f"Start again elsewhere, with a longer warm-up: --seed 1 --num-warmup {warmup} (seed=1, "
+        f"num_warmup={warmup} in Python)."
+    )
 
 
 def _round(count: float) -> int:
