@@ -154,7 +154,7 @@ def test_inputs_that_make_no_batch_end_in_one_line(files, refused):
         assert says in refused("sample", *inputs, *options("--sigma-y", 0.3, "--out", "out"))
     assert "--share-batches" in refused("sample", "in/a.npy", "--share-batches", *options())
     smc = ["--kernel", "smc", "--prior", "own.py:make", "--operator", "identity"]
-    assert "--share-batches" in refused("sample", "in", "--share-batches", *smc)
+    assert "as many temperatures as" in refused("sample", "in", "--share-batches", *smc)
 
 
 def test_workers_give_the_draws_of_one_process_and_failures_stop_no_other(files):

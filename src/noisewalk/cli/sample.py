@@ -25,9 +25,13 @@ UNREAD = {
     "pcnl": (*OF_SMC, "num_leapfrog"),
     "hmc": OF_SMC,
     "slice": (*OF_SMC, "num_leapfrog", "step_size"),
-    "smc": (*OF_CHAINS, "spectral", "share_batches"),
+    "smc": (*OF_CHAINS, "spectral"),
 }
 """The options that a kernel does not read."""
+SMC_ALONE = (
+    "--share-batches is not for smc: it takes as many temperatures as each measurement needs, so "
+    "the files are not at the same step of it. Leave --share-batches out, or take another kernel"
+)
 OF_MEASUREMENT = ("missing", "observed", "bits", "band_range", "variance")
 FITS = ("crop", "resize", "pad")
 STARTS = ("randomized", "adam", "prior")
@@ -126,6 +130,8 @@ def check(options: SampleOptions) -> None:
     if kernel is not None:
         one_of("kernel", kernel, tuple(UNREAD))
     opt.refuse(kernel or "the default kernel", options, *UNREAD[kernel or "hmc"])
+    if kernel == "smc" and options.share_batches:
+        raise ConfigError(SMC_ALONE)
     if options.spectral:
         opt.refuse("--spectral", options, "rank")
     if options.start is not None:
