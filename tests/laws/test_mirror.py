@@ -12,6 +12,7 @@ ELSEWHERE = {"docs", "examples", "laws"}  # test the pages, the examples, and al
 OF_SEVERAL = {
     "cli/demo/test_images.py",  # of a package's `__init__`
     "evaluate/paper/test_claims.py",  # of numbers in the documents, not of code
+    "evaluate/paper/test_dry_run.py",  # of scripts in benchmarks/
     "evaluate/paper/test_results.py",
     "evaluate/paper/test_tuned.py",
     "evaluate/test_public_names.py",  # of every package's `__init__`
