@@ -20,6 +20,7 @@ OF_SEVERAL = {
     "priors/train/test_device.py",  # of whole trainings
     "priors/train/test_prior_quality.py",
     "priors/train/test_tutorial.py",
+    "report/test_in_browser.py",  # of page.js
 }
 
 
