@@ -34,13 +34,16 @@ def stumble(shared, item):
 
 @dataclass(frozen=True)
 class Deadly:
-    """The identity; kills its process at one call of it, once."""
+    """The identity; kills its process at one call of it, or at one of so many rows, once."""
 
     marker: str
     at: int
+    rows: int | None = None
 
     def __call__(self, x):
         """x itself."""
+        if self.rows not in (None, len(x)):
+            return x
         calls = _calls[self.marker] = _calls.get(self.marker, 0) + 1
         if calls == self.at and not Path(self.marker).exists():
             Path(self.marker).touch()
