@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,21 @@ class Deadly:
         if calls == self.at and not Path(self.marker).exists():
             Path(self.marker).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+    def __repr__(self):
+        return "Deadly()"
+
+
+@dataclass(frozen=True)
+class Slow:
+    """The identity, so slow that a run can be stopped in its middle."""
+
+    seconds: float
+
+    def __call__(self, x):
+        """x itself."""
+        time.sleep(self.seconds)
         return x
 
     def __repr__(self):

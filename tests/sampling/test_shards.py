@@ -53,6 +53,24 @@ def test_shards_are_the_whole_run_bitwise(tmp_path, name, num_shards):
     assert found.summary()["verdict"] == one.summary()["verdict"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [2, None])
+def test_a_network_that_sees_the_rows_of_a_shard_gives_the_same_bits(tmp_path, rows):
+    prior, likelihood = nw.load_prior("fashion32"), nw.likelihoods.Gaussian(0.1)
+    y = torch.zeros(1, 1, 8, 8)
+    parts = prior.map(), nw.operators.AveragePool(4), likelihood, y
+    posterior = nw.NoisePosterior(*parts, microbatch=rows)
+    start = nw.RandomizedStarts(num_steps=2)
+    settings = {"num_chains": 4, "num_warmup": 2, "thin": 2, "num_draws": 2, "warm_start": start}
+    settings["kernel"] = nw.Langevin(1e-3, adjust=True)
+    one = whole(tmp_path / "one", posterior, settings)
+    found = sharded(tmp_path / "some", posterior, settings=settings)
+    if rows == 2:
+        assert same({"": found}, {"": one})
+    else:  # the network rounds otherwise
+        torch.testing.assert_close(found.draws[...], one.draws[...], atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("rows", "at"),
     [(5, 9), (3, 4), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((5, 2), (2, 14)))],
