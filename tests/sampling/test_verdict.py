@@ -22,8 +22,9 @@ def listed(monkeypatch):
     """A card that lists the problem."""
     from noisewalk.priors.calibrated import listed
 
-    def is_listed(prior, operator, sigma_y):
-        return listed({"calibrated": [CALIBRATED]} if prior == "toy" else {}, operator, sigma_y)
+    def is_listed(prior, *problem):
+        card = {"calibrated": [CALIBRATED], "shape": [1, 16, 16]}
+        return listed(card if prior == "toy" else {}, *problem)
 
     monkeypatch.setattr(rules, "is_calibrated", is_listed)
 
@@ -40,7 +41,13 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
     [
         ({"rho": 0.4}, CHECK, "`noisewalk calibrate RUN`"),
         ({"rho": 0.4, "problem": PROBLEM}, TRUST, "toy is calibrated for avgpool:factor=4"),
-        ({"rho": 0.4, "problem": PROBLEM | {"sigma_y": 0.3}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "sigma_y": 0.3}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM | {"sigma_y": 0.1}, "sigma_y": 0.3}, CHECK, "calibrate"),
+        ({"rho": 0.4, "problem": PROBLEM, "sigma_y": {"name": "Tensor"}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "shape": (1, 16, 32)}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "midpoints": [0.5]}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "steps": 20}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM | {"missing": 9}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM | {"prior": "other"}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM, "start": "Adam"}, DOUBT, "no posterior draws"),
         ({"rho": 0.4, "problem": PROBLEM, "start": None}, DOUBT, "no posterior draws"),

@@ -9,8 +9,9 @@ from ..sampling.verdict import FORGOTTEN, TRUST, UNADJUSTED, UNFINISHED
 from .verdicts import MEMORY_BAD
 
 MODES = (
-    "The chains still remember their starts. If the posterior has separate modes, their weights "
-    "are those of the starts."
+    "The chains keep some memory of their starts. Here that is no fault, because the starts were "
+    "right. But if quite different images explain the measurement, the draws show each kind as "
+    "often as the starts did."
 )
 LARGE_ERROR = 0.5  # standard error from which on a log evidence is no more than a warning
 

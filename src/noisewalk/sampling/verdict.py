@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..priors.calibrated import is_calibrated
 from .evidence import LONG, Evidence, transitions_of
+from .randomized import is_recipe
 
 if TYPE_CHECKING:
     from .run import Run
@@ -25,6 +26,7 @@ LEAST_CHAINS = 8  # fewer have no flips enough for a p-value below LEVEL
 ESS_GOOD, ESS_BAD = 10.0, 5.0  # independent draws a chain of long chains
 EXCESS = 2.0  # of R-hat^2 - 1 over that of perfect chains
 FLOOR = 0.05  # of R-hat^2 - 1 of perfect chains
+ONE_STEP = ("Consistency", "Generator")  # maps as a prior has them, with nothing around
 
 CALIBRATE = "`noisewalk calibrate RUN` (nw.calibrate(run) in Python)"
 FOREIGN = (
@@ -195,13 +197,24 @@ def _known(run: "Run") -> str:
     if run.calibrated:
         return "the calibration around this measurement has passed"
     problem: dict[str, Any] = run.spec.get("problem", {})
-    prior, operator, sigma_y = (problem.get(key) for key in ("prior", "operator", "sigma_y"))
-    gaussian = run.spec.get("likelihood", {}).get("name") == "Gaussian"
-    if not (gaussian and isinstance(prior, str) and isinstance(operator, str)):
+    prior, operator = problem.get("prior"), problem.get("operator")
+    likelihood = run.spec.get("likelihood", {})
+    level = likelihood.get("sigma_y") if likelihood.get("name") == "Gaussian" else None
+    if not (isinstance(prior, str) and isinstance(operator, str) and _as_calibrated(run)):
         return ""
-    if not isinstance(sigma_y, int | float) or not is_calibrated(prior, operator, float(sigma_y)):
+    shape = tuple(run.draws.shape[3:])
+    if not (isinstance(level, int | float) and is_calibrated(prior, operator, level, shape)):
         return ""
-    return f"{prior} is calibrated for {operator} at sigma_y {sigma_y:g}"
+    typed = problem.get("sigma_y", level)
+    return f"{prior} is calibrated for {operator} at sigma_y {typed:g}"
+
+
+def _as_calibrated(run: "Run") -> bool:
+    """Whether map, starts and measurement are those of the runs by which a prior is calibrated: the
+    map in one step, starts with all their steps, and no gaps beside the operator's."""
+    phi, start = run.spec.get("map", {}), run.spec["plan"]["warm_start"]
+    one_step = not phi.get("midpoints") and phi.get("name") in ONE_STEP
+    return one_step and is_recipe(start) and not run.spec["problem"].get("missing")
 
 
 def _unsure(run: "Run", found: Evidence) -> str:
