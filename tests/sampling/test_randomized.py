@@ -335,6 +335,21 @@ def test_the_estimate_is_what_a_run_costs_where_nothing_stops(monkeypatch, likel
     assert run.nfe == target.nfe - before == plan.estimate(target).calls
 
 
+def test_a_likelihood_without_a_curvature_starts_without_its_gaussian():
+    class Plain:
+        def nll(self, mean, y, observed=None):
+            return 2.0 * (mean - y).double().square().flatten(1).sum(1)
+
+        def perturb(self, y, mean, noise, observed=None):
+            return y + 0.5 * noise.normal(tuple(y.shape[1:]), 0, y.dtype)
+
+    phi = nw.maps.Generator(torch.nn.Identity(), (1, 4, 4), (1, 4, 4))
+    target = nw.NoisePosterior(phi, torch.nn.Identity(), Plain(), torch.ones(1, 1, 4, 4))
+    run = nw.sample(target, num_chains=8, refresh=None, progress=False)
+    assert run.spec["plan"]["warm_start"]["name"] == "RandomizedStarts"
+    assert abs(float(run.mean.mean()) - 0.8) < 5 * (0.2 / 128) ** 0.5
+
+
 def test_the_estimate_is_a_bound_where_rows_stop():
     target, *_ = linear((5,), draw(2, 4, seed=3))
     plan, before = chains(target, RandomizedStarts(60, num_candidates=5)), target.nfe

@@ -66,6 +66,10 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
         ({"early": False}, CHECK, "--num-draws 100"),
         ({"complete": False}, CHECK, "--resume"),
         ({"exact": False}, CHECK, "unadjusted"),
+        ({"exact": False, "rho": 0.15, "start": "Adam"}, CHECK, "unadjusted"),
+        ({"chains": 1}, CHECK, "--chains 16"),
+        ({"chains": 1, "early": False}, CHECK, "--chains 16"),
+        ({"rho": 0.4, "steps": 0}, DOUBT, "no posterior draws"),
         ({"spec": {}}, CHECK, "nw.calibrate(run, target=...)"),
         ({"log_evidence": torch.zeros(1)}, CHECK, "another --seed"),
     ],
@@ -75,6 +79,12 @@ def test_each_run_has_its_verdict(listed, changes, verdict, says):
     assert (found, says in reason) == (verdict, True), reason
     assert reason.endswith(".")
     assert reason.count(". ") <= 2
+
+
+def test_draws_without_their_noise_are_told_what_a_calibration_needs():
+    given = run(spec={})
+    x = {name: value for name, value in given.arrays.items() if name != "z"}
+    assert '"z": their noise' in told(dataclasses.replace(given, arrays=x))[1]
 
 
 def test_the_worst_image_decides():

@@ -25,6 +25,7 @@ from ..errors import ConfigError
 from ..gaussians.reference import Reference
 from ..gaussians.refresh import SpectralRefresh, is_image, unpack
 from ..kernels.metropolis import column, finite_values
+from ..likelihoods.base import complete
 from ..noise import Noise
 from ..types import State
 from . import lbfgs, second_try
@@ -65,7 +66,8 @@ class RandomizedStarts(Start):
 
     Arguments:
         num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": at
-            most 80, or 275 with several candidates, of which most take 65.
+            most 80, or 275 with several candidates, of which most take 65. A second try takes up
+            to 50 more.
         optimizer: "auto" is "lbfgs"; "adam" takes all steps by Adam, which needs many more.
         num_candidates: starts of which each chain keeps the best; "auto": 1 where z has the shape
             of an image, 16 elsewhere, as minima of a generator's latent are local.
@@ -126,7 +128,7 @@ class RandomizedStarts(Start):
             return 0
         each = 1 + int(self.num_candidates) + 2 * target.perturbs_at_fit
         each += sum(steps * left for steps, left in self.phases(target))
-        fits = self.optimizer != "adam" and is_image(tuple(target.shape))
+        fits = self.optimizer != "adam" and _takes_gaussian(target)
         fit = SPECTRAL.calls_each(math.prod(target.shape)) if fits else 0
         return target.num_images * (num_chains * each + SPECTRAL.rows_of(num_chains) * fit)
 
@@ -180,7 +182,7 @@ class RandomizedStarts(Start):
         phase = work["phase"] + 1
         work = {**_pruned(work, phases[phase][1]), "phase": phase, "taken": 0}
         newton = self.optimizer != "adam"
-        if newton and phase == 1 and is_image(tuple(target.shape)):
+        if newton and phase == 1 and _takes_gaussian(target):
             work = {**work, "reference": _fitted(target, work, rows).pack()}
         at_fit = target.perturbs_at_fit and phase + 1 == len(phases)
         if at_fit:
@@ -196,6 +198,11 @@ def _usual(num_candidates: int) -> list[float]:
     """Steps of Adam's part and of each round."""
     prunings = math.ceil(math.log(num_candidates) / math.log(PRUNED) - 1e-9)
     return [ADAM, *[ROUND] * prunings, LAST if prunings else NEWTON]
+
+
+def _takes_gaussian(target: Any) -> bool:
+    """Whether L-BFGS starts from the spectral Gaussian."""
+    return is_image(tuple(target.shape)) and complete(target.likelihood).is_curved
 
 
 def is_recipe(start: Mapping[str, Any]) -> bool:

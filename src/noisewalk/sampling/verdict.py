@@ -33,6 +33,10 @@ FOREIGN = (
     "The run does not say how these draws were made. nw.calibrate(run, target=...) would be enough "
     "to know whether they are right."
 )
+FOREIGN_X = (
+    'The run does not say how these draws were made. nw.Run({"x": draws, "z": their noise}, ...) '
+    "and nw.calibrate(run, target=...) would be enough to know whether they are right."
+)
 UNFINISHED = (
     "The run is not finished: continue it with --resume, or repeat its nw.sample call with the "
     "same store."
@@ -70,9 +74,9 @@ def verdict_of(run: "Run", found: Evidence) -> Verdict:
     verdict, reason = (_long if long else _short)(run, found)
     plan = run.spec.get("plan", {})
     if verdict != DOUBT and not plan:
-        return Verdict(CHECK, FOREIGN, "foreign")
+        return Verdict(CHECK, FOREIGN if "z" in run.arrays else FOREIGN_X, "foreign")
     kernel = plan.get("kernel", {})
-    if verdict == TRUST and isinstance(kernel, dict) and kernel.get("exact") is False:
+    if verdict != DOUBT and isinstance(kernel, dict) and kernel.get("exact") is False:
         return Verdict(CHECK, UNADJUSTED, "unadjusted")
     causes = {CHECK: "short", DOUBT: "mixing" if long else "memory", TRUST: "settled"}
     return Verdict(verdict, reason, causes[verdict])
@@ -111,15 +115,15 @@ def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
 def _short(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of many chains, by their early and last states."""
     chains = run.draws.shape[1]
-    if math.isnan(found.drift_p):
-        return CHECK, (
-            f"{_number(run.draws.shape[2], 'draw')} a chain without an early state cannot show a "
-            "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
-        )
     if chains < LEAST_CHAINS:
         return CHECK, (
             f"{_number(chains, 'chain')} cannot show a drift. --chains 16 (num_chains=16 in "
             "Python) would be enough."
+        )
+    if math.isnan(found.drift_p):
+        return CHECK, (
+            f"{_number(run.draws.shape[2], 'draw')} a chain without an early state cannot show a "
+            "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
         )
     if found.memory_bound < FORGOTTEN:
         return TRUST, (
@@ -189,7 +193,8 @@ def _long(run: "Run", found: Evidence) -> tuple[str, str]:
 
 def _randomised(run: "Run") -> bool:
     start = run.spec.get("plan", {}).get("warm_start")
-    return isinstance(start, dict) and start.get("name") == "RandomizedStarts"
+    named = isinstance(start, dict) and start.get("name") == "RandomizedStarts"
+    return named and start.get("num_steps") != 0
 
 
 def _known(run: "Run") -> str:
