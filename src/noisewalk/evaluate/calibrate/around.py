@@ -31,6 +31,7 @@ from ..._checks import seed_of, whole
 from ...errors import ConfigError
 from ...gaussians.refresh import Refresh, SpectralRefresh
 from ...likelihoods.base import complete
+from ...maps.per_image import for_images
 from ...posterior import NoisePosterior
 from ...sampling.chains import Chains
 from ...sampling.defaults import default_kernel, resolve
@@ -221,12 +222,13 @@ def _joint(run: Run, target: NoisePosterior, x: Tensor, image: Tensor, seed: int
     with torch.no_grad():
         mean = torch.cat([target.operator(part) for part in x.split(size)])
     noise = keyed.rows(seed, len(x), device=x.device).at(TRUTH)
-    again = complete(target.likelihood).replicate(mean, y, noise, observed)
+    likelihood = complete(target.likelihood).of_rows(image, y.ndim)
+    again = likelihood.replicate(mean, y, noise, observed)
     both = None if observed is None else torch.stack([observed, observed], 1)
     return NoisePosterior(
-        target.phi,
+        for_images(target.phi, image),
         Twice(target.operator),
-        target.likelihood,
+        likelihood.of_pairs(y.ndim),
         torch.stack([y, again.to(y)], 1),
         both,
         size,
@@ -263,7 +265,8 @@ def _check_truths(
     if wrong is None and "nll" in run.arrays:
         observed = None if target.observed is None else target.observed[image]
         with torch.no_grad():
-            nll = target.likelihood.nll(target.operator(x), target.y[image], observed).cpu()
+            likelihood = complete(target.likelihood).of_rows(image, target.y.ndim)
+            nll = likelihood.nll(target.operator(x), target.y[image], observed).cpu()
         told, size = run.arrays["nll"][places], target.num_observed[image].cpu()
         apart = (nll - told).abs() > SAME * torch.maximum(told.abs(), size)
         wrong = "L_y(x)" if bool(apart.any()) else None

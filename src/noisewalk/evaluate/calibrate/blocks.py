@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from ..._progress import show
 from ...engines.engine import Engine
 from ...engines.work import Outcome, perform
 from ...errors import NoisewalkError
+from ...likelihoods.base import complete
+from ...maps.per_image import for_images
 from ...posterior import NoisePosterior
 from ...sampling.chains import Chains
 from ...sampling.execute import draw
@@ -79,9 +83,10 @@ def _part(
 ) -> tuple[Chains, NoisePosterior]:
     """The plan and the posterior of a block."""
     first, count = span
-    rows = slice(first, first + count)
+    rows = torch.arange(first, first + count)
     observed = None if joint.observed is None else joint.observed[rows]
-    parts = joint.phi, joint.operator, joint.likelihood, joint.y[rows], observed
+    likelihood = complete(joint.likelihood).of_rows(rows, joint.y.ndim)
+    parts = for_images(joint.phi, rows), joint.operator, likelihood, joint.y[rows], observed
     part = NoisePosterior(*parts, joint.microbatch, joint.differentiable, check=False)
     return replace(plan, part=(first, 0)), part
 
