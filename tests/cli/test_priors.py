@@ -158,6 +158,6 @@ def test_what_a_prior_cannot_express_is_estimated(noisewalk, tmp_path):
     code, out, err = noisewalk("priors", "representation", "fashion32", "held.npz", *flags)
     assert code == 0, err
     assert "fashion32: 2 images of held.npz" in out
-    assert "NFE 10" in out
+    assert "NFE 44" in out
     assert out.count("|k|") == 4
     assert 'for its card.json: "representation_error": [' in out

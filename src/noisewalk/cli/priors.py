@@ -130,8 +130,7 @@ def representation(
     phi, (channels, side) = opt.map_of(prior, 1), prior.shape[:2]
     some = to_unit(load_images(images, side, channels)[:num_images])
     left = measure(phi, some, num_bands, iterations, seed)
-    calls = len(some) * phi.nfe * (3 + iterations)
-    print(f"{name}: {len(some)} images of {images}, rms left {left.rms:.4f}, NFE {calls}")
+    print(f"{name}: {len(some)} images of {images}, rms left {left.rms:.4f}, NFE {left.nfe}")
     for band, std in enumerate(left.std):
         print(
             f"  |k| {band / num_bands / 2:.3f} to {(band + 1) / num_bands / 2:.3f}  std {std:.4f}"
