@@ -8,8 +8,8 @@ z is one large field: the draws are of p(z | all that is observed), and know no 
 No noise is added to what is observed: --sigma says how closely a draw must follow it. Its default
 is a little more than the 0.006 that the prior leaves of held-out tiles (30 dB, as its card says).
 Outside the gaps the samples are what was observed. With --simulated the truth is a draw of the
-prior, measured under the same clouds with noise --sigma: there the prior is right, so what is
-tested is the sampler.
+prior, measured under the same clouds with noise --sigma, and the samples are shown whole: there the
+prior is right, so what is tested is the sampler.
 
 Printed for the gaps alone: the error of the samples' mean, of one sample and of two classical fills
 (biharmonic inpainting and the nearest observed pixel), clipped to the scene's range where it has
@@ -57,7 +57,7 @@ def main() -> None:
         raise SystemExit(f"clouds.py: {error}") from error
     hidden = ~target.operator.observed
     observed, draws = (SCALE.from_unit(v) for v in (target.y[0], run.draws[0, :, -1]))
-    samples = torch.where(hidden, draws, observed)
+    samples = draws if args.simulated else torch.where(hidden, draws, observed)
     fills = classical(observed, hidden)
     if not args.simulated:
         samples = samples.clamp(SCALE.low, SCALE.high)

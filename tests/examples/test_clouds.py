@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import noisewalk as nw
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.train.export import write_prior
 from noisewalk.priors.train.losses.diffusion import DiffusionLoss
@@ -98,12 +99,16 @@ def test_a_scene_is_filled_and_the_same_command_goes_on(
     assert times == {path: path.stat().st_mtime_ns for path in times}
 
 
-def test_a_simulated_scene_needs_no_file(run: Callable[..., tuple[Saved, dict]]) -> None:
+def test_a_simulated_scene_needs_no_file(
+    run: Callable[..., tuple[Saved, dict]], folder: Path
+) -> None:
     pytest.importorskip("skimage")
-    saved, found = run("--simulated", "--sigma", "0.002", scenes=False)
-    hidden, truth = saved["hidden"], saved["truth"]
-    away = saved["samples"][:, ~hidden] - truth[~hidden]  # the noise of what is observed
-    assert float(np.sqrt(np.square(away).mean())) == pytest.approx(0.002, rel=0.2)
+    saved, found = run("--simulated", scenes=False)
+    phi = nw.load_prior(str(folder / "prior")).map(shape=(20, 20), window=16)
+    with torch.no_grad():
+        x = phi(nw.noise.rows(1, 1).normal(phi.shape, nw.noise.INIT))[0]
+    assert saved["truth"] == pytest.approx(0.1 * (x.movedim(0, -1).numpy() + 1), rel=1e-5)
+    assert (saved["std"] > 0).all()  # not only in the gaps
     assert len(found["coverage"]) == 3
 
 
