@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("--plan", default="short_chains")
     parser.add_argument("--num-chains", type=int, default=None)
     parser.add_argument("--thin", type=int, default=None, help="transitions before the last draw")
+    parser.add_argument("--num-warmup", type=int, default=None, help="transitions that adapt")
+    parser.add_argument("--num-steps", type=int, default=None, help="of the randomised starts")
     parser.add_argument("--sigma-y", type=float, default=0.1)
     parser.add_argument("--batch", type=int, default=4, help="truths at a time")
     parser.add_argument("--microbatch", type=int, default=8)
@@ -59,7 +61,7 @@ def main() -> None:
     prior = nw.load_prior(args.prior)
     phi, truths = prior.map(), truths_of(prior, args)
     kind = "images" if args.images else "prior"
-    changes = {"c": args.num_chains, "t": args.thin}
+    changes = {"s": args.num_steps, "w": args.num_warmup, "c": args.num_chains, "t": args.thin}
     told = "".join(f"-{k}{v}" for k, v in changes.items() if v is not None)
     name = f"{args.prior}-{args.task}-{kind}-{args.plan}{told}"
     path = args.out / f"{name}.json"
@@ -96,8 +98,10 @@ def solve(
     likelihood, seed = nw.likelihoods.Gaussian(args.sigma_y), args.seed + 1000 + first
     y = nw.simulate(operator, likelihood, x, seed)
     target = nw.NoisePosterior(phi, operator, likelihood, y, microbatch=args.microbatch)
-    given = {"num_chains": args.num_chains, "thin": args.thin}
+    given = {"num_chains": args.num_chains, "num_warmup": args.num_warmup, "thin": args.thin}
     numbers = {key: value for key, value in given.items() if value is not None}
+    if args.num_steps is not None:
+        numbers["warm_start"] = nw.RandomizedStarts(args.num_steps)
     start = time.process_time()
     run = nw.sample(
         target, plan=args.plan, seed=seed, store=args.state / name, progress=False, **numbers

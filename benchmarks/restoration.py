@@ -12,7 +12,8 @@ The mean is over several chains, since the draws of a short chain say little mor
 with exact draws the squared error of the mean of n independent ones is (1 + 1 / n) times that of
 the posterior mean. Chains are run one after the other over all images, each with its own warm
 start, and kept under --out, so an interrupted command goes on where it stopped, also with a larger
---num-chains.
+--num-chains. With `--plan short_chains`, each of the --num-chains is a run of the default plan, of
+--num-draws short chains.
 
     python benchmarks/restoration.py --prior satellite64 --images satellite/test.npz --out
     restoration
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--images", required=True, help="held-out images")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--num-images", type=int, default=100)
+    parser.add_argument("--plan", choices=("long_chains", "short_chains"), default="long_chains")
     parser.add_argument("--num-chains", type=int, default=2)
     parser.add_argument("--num-draws", type=int, default=8, help="per chain")
     parser.add_argument("--thin", type=int, default=4, help="transitions a draw")
@@ -169,26 +171,15 @@ def chain_of(
 ) -> Chain:
     """Run it, or read it where it is under --out already."""
     means, scores, nfe, seconds, chi2 = [], [], 0, 0.0, []
-    length = {
-        "num_draws": args.num_draws,
-        "num_chains": 1,
-        "num_warmup": args.num_warmup,
-        "thin": args.thin,
-    }
-    moves = {
-        "kernel": nw.HMC(args.step_size, 8, friction=0.5),
-        "warm_start": nw.Adam(args.adam),
-        "refresh": nw.SpectralRefresh(),
-        "adapt": None,
-    }
+    settings = settings_of(args)
     for first in range(0, len(truths), args.batch_size):
         rows = slice(first, first + args.batch_size)
         seed, store = (
             (args.seed << 30) + (chain << 20) + first,
             args.out / name / f"chain{chain:02d}-{first:04d}",
         )
-        run = nw.sample(posterior(rows), **moves, **length, seed=seed, store=store, progress=False)
-        draws = run.draws[:, 0]
+        run = nw.sample(posterior(rows), **settings, seed=seed, store=store, progress=False)
+        draws = run.draws[...].flatten(1, 2)
         means.append(draws.mean(1))
         for x, truth in zip(draws, truths[rows], strict=True):
             scores.append(
@@ -209,6 +200,22 @@ def chain_of(
         {"mean": torch.cat(means), "psnr": psnr, "lpips": lpips},
         (nfe, seconds, sum(chi2) / len(chi2)),
     )
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """How one chain is run: the default plan's short ones, or one long chain by hand."""
+    if args.plan == "short_chains":
+        return {"plan": args.plan, "num_chains": args.num_draws}
+    return {
+        "num_draws": args.num_draws,
+        "num_chains": 1,
+        "num_warmup": args.num_warmup,
+        "thin": args.thin,
+        "kernel": nw.HMC(args.step_size, 8, friction=0.5),
+        "warm_start": nw.Adam(args.adam),
+        "refresh": nw.SpectralRefresh(),
+        "adapt": None,
+    }
 
 
 def enlarged(y: Tensor, observed: Tensor | None, weight: float) -> dict[str, Tensor]:

@@ -22,8 +22,9 @@ def listed(monkeypatch):
     """A card that lists the problem."""
     from noisewalk.priors.calibrated import listed
 
-    def is_listed(prior, operator, sigma_y):
-        return listed({"calibrated": [CALIBRATED]} if prior == "toy" else {}, operator, sigma_y)
+    def is_listed(prior, *problem):
+        card = {"calibrated": [CALIBRATED], "shape": [1, 16, 16]}
+        return listed(card if prior == "toy" else {}, *problem)
 
     monkeypatch.setattr(rules, "is_calibrated", is_listed)
 
@@ -40,7 +41,13 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
     [
         ({"rho": 0.4}, CHECK, "`noisewalk calibrate RUN`"),
         ({"rho": 0.4, "problem": PROBLEM}, TRUST, "toy is calibrated for avgpool:factor=4"),
-        ({"rho": 0.4, "problem": PROBLEM | {"sigma_y": 0.3}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "sigma_y": 0.3}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM | {"sigma_y": 0.1}, "sigma_y": 0.3}, CHECK, "calibrate"),
+        ({"rho": 0.4, "problem": PROBLEM, "sigma_y": {"name": "Tensor"}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "shape": (1, 16, 32)}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "midpoints": [0.5]}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "steps": 20}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM | {"missing": 9}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM | {"prior": "other"}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM, "start": "Adam"}, DOUBT, "no posterior draws"),
         ({"rho": 0.4, "problem": PROBLEM, "start": None}, DOUBT, "no posterior draws"),
@@ -59,6 +66,10 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
         ({"early": False}, CHECK, "--num-draws 100"),
         ({"complete": False}, CHECK, "--resume"),
         ({"exact": False}, CHECK, "unadjusted"),
+        ({"exact": False, "rho": 0.15, "start": "Adam"}, CHECK, "unadjusted"),
+        ({"chains": 1}, CHECK, "--chains 16"),
+        ({"chains": 1, "early": False}, CHECK, "--chains 16"),
+        ({"rho": 0.4, "steps": 0}, DOUBT, "no posterior draws"),
         ({"spec": {}}, CHECK, "nw.calibrate(run, target=...)"),
         ({"log_evidence": torch.zeros(1)}, CHECK, "another --seed"),
     ],
@@ -68,6 +79,12 @@ def test_each_run_has_its_verdict(listed, changes, verdict, says):
     assert (found, says in reason) == (verdict, True), reason
     assert reason.endswith(".")
     assert reason.count(". ") <= 2
+
+
+def test_draws_without_their_noise_are_told_what_a_calibration_needs():
+    given = run(spec={})
+    x = {name: value for name, value in given.arrays.items() if name != "z"}
+    assert '"z": their noise' in told(dataclasses.replace(given, arrays=x))[1]
 
 
 def test_the_worst_image_decides():

@@ -58,9 +58,13 @@ def calibrate(options: CalibrateOptions) -> None:
     if inside is not None:
         print("coverage of the intervals of", *(f"{100 * p:.0f} %" for p in inside.nominal))
     for k, (name, p) in enumerate(zip(found.quantities, found.p_values.tolist(), strict=True)):
-        shares = "" if inside is None else " ".join(f"{s:5.2f}" for s in inside.empirical[:, k])
+        shares = ""
+        if inside is not None and k < len(found.ranked):
+            shares = " ".join(f"{s:5.2f}" for s in inside.empirical[:, k])
         print(f"  {name:16} {shares}  p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")
     print(f"{found}\n  acceptance {found.acceptance_rate:.2f}  NFE {found.nfe:,}")
+    if found.test == "around" and not found.counts:
+        print(f"  too little to count for the verdict: {found.too_little}")
     print(f"open {folder / 'calibration.html'}")
 
 

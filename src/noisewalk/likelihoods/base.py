@@ -23,6 +23,7 @@ class LikelihoodBase(ABC):
     chi2_is_exact = False  # whether m `residual_chi2` of m observed entries is chi-square(m)
     counts = False  # whether y holds counts and not pixels in [-1, 1]
     perturbs_at_fit = False  # whether `perturb` reads the mean
+    is_curved = True  # whether there is a `curvature`
     square_variance = math.nan  # of one squared entry of `residual`; NaN where there is none
 
     def __post_init__(self) -> None:
@@ -112,6 +113,7 @@ class _Completed(LikelihoodBase):
 
     def __init__(self, given: Any) -> None:
         self.given = given
+        self.is_curved = callable(getattr(given, "curvature", None))
         for name, default in vars(LikelihoodBase).items():
             own = getattr(given, name, None)
             if name[0] != "_" and callable(default) and callable(own):

@@ -2,7 +2,8 @@
 simulated measurements.
 
 An entry of the card's list `calibrated` names an operator, bounds for its settings and bounds for
-sigma_y. A setting that the entry does not name, such as a seed, may have any value:
+sigma_y, on the scale of [-1, 1]. A setting that the entry does not name, such as a seed, may have
+any value. Images of another size than the prior's are another problem:
 
     {"operator": "avgpool", "factor": [2, 8], "sigma_y": [0.05, 0.2]}
 """
@@ -18,22 +19,22 @@ from .cards import read_card, read_cards
 from .load import BUNDLED
 
 
-def is_calibrated(prior: str, operator: str, sigma_y: float) -> bool:
+def is_calibrated(prior: str, operator: str, sigma_y: float, shape: tuple[int, ...]) -> bool:
     """Whether the card of a prior, by name or folder, lists Gaussian noise of this level after an
-    operator, by its text; False for an unknown prior."""
+    operator, by its text, on images of this shape; False for an unknown prior."""
     for folder in (BUNDLED / prior, Path(prior)):
         if (folder / "card.json").is_file():
             try:
-                return listed(read_card(folder), operator, sigma_y)
+                return listed(read_card(folder), operator, sigma_y, shape)
             except WeightsError:
                 return False
-    return listed(read_cards().get(prior, {}), operator, sigma_y)
+    return listed(read_cards().get(prior, {}), operator, sigma_y, shape)
 
 
-def listed(card: Mapping[str, Any], operator: str, sigma_y: float) -> bool:
-    """Whether an entry of a card covers the operator and the noise level."""
+def listed(card: Mapping[str, Any], operator: str, sigma_y: float, shape: tuple[int, ...]) -> bool:
+    """Whether an entry of a card covers the operator and the noise level, on the card's images."""
     name, rest = split(operator)
-    if name not in CLASSES:  # unknown, or several steps
+    if name not in CLASSES or card.get("shape") != list(shape):  # unknown, or several steps
         return False
     try:
         found = {**settings_in(rest, CLASSES[name], name), "operator": name, "sigma_y": sigma_y}

@@ -8,9 +8,13 @@ from ..sampling.run import Run
 from ..sampling.verdict import FORGOTTEN, TRUST, UNADJUSTED, UNFINISHED
 from .verdicts import MEMORY_BAD
 
+RIGHT = (
+    "The chains keep some memory of their starts. Here that is no fault, because the starts were "
+    "right."
+)
 MODES = (
-    "The chains still remember their starts. If the posterior has separate modes, their weights "
-    "are those of the starts."
+    "If quite different images explain the measurement, the draws show each kind as often as the "
+    "starts did."
 )
 LARGE_ERROR = 0.5  # standard error from which on a log evidence is no more than a warning
 
@@ -46,8 +50,8 @@ def remarks_of(run: Run, summary: Mapping[str, Any]) -> Iterator[str]:
         found = f"{summary['log_evidence']:.2f}{_error(summary.get('log_evidence_error'))}"
         told = "These are particles of tempered SMC, not chains, so there is no R-hat."
         yield f"{told} Log evidence: {found}."
-    elif summary["verdict"] == TRUST and (summary.get("memory_bound") or 0.0) >= FORGOTTEN:
-        yield MODES
+    elif (summary.get("memory_bound") or 0.0) >= FORGOTTEN:
+        yield f"{RIGHT} {MODES}" if summary["verdict"] == TRUST else MODES
     if summary.get("log_kappa") is not None:
         worst = None if run.log_evidence_error is None else float(run.log_evidence_error.max())
         yield conditioning(summary["log_kappa"], worst)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..priors.calibrated import is_calibrated
 from .evidence import LONG, Evidence, transitions_of
+from .randomized import is_recipe
 
 if TYPE_CHECKING:
     from .run import Run
@@ -25,11 +26,16 @@ LEAST_CHAINS = 8  # fewer have no flips enough for a p-value below LEVEL
 ESS_GOOD, ESS_BAD = 10.0, 5.0  # independent draws a chain of long chains
 EXCESS = 2.0  # of R-hat^2 - 1 over that of perfect chains
 FLOOR = 0.05  # of R-hat^2 - 1 of perfect chains
+ONE_STEP = ("Consistency", "Generator")  # maps as a prior has them, with nothing around
 
 CALIBRATE = "`noisewalk calibrate RUN` (nw.calibrate(run) in Python)"
 FOREIGN = (
     "The run does not say how these draws were made. nw.calibrate(run, target=...) would be enough "
     "to know whether they are right."
+)
+FOREIGN_X = (
+    'The run does not say how these draws were made. nw.Run({"x": draws, "z": their noise}, ...) '
+    "and nw.calibrate(run, target=...) would be enough to know whether they are right."
 )
 UNFINISHED = (
     "The run is not finished: continue it with --resume, or repeat its nw.sample call with the "
@@ -68,9 +74,9 @@ def verdict_of(run: "Run", found: Evidence) -> Verdict:
     verdict, reason = (_long if long else _short)(run, found)
     plan = run.spec.get("plan", {})
     if verdict != DOUBT and not plan:
-        return Verdict(CHECK, FOREIGN, "foreign")
+        return Verdict(CHECK, FOREIGN if "z" in run.arrays else FOREIGN_X, "foreign")
     kernel = plan.get("kernel", {})
-    if verdict == TRUST and isinstance(kernel, dict) and kernel.get("exact") is False:
+    if verdict != DOUBT and isinstance(kernel, dict) and kernel.get("exact") is False:
         return Verdict(CHECK, UNADJUSTED, "unadjusted")
     causes = {CHECK: "short", DOUBT: "mixing" if long else "memory", TRUST: "settled"}
     return Verdict(verdict, reason, causes[verdict])
@@ -109,15 +115,15 @@ def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
 def _short(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of many chains, by their early and last states."""
     chains = run.draws.shape[1]
-    if math.isnan(found.drift_p):
-        return CHECK, (
-            f"{_number(run.draws.shape[2], 'draw')} a chain without an early state cannot show a "
-            "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
-        )
     if chains < LEAST_CHAINS:
         return CHECK, (
             f"{_number(chains, 'chain')} cannot show a drift. --chains 16 (num_chains=16 in "
             "Python) would be enough."
+        )
+    if math.isnan(found.drift_p):
+        return CHECK, (
+            f"{_number(run.draws.shape[2], 'draw')} a chain without an early state cannot show a "
+            "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
         )
     if found.memory_bound < FORGOTTEN:
         return TRUST, (
@@ -187,7 +193,8 @@ def _long(run: "Run", found: Evidence) -> tuple[str, str]:
 
 def _randomised(run: "Run") -> bool:
     start = run.spec.get("plan", {}).get("warm_start")
-    return isinstance(start, dict) and start.get("name") == "RandomizedStarts"
+    named = isinstance(start, dict) and start.get("name") == "RandomizedStarts"
+    return named and start.get("num_steps") != 0
 
 
 def _known(run: "Run") -> str:
@@ -195,13 +202,24 @@ def _known(run: "Run") -> str:
     if run.calibrated:
         return "the calibration around this measurement has passed"
     problem: dict[str, Any] = run.spec.get("problem", {})
-    prior, operator, sigma_y = (problem.get(key) for key in ("prior", "operator", "sigma_y"))
-    gaussian = run.spec.get("likelihood", {}).get("name") == "Gaussian"
-    if not (gaussian and isinstance(prior, str) and isinstance(operator, str)):
+    prior, operator = problem.get("prior"), problem.get("operator")
+    likelihood = run.spec.get("likelihood", {})
+    level = likelihood.get("sigma_y") if likelihood.get("name") == "Gaussian" else None
+    if not (isinstance(prior, str) and isinstance(operator, str) and _as_calibrated(run)):
         return ""
-    if not isinstance(sigma_y, int | float) or not is_calibrated(prior, operator, float(sigma_y)):
+    shape = tuple(run.draws.shape[3:])
+    if not (isinstance(level, int | float) and is_calibrated(prior, operator, level, shape)):
         return ""
-    return f"{prior} is calibrated for {operator} at sigma_y {sigma_y:g}"
+    typed = problem.get("sigma_y", level)
+    return f"{prior} is calibrated for {operator} at sigma_y {typed:g}"
+
+
+def _as_calibrated(run: "Run") -> bool:
+    """Whether map, starts and measurement are those of the runs by which a prior is calibrated: the
+    map in one step, starts with all their steps, and no gaps beside the operator's."""
+    phi, start = run.spec.get("map", {}), run.spec["plan"]["warm_start"]
+    one_step = not phi.get("midpoints") and phi.get("name") in ONE_STEP
+    return one_step and is_recipe(start) and not run.spec["problem"].get("missing")
 
 
 def _unsure(run: "Run", found: Evidence) -> str:

@@ -211,3 +211,19 @@ def test_what_cannot_be_calibrated_is_refused(monkeypatch: pytest.MonkeyPatch) -
         nw.calibrate(run="run")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="num_draws"):
         nw.calibrate(run, num_draws=3)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("fault", [{}, {"shift": 1.5}])
+def test_a_calibration_that_counts_is_in_the_run_s_verdict_from_then_on(
+    fault: dict[str, float],
+) -> None:
+    run, target = linear(1, 16, 1, 0, **fault)
+    assert run.calibrated is None
+    few = nw.calibrate(run, target, num_problems=20, num_chains=2, progress=False)
+    assert few.counts is not few.passed
+    assert run.calibrated is (None if few.passed else False)
+    found = nw.calibrate(run, target, num_problems=48, progress=False)
+    assert (found.num_truths, found.counts) == (16, True)
+    assert run.calibrated is found.passed is (not fault)
+    assert found.quantities[-2:] == ("shift of x", "spread of x")
+    assert len(found.p_values) == len(found.quantities)
