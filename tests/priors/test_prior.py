@@ -192,6 +192,15 @@ def test_windows_take_the_margin_of_the_card() -> None:
         nw.load_prior("fashion32-ct").map(shape=(64, 64), window=32)
 
 
+def test_the_representation_error_is_that_of_the_card() -> None:
+    import noisewalk as nw
+
+    prior = nw.load_prior("satellite64")
+    phi: Any = prior.map(representation_error="card")
+    assert phi.std == tuple(prior.card["representation_error"])
+    assert phi.shape == (6, 64, 64)
+
+
 def test_a_diffusion_model_and_a_generator_have_no_fields() -> None:
     with pytest.raises(ConfigError, match="no one- or two-step map"):
         prior("edm").map(shape=(4, 6))
