@@ -166,11 +166,6 @@ class NoisePosterior:
         """Whether `perturb` reads the mean."""
         return self._full.perturbs_at_fit
 
-    @property
-    def is_curved(self) -> bool:
-        """Whether the likelihood has a `curvature`."""
-        return self._full.is_curved
-
     def with_measurements(self, y: Tensor) -> "NoisePosterior":
         """The posterior of M measurements of the same kind, (M, *y), as many of each image in turn;
         its network calls count here too."""

@@ -25,6 +25,7 @@ from ..errors import ConfigError
 from ..gaussians.reference import Reference
 from ..gaussians.refresh import SpectralRefresh, is_image, unpack
 from ..kernels.metropolis import column, finite_values
+from ..likelihoods.base import complete
 from ..noise import Noise
 from ..types import State
 from . import lbfgs, second_try
@@ -127,7 +128,7 @@ class RandomizedStarts(Start):
             return 0
         each = 1 + int(self.num_candidates) + 2 * target.perturbs_at_fit
         each += sum(steps * left for steps, left in self.phases(target))
-        fits = self.optimizer != "adam" and is_image(tuple(target.shape)) and target.is_curved
+        fits = self.optimizer != "adam" and _takes_gaussian(target)
         fit = SPECTRAL.calls_each(math.prod(target.shape)) if fits else 0
         return target.num_images * (num_chains * each + SPECTRAL.rows_of(num_chains) * fit)
 
@@ -181,7 +182,7 @@ class RandomizedStarts(Start):
         phase = work["phase"] + 1
         work = {**_pruned(work, phases[phase][1]), "phase": phase, "taken": 0}
         newton = self.optimizer != "adam"
-        if newton and phase == 1 and is_image(tuple(target.shape)) and target.is_curved:
+        if newton and phase == 1 and _takes_gaussian(target):
             work = {**work, "reference": _fitted(target, work, rows).pack()}
         at_fit = target.perturbs_at_fit and phase + 1 == len(phases)
         if at_fit:
@@ -197,6 +198,11 @@ def _usual(num_candidates: int) -> list[float]:
     """Steps of Adam's part and of each round."""
     prunings = math.ceil(math.log(num_candidates) / math.log(PRUNED) - 1e-9)
     return [ADAM, *[ROUND] * prunings, LAST if prunings else NEWTON]
+
+
+def _takes_gaussian(target: Any) -> bool:
+    """Whether L-BFGS starts from the spectral Gaussian."""
+    return is_image(tuple(target.shape)) and complete(target.likelihood).is_curved
 
 
 def is_recipe(start: Mapping[str, Any]) -> bool:
@@ -270,7 +276,8 @@ def _fitted(target: Any, work: Work, noise: Noise) -> Reference:
     apart = some.shape[1] * target.num_images // len(work["centre"])
     few = some[:, ::apart][:, :FITTED_ROWS].flatten(0, 1)
     state = State(few, few, few.flatten(1).sum(1), torch.zeros_like(few))
-    return SPECTRAL.fitted(target, state, 0 if noise.is_shared else (0,) * target.num_images)
+    shared = keyed.Part(0, int(noise.image[0]))
+    return SPECTRAL.fitted(target, state, shared if noise.is_shared else (0,) * target.num_images)
 
 
 def _perturbed(target: Any, work: Work, noise: Noise) -> Work:

@@ -19,6 +19,7 @@ Checking Conditional on Data, 2025; Neyman, "Smooth test" for goodness of fit, 1
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +98,14 @@ class Around:
         run = draw(self.plan, self.joint, progress=progress)
         if not run.complete:
             raise KeyboardInterrupt  # the draws so far would be ranked as if they were all
-        z, x, nll = (run.arrays[name][:, :, -1] for name in ("z", "x", "nll"))
+        return self.ranked([run], self.joint.nfe)
+
+    def ranked(self, runs: Sequence[Run], nfe: int) -> Calibration:
+        """Rank the truths among the draws of all problems, which are the images of the runs."""
+        z, x, nll, rates = (
+            torch.cat([run.arrays[name][:, :, -1] for run in runs])
+            for name in ("z", "x", "nll", "acceptance_rate")
+        )
         states = (State(z[:, k], x[:, k], nll[:, k], z[:, k]) for k in range(z.shape[1]))
         plain = [quantities(state, self.seed) for state in (self.truth, *states)]
         away = distances(torch.cat([self.truth.x[:, None].to(x), x], 1))
@@ -107,8 +115,8 @@ class Around:
         p_values = uniformity(ranks, z.shape[1], self.uses)
         both = exchange(self.truth.x, x, self.of_truth, self.seed)
         p_values = holm(torch.cat([p_values, both]))
-        rate = float(run.arrays["acceptance_rate"].double().mean())
-        found = self.plan.kernel, ranks, z.shape[1], p_values, rate, self.joint.nfe
+        rate = float(rates.double().mean())
+        found = self.plan.kernel, ranks, z.shape[1], p_values, rate, nfe
         truths = len(self.uses)
         return Calibration("around", *found, None, inside, truths, self.run_shape)
 

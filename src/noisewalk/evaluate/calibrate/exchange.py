@@ -36,6 +36,9 @@ def exchange(truth: Tensor, drawn: Tensor, of_truth: Tensor, seed: int) -> Tenso
         drawn: (problem, draw, ...).
         of_truth: (problem,) the number of the problem's truth.
         seed: of projections and exchanges.
+
+    Returns:
+        p-values.
     """
     away = _distances(torch.cat([truth[:, None], drawn.to(truth)], 1).flatten(2), seed)
     found = torch.stack([_tested(away[rows], seed) for rows in laps(of_truth)])
