@@ -31,9 +31,13 @@ SHOWN = "psnr ssim lpips chi2 noise_level r_hat_max ess_bulk_min acceptance_rate
 
 def prior_of(options: "SampleOptions") -> "Prior":
     """The prior that the options name."""
+    return load_prior(*prior_settings(options))
+
+
+def prior_settings(options: "SampleOptions") -> tuple[Any, ...]:
+    """What a prior is loaded by."""
     o = options
-    settings = o.label, o.device, dtype_of(o.dtype), o.kind, o.size, o.head_channels, o.prompt
-    return load_prior(o.prior, *settings)
+    return o.prior, o.label, o.device, dtype_of(o.dtype), o.kind, o.size, o.head_channels, o.prompt
 
 
 def restore(options: "SampleOptions", prior: "Prior", kept: str | None = None) -> Run:
