@@ -11,6 +11,7 @@ EXCEPTIONS: set[str] = set()  # modules without tests of their own, each with a 
 ELSEWHERE = {"docs", "examples", "laws"}  # test the pages, the examples, and all rooms at once
 OF_SEVERAL = {
     "cli/demo/test_images.py",  # of a package's `__init__`
+    "engines/test_scaling.py",  # of a benchmark
     "evaluate/paper/test_claims.py",  # of numbers in the documents, not of code
     "evaluate/paper/test_dry_run.py",  # of scripts in benchmarks/
     "evaluate/paper/test_results.py",

@@ -4,10 +4,14 @@ import json
 import shutil
 
 import pytest
+import torch
 
+import noisewalk as nw
+from noisewalk._repr import describe, facts_of
 from noisewalk.priors import calibrated
-from noisewalk.priors.calibrated import is_calibrated, listed
+from noisewalk.priors.calibrated import is_calibrated, listed, name_of, num_observed
 from noisewalk.priors.load import BUNDLED
+from noisewalk.storage.spec import normal
 
 SHAPE = (3, 64, 64)
 CARD = {
@@ -88,3 +92,23 @@ def test_the_card_is_that_of_the_prior_by_name_or_folder(tmp_path, monkeypatch):
     path.write_text("{")
     assert not is_calibrated("toy", "avgpool:factor=4", 0.1, SHAPE)
     assert not is_calibrated("faces64", "avgpool:factor=4", 0.1, SHAPE)
+
+
+@pytest.mark.parametrize("name", ["fashion32", "satellite64"])
+def test_a_bundled_prior_is_known_by_its_network_and_its_problems_by_their_facts(name):
+    prior = nw.load_prior(name)
+    network = describe(prior.map().denoiser.network)
+    assert name_of(network) == name
+    assert name_of("other") is None
+    side = prior.shape[-1]
+    right = f"box:top=0,left={side // 2},height={side},width={side // 2}"
+    for text in ("avgpool:factor=4", right):
+        operator = nw.operators.parse(text, prior.shape)
+        facts = normal(facts_of(operator))
+        assert is_calibrated(name, facts, 0.1, prior.shape)
+        assert is_calibrated(name, text, 0.1, prior.shape)
+        assert not is_calibrated(name, facts, 0.2, prior.shape)
+        y = operator(torch.zeros(2, *prior.shape))
+        whole = prior.shape[0] * side**2
+        expected = whole // 16 if text.startswith("avgpool") else whole // 2
+        assert num_observed(text, prior.shape, y) == num_observed(facts, prior.shape, y) == expected

@@ -11,6 +11,9 @@ import noisewalk as nw
 from noisewalk.sampling import verdict as rules
 from noisewalk.sampling.verdict import CHECK, DOUBT, TRUST
 
+IN_PYTHON = {"network": {"network": "UNet#1"}, "operator": {"name": "AveragePool", "factor": 4}}
+"""What a run of `nw.sample` knows of its prior and its operator."""
+
 
 def told(given):
     summary = given.summary()
@@ -27,6 +30,7 @@ def listed(monkeypatch):
         return listed(card if prior == "toy" else {}, *problem)
 
     monkeypatch.setattr(rules, "is_calibrated", is_listed)
+    monkeypatch.setattr(rules, "name_of", {"UNet#1": "toy"}.get)
 
 
 @pytest.mark.parametrize("start", ["RandomizedStarts", "Adam", None])
@@ -47,7 +51,10 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
         ({"rho": 0.4, "problem": PROBLEM, "shape": (1, 16, 32)}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM, "midpoints": [0.5]}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM, "steps": 20}, CHECK, "calibrate RUN"),
-        ({"rho": 0.4, "problem": PROBLEM | {"missing": 9}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "num_observed": 999}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, **IN_PYTHON}, TRUST, "toy is calibrated for AveragePool at sigma_y 0.1"),
+        ({"rho": 0.4, **IN_PYTHON, "network": {"network": "other"}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, **IN_PYTHON, "operator": {"name": "Own"}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM | {"prior": "other"}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM, "start": "Adam"}, DOUBT, "no posterior draws"),
         ({"rho": 0.4, "problem": PROBLEM, "start": None}, DOUBT, "no posterior draws"),

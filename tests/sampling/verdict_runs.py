@@ -26,6 +26,8 @@ def run(
     problem=None,
     sigma_y=0.1,
     midpoints=(),
+    network=None,
+    operator=None,
     steps=80,
     early=True,
     **changes,
@@ -52,7 +54,8 @@ def run(
     spec = {
         "plan": plan,
         "likelihood": {"name": "Gaussian", "sigma_y": sigma_y},
-        "map": {"name": "Consistency", "midpoints": list(midpoints)},
+        "map": {"name": "Consistency", "midpoints": list(midpoints), "denoiser": network or {}},
+        "operator": operator or {},
         "problem": problem or {},
     }
     lp = -0.5 * first.double().flatten(2).square().sum(-1)
@@ -61,6 +64,7 @@ def run(
         "seconds": 1.0,
         "spec": spec,
         "num_observed": torch.full((images,), num_observed),
+        "y": torch.zeros(images, 1, 25, 40),
         "early_x": first if early else None,
         "early_lp": lp if early else None,
     }

@@ -96,12 +96,8 @@ class Problem:
     @property
     def gaps(self) -> str:
         """How much of the measurement is missing, beside what the operator hides."""
-        return f"missing: {self.num_missing:,} of {self.y.numel():,}"
-
-    @property
-    def num_missing(self) -> int:
-        """Entries of y that are missing, beside what the operator hides."""
-        return 0 if self.observed is None else int((~self.observed).sum())
+        count = 0 if self.observed is None else int((~self.observed).sum())
+        return f"missing: {count:,} of {self.y.numel():,}"
 
     def target(self, microbatch: int | None = None) -> NoisePosterior:
         """The posterior in noise space."""
@@ -138,7 +134,6 @@ class Problem:
             **({"unit": self.unit} if self.unit and not bands else {}),
             **({} if place is None else {"georeference": place.facts()}),
             **({"bottom_up": True} if place is not None and place.format == "fits" else {}),
-            **({"missing": self.num_missing} if self.num_missing else {}),
             "source": self.source,
             "simulated": self.truth is not None,
         }

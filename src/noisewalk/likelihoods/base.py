@@ -67,6 +67,10 @@ class LikelihoodBase(ABC):
         those of (B, *y)."""
         return self
 
+    def of_pairs(self, axes: int) -> "LikelihoodBase":
+        """The likelihood of two measurements of every row, (B, 2, *y)."""
+        return self
+
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
         """ConfigError unless every observed entry of y can be measured under this likelihood."""
         return None

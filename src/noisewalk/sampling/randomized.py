@@ -276,7 +276,8 @@ def _fitted(target: Any, work: Work, noise: Noise) -> Reference:
     apart = some.shape[1] * target.num_images // len(work["centre"])
     few = some[:, ::apart][:, :FITTED_ROWS].flatten(0, 1)
     state = State(few, few, few.flatten(1).sum(1), torch.zeros_like(few))
-    return SPECTRAL.fitted(target, state, 0 if noise.is_shared else (0,) * target.num_images)
+    shared = keyed.Part(0, int(noise.image[0]))
+    return SPECTRAL.fitted(target, state, shared if noise.is_shared else (0,) * target.num_images)
 
 
 def _perturbed(target: Any, work: Work, noise: Noise) -> Work:

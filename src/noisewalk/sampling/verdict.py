@@ -9,7 +9,7 @@ by their effective sample size and by what perfect chains would show.
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..priors.calibrated import is_calibrated
+from ..priors.calibrated import is_calibrated, name_of, num_observed
 from .evidence import LONG, Evidence, transitions_of
 from .randomized import is_recipe
 
@@ -201,25 +201,29 @@ def _known(run: "Run") -> str:
     """What says that randomised starts are calibrated here; "" if nothing does."""
     if run.calibrated:
         return "the calibration around this measurement has passed"
-    problem: dict[str, Any] = run.spec.get("problem", {})
-    prior, operator = problem.get("prior"), problem.get("operator")
-    likelihood = run.spec.get("likelihood", {})
+    spec, shape = run.spec, tuple(run.draws.shape[3:])
+    problem, likelihood = spec.get("problem", {}), spec.get("likelihood", {})
+    network = spec.get("map", {}).get("denoiser", {}).get("network")
+    prior = problem.get("prior") or name_of(network)
+    operator = problem.get("operator") or spec.get("operator")
     level = likelihood.get("sigma_y") if likelihood.get("name") == "Gaussian" else None
-    if not (isinstance(prior, str) and isinstance(operator, str) and _as_calibrated(run)):
+    if not (isinstance(prior, str) and operator and isinstance(level, int | float)):
         return ""
-    shape = tuple(run.draws.shape[3:])
-    if not (isinstance(level, int | float) and is_calibrated(prior, operator, level, shape)):
+    if not is_calibrated(prior, operator, level, shape) or not _as_calibrated(run, operator):
         return ""
-    typed = problem.get("sigma_y", level)
-    return f"{prior} is calibrated for {operator} at sigma_y {typed:g}"
+    told = operator if isinstance(operator, str) else operator["name"]
+    return f"{prior} is calibrated for {told} at sigma_y {problem.get('sigma_y', level):g}"
 
 
-def _as_calibrated(run: "Run") -> bool:
+def _as_calibrated(run: "Run", operator: str | dict[str, Any]) -> bool:
     """Whether map, starts and measurement are those of the runs by which a prior is calibrated: the
     map in one step, starts with all their steps, and no gaps beside the operator's."""
-    phi, start = run.spec.get("map", {}), run.spec["plan"]["warm_start"]
+    phi, y, counts = run.spec.get("map", {}), run.y, run.num_observed
     one_step = not phi.get("midpoints") and phi.get("name") in ONE_STEP
-    return one_step and is_recipe(start) and not run.spec["problem"].get("missing")
+    if y is None or counts is None or not is_recipe(run.spec["plan"]["warm_start"]):
+        return False
+    whole = num_observed(operator, tuple(run.draws.shape[3:]), y)
+    return one_step and bool((counts == whole).all())
 
 
 def _unsure(run: "Run", found: Evidence) -> str:

@@ -19,6 +19,7 @@ Checking Conditional on Data, 2025; Neyman, "Smooth test" for goodness of fit, 1
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from ..._checks import seed_of, whole
 from ...errors import ConfigError
 from ...gaussians.refresh import Refresh, SpectralRefresh
 from ...likelihoods.base import complete
+from ...maps.per_image import for_images
 from ...posterior import NoisePosterior
 from ...sampling.chains import Chains
 from ...sampling.defaults import default_kernel, resolve
@@ -97,7 +99,14 @@ class Around:
         run = draw(self.plan, self.joint, progress=progress)
         if not run.complete:
             raise KeyboardInterrupt  # the draws so far would be ranked as if they were all
-        z, x, nll = (run.arrays[name][:, :, -1] for name in ("z", "x", "nll"))
+        return self.ranked([run], self.joint.nfe)
+
+    def ranked(self, runs: Sequence[Run], nfe: int) -> Calibration:
+        """Rank the truths among the draws of all problems, which are the images of the runs."""
+        z, x, nll, rates = (
+            torch.cat([run.arrays[name][:, :, -1] for run in runs])
+            for name in ("z", "x", "nll", "acceptance_rate")
+        )
         states = (State(z[:, k], x[:, k], nll[:, k], z[:, k]) for k in range(z.shape[1]))
         plain = [quantities(state, self.seed) for state in (self.truth, *states)]
         away = distances(torch.cat([self.truth.x[:, None].to(x), x], 1))
@@ -107,8 +116,8 @@ class Around:
         p_values = uniformity(ranks, z.shape[1], self.uses)
         both = exchange(self.truth.x, x, self.of_truth, self.seed)
         p_values = holm(torch.cat([p_values, both]))
-        rate = float(run.arrays["acceptance_rate"].double().mean())
-        found = self.plan.kernel, ranks, z.shape[1], p_values, rate, self.joint.nfe
+        rate = float(rates.double().mean())
+        found = self.plan.kernel, ranks, z.shape[1], p_values, rate, nfe
         truths = len(self.uses)
         return Calibration("around", *found, None, inside, truths, self.run_shape)
 
@@ -213,12 +222,13 @@ def _joint(run: Run, target: NoisePosterior, x: Tensor, image: Tensor, seed: int
     with torch.no_grad():
         mean = torch.cat([target.operator(part) for part in x.split(size)])
     noise = keyed.rows(seed, len(x), device=x.device).at(TRUTH)
-    again = complete(target.likelihood).replicate(mean, y, noise, observed)
+    likelihood = complete(target.likelihood).of_rows(image, y.ndim)
+    again = likelihood.replicate(mean, y, noise, observed)
     both = None if observed is None else torch.stack([observed, observed], 1)
     return NoisePosterior(
-        target.phi,
+        for_images(target.phi, image),
         Twice(target.operator),
-        target.likelihood,
+        likelihood.of_pairs(y.ndim),
         torch.stack([y, again.to(y)], 1),
         both,
         size,
@@ -255,7 +265,8 @@ def _check_truths(
     if wrong is None and "nll" in run.arrays:
         observed = None if target.observed is None else target.observed[image]
         with torch.no_grad():
-            nll = target.likelihood.nll(target.operator(x), target.y[image], observed).cpu()
+            likelihood = complete(target.likelihood).of_rows(image, target.y.ndim)
+            nll = likelihood.nll(target.operator(x), target.y[image], observed).cpu()
         told, size = run.arrays["nll"][places], target.num_observed[image].cpu()
         apart = (nll - told).abs() > SAME * torch.maximum(told.abs(), size)
         wrong = "L_y(x)" if bool(apart.any()) else None
