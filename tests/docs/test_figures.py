@@ -22,11 +22,10 @@ SOURCES = {
     "convergence": [DOCS / "results" / "verdict.jsonl", LOGS / "cheaper.txt"],
     "calibration": [LOGS / "calibration.txt"],
     "exactness": [LOGS / f"{n}.txt" for n in ("exactness", "mixing", "agreement", "calibration")],
-    "what-to-expect": [LOGS / f"{n}.txt" for n in ("restoration-satellite64", "clouds")],
+    "what-to-expect": [LOGS / f"{n}.txt" for n in ("restoration-satellite64", "agreement")],
     "bundled-priors": CARDS,
 }
 SOURCES["exactness"].append(LOGS / "long_run.txt")
-SOURCES["what-to-expect"] += [LOGS / "agreement.txt"]
 CHOSEN = {
     "convergence": [0.1, 0.2, 0.25, 0.5, 0.8, 0.9],
     "what-to-expect": [10 * math.log10(2 / (1 + 1 / 16))],

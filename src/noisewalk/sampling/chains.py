@@ -275,16 +275,10 @@ class _Session:
             raise DivergedError(
                 f"every chain has diverged in each of the last {PATIENCE} transitions, up to "
                 f"number {here.transitions} (all {len(info.diverging)} rows); the draws before "
-                "that are kept (in the run's folder, or in memory as this error's `run`): "
-                + self._way_out()
+                "that are kept (in the run's folder, or in memory as this error's `run`): use a "
+                "smaller step size (--step-size), an adjusted kernel, or another seed (--seed)"
             )
         return info
-
-    def _way_out(self) -> str:
-        """What to do where every chain has diverged."""
-        if self.plan.adapt is None:
-            return "use a smaller step size (--step-size) or an adjusted kernel (adjust=True)"
-        return "start from another seed (--seed), and check the operator and the range of y"
 
     def _refresh(self) -> None:
         """Fit the preconditioner anew if it is time; the step then adapts to it."""
