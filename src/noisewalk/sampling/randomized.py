@@ -42,10 +42,11 @@ measurement simulated with the run's seed has the noise of step 0."""
 FLAT_HISTORY = 40
 """Steps that L-BFGS remembers where z is no image: the Gauss-Newton Gaussians of a GAN differ too
 much from place to place to start from one."""
-EARLY, MANY = 0.012, 1024
-"""Nats an observed entry at which an image with gaps stops of which so many are observed: about a
-hundredth of the expected minimum. The exact minimisers spread too far where nothing is observed,
-and the transitions relax what is stiff at once."""
+EARLY, MANY, MOST = 0.012, 1024, 8192
+"""Nats an observed entry at which an image with gaps stops of which so many are observed, MOST at
+most: about a hundredth of the expected minimum. The exact minimisers spread too far where nothing
+is observed, and the transitions relax what is stiff at once. On a large field a step gains less an
+entry long before the minimum."""
 FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
@@ -223,7 +224,7 @@ def _newton(target: Any, work: Work) -> lbfgs.Settings:
         return around
     image = work["chain"] // (len(work["centre"]) // target.num_images)
     count = target.num_observed.to(torch.float64)[image]
-    early = torch.where(count >= MANY, EARLY * count, around.tolerance)
+    early = torch.where(count >= MANY, EARLY * count.clamp(max=MOST), around.tolerance)
     return around._replace(tolerance=early)
 
 
