@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install lint docs dist wheel-test bench bench-exactness soak peers test-peers clean
+.PHONY: demo test install lint docs linkcheck dist wheel-test bench bench-exactness soak peers test-peers clean
 
 demo: $(CORE)
 	$(BIN)/noisewalk demo --out demo
@@ -36,10 +36,16 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/pydoclint src/noisewalk
 
-# The site, from the pages of docs/. A warning is an error.
+# The site, from the pages of docs/ and the notebooks, which are run. A warning or a wrong link is an error.
 docs: $(CORE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m sphinx -q -W --keep-going -b html site build/site
+	$(BIN)/python site/links.py build/site
+
+# Whether the other hosts that the pages link to answer. Needs a network.
+linkcheck: $(CORE)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -q -b linkcheck -D nb_execution_mode=off site build/linkcheck
 
 # The wheel and the source archive.
 dist: install

@@ -48,6 +48,9 @@ def main() -> None:
     parser.add_argument("--num-warmup", type=int, default=None, help="transitions that adapt")
     parser.add_argument("--num-steps", type=int, default=None, help="of the randomised starts")
     parser.add_argument("--sigma-y", type=float, default=0.1)
+    parser.add_argument(
+        "--representation-error", choices=["card"], help="of --images: that of the prior's card"
+    )
     parser.add_argument("--batch", type=int, default=4, help="truths at a time")
     parser.add_argument("--microbatch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
@@ -58,10 +61,19 @@ def main() -> None:
     if args.table:
         print(table(args.out))
         return
+    if args.representation_error and not args.images:
+        parser.error("--representation-error is for --images: the prior has none of itself")
     prior = nw.load_prior(args.prior)
-    phi, truths = prior.map(), truths_of(prior, args)
+    phi = prior.map(representation_error=args.representation_error)
+    truths = truths_of(prior, args)
     kind = "images" if args.images else "prior"
-    changes = {"s": args.num_steps, "w": args.num_warmup, "c": args.num_chains, "t": args.thin}
+    changes = {
+        "r": args.representation_error,
+        "s": args.num_steps,
+        "w": args.num_warmup,
+        "c": args.num_chains,
+        "t": args.thin,
+    }
     told = "".join(f"-{k}{v}" for k, v in changes.items() if v is not None)
     name = f"{args.prior}-{args.task}-{kind}-{args.plan}{told}"
     path = args.out / f"{name}.json"

@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from overhead import interleaved, interval
 from plain_unet import PlainMap, PlainUNet
+from random_checkpoints import layout, random_state
 from torch import Tensor
 
 import noisewalk as nw
@@ -39,10 +40,9 @@ from noisewalk.maps.consistency import Consistency
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.denoiser import NetworkDenoiser
 from noisewalk.priors.openai import infer, to_unet
-from noisewalk.priors.openai_layers import Architecture, expected_shapes
+from noisewalk.priors.openai_layers import Architecture
 from noisewalk.priors.terrain import read_terrain
 
-IMAGENET = Architecture(192, (1, 2, 3, 4), 3, (1, 2, 3), True, 1000, 3, 3, 64, 64)
 BATCH = {"terrain128": 4, "imagenet64": 1}
 AIM = {"time": 0.8, "memory": 0.7, "values": 1e-4}
 PLAIN, OURS, CHECKPOINT, BACKWARD = "plain", "ours", "ours, checkpoint", "plain, .backward()"
@@ -93,16 +93,8 @@ def weights(name: str) -> tuple[dict[str, Tensor], Architecture]:
         card = read_cards()[name]
         state = read_terrain(locate(**card["archive"]), 50.0)
         return state, infer(state, card["shape"][-1], card["head_channels"], name)
-    generator, state = torch.Generator().manual_seed(0), {}
-    for key, shape in expected_shapes(IMAGENET).items():
-        noise = torch.randn(shape, generator=generator)
-        is_norm = len(shape) == 1 and key.endswith("weight")
-        state[key] = (
-            1 + 0.1 * noise
-            if is_norm
-            else noise * (0.1 if len(shape) == 1 else noise[0].numel() ** -0.5)
-        )
-    return state, IMAGENET
+    imagenet = layout("imagenet64")
+    return random_state(imagenet), imagenet
 
 
 def job(

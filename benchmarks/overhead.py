@@ -3,12 +3,15 @@ vector-Jacobian product on the same batch.
 
 The rows in -gn are built on a Gauss-Newton Gaussian of rank 40; hmc-gn takes eight leapfrogs, and
 its time is divided by eight. All are timed in turn, in one process, after a warm-up; the medians'
-ratio is printed with a bootstrap interval.
+ratio is printed with a bootstrap interval. With --channels-last the bare call is timed with the
+network in that memory layout, in place of the kernels.
 
     python benchmarks/overhead.py --prior fashion32 --batch-size 16
+    python benchmarks/overhead.py --prior satellite64 --batch-size 8 --channels-last
 """
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -33,6 +36,7 @@ def main() -> None:
     parser.add_argument("--operator", default="inpaint:keep=0.2,seed=0")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--channels-last", action="store_true")
     args = parser.parse_args()
 
     prior = nw.load_prior(args.prior, args.label)
@@ -64,6 +68,10 @@ def main() -> None:
         name: (lambda kernel=kernel: kernel.step(state, target, noise.at(1)))
         for name, kernel in kernels.items()
     }
+    if args.channels_last:
+        other = copy.deepcopy(phi)
+        other.denoiser.network.to(memory_format=torch.channels_last)
+        steps = {"channels last": lambda: vjp(other, z, cotangent)}
     times = interleaved({"bare": bare, **steps}, args.repeats)
     times = {
         name: [value / (kernels[name].evaluations if name in kernels else 1) for value in values]

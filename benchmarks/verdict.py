@@ -143,24 +143,39 @@ def on_the_line(f: Function, operator: Function, y: Tensor, sigma: Tensor) -> tu
 
 
 def of_prior(name: str) -> Iterator[tuple[str, Callable[[], list[dict[str, Any]]]]]:
-    for task, start, length in (
-        ("avgpool:factor=4", "randomized", (8, 16)),
-        ("avgpool:factor=4", "adam20", (8, 4)),
-        ("inpaint:keep=0.2,seed=0", "randomized", (8, 16)),
-        ("inpaint:keep=0.2,seed=0", "prior", (8, 16)),
-        ("avgpool:factor=4", "prior", (8, 4)),
-        ("inpaint:keep=0.2,seed=0", "adam200", (8, 4)),
+    for windows, task, start, length in (
+        (1, "avgpool:factor=4", "randomized", (8, 16)),
+        (1, "avgpool:factor=4", "adam20", (8, 4)),
+        (1, "inpaint:keep=0.2,seed=0", "randomized", (8, 16)),
+        (1, "inpaint:keep=0.2,seed=0", "prior", (8, 16)),
+        (1, "avgpool:factor=4", "prior", (8, 4)),
+        (1, "inpaint:keep=0.2,seed=0", "adam200", (8, 4)),
+        (2, "avgpool:factor=4", "adam20", (8, 4)),
+        (2, "avgpool:factor=4", "randomized", (8, 16)),
     ):
-        cell = f"{name}-{task.split(':')[0]}-{start}-{length[0]}+{length[1]}"
-        yield cell, lambda c=(name, task, start, length): solve_prior(*c)
+        field = f"{name}-windows" if windows > 1 else name
+        cell = f"{field}-{task.split(':')[0]}-{start}-{length[0]}+{length[1]}"
+        yield cell, lambda c=(name, windows, task, start, length): solve_prior(*c)
 
 
-def solve_prior(name: str, task: str, start: str, length: tuple[int, int]) -> list[dict[str, Any]]:
-    """The rows of a cell: one run of 16 chains for each of several truths."""
+def map_of(name: str, windows: int) -> nw.types.NoiseMap:
+    """The prior's map, or that of a field so many times as wide, in windows of the prior's side."""
     prior = nw.load_prior(name)
-    phi, operator = prior.map(), nw.operators.parse(task, prior.shape)
+    if windows == 1:
+        return prior.map()
+    side = prior.shape[-1]
+    return prior.map(shape=(side, windows * side), window=side, margin=side // 4)
+
+
+def solve_prior(
+    name: str, windows: int, task: str, start: str, length: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """The rows of a cell: one run of 16 chains for each of several truths, fewer in windows."""
+    phi = map_of(name, windows)
+    operator = nw.operators.parse(task, tuple(phi.shape))
     likelihood, rows, hits = nw.likelihoods.Gaussian(0.1), [], []
-    for k in range(TRUTHS):
+    truths = TRUTHS // windows
+    for k in range(truths):
         z = nw.noise.rows(k, 1).at((1 << 31) + 7).normal(tuple(phi.shape), nw.noise.INIT)
         with torch.no_grad():
             truth = phi(z)
@@ -170,7 +185,7 @@ def solve_prior(name: str, task: str, start: str, length: tuple[int, int]) -> li
         rows.append(row_of(run, known=start == "randomized"))
         hits.append(inside(run.draws[0, :, -1], truth[0], k).double().flatten(1).mean(1))
     shares = torch.stack(hits)
-    off, error = shares.mean(0) - torch.tensor(LEVELS), shares.std(0) / math.sqrt(TRUTHS)
+    off, error = shares.mean(0) - torch.tensor(LEVELS), shares.std(0) / math.sqrt(truths)
     wrong = bool(((off.abs() > 0.05) & (off.abs() > 3 * error)).any())
     told = " ".join(f"{value:.2f}" for value in shares.mean(0))
     return [{**row, "wrong": wrong, "why": f"coverage {told}"} for row in rows]

@@ -1,10 +1,7 @@
 """How a map larger than a prior's images is divided into overlapping tiles."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
-
-from torch import Tensor
 
 from noisewalk.errors import ConfigError
 
@@ -72,23 +69,3 @@ def divide(shape: tuple[int, ...], side: int, overlap: int) -> list[Tile]:
         Tile(number, (row[0], column[0]), (row[1], column[1]))
         for number, (row, column) in enumerate(pairs)
     ]
-
-
-def best_known_first(tiles: list[Tile], hidden: Tensor) -> Iterator[Tile]:
-    """The tiles whose core has hidden pixels: next is always the one with the most known pixels,
-    observed or in a core that came before.
-
-    Arguments:
-        tiles: of `divide`.
-        hidden: (H, W) bool.
-
-    Yields:
-        Each of them once; the first of those that know equally much.
-    """
-    hidden = hidden.clone()
-    waiting = [tile for tile in tiles if hidden[tile.core].any()]
-    while waiting:
-        tile = min(waiting, key=lambda t: int(hidden[t.window].sum()))
-        waiting.remove(tile)
-        yield tile
-        hidden[tile.core] = False

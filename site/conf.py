@@ -25,7 +25,9 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence", "html_image"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # tests/examples runs the notebooks
+nb_execution_mode = "force"  # the notebooks are stored without outputs; pages have no cells
+nb_execution_in_temp, nb_execution_timeout = True, 600
+nb_execution_raise_on_error, nb_merge_streams = True, True
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 exclude_patterns = ["_build", "guide/README.md", "guide/results", "guide/images"]
 html_theme = "furo"
@@ -37,7 +39,7 @@ autodoc_typehints = "none"  # the docstrings give shapes and ranges
 autodoc_member_order = "bysource"
 autosummary_generate = True
 napoleon_custom_sections = [("References", "notes_style"), ("Reference", "notes_style")]
-suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
+suppress_warnings = ["misc.highlighting_failure"]
 
 
 def copy_pages() -> None:
@@ -45,7 +47,8 @@ def copy_pages() -> None:
     guide = HERE / "guide"
     shutil.rmtree(guide, ignore_errors=True)
     shutil.copytree(ROOT / "docs", guide, ignore=shutil.ignore_patterns("results", "README.md"))
-    shutil.copy(ROOT / "CHANGELOG.md", guide / "changelog.md")
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    (guide / "changelog.md").write_text(changes.replace("](docs/", "]("))
     for notebook in (ROOT / "examples").glob("*.ipynb"):
         shutil.copy(notebook, guide)
     start = (ROOT / "README.md").read_text().replace("](docs/", "](")

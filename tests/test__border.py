@@ -1,12 +1,14 @@
-"""What a posterior refuses: a map that is random, or whose rows know of one another."""
+"""What a posterior refuses: a map that is random, or whose rows know of one another, and a
+perturbed measurement that is none."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import noisewalk as nw
-from noisewalk._border import SAME, check_function
+from noisewalk._border import SAME, check_function, perturbed
 from noisewalk.errors import ConfigError
+from noisewalk.likelihoods.base import complete
 
 LIKELIHOOD = nw.likelihoods.Gaussian(0.3)
 
@@ -84,3 +86,41 @@ def test_what_is_no_map_is_told(module: object, says: str) -> None:
 
     with pytest.raises(ConfigError, match=says):
         nw.NoisePosterior(Bare(), nn.Identity(), LIKELIHOOD, torch.zeros(1, 6))  # type: ignore[arg-type]
+
+
+def bent(shape=(2, 3), value=0.0, takes=True):
+    """A likelihood whose `perturb` gives another shape or value, or takes no mask."""
+
+    class Bent:
+        def __repr__(self) -> str:
+            return "Bent()"
+
+        def nll(self, mean, y, observed=None):
+            return (mean - y).double().square().flatten(1).sum(1)
+
+        def perturb(self, y, mean, noise, observed=None):
+            return torch.full(shape, value)
+
+    if not takes:
+        Bent.perturb = lambda self, y, mean, noise: y
+    return complete(Bent())
+
+
+def test_a_perturbed_measurement_is_checked():
+    y = torch.zeros(2, 3)
+    seen = torch.tensor([[True, True, False]] * 2)
+    assert perturbed(bent(), y, y, None, None).shape == (2, 3)
+    for likelihood, says in (
+        (bent((2, 2)), r"Bent\(\)'s perturb\(.* of y's shape \(2, 3\), got"),
+        (bent(value=torch.nan), "finite numbers"),
+        (bent(takes=False), "and fails: .*positional"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            perturbed(likelihood, y, y, None, None)
+    gap = torch.where(seen, 0.0, torch.nan)
+
+    class Gapped(type(bent().given)):
+        def perturb(self, y, mean, noise, observed=None):
+            return gap
+
+    assert perturbed(complete(Gapped()), y, y, None, seen) is gap

@@ -178,6 +178,24 @@ def check_likelihood(likelihood: LikelihoodBase, y: Tensor, observed: Tensor | N
         raise ConfigError(f"nll must give one number a row, (1,) for one row, got {describe(nll)}")
 
 
+def perturbed(
+    likelihood: LikelihoodBase, y: Tensor, mean: Tensor, noise: Any, observed: Tensor | None
+) -> Tensor | None:
+    """What the likelihood's `perturb` gives; ConfigError unless that is a measurement or None."""
+    must = f"{likelihood!r}'s perturb(y, mean, noise, observed=None) must give y*, a measurement"
+    try:
+        found = likelihood.perturb(y, mean, noise, observed)
+    except TypeError as error:
+        raise ConfigError(f"{must}, and fails: {error}") from error
+    if found is None:
+        return None
+    if not isinstance(found, Tensor) or found.shape != y.shape:
+        raise ConfigError(f"{must} of y's shape {tuple(y.shape)}, got {describe(found)}")
+    if not torch.isfinite(found if observed is None else found[observed]).all():
+        raise ConfigError(f"{must} of finite numbers where y is observed, got NaN or infinity")
+    return found
+
+
 def combine(own: Tensor | None, given: Tensor | None, y: Tensor) -> Tensor | None:
     """Both masks in one, of y's shape; None where all is observed."""
     masks = [mask for mask in (own, given) if mask is not None]

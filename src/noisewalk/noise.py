@@ -10,7 +10,7 @@ Reference: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011.
 
 import math
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -25,9 +25,17 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 INIT, PROPOSAL, ACCEPT, SIMULATE, FROZEN, MASK, JITTER, PROBE = range(8)
 
 
+class Part(NamedTuple):
+    """The seed of rows that are a part of a larger block: its first image and chain there."""
+
+    seed: int | tuple[int, ...]
+    image: int = 0
+    chain: int = 0
+
+
 Words: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
-Seeds: TypeAlias = int | tuple[int, ...]
-"""One seed for all images, or one each."""
+Seeds: TypeAlias = int | tuple[int, ...] | Part
+"""One seed for all images, or one each, of a whole block or of a part of one."""
 
 
 def philox(counter: Words, key: tuple[int | Tensor, int | Tensor]) -> Words:
@@ -106,9 +114,10 @@ def rows(
     seed: Seeds, num_images: int, num_chains: int = 1, device: torch.device | str = "cpu"
 ) -> Noise:
     """Noise of step 0 for num_images x num_chains rows, image-major; of images with a seed each, it
-    is that of each image alone."""
-    image = torch.arange(num_images, device=device).repeat_interleave(num_chains)
-    chain = torch.arange(num_chains, device=device).repeat(num_images)
+    is that of each image alone, and of a part of a larger block, it is that block's."""
+    seed, first, chains = seed if isinstance(seed, Part) else Part(seed)
+    image = first + torch.arange(num_images, device=device).repeat_interleave(num_chains)
+    chain = chains + torch.arange(num_chains, device=device).repeat(num_images)
     if isinstance(seed, int):
         return Noise(seed, image, chain)
     each = torch.tensor([seed_of(one) for one in seed], device=device)

@@ -152,14 +152,14 @@ class NoisePosterior:
         """(B, *y) measurements centred at y, a row of noise each, image-major; `mean` is A(x) at a
         fit to y, which `perturbs_at_fit` likelihoods read. None where the likelihood has none."""
         likelihood, y, observed = self._parts(mean)
-        return likelihood.perturb(y, mean, noise, observed)
+        return _border.perturbed(likelihood, y, mean, noise, observed)
 
     @property
     def perturbs(self) -> bool:
         """Whether `perturb` gives measurements."""
         first = keyed.rows(0, 1, device=self.y.device)
         likelihood, (y, gaps) = self._of(first.image), self._rows(first.image)
-        return likelihood.perturb(y, y, first, gaps) is not None
+        return _border.perturbed(likelihood, y, y, first, gaps) is not None
 
     @property
     def perturbs_at_fit(self) -> bool:

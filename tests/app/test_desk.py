@@ -54,6 +54,14 @@ def test_a_job_ends_with_its_draws_a_verdict_and_files(desk, boot):
     assert desk.jobs == {}
 
 
+def test_a_careful_job_is_sent_to_the_command_line_for_options(job):
+    store_tiny_run(job.run)
+    job.process = Done()
+    last = last_look(job)
+    assert "press Copy command" in last.view.verdict
+    assert "choose Careful" not in last.view.verdict
+
+
 def test_two_visitors_have_jobs_of_their_own(desk, boot):
     jobs = [desk.begin(name, replace(boot, seed=k)) for k, name in enumerate("ab")]
     assert jobs[0].folder != jobs[1].folder

@@ -154,7 +154,7 @@ def test_inputs_that_make_no_batch_end_in_one_line(files, refused):
         assert says in refused("sample", *inputs, *options("--sigma-y", 0.3, "--out", "out"))
     assert "--share-batches" in refused("sample", "in/a.npy", "--share-batches", *options())
     smc = ["--kernel", "smc", "--prior", "own.py:make", "--operator", "identity"]
-    assert "--share-batches" in refused("sample", "in", "--share-batches", *smc)
+    assert "as many temperatures as" in refused("sample", "in", "--share-batches", *smc)
 
 
 def test_workers_give_the_draws_of_one_process_and_failures_stop_no_other(files):
@@ -179,3 +179,33 @@ def test_a_representation_error_is_part_of_the_run(files):
     code, _, err = files("sample", "in/a.npy", *words, "no", "--representation-error", "much")
     assert code == 2
     assert "card or a number" in err
+
+
+def test_one_file_in_shards_is_the_same_run_under_every_engine(files, refused):
+    words = ["sample", "in/a.npy", *options("--sigma-y", 0.3)]
+    shards = ["--shard-chains", 2]
+    workers = ["--engine", "process", "--workers", 2, "--out", "out"]
+    assert files(*words, *shards, "--out", "here")[0] == 0
+    code, out, err = files(*words, *shards, *workers)
+    assert (code, err) == (0, "")
+    assert "open out/report.html" in out
+    here, there = nw.open_run("here"), nw.open_run("out")
+    assert there.complete
+    assert here.draws.shape[:3] == (1, 2, 2)
+    assert torch.equal(there.draws[...], here.draws[...])
+    assert Path("out/shards/1/spec.json").is_file()
+    assert json.loads(Path("out/summary.json").read_text())["num_chains"] == 2
+    assert "go on by --resume" in refused(*words, *shards, "--out", "out")
+    code, _, err = files(*words, *shards, "--out", "out", "--resume", "--num-draws", 3)
+    assert (code, err) == (0, "")
+    assert nw.open_run("out").draws.shape[2] == 3
+    for given, says in (
+        (["--engine", "process"], "one file without --shard-chains does not read --engine"),
+        (["--shard-chains", 3], "2 chains cannot be in 3 shards"),
+        (["--shard-chains", 0], "--shard-chains must be"),
+    ):
+        assert says in refused(*words, *given, "--out", "other")
+    smc = ["--kernel", "smc", "--prior", "own.py:make", "--operator", "identity"]
+    assert "smc does not read --shard-chains" in refused("sample", "in/a.npy", *shards, *smc)
+    batch = ["sample", "in", *options("--sigma-y", 0.3), *shards]
+    assert "a batch, whose units are files, does not read --shard-chains" in refused(*batch)

@@ -12,6 +12,8 @@ from PIL import Image
 from noisewalk.cli.bench import WHAT
 from noisewalk.errors import WeightsError
 from noisewalk.evaluate.metrics import extractors
+from noisewalk.evaluate.paper import figure1, figure2
+from noisewalk.gaussians.refresh import Refresh
 from noisewalk.priors import load
 
 SMALL = [
@@ -87,12 +89,18 @@ def test_a_table_takes_the_samples_of_another(bench, tmp_path):
     )
 
 
+@pytest.fixture
+def short_schematic(monkeypatch):
+    """Figure 1's chain with few steps; it has 400."""
+    monkeypatch.setattr(figure1, "figure1", functools.partial(figure1.figure1, num_draws=10))
+
+
 EVERY = {
     "table1": ["--tasks", "sr", "--methods", "dps-dm,ours1-em"],
     "table2": ["--tasks", "hdr", "--methods", "mpgd-cm,ours2-em"],
     "table3": ["--tasks", "phase", "--methods", "lgd-dm,ours1-em"],
     "tableA4": ["--methods", "ours1-em,ours1-ei"],
-    "figure1": [],
+    "figure1": ["--methods", "dps-dm,ours1-em"],
     "figure2": ["--num-warmup", "2"],
     "figure3": ["--tasks", "sr,hdr", "--methods", "dps-dm,ours1-em"],
     "figure4": ["--tasks", "blur", "--methods", "dps-cm,ours1-em"],
@@ -103,22 +111,17 @@ EVERY = {
 
 @pytest.mark.parametrize("what", EVERY)
 def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(
-    bench, tmp_path, monkeypatch, what
+    bench, tmp_path, monkeypatch, short_schematic, what
 ):
     from noisewalk import _progress as progress
 
     assert set(EVERY) == set(WHAT)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(figure2, "Refresh", functools.partial(Refresh, rank=2))  # few calls
     usual = ["--prior", "fashion32", "--num-samples", "2", "--num-steps", "2", "--warm-start", "1"]
     images = [] if what == "figure2" else ["--num-images", "1"]
     extractor = ["--extractor", "none"] if what.startswith("table") else []
-    words = [
-        what,
-        *([] if what == "figure1" else [*usual, *images, *extractor]),
-        *EVERY[what],
-        "--out",
-        "o",
-    ]
+    words = [what, *usual, *images, *extractor, *EVERY[what], "--out", "o"]
     code, out, err = bench(*words)
     assert code == 0, err
     assert out.index("NFE about ") < out.index("open o/")
@@ -127,8 +130,7 @@ def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(
         for path in (tmp_path / "o").rglob("*.md" if what.startswith("table") else "*.png")
     )
     assert made
-    if what == "figure1":
-        return
+    assert ("figure1.png" in made) == ("figure1-draws.png" in made) == (what == "figure1")
     assert " NFE " in err
     first = {
         path: path.stat().st_mtime_ns
@@ -139,6 +141,13 @@ def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(
     code, _, err = bench(*words)
     assert code == 0, err
     assert {path: path.stat().st_mtime_ns for path in first} == first  # nothing is computed again
+
+
+def test_figure_1_without_a_prior_is_the_schematic_alone(bench, tmp_path, short_schematic):
+    code, out, err = bench("figure1", "--out", "s")
+    assert code == 0, err
+    assert out.index("NFE about ") < out.index("open s/figure1.png")
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["figure1.png"]
 
 
 def test_processes_share_a_table(bench, tmp_path):
@@ -277,7 +286,10 @@ WRONG = {
         ["figure2", "--prior", "fashion32", "--samples-of", "t"],
         "does not read --samples-of",
     ),
-    "prior of figure 1": (["figure1", "--prior", "fashion32"], "does not read --prior"),
+    "images of figure 1": (
+        ["figure1", "--images", "mine.npz"],
+        "figure1 without --prior does not read --images",
+    ),
     "images": (["table1", *SMALL, "--images", "nowhere"], "nowhere"),
     "too many": (["table1", "--prior", "fashion32", "--num-images", "101"], "100 images"),
     "none": (["table1", "--prior", "fashion32", "--num-images", "0"], "--num-images"),

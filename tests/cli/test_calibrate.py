@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import noisewalk as nw
-from noisewalk.evaluate.calibrate import around
+from noisewalk.evaluate.calibrate import around, blocks
 from noisewalk.sampling.defaults import resolve
 
 PROBLEM = ["calibrate", "--prior", "fashion32", "--operator", "avgpool:factor=16"]
@@ -116,6 +116,33 @@ def test_around_a_run_it_writes_into_the_runs_folder_and_leaves_its_draws(run, n
     assert json.loads(Path("run/calibration.json").read_text()) == numbers
 
 
+def test_an_engine_gives_the_same_calibration_and_goes_on(run, noisewalk, monkeypatch):
+    words = ["calibrate", "run", "--num-problems", "20", "--chains", "2"]
+    assert noisewalk(*words)[0] == 0
+    alone = json.loads(Path("run/calibration.json").read_text())
+    done = []
+
+    def stop(shared, span):
+        if len(done) == 1:
+            raise KeyboardInterrupt
+        done.append(span)
+        return block(shared, span)
+
+    block = blocks._block
+    monkeypatch.setattr(blocks, "_block", stop)
+    code, _, err = noisewalk(*words, "--engine", "serial")
+    assert (code, "the same command goes on" in err) == (130, True)
+    (folder,) = Path("run").glob(".calibration-*")
+    assert nw.open_run(folder / "0").complete
+    monkeypatch.setattr(blocks, "_block", block)
+    code, _, err = noisewalk(*words, "--engine", "serial")
+    assert (code, err) == (0, "")
+    assert not folder.exists()
+    found = json.loads(Path("run/calibration.json").read_text())
+    assert found["ranks"] == alone["ranks"]
+    assert found["p_values"] == alone["p_values"]
+
+
 def test_a_stop_leaves_the_run_as_it_was(run, noisewalk, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
@@ -138,5 +165,7 @@ def test_what_is_for_the_other_form_is_refused(refused):
         says = refused("calibrate", "run", *words.split())
         assert f"calibrate RUN does not read {words.split()[0]}" in says
     assert "does not read --chains" in refused(*PROBLEM, *LEVEL, "--chains", "3")
+    assert "does not read --engine" in refused(*PROBLEM, *LEVEL, "--engine", "serial")
+    assert "--workers is for --engine process" in refused("calibrate", "run", "--workers", "2")
     assert "--prior and --operator" in refused("calibrate", "--prior", "fashion32")
     assert "no-such-run" in refused("calibrate", "no-such-run")

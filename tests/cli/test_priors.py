@@ -144,10 +144,10 @@ def test_a_folder_that_is_no_prior_is_not_pushed(priors, tmp_path):
 
 
 def test_the_margin_of_a_prior_is_measured(noisewalk):
-    few = "--window", "16", "--num-images", "1"
+    few = "--window", "24", "--num-images", "1"
     status, out, _ = noisewalk("priors", "margin", "fashion32", *few)
     assert status == 0
-    assert "margin   0  rms" in out
+    assert "margin   0  beside it" in out
     assert "the smallest that is enough is" in out
     assert noisewalk("priors", "margin", "fashion32-edm")[0] == 2
 
@@ -158,6 +158,6 @@ def test_what_a_prior_cannot_express_is_estimated(noisewalk, tmp_path):
     code, out, err = noisewalk("priors", "representation", "fashion32", "held.npz", *flags)
     assert code == 0, err
     assert "fashion32: 2 images of held.npz" in out
-    assert "NFE 10" in out
+    assert "NFE 44" in out
     assert out.count("|k|") == 4
     assert 'for its card.json: "representation_error": [' in out

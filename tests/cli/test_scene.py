@@ -54,7 +54,7 @@ def test_windows_make_the_same_kind_of_field(scene):
     words = ["sample", "x.npy", "--simulate", "--operator", "identity", *TINY]
     code, _, err = scene(*words, "--window", 32)
     assert code == 2
-    assert "has no margin: give margin=" in err
+    assert "a window of 32 is too small for margins of 40 at both edges: give window=" in err
     assert scene(*words, "--window", 32, "--margin", 4)[0] == 0
     phi = nw.load_prior("fashion32").map(shape=(40, 48), window=32, margin=4)
     run = nw.open_run("run")

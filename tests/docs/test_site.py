@@ -1,6 +1,7 @@
 """The site: its API page names what is public, and its menu has every page."""
 
 import re
+import runpy
 from pathlib import Path
 
 import noisewalk as nw
@@ -27,3 +28,17 @@ def test_the_menu_has_every_page() -> None:
     pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"README"}
     notebooks = {notebook.stem for notebook in (ROOT / "examples").glob("*.ipynb")}
     assert listed - {"start", "changelog"} == pages | notebooks
+
+
+def test_a_wrong_link_of_the_built_site_is_found(tmp_path: Path) -> None:
+    links = runpy.run_path(str(SITE / "links.py"))["wrong_links"]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.png").touch()
+    (tmp_path / "other.html").write_text('<h1 id="top-of-it">x</h1>')
+    good = ["../other.html", "../other.html#top-of-it", "#here", "https://a.org/b", "../a.png", "#"]
+    wrong = ["../gone.html", "../other.html#gone", "#gone", "http:/a.org", "https://nodots", "../"]
+    lines = [f'<a href="{link}">x</a>' for link in good + wrong]
+    (tmp_path / "deep" / "page.html").write_text('<p id="here">' + "\n".join(lines))
+    found = links(tmp_path.resolve())
+    assert [line.split("'")[1] for line in found] == wrong
+    assert found[1] == "deep/page.html: '../other.html#gone' leads to no anchor of other.html"

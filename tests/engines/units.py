@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,17 +35,35 @@ def stumble(shared, item):
 
 @dataclass(frozen=True)
 class Deadly:
-    """The identity; kills its process at one call of it, once."""
+    """The identity; kills its process at one call of it, or at one of so many rows, once."""
 
     marker: str
     at: int
+    rows: int | None = None
 
     def __call__(self, x):
         """x itself."""
+        if self.rows not in (None, len(x)):
+            return x
         calls = _calls[self.marker] = _calls.get(self.marker, 0) + 1
         if calls == self.at and not Path(self.marker).exists():
             Path(self.marker).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+    def __repr__(self):
+        return "Deadly()"
+
+
+@dataclass(frozen=True)
+class Slow:
+    """The identity, so slow that a run can be stopped in its middle."""
+
+    seconds: float
+
+    def __call__(self, x):
+        """x itself."""
+        time.sleep(self.seconds)
         return x
 
     def __repr__(self):

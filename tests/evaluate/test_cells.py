@@ -78,3 +78,24 @@ def test_one_chain_has_no_error():
     assert cells._without(torch.zeros(1, 3)) == []
     assert cells._told([[2.0]], "") == Cell(2.0, None)
     assert cells._told([[math.nan]], "why") == Cell(None, None, "why")
+
+
+def test_the_errors_of_r_hat_and_memory_are_the_spread_over_runs():
+    """Chains with places of their own: a pixel has not mixed, and states are remembered."""
+    found = []
+    for seed in range(30):
+        x = draws(length=40, shape=(1, 3, 3), seed=seed).double()
+        place = torch.randn(8, generator=torch.Generator().manual_seed(seed + 100)).double()
+        x[0, :, :, 0, 1, 1] += 0.4 * place[:, None]
+        found.append(cells_of(nw.Run(x), 320))
+    for name in ("r_hat", "memory"):
+        values = torch.tensor([cell[name].value for cell in found])
+        errors = torch.tensor([cell[name].error for cell in found])
+        assert 0.5 < float(errors.median() / values.std()) < 2.0, name
+    assert all(cell["drift"].error >= 0 for cell in found)
+
+
+def test_r_hat_of_two_chains_has_no_error():
+    cell = cells_of(nw.Run(draws(chains=2, length=40)), 80)["r_hat"]
+    assert cell.value > 0.9
+    assert cell.error is None

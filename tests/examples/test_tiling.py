@@ -1,4 +1,4 @@
-"""Tiles cover a map, cores partition it, and the order starts where most is known."""
+"""Tiles cover a map, and their cores partition it."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -51,20 +51,3 @@ def test_cores_cover_the_map_once_and_lie_in_their_windows(
 def test_what_cannot_be_divided(example: Load, length: int, overlap: int, match: str) -> None:
     with pytest.raises(nw.errors.ConfigError, match=match):
         example("tiling").divide((length, 128), 64, overlap)
-
-
-def test_order_closes_gaps_from_their_rims(example: Load) -> None:
-    tiling = example("tiling")
-    tiles = tiling.divide((16, 40), 16, 8)  # four tiles side by side
-    hidden = torch.zeros(16, 40, dtype=torch.bool)
-    hidden[:, 4:] = True  # only the left rim is known
-    assert [tile.number for tile in tiling.best_known_first(tiles, hidden)] == [0, 1, 2, 3]
-    assert int(hidden.sum()) == 16 * 36  # the caller's mask is left as it was
-
-
-def test_tiles_without_gaps_are_left_out(example: Load) -> None:
-    tiling = example("tiling")
-    tiles = tiling.divide((16, 40), 16, 8)
-    hidden = torch.zeros(16, 40, dtype=torch.bool)
-    hidden[3, 39] = True
-    assert [tile.number for tile in tiling.best_known_first(tiles, hidden)] == [3]

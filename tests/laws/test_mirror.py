@@ -11,7 +11,9 @@ EXCEPTIONS: set[str] = set()  # modules without tests of their own, each with a 
 ELSEWHERE = {"docs", "examples", "laws"}  # test the pages, the examples, and all rooms at once
 OF_SEVERAL = {
     "cli/demo/test_images.py",  # of a package's `__init__`
+    "engines/test_scaling.py",  # of a benchmark
     "evaluate/paper/test_claims.py",  # of numbers in the documents, not of code
+    "evaluate/paper/test_dry_run.py",  # of scripts in benchmarks/
     "evaluate/paper/test_results.py",
     "evaluate/paper/test_tuned.py",
     "evaluate/test_public_names.py",  # of every package's `__init__`
@@ -19,6 +21,7 @@ OF_SEVERAL = {
     "priors/train/test_device.py",  # of whole trainings
     "priors/train/test_prior_quality.py",
     "priors/train/test_tutorial.py",
+    "report/test_in_browser.py",  # of page.js
 }
 
 

@@ -4,17 +4,23 @@ import json
 import shutil
 
 import pytest
+import torch
 
+import noisewalk as nw
+from noisewalk._repr import describe, facts_of
 from noisewalk.priors import calibrated
-from noisewalk.priors.calibrated import is_calibrated, listed
+from noisewalk.priors.calibrated import is_calibrated, listed, name_of, num_observed
 from noisewalk.priors.load import BUNDLED
+from noisewalk.storage.spec import normal
 
+SHAPE = (3, 64, 64)
 CARD = {
+    "shape": [3, 64, 64],
     "calibrated": [
         {"operator": "avgpool", "factor": [2, 8], "sigma_y": [0.05, 0.2]},
         {"operator": "box", "top": 0, "left": [16, 32], "sigma_y": [0.1, 0.1]},
         {"operator": "inpaint", "keep": [0.2, 0.5], "sigma_y": [0.1, 0.2]},
-    ]
+    ],
 }
 
 
@@ -39,13 +45,18 @@ CARD = {
     ],
 )
 def test_an_operator_is_listed_with_its_settings_and_its_noise(operator, sigma_y, there):
-    assert listed(CARD, operator, sigma_y) is there
+    assert listed(CARD, operator, sigma_y, SHAPE) is there
+
+
+def test_images_of_another_size_are_another_problem():
+    assert not listed(CARD, "avgpool:factor=4", 0.1, (3, 64, 128))
+    assert not listed({"calibrated": CARD["calibrated"]}, "avgpool:factor=4", 0.1, SHAPE)
 
 
 def test_a_default_counts_like_a_setting_that_is_given():
     entry = {"operator": "blur", "kernel_size": [61, 61], "std": [1, 3], "sigma_y": [0.1, 0.1]}
-    assert listed({"calibrated": [entry]}, "blur:std=2", 0.1)
-    assert not listed({"calibrated": [entry]}, "blur:std=2,kernel_size=31", 0.1)
+    assert listed({**CARD, "calibrated": [entry]}, "blur:std=2", 0.1, SHAPE)
+    assert not listed({**CARD, "calibrated": [entry]}, "blur:std=2,kernel_size=31", 0.1, SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +76,8 @@ def test_a_default_counts_like_a_setting_that_is_given():
     ],
 )
 def test_what_an_entry_does_not_say_is_not_listed(entries):
-    assert not listed({"calibrated": entries}, "avgpool:factor=4", 0.1)
-    assert not listed({}, "avgpool:factor=4", 0.1)
+    assert not listed({**CARD, "calibrated": entries}, "avgpool:factor=4", 0.1, SHAPE)
+    assert not listed({}, "avgpool:factor=4", 0.1, SHAPE)
 
 
 def test_the_card_is_that_of_the_prior_by_name_or_folder(tmp_path, monkeypatch):
@@ -74,10 +85,30 @@ def test_the_card_is_that_of_the_prior_by_name_or_folder(tmp_path, monkeypatch):
     path = tmp_path / "toy" / "card.json"
     card = json.loads(path.read_text())
     path.write_text(json.dumps({**card, **CARD}))
-    assert is_calibrated(str(tmp_path / "toy"), "avgpool:factor=4", 0.1)
-    assert not is_calibrated("toy", "avgpool:factor=4", 0.1)
+    assert is_calibrated(str(tmp_path / "toy"), "avgpool:factor=4", 0.1, SHAPE)
+    assert not is_calibrated("toy", "avgpool:factor=4", 0.1, SHAPE)
     monkeypatch.setattr(calibrated, "BUNDLED", tmp_path)
-    assert is_calibrated("toy", "avgpool:factor=4", 0.1)
+    assert is_calibrated("toy", "avgpool:factor=4", 0.1, SHAPE)
     path.write_text("{")
-    assert not is_calibrated("toy", "avgpool:factor=4", 0.1)
-    assert not is_calibrated("faces64", "avgpool:factor=4", 0.1)
+    assert not is_calibrated("toy", "avgpool:factor=4", 0.1, SHAPE)
+    assert not is_calibrated("faces64", "avgpool:factor=4", 0.1, SHAPE)
+
+
+@pytest.mark.parametrize("name", ["fashion32", "satellite64"])
+def test_a_bundled_prior_is_known_by_its_network_and_its_problems_by_their_facts(name):
+    prior = nw.load_prior(name)
+    network = describe(prior.map().denoiser.network)
+    assert name_of(network) == name
+    assert name_of("other") is None
+    side = prior.shape[-1]
+    right = f"box:top=0,left={side // 2},height={side},width={side // 2}"
+    for text in ("avgpool:factor=4", right):
+        operator = nw.operators.parse(text, prior.shape)
+        facts = normal(facts_of(operator))
+        assert is_calibrated(name, facts, 0.1, prior.shape)
+        assert is_calibrated(name, text, 0.1, prior.shape)
+        assert not is_calibrated(name, facts, 0.2, prior.shape)
+        y = operator(torch.zeros(2, *prior.shape))
+        whole = prior.shape[0] * side**2
+        expected = whole // 16 if text.startswith("avgpool") else whole // 2
+        assert num_observed(text, prior.shape, y) == num_observed(facts, prior.shape, y) == expected

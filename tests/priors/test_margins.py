@@ -39,8 +39,9 @@ def test_the_needed_margin_is_the_networks_reach(reach: int, needed: int) -> Non
     assert found.margins == (0, 2, 4, 6, 8, 10, 12)
     assert found.needed == needed
     assert found.std > 0
-    for margin, left in zip(found.margins, found.rms, strict=True):
+    for margin, left, inside in zip(found.margins, found.rms, found.inside, strict=True):
         assert (left > 0) == (margin < reach)
+        assert (inside > 0) == (margin + 2 < reach)
 
 
 def test_only_what_has_windows_has_margins() -> None:
@@ -48,6 +49,8 @@ def test_only_what_has_windows_has_margins() -> None:
         measure(prior(1, "edm"))
     with pytest.raises(ConfigError, match="multiples of 2, got 33"):
         measure(prior(1), window=33)
+    with pytest.raises(ConfigError, match="windows of 4 have no middle to compare: give 6"):
+        measure(prior(1), window=4)
 
 
 def test_a_windowed_map_is_the_whole_one_with_a_margin_of_the_reach() -> None:

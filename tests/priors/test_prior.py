@@ -170,7 +170,7 @@ def test_a_field_of_any_size_is_the_network_applied_to_it() -> None:
         ({"shape": 64}, r"shape must be \(H, W\), got 64"),
         ({"window": 32}, r"belong to shape=\(H, W\)"),
         ({"shape": (64, 64), "margin": 8}, "margin belongs to window="),
-        ({"shape": (64, 64), "window": 32}, "noisewalk priors margin"),
+        ({"shape": (64, 64), "window": 32}, "too small for margins of 40"),
         ({"shape": (64, 64), "window": 33, "margin": 0}, "multiples of .*got 33"),
         ({"representation_error": -1.0}, "std must be a finite number above 0"),
     ],
@@ -180,6 +180,25 @@ def test_a_field_that_cannot_be_is_told(given: dict[str, Any], says: str) -> Non
 
     with pytest.raises(ConfigError, match=says):
         nw.load_prior("fashion32").map(**given)
+
+
+def test_windows_take_the_margin_of_the_card() -> None:
+    import noisewalk as nw
+
+    for name, margin in (("satellite64", 8), ("fashion32", 40)):
+        found: Any = nw.load_prior(name).map(shape=(256, 136), window=128)
+        assert found.denoiser.margin == margin
+    with pytest.raises(ConfigError, match=r"has no margin.*`noisewalk priors margin fashion32-ct`"):
+        nw.load_prior("fashion32-ct").map(shape=(64, 64), window=32)
+
+
+def test_the_representation_error_is_that_of_the_card() -> None:
+    import noisewalk as nw
+
+    prior = nw.load_prior("satellite64")
+    phi: Any = prior.map(representation_error="card")
+    assert phi.std == tuple(prior.card["representation_error"])
+    assert phi.shape == (6, 64, 64)
 
 
 def test_a_diffusion_model_and_a_generator_have_no_fields() -> None:

@@ -205,11 +205,28 @@ def test_bounds_and_p_values_stand_beside_their_numbers(make):
     named = found(make(summary=JUDGED))
     assert "show up to 1.30" in named["r_hat_max"].text
     assert "at most 0.2" in named["drift"].text
-    assert "p = 0.4" in named["drift"].text
+    assert "without drift would show as much with a probability of 0.4" in named["drift"].text
+    assert "without memory would show" in named["memory"].text
     assert "at most 0.06" in named["memory"].text
-    assert "uncertainty itself is 0.18" in named["mcse_mean"].text
+    assert "known to within 18\u00a0%" in named["mcse_mean"].text
     assert not {"drift_p", "memory_bound", "mcse_std", "verdict_reason"} & named.keys()
     assert named["memory"].name == "Memory of the chains"
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "mark"),
+    [
+        ({}, "drift", "good"),
+        ({"drift_p": 0.001}, "drift", "bad"),
+        ({"drift_p": None}, "drift", ""),
+        ({}, "memory", "good"),
+        ({"memory_bound": 0.5}, "memory", "warn"),
+        ({"memory_bound": None}, "memory", ""),
+    ],
+)
+def test_drift_and_memory_are_marked_by_what_the_verdict_weighs(make, changes, key, mark):
+    judged = JUDGED | {"verdict": "do not trust"} | changes
+    assert found(make(summary=judged))[key].mark == mark
 
 
 def test_particles_keep_the_memory_of_particles(make):

@@ -13,7 +13,7 @@ from noisewalk.report import build_report
 from noisewalk.report.checks import checks
 from noisewalk.report.html import overall
 from noisewalk.report.read import read_report_data
-from noisewalk.report.warnings import MODES, conditioning, notes_of, remarks_of
+from noisewalk.report.warnings import MODES, RIGHT, conditioning, notes_of, remarks_of
 from noisewalk.sampling.verdict import UNADJUSTED, UNFINISHED
 
 
@@ -87,8 +87,8 @@ def test_a_trusted_run_has_no_warning_and_an_untrusted_one_keeps_its_own() -> No
 def test_the_weights_of_modes_are_said_where_starts_are_remembered() -> None:
     run = nw.Run({"x": torch.zeros(1, 2, 1, 2)}, nfe=1, seconds=1.0)
     assert not list(remarks_of(run, summary_of()))
-    assert list(remarks_of(run, summary_of(memory_bound=0.4))) == [MODES]
-    assert not list(remarks_of(run, summary_of(verdict="check", memory_bound=0.4)))
+    assert list(remarks_of(run, summary_of(memory_bound=0.4))) == [f"{RIGHT} {MODES}"]
+    assert list(remarks_of(run, summary_of(verdict="check", memory_bound=0.4))) == [MODES]
 
 
 def test_a_run_of_smc_is_checked_and_has_no_warning(target, tmp_path) -> None:

@@ -11,7 +11,7 @@ from noisewalk import noise
 from noisewalk.errors import ConfigError
 from noisewalk.sampling.defaults import resolve
 from noisewalk.sampling.execute import draw as run_of
-from noisewalk.sampling.randomized import RandomizedStarts, _pruned, _sources
+from noisewalk.sampling.randomized import RandomizedStarts, _pruned, is_recipe
 from noisewalk.storage.state import decode, encode
 
 TRUTH = 1 << 31
@@ -129,7 +129,13 @@ def test_a_row_that_has_arrived_costs_nothing_more():
 
 def test_images_with_gaps_stop_before_their_last_nats_and_others_do_not():
     """Before the last step, every active row expects more than it must."""
-    for side, gap, ends in ((33, True, 0.012 * 1056), (33, False, 1e-4), (31, True, 1e-4)):
+    early, most = 0.012 * 1056, 0.012 * 8192
+    for side, gap, ends in (
+        (33, True, early),
+        (33, False, 1e-4),
+        (31, True, 1e-4),
+        (100, True, most),
+    ):
         phi, likelihood = nw.maps.Warp((1, side, side), 0.0), nw.likelihoods.Gaussian(0.1)
         y = draw(1, 1, side, side, seed=3)
         observed = torch.ones(1, side, side, dtype=torch.bool)
@@ -201,7 +207,7 @@ def test_every_setting_goes_down_and_costs_no_more_than_it_says(optimizer, num_s
 
 def minima(monkeypatch, far):
     """Targets' calls, states, objectives and works of eight chains."""
-    monkeypatch.setattr("noisewalk.sampling.randomized.FAR", far)
+    monkeypatch.setattr("noisewalk.sampling.second_try.FAR", far)
     target = tangled()
     state, _, works = started(RandomizedStarts(num_candidates=1), target, 8)
     return target.nfe, state, objective_of(target, state, works[-1]).reshape(2, 8), works
@@ -220,9 +226,21 @@ def test_a_chain_far_above_the_lowest_minimum_tries_once_more_from_there(monkeyp
     assert calls < more_calls <= calls + far.sum() * (1 + tries)
 
 
-def test_second_tries_begin_at_all_the_other_chains_in_turn():
-    far = torch.tensor([[1, 0, 1, 1, 0], [0, 0, 0, 1, 0]]).bool()
-    assert _sources(far).tolist() == [1, 4, 1, 5]
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [
+        ({}, True),
+        ({"num_steps": 79}, False),
+        ({"num_candidates": 16}, False),
+        ({"num_steps": 275, "num_candidates": 16}, True),
+        ({"optimizer": "adam"}, False),
+        ({"name": "Adam"}, False),
+        ({"lr": 0.01}, False),
+    ],
+)
+def test_the_recipe_is_known_from_what_a_run_has_written(changes, there):
+    usual = {"name": "RandomizedStarts", "num_steps": 80, "optimizer": "lbfgs", "num_candidates": 1}
+    assert is_recipe({**usual, **changes}) is there
 
 
 def test_a_second_try_goes_on_bitwise(monkeypatch, tmp_path):
@@ -316,11 +334,26 @@ def test_the_early_states_are_zarr_arrays_with_names_of_their_axes(tmp_path):
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=["noise", "noise at a fit"])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_the_estimate_is_what_a_run_costs_where_nothing_stops(monkeypatch, likelihood, optimizer):
-    monkeypatch.setattr("noisewalk.sampling.randomized.FAR", math.inf)
+    monkeypatch.setattr("noisewalk.sampling.second_try.FAR", math.inf)
     target = tangled(likelihood)
     plan, before = chains(target, RandomizedStarts(12, optimizer, 5)), target.nfe
     run = run_of(plan, target, progress=False)
     assert run.nfe == target.nfe - before == plan.estimate(target).calls
+
+
+def test_a_likelihood_without_a_curvature_starts_without_its_gaussian():
+    class Plain:
+        def nll(self, mean, y, observed=None):
+            return 2.0 * (mean - y).double().square().flatten(1).sum(1)
+
+        def perturb(self, y, mean, noise, observed=None):
+            return y + 0.5 * noise.normal(tuple(y.shape[1:]), 0, y.dtype)
+
+    phi = nw.maps.Generator(torch.nn.Identity(), (1, 4, 4), (1, 4, 4))
+    target = nw.NoisePosterior(phi, torch.nn.Identity(), Plain(), torch.ones(1, 1, 4, 4))
+    run = nw.sample(target, num_chains=8, refresh=None, progress=False)
+    assert run.spec["plan"]["warm_start"]["name"] == "RandomizedStarts"
+    assert abs(float(run.mean.mean()) - 0.8) < 5 * (0.2 / 128) ** 0.5
 
 
 def test_the_estimate_is_a_bound_where_rows_stop():

@@ -64,8 +64,14 @@ def test_a_calibration_of_fewer_draws_is_not_that_of_the_run(stored):
     assert nw.open_run(stored).calibrated is None
 
 
-def calibrated_of(folder, passed, shape):
-    text = json.dumps({"p_value": 0.3, "passed": passed, "run_shape": shape})
+def test_a_calibration_that_is_too_small_to_count_does_not_count(stored):
+    calibrated_of(stored, True, [2, 3, 2], counts=False)
+    assert nw.open_run(stored).calibrated is None
+
+
+def calibrated_of(folder, passed, shape, counts=True):
+    found = {"p_value": 0.3, "passed": passed, "run_shape": shape, "counts": counts}
+    text = json.dumps(found)
     (folder / "calibration.json").write_text(text)
 
 

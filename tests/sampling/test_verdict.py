@@ -11,6 +11,9 @@ import noisewalk as nw
 from noisewalk.sampling import verdict as rules
 from noisewalk.sampling.verdict import CHECK, DOUBT, TRUST
 
+IN_PYTHON = {"network": {"network": "UNet#1"}, "operator": {"name": "AveragePool", "factor": 4}}
+"""What a run of `nw.sample` knows of its prior and its operator."""
+
 
 def told(given):
     summary = given.summary()
@@ -22,10 +25,12 @@ def listed(monkeypatch):
     """A card that lists the problem."""
     from noisewalk.priors.calibrated import listed
 
-    def is_listed(prior, operator, sigma_y):
-        return listed({"calibrated": [CALIBRATED]} if prior == "toy" else {}, operator, sigma_y)
+    def is_listed(prior, *problem):
+        card = {"calibrated": [CALIBRATED], "shape": [1, 16, 16]}
+        return listed(card if prior == "toy" else {}, *problem)
 
     monkeypatch.setattr(rules, "is_calibrated", is_listed)
+    monkeypatch.setattr(rules, "name_of", {"UNet#1": "toy"}.get)
 
 
 @pytest.mark.parametrize("start", ["RandomizedStarts", "Adam", None])
@@ -40,7 +45,16 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
     [
         ({"rho": 0.4}, CHECK, "`noisewalk calibrate RUN`"),
         ({"rho": 0.4, "problem": PROBLEM}, TRUST, "toy is calibrated for avgpool:factor=4"),
-        ({"rho": 0.4, "problem": PROBLEM | {"sigma_y": 0.3}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "sigma_y": 0.3}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM | {"sigma_y": 0.1}, "sigma_y": 0.3}, CHECK, "calibrate"),
+        ({"rho": 0.4, "problem": PROBLEM, "sigma_y": {"name": "Tensor"}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "shape": (1, 16, 32)}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "midpoints": [0.5]}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "steps": 20}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, "problem": PROBLEM, "num_observed": 999}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, **IN_PYTHON}, TRUST, "toy is calibrated for AveragePool at sigma_y 0.1"),
+        ({"rho": 0.4, **IN_PYTHON, "network": {"network": "other"}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, **IN_PYTHON, "operator": {"name": "Own"}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM | {"prior": "other"}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM, "start": "Adam"}, DOUBT, "no posterior draws"),
         ({"rho": 0.4, "problem": PROBLEM, "start": None}, DOUBT, "no posterior draws"),
@@ -59,6 +73,10 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
         ({"early": False}, CHECK, "--num-draws 100"),
         ({"complete": False}, CHECK, "--resume"),
         ({"exact": False}, CHECK, "unadjusted"),
+        ({"exact": False, "rho": 0.15, "start": "Adam"}, CHECK, "unadjusted"),
+        ({"chains": 1}, CHECK, "--chains 16"),
+        ({"chains": 1, "early": False}, CHECK, "--chains 16"),
+        ({"rho": 0.4, "steps": 0}, DOUBT, "no posterior draws"),
         ({"spec": {}}, CHECK, "nw.calibrate(run, target=...)"),
         ({"log_evidence": torch.zeros(1)}, CHECK, "another --seed"),
     ],
@@ -68,6 +86,12 @@ def test_each_run_has_its_verdict(listed, changes, verdict, says):
     assert (found, says in reason) == (verdict, True), reason
     assert reason.endswith(".")
     assert reason.count(". ") <= 2
+
+
+def test_draws_without_their_noise_are_told_what_a_calibration_needs():
+    given = run(spec={})
+    x = {name: value for name, value in given.arrays.items() if name != "z"}
+    assert '"z": their noise' in told(dataclasses.replace(given, arrays=x))[1]
 
 
 def test_the_worst_image_decides():
@@ -104,6 +128,25 @@ def test_a_chain_that_is_stuck_is_named(change, says):
         given.arrays[name][0, 3] = value
     verdict, reason = told(given)
     assert (verdict, says in reason) == (DOUBT, True), reason
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        ({"adapt": {"name": "DualAveraging"}, "num_warmup": 80}, "--seed 1 --num-warmup 160"),
+        ({"adapt": {"name": "DualAveraging"}, "num_warmup": 0}, "--seed 1 --num-warmup 100"),
+        ({"adapt": None}, "Use a smaller step: --step-size 0.025"),
+        (None, "Look at its chains one by one"),
+    ],
+)
+def test_what_to_do_about_a_stuck_chain_can_be_done(plan, says):
+    """A step that was adapted is not made smaller by hand."""
+    given = run()
+    given.arrays["nll"][0, 3] = 500.0
+    spec = {} if plan is None else {**given.spec, "plan": {**given.spec["plan"], **plan}}
+    _, reason = told(dataclasses.replace(given, spec=spec))
+    assert says in reason
+    assert ("smaller step" in reason) == (plan is not None and plan["adapt"] is None)
 
 
 def test_long_chains_are_judged_by_what_they_are_worth():

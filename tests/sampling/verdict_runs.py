@@ -5,7 +5,9 @@ import torch
 import noisewalk as nw
 
 CALIBRATED = {"operator": "avgpool", "factor": [2, 4], "sigma_y": [0.05, 0.2]}
-PROBLEM = {"prior": "toy", "operator": "avgpool:factor=4", "sigma_y": 0.1}
+PROBLEM = {"prior": "toy", "operator": "avgpool:factor=4", "sigma_y": 150.0}
+"""With its level as it was typed, in the unit of a file."""
+RECIPE = {"num_steps": 80, "optimizer": "lbfgs", "num_candidates": 1}
 
 
 def run(
@@ -22,6 +24,11 @@ def run(
     seed=0,
     num_observed=1000,
     problem=None,
+    sigma_y=0.1,
+    midpoints=(),
+    network=None,
+    operator=None,
+    steps=80,
     early=True,
     **changes,
 ):
@@ -41,16 +48,23 @@ def run(
         "chi2": torch.full(size, chi2),
     }
     kernel = {"name": "HMC", "exact": exact, "step_size": 0.1}
-    warm_start = None if start is None else {"name": start}
+    warm_start = None if start is None else {**RECIPE, "name": start, "num_steps": steps}
     plan = {"name": "Chains", "warm_start": warm_start, "thin": 1, "kernel": kernel}
     plan["num_settling"] = settling
-    spec = {"plan": plan, "likelihood": {"name": "Gaussian"}, "problem": problem or {}}
+    spec = {
+        "plan": plan,
+        "likelihood": {"name": "Gaussian", "sigma_y": sigma_y},
+        "map": {"name": "Consistency", "midpoints": list(midpoints), "denoiser": network or {}},
+        "operator": operator or {},
+        "problem": problem or {},
+    }
     lp = -0.5 * first.double().flatten(2).square().sum(-1)
     given = {
         "nfe": 100,
         "seconds": 1.0,
         "spec": spec,
         "num_observed": torch.full((images,), num_observed),
+        "y": torch.zeros(images, 1, 25, 40),
         "early_x": first if early else None,
         "early_lp": lp if early else None,
     }

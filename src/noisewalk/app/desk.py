@@ -31,6 +31,9 @@ PHASES = {
 
 
 CAREFULLY = "On this page, choose Careful and sample again."
+BY_COMMAND = (
+    "An option such as --thin is for the command line: press Copy command, and add it there."
+)
 
 
 class Look(NamedTuple):
@@ -145,7 +148,7 @@ def last_look(job: Job) -> Look:
         return Look("Cancelled before the first draw: there is nothing to keep.", ended=True)
     run = open_run(job.run)
     view = view_of(run, job.preview)
-    todo = CAREFULLY if job.quick else ""
+    todo = CAREFULLY if job.quick else BY_COMMAND
     view = replace(view, verdict=verdict_html(run.summary(), 0, todo))
     done = "Done." if run.complete else "Cancelled. What was drawn before is kept."
     seconds, calls = f"{run.seconds:.0f} s", f"{run.nfe:,} network calls"

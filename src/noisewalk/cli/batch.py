@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ from ..errors import ConfigError
 from ..report.index import DONE, FAILED, RUNNING, STOPPED, Line, write_index
 from .engines import engine_of
 from .inputs import Entry, names_of, with_seed
-from .options import interruptible, make_folder
-from .run_problem import prior_of, restore
+from .options import interruptible, load_prior, make_folder
+from .run_problem import prior_settings, restore
 from .share import held, restore_together
 
 if TYPE_CHECKING:
@@ -137,7 +138,11 @@ def _by_engine(jobs: list[Job], engine: "Engine", out: Path, title: str) -> None
 def restore_alone(_: None, options: "SampleOptions") -> None:
     """A worker's part: one file, without a word; what a lost worker has left is gone on with."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        restore(with_seed(replace(options, resume=True)), prior_of(options))
+        restore(with_seed(replace(options, resume=True)), _loaded(*prior_settings(options)))
+
+
+_loaded = lru_cache(maxsize=1)(load_prior)
+"""The prior of a worker's files, which share it."""
 
 
 def _note(job: Job, error: Exception) -> None:

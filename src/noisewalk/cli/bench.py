@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(**opt.PLAIN)
 
-FIGURES = ("figure3", "figure4", "figure5", "figuresA")
-WHAT = ("table1", "table2", "table3", "tableA4", "figure1", "figure2", *FIGURES)
+SHEETS = ("figure1", "figure3", "figure4", "figure5", "figuresA")
+WHAT = ("table1", "table2", "table3", "tableA4", "figure2", *SHEETS)
 OF_NETWORKS = (
-    "engine prior paper images teacher tasks methods extractor label labels jobs samples_of "
+    "engine images teacher tasks methods extractor label labels jobs samples_of "
     "num_images num_exact num_samples num_steps num_warmup warm_start"
 )
 EXTRACTOR = (
@@ -35,9 +35,8 @@ LABELS = (
     "The class of each image: 'folders' takes the names of their folders, or a CSV: file,class."
 )
 UNREAD = {
-    "figure1": OF_NETWORKS,
     "figure2": "num_images num_exact tasks methods samples_of jobs extractor engine",
-    **dict.fromkeys(FIGURES, "extractor"),
+    **dict.fromkeys(SHEETS, "extractor"),
 }
 """The options that a figure does not read."""
 
@@ -85,7 +84,7 @@ def bench(options: BenchOptions) -> None:
     what = options.what
     check(options)
     only_local("--out of bench", options.out)
-    if what == "figure1":
+    if not _of_a_prior(options):
         _figure1(options.out or Path("bench") / what, options.seed)
         return
     from .bench_inputs import bench_of
@@ -100,6 +99,8 @@ def bench(options: BenchOptions) -> None:
         if what == "figure2":
             _figure2(made)
         else:
+            if what == "figure1":
+                _figure1(made.out, made.seed)
             _sheets(what, made, sheets, sizes, options)
 
 
@@ -107,6 +108,8 @@ def check(options: BenchOptions) -> None:
     """Raise a ConfigError where the options contradict each other."""
     what, cells = one_of("table or figure", options.what, WHAT), options.samples_of
     opt.refuse(what, options, *UNREAD.get(what, "").split())
+    if what == "figure1" and not _of_a_prior(options):
+        opt.refuse("figure1 without --prior", options, *OF_NETWORKS.split())
     if options.jobs is not None:
         whole("--jobs", options.jobs)
     if options.labels is not None:
@@ -116,8 +119,13 @@ def check(options: BenchOptions) -> None:
     if cells is not None and not (cells / "cells").is_dir():
         way_out = "give the --out of another table or figure"
         raise ConfigError(f"--samples-of {cells} holds no cells: {way_out}")
-    if what != "figure1" and options.prior is None and not options.paper:
+    if what != "figure1" and not _of_a_prior(options):
         raise ConfigError("give --prior, such as fashion32, or --paper for the paper's own")
+
+
+def _of_a_prior(options: BenchOptions) -> bool:
+    """Whether there are networks; figure 1 has a part that needs none."""
+    return options.prior is not None or options.paper
 
 
 def _engine(options: BenchOptions) -> "Engine | None":

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import ConfigError
 from . import options as opt
+from .engines import engine_of
 from .options import Count, File, Text, says
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(**opt.PLAIN)
 
-OF_A_RUN = ("run", "num_problems", "chains", "seed", "device", "microbatch")
+OF_ENGINES = ("engine", "workers", "address", "partition")
+OF_A_RUN = ("run", "num_problems", "chains", "seed", "device", "microbatch", *OF_ENGINES)
 """The options that are read with a run."""
 
 
@@ -38,6 +40,10 @@ class CalibrateOptions(opt.SamplerOptions):
     chains: opt.Chains = None
     num_draws: opt.NumDraws[Count] = None
     num_carried: Annotated[Count, says("The particles that smc carries.")] = None
+    engine: opt.Engine = None
+    workers: opt.Workers = None
+    address: opt.Address = None
+    partition: opt.Partition = None
     out: opt.Out[Path] = Path("calibration")
     seed: opt.Seed[int] = 0
 
@@ -60,19 +66,24 @@ def calibrate(options: CalibrateOptions) -> None:
     if inside is not None:
         print("coverage of the intervals of", *(f"{100 * p:.0f} %" for p in inside.nominal))
     for k, (name, p) in enumerate(zip(found.quantities, found.p_values.tolist(), strict=True)):
-        shares = "" if inside is None else " ".join(f"{s:5.2f}" for s in inside.empirical[:, k])
+        shares = ""
+        if inside is not None and k < len(found.ranked):
+            shares = " ".join(f"{s:5.2f}" for s in inside.empirical[:, k])
         print(f"  {name:16} {shares}  p {p:.3g}{'  rejected at 1 %' if p < 0.01 else ''}")
     print(f"{found}\n  acceptance {found.acceptance_rate:.2f}  NFE {found.nfe:,}")
+    if found.test == "around" and not found.counts:
+        print(f"  too little to count for the verdict: {found.too_little}")
     print(f"open {folder / 'calibration.html'}")
 
 
 def check(options: CalibrateOptions) -> None:
     """Raise a ConfigError where the options contradict each other, or the folder is in use."""
     if options.run is not None:
+        engine_of(options.engine, options.workers, options.address, options.partition)
         given = (f.name for f in fields(options) if getattr(options, f.name) != f.default)
         opt.refuse("calibrate RUN", options, *(name for name in given if name not in OF_A_RUN))
         return
-    opt.refuse("calibrate without a run", options, "chains")
+    opt.refuse("calibrate without a run", options, "chains", *OF_ENGINES)
     if options.prior is None or options.operator is None:
         raise ConfigError("give --prior and --operator, or the folder of a run")
     kernel, out = options.kernel, options.out
@@ -138,6 +149,7 @@ def calibration_of(options: CalibrateOptions) -> tuple["Calibration", str]:
 def calibration_around(options: CalibrateOptions) -> tuple["Calibration", str]:
     """What the calibration around a run's measurement found, and the run's title."""
     from ..evaluate.calibrate.around import prepare
+    from ..evaluate.calibrate.blocks import calibration_by, folder_of
     from ..evaluate.calibrate.rebuild import target_of
     from ..sampling.run import open_run
 
@@ -146,8 +158,16 @@ def calibration_around(options: CalibrateOptions) -> tuple["Calibration", str]:
     problems, chains = (
         usual if n is None else n for n, usual in ((o.num_problems, 40), (o.chains, 8))
     )
-    with opt.interruptible(f"{o.run} is as it was; a calibration keeps nothing before its end"):
+    gpus = 0 if o.device == "cpu" else 1
+    engine = engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=gpus)
+    kept = "a calibration keeps nothing before its end; with --engine, it keeps its blocks"
+    if engine is not None:
+        kept = "the same command goes on with the problems that are not done"
+    with opt.interruptible(f"{o.run} is as it was; {kept}"):
         prepared = prepare(run, target_of(run, o.device, o.microbatch), problems, chains, o.seed)
         print(prepared.cost(), flush=True)
-        found = prepared.calibration()
+        if engine is None:
+            found = prepared.calibration()
+        else:
+            found = calibration_by(engine, prepared, folder_of(prepared, o.run))
     return found, str(run.spec.get("problem", {}).get("title", o.run))

@@ -102,13 +102,14 @@ def margin(
     num_images: opt.NumImages[int] = 8,
     seed: opt.Seed[int] = 0,
 ) -> None:
-    """Measure the margin that the windows of a prior need: what stays different within each."""
+    """Measure the margin that the windows of a prior need: what stays different beside each."""
     from ..priors.margins import measure
 
     found = measure(opt.load_prior(name), window, seed, num_images)
     print(f"{name}: windows of {window} against fields of {2 * window}, NFE {2 * num_images}")
-    for pixels, left in zip(found.margins, found.rms, strict=True):
-        print(f"  margin {pixels:3d}  rms {left * found.std:.4f}  ({left:.1%} of the images' std)")
+    print(f"rms of the difference, as a share of the images' std {found.std:.3f}:")
+    for pixels, left, inside in zip(found.margins, found.rms, found.inside, strict=True):
+        print(f"  margin {pixels:3d}  beside it {left:6.1%}  farther inside {inside:6.1%}")
     print(f"  the smallest that is enough is {found.needed}: prior.map(..., margin={found.needed})")
 
 
@@ -129,8 +130,7 @@ def representation(
     phi, (channels, side) = opt.map_of(prior, 1), prior.shape[:2]
     some = to_unit(load_images(images, side, channels)[:num_images])
     left = measure(phi, some, num_bands, iterations, seed)
-    calls = len(some) * phi.nfe * (3 + iterations)
-    print(f"{name}: {len(some)} images of {images}, rms left {left.rms:.4f}, NFE {calls}")
+    print(f"{name}: {len(some)} images of {images}, rms left {left.rms:.4f}, NFE {left.nfe}")
     for band, std in enumerate(left.std):
         print(
             f"  |k| {band / num_bands / 2:.3f} to {(band + 1) / num_bands / 2:.3f}  std {std:.4f}"

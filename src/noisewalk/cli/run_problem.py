@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from ..report.read import ENDING, PLACED
 from ..sampling.cost import most_memory, seconds_a_call
 from ..sampling.execute import draw
 from ..sampling.run import Run
-from ..storage.remote import Place, shown, working
+from ..sampling.shards import draw_shards
+from ..storage.remote import Place, only_local, shown, working
 from ..types import Plan
+from .engines import engine_of
 from .options import command_line, dtype_of, interruptible, load_prior, rows_at_once
 from .plans import plan_of
 from .problem import Problem, read_problem
@@ -29,9 +32,13 @@ SHOWN = "psnr ssim lpips chi2 noise_level r_hat_max ess_bulk_min acceptance_rate
 
 def prior_of(options: "SampleOptions") -> "Prior":
     """The prior that the options name."""
+    return load_prior(*prior_settings(options))
+
+
+def prior_settings(options: "SampleOptions") -> tuple[Any, ...]:
+    """What a prior is loaded by."""
     o = options
-    settings = o.label, o.device, dtype_of(o.dtype), o.kind, o.size, o.head_channels, o.prompt
-    return load_prior(o.prior, *settings)
+    return o.prior, o.label, o.device, dtype_of(o.dtype), o.kind, o.size, o.head_channels, o.prompt
 
 
 def restore(options: "SampleOptions", prior: "Prior", kept: str | None = None) -> Run:
@@ -41,7 +48,21 @@ def restore(options: "SampleOptions", prior: "Prior", kept: str | None = None) -
     if kept is None:
         place = shown(o.folder)
         kept = f"what is done so far is safe in {place}; the same command with --resume goes on"
-    return solve(problem, target, plan_of(o, target), o.folder, kept, o.resume, o.force)
+    plan, by = plan_of(o, target), _way(o)
+    return solve(problem, target, plan, o.folder, kept, o.resume, o.force, by)
+
+
+def _way(options: "SampleOptions") -> Callable[..., Run]:
+    """How the chains are drawn: here, or in shards by an engine."""
+    from ..engines import Serial
+
+    o = options
+    if o.shard_chains is None:
+        return draw
+    only_local("--out of --shard-chains", o.out)
+    gpus = 0 if o.device == "cpu" else 1
+    engine = engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=gpus) or Serial()
+    return partial(draw_shards, engine=engine, num_shards=o.shard_chains)
 
 
 def rows_of(options: "SampleOptions", problem: Problem, prior: "Prior") -> int | None:
@@ -61,27 +82,33 @@ def solve(
     kept: str,
     resume: bool = False,
     force: bool = False,
+    by: Callable[..., Run] = draw,
 ) -> Run:
     """Draw posterior samples into a folder with their report; Ctrl-C says `kept`."""
     print(announcement(problem, target, plan))
     print(f"  into {printable(shown(folder))}", flush=True)
     with interruptible(kept):
-        return finish(problem, target, plan, folder, resume, force)
+        return finish(problem, target, plan, folder, resume, force, by)
 
 
 def finish(
-    problem: Problem, target: Any, plan: Plan, folder: Path, resume: bool, force: bool = False
+    problem: Problem,
+    target: Any,
+    plan: Plan,
+    folder: Path,
+    resume: bool,
+    force: bool = False,
+    by: Callable[..., Run] = draw,
 ) -> Run:
     """Draw into a folder or an address, write the report and the results, and sum up."""
     with working(folder) as place:
-        return _finish(problem, target, plan, place, resume, force)
+        facts = problem.facts(), problem.arrays(), command_line()
+        return _reported(problem, by(plan, target, place, True, *facts, resume, force), place)
 
 
-def _finish(
-    problem: Problem, target: Any, plan: Plan, place: Place, resume: bool, force: bool
-) -> Run:
-    facts, arrays, folder = problem.facts(), problem.arrays(), place.folder
-    run = draw(plan, target, place, True, facts, arrays, command_line(), resume, force)
+def _reported(problem: Problem, run: Run, place: Place) -> Run:
+    """The run, with its report and results in its folder, and summed up."""
+    folder = place.folder
     build_report(folder)
     if (origin := problem.georeference) is not None:
         for what in PLACED:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Argument
 
-from .._checks import one_of
+from .._checks import one_of, whole
 from .._text import printable
 from ..errors import ConfigError
 from . import options as opt
@@ -17,7 +17,10 @@ from .options import Count, File, Number, Text, says
 app = typer.Typer(**opt.PLAIN)
 
 OF_SMC = ("num_particles", "num_moves")
-OF_CHAINS = ("plan", "num_draws", "chains", "thin", "num_warmup", "start", "warm_start", "lr")
+OF_CHAINS = (
+    *("plan", "num_draws", "chains", "thin", "num_warmup", "start", "warm_start", "lr"),
+    "shard_chains",
+)
 UNREAD = {
     "em": (*OF_SMC, "rank", "spectral", "num_leapfrog"),
     "ei": (*OF_SMC, "num_leapfrog"),
@@ -25,9 +28,13 @@ UNREAD = {
     "pcnl": (*OF_SMC, "num_leapfrog"),
     "hmc": OF_SMC,
     "slice": (*OF_SMC, "num_leapfrog", "step_size"),
-    "smc": (*OF_CHAINS, "spectral", "share_batches"),
+    "smc": (*OF_CHAINS, "spectral"),
 }
 """The options that a kernel does not read."""
+SMC_ALONE = (
+    "--share-batches is not for smc: it takes as many temperatures as each measurement needs, so "
+    "the files are not at the same step of it. Leave --share-batches out, or take another kernel"
+)
 OF_MEASUREMENT = ("missing", "observed", "bits", "band_range", "variance")
 FITS = ("crop", "resize", "pad")
 STARTS = ("randomized", "adam", "prior")
@@ -80,6 +87,9 @@ class SampleOptions(opt.SamplerOptions):
     workers: opt.Workers = None
     address: opt.Address = None
     partition: opt.Partition = None
+    shard_chains: Annotated[
+        Count, says("Draw one file's chains in so many shards, each a unit of --engine's work.")
+    ] = None
     out: opt.Out[File] = None
     resume: Annotated[bool, says("Go on with an existing run.", "--resume")] = False
     seed: opt.Seed[Count] = None
@@ -111,8 +121,12 @@ def sample(options: SampleOptions) -> None:
     o = options
     entries = entries_of(o.inputs)
     if entries is None:
-        opt.refuse("one file", o, "share_batches", "engine")
+        opt.refuse("one file", o, "share_batches")
+        if o.shard_chains is None:
+            opt.refuse("one file without --shard-chains", o, "engine")
         o = with_seed(o)
+    else:
+        opt.refuse("a batch, whose units are files,", o, "shard_chains")
     prior = prior_of(o)
     if entries is not None:
         run_batch(o, entries, prior)
@@ -127,6 +141,8 @@ def check(options: SampleOptions) -> None:
     if kernel is not None:
         one_of("kernel", kernel, tuple(UNREAD))
     opt.refuse(kernel or "the default kernel", options, *UNREAD[kernel or "hmc"])
+    if kernel == "smc" and options.share_batches:
+        raise ConfigError(SMC_ALONE)
     if options.spectral:
         opt.refuse("--spectral", options, "rank")
     if options.start is not None:
@@ -139,6 +155,8 @@ def check(options: SampleOptions) -> None:
         opt.refuse("--start prior", options, "warm_start")
     if options.fit is not None:
         one_of("--fit", options.fit, FITS)
+    if options.shard_chains is not None:
+        whole("--shard-chains", options.shard_chains)
     engine_of(options.engine, options.workers, options.address, options.partition)
     if options.engine is not None:
         opt.refuse(f"--engine {options.engine}", options, "share_batches")

@@ -3,7 +3,8 @@
 With several images, a number is the mean over them and its error that of independent images. Of one
 image, the error is the jackknife's over at most eight groups of chains, which are independent:
 $\\big(\\tfrac{g - 1}{g} \\sum_k (\\theta_{(k)} - \\bar\\theta)^2\\big)^{1/2}$, with
-$\\theta_{(k)}$ from the chains without group k.
+$\\theta_{(k)}$ from the chains without group k. R-hat's is that of its worst pixel or projection.
+Drift and memory have the error that their one-sided bounds of 95 % come from.
 
 Reference: Efron and Stein, The Jackknife Estimate of Variance, 1981.
 """
@@ -18,7 +19,8 @@ from .._packages import locate
 from ..errors import WeightsError
 from ..sampling.run import Run
 from ..sampling.scores import evenly, scored
-from .diagnostics.chains import MIN_DRAWS, ess_bulk, jump, projections
+from .diagnostics.across import UPPER
+from .diagnostics.chains import MIN_DRAWS, ess_bulk, jump, projections, r_hat_and_ess
 from .metrics.backbones import SMALLEST
 from .metrics.perceptual import ARCHIVES, lpips
 from .metrics.pixel import WINDOW
@@ -45,10 +47,12 @@ def cells_of(run: Run, count: int) -> dict[str, Cell]:
     chains, draws = run.draws.shape[1:3]
     found = {"verdict": Cell(summary["verdict"])} | _speed(run)
     alone = chains < 2 or draws < MIN_DRAWS
-    found["r_hat"] = _plain(summary["r_hat_max"], f"{FEW}, and R-hat two chains" if alone else "")
+    few = f"{FEW}, and R-hat two chains" if alone else ""
+    found["r_hat"] = _plain(summary["r_hat_max"], few, _r_hat_error(run))
     early = "there is no early state, and a chain has fewer than 20 draws"
     for name in ("drift", "memory"):
-        found[name] = _plain(summary[name], early)
+        error = (summary[f"{name}_bound"] - summary[name]) / UPPER
+        found[name] = _plain(summary[name], early, error)
         found[f"{name}_p"] = _plain(summary[f"{name}_p"], early)
     found["chi2"] = _chi2(run)
     found |= _scores(run, count)
@@ -59,10 +63,31 @@ def cells_of(run: Run, count: int) -> dict[str, Cell]:
     return found
 
 
-def _plain(value: float, why: str) -> Cell:
+def _plain(value: float, why: str, error: float = math.nan) -> Cell:
     if math.isnan(value):
         return Cell(None, None, why or "the draws hardly vary")
-    return Cell(float(value))
+    return Cell(float(value), error if math.isfinite(error) else None)
+
+
+def _r_hat_error(run: Run) -> float:
+    """The jackknife's error of the largest R-hat, at its pixel or projection; NaN of two chains."""
+    if run.draws.shape[1] < 3 or run.draws.shape[2] < MIN_DRAWS:
+        return math.nan
+    most, worst = -math.inf, None
+    for i in range(run.draws.shape[0]):
+        ways = torch.cat([run.draws[i].flatten(2), projections(run.draws[i])], 2)
+        found = r_hat_and_ess(ways)[0].nan_to_num(-math.inf, posinf=math.inf)
+        if float(found.max()) > most:
+            most, worst = float(found.max()), ways[..., int(found.argmax())]
+    if worst is None or math.isinf(most):
+        return math.nan
+    return _jackknife([float(r_hat_and_ess(part[..., None])[0]) for part in _without(worst)])
+
+
+def _jackknife(parts: list[float]) -> float:
+    """The standard error of a statistic, from its values without each group of chains."""
+    values = torch.tensor(parts, dtype=torch.float64)
+    return float(((len(values) - 1) * values.var(correction=0)).sqrt())
 
 
 def _speed(run: Run) -> dict[str, Cell]:
@@ -163,6 +188,5 @@ def _told(each: list[list[float]], why: str) -> Cell:
         return Cell(None, None, why or "it is not a number")
     mean, error = mean_and_se(values)
     if len(values) == 1:
-        parts = torch.tensor(each[0][1:], dtype=torch.float64)
-        error = float(((len(parts) - 1) * parts.var(correction=0)).sqrt()) if len(parts) else error
+        error = _jackknife(each[0][1:]) if len(each[0]) > 1 else error
     return Cell(mean, error if math.isfinite(error) else None)

@@ -23,6 +23,7 @@ class LikelihoodBase(ABC):
     chi2_is_exact = False  # whether m `residual_chi2` of m observed entries is chi-square(m)
     counts = False  # whether y holds counts and not pixels in [-1, 1]
     perturbs_at_fit = False  # whether `perturb` reads the mean
+    is_curved = True  # whether there is a `curvature`
     square_variance = math.nan  # of one squared entry of `residual`; NaN where there is none
 
     def __post_init__(self) -> None:
@@ -64,6 +65,10 @@ class LikelihoodBase(ABC):
     def of_rows(self, image: Tensor, axes: int) -> "LikelihoodBase":
         """The likelihood of rows of these images, (B,), where it has values of each; `axes` are
         those of (B, *y)."""
+        return self
+
+    def of_pairs(self, axes: int) -> "LikelihoodBase":
+        """The likelihood of two measurements of every row, (B, 2, *y)."""
         return self
 
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
@@ -112,6 +117,7 @@ class _Completed(LikelihoodBase):
 
     def __init__(self, given: Any) -> None:
         self.given = given
+        self.is_curved = callable(getattr(given, "curvature", None))
         for name, default in vars(LikelihoodBase).items():
             own = getattr(given, name, None)
             if name[0] != "_" and callable(default) and callable(own):

@@ -96,8 +96,17 @@ class Gaussian(LikelihoodBase):
         sigma = self.sigma_y
         if not isinstance(sigma, Tensor) or sigma.ndim != axes:
             return self
+        return self._with(sigma.to(image.device)[image])
+
+    def of_pairs(self, axes: int) -> "Gaussian":
+        """With the levels of each image for both of its measurements."""
+        sigma = self.sigma_y
+        each = isinstance(sigma, Tensor) and sigma.ndim == axes
+        return self._with(sigma[:, None]) if each else self  # type: ignore[index]
+
+    def _with(self, sigma_y: Tensor) -> "Gaussian":
         other = copy(self)
-        vars(other).update(sigma_y=sigma.to(image.device)[image])
+        vars(other).update(sigma_y=sigma_y)
         return other
 
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:

@@ -50,6 +50,12 @@ def for_rows(part: T, image: Tensor) -> T:
     return _with_labels(part, lambda labels: Labels(labels.values, image))
 
 
+def for_images(part: T, image: Tensor) -> T:
+    """The map of these of its images, (N,), in this order."""
+    chosen = image.tolist()
+    return _with_labels(part, lambda labels: Labels(tuple(labels.values[k] for k in chosen)))
+
+
 def for_image(part: T, number: int) -> T:
     """The map of one of its images; the same object where all are alike to it."""
     return _with_labels(part, lambda labels: labels.values[number])

@@ -44,6 +44,7 @@ def _numbers(found: Calibration, problem: str) -> dict[str, Any]:
         "nfe": found.nfe,
         "p_value": found.p_value,
         "passed": found.passed,
+        "counts": found.counts,
         "p_values": dict(zip(found.quantities, found.p_values.tolist(), strict=True)),
         "ranks": found.ranks.tolist(),
     }

@@ -158,7 +158,7 @@ _OTHER = {
     "num_draws": "Draws per chain",
     "r_hat_median": "R-hat, median",
     "ess_bulk_median": "ESS, median",
-    "step_size": "Step size",
+    "step_size": "Step size, adapted if there was a warm-up",
     "z_norm2_per_dim": "|z|² per dimension",
     "log_evidence": "Log evidence",
     "log_evidence_error": "Standard error of the log evidence",

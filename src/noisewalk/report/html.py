@@ -99,7 +99,8 @@ def _article(
     heading = f"<h{level}>{escape(told) or label}</h{level}>"
     follow = next_step(data.summary) if told else ""
     follow = f'<p class="next">{plain_code(follow)}</p>' if follow else ""
-    top = f'<p class="brand">{brand} · {label}</p>{heading}{follow}'
+    count = f"{data.nll.size} possible image{'s' if data.nll.size > 1 else ''}"
+    top = f'<p class="brand">{brand} · {label} · {count} for one measurement</p>{heading}{follow}'
     bodies = (
         ("Pictures", "pictures", sections.result(data)),
         ("Look closer", "closer", sections.CLOSER),

@@ -52,7 +52,7 @@ def read_report_data(
     summary = {k: None if _is_nan(v) else v for k, v in found.items()}  # an infinite R-hat stays
     own_scale = facts.operator is None and run.y.shape[1:] != run.draws.shape[3:]
     shared: dict[str, Any] = {
-        "summary": summary,
+        "summary": _without_langevin(summary) if facts.exact else summary,
         "settings": facts.settings,
         "value_range": (*facts.value_range, facts.unit),
         "bottom_up": facts.bottom_up,
@@ -70,6 +70,11 @@ def read_report_data(
     up = facts.bottom_up
     entries = [ReportData(**own, **shared) for own in _each(run, facts, fit, given, up)]
     return entries, {k: None if v in (math.inf, -math.inf) else v for k, v in summary.items()}
+
+
+def _without_langevin(summary: dict[str, Any]) -> dict[str, Any]:
+    """Without the time by which unadjusted Langevin dynamics are compared."""
+    return {key: value for key, value in summary.items() if key != "langevin_time"}
 
 
 def _each(

@@ -8,12 +8,19 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ..sampling.verdict import DOUBT
 from . import panels, plots
 from .data import ReportData
 from .layers import samples_of
 from .maps import expected_coverage
 from .sentences import plain_code
 
+MEAN = (
+    "The best single estimate. It is smoother than a real image, because it averages over all that "
+    "is not known."
+)
+SPREAD = "How far the draws spread. Where it is bright, the measurement leaves open what is there."
+NOT_YET = "Do not use it from this run."
 DRAWS = (
     "Each draw is an image that explains the measurement. What all draws share is known; what "
     "differs between them is not."
@@ -59,13 +66,9 @@ def result(data: ReportData) -> str:
 
 def meaning(data: ReportData) -> str:
     """What the pictures mean, and why the verdict is as it is."""
-    said = [
-        ("Mean", "The best single estimate. It is smoother than a real image, because it averages "
-         "over all that is not known."),
-        ("Uncertainty", "How far the draws spread. Where it is bright, the measurement leaves open "
-         "what is there."),
-        ("Draws", DRAWS),
-    ]  # fmt: skip
+    said = [("Mean", MEAN), ("Uncertainty", SPREAD), ("Draws", DRAWS)]
+    if data.summary.get("verdict") == DOUBT:
+        said = [(name, f"{text} {NOT_YET}") for name, text in said[:2]] + said[2:]
     if data.truth is not None:
         text = "Where the mean is wrong. A right uncertainty map is bright in the same places."
         said.append(("Error", f"{text} {_coverage(data)}".strip()))

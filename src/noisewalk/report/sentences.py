@@ -10,8 +10,8 @@ from ..sampling.verdict import CHECK, DOUBT, TRUST
 from .verdicts import MARKS, R_HAT_BAD
 
 YES = (
-    "You may use the uncertainty map: the chains agree, and where the map is bright, the image is "
-    "not known."
+    "You may use the uncertainty map: the draws have passed their tests, and where the map is "
+    "bright, the image is not known."
 )
 AS_WELL = "You may use the mean as well. It is the best single estimate of the image."
 OPENINGS = {

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..sampling.verdict import FORGOTTEN, LEVEL
+
 R_HAT_GOOD, R_HAT_BAD = 1.05, 1.2
 ESS_GOOD, ESS_BAD = 400.0, 50.0
 ACCEPTANCE_GOOD, ACCEPTANCE_BAD = 0.4, 0.1
@@ -63,36 +65,46 @@ def r_hat_beside(perfect: Any) -> Judge:
 
 def drift(bound: Any, p: Any) -> Judge:
     """What the drift says; `bound` and `p` are None where they are not known."""
-    return said(
+    mark = ("bad" if p < LEVEL else "good") if _known(p) else ""
+    text = (
         "How far the mean over chains still moves, in posterior standard deviations: the root mean "
-        f"square over pixels, from early to last states.{_bounded(bound)}{_tested(p)}"
+        f"square over pixels, from early to last states.{_bounded(bound)}{_tested(p, 'drift')}"
     )
+    return lambda _: (mark, text)
 
 
 def chain_memory(bound: Any, p: Any) -> Judge:
     """What the memory of chains says."""
-    return said(
+    mark = ("good" if bound < FORGOTTEN else "warn") if _known(bound) else ""
+    text = (
         "The correlation of early and last states over chains. It is 0 when the chains have "
-        f"forgotten where they started.{_bounded(bound)}{_tested(p)}"
+        f"forgotten where they started.{_bounded(bound)}{_tested(p, 'memory')}"
     )
+    return lambda _: (mark, text)
 
 
 def mcse(of_std: Any) -> Judge:
     """What the Monte Carlo error says; `of_std` is that of the uncertainty."""
     text = "The error of the mean by the finite number of chains, in posterior standard deviations."
     if isinstance(of_std, float) and math.isfinite(of_std):
-        text += f" That of the uncertainty itself is {of_std:.2g}."
+        text += f" The uncertainty of a pixel is known to within {100 * of_std:.0f}\u00a0%."
     return said(text)
 
 
+def _known(number: Any) -> bool:
+    return isinstance(number, float) and math.isfinite(number)
+
+
 def _bounded(bound: Any) -> str:
-    known = isinstance(bound, float) and math.isfinite(bound)
-    return f" With 95\u00a0% confidence it is at most {max(0.0, bound):.2g}." if known else ""
+    if not _known(bound):
+        return ""
+    return f" With 95\u00a0% confidence it is at most {max(0.0, bound):.2g}."
 
 
-def _tested(p: Any) -> str:
-    known = isinstance(p, float) and math.isfinite(p)
-    return f" The exact test against none gives p = {p:.2g}." if known else ""
+def _tested(p: Any, what: str) -> str:
+    if not _known(p):
+        return ""
+    return f" Chains without {what} would show as much with a probability of {p:.2g}."
 
 
 def ess(value: float) -> Verdict:
@@ -177,7 +189,8 @@ def chi2(num_observed: int, std: float | None) -> Judge:
 def p_value(value: float) -> Verdict:
     """Whether the residual looks like noise."""
     return _at_least(2.0 * min(value, 1.0 - value), 0.05, 0.0001), (
-        "The probability that pure noise leaves a larger residual. From 0.025 to 0.975 is good. "
+        "The probability that pure noise leaves a larger residual than a draw does, averaged over "
+        "the draws. From 0.025 to 0.975 is good. "
         "Near 0 the draws miss the measurement, near 1 they follow its noise."
     )
 

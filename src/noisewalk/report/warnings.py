@@ -5,12 +5,16 @@ from typing import Any
 
 from ..evaluate.diagnostics.evidence import informative_epsilon
 from ..sampling.run import Run
-from ..sampling.verdict import FORGOTTEN, TRUST, UNADJUSTED, UNFINISHED
+from ..sampling.verdict import FORGOTTEN, TRUST, UNADJUSTED, UNFINISHED, way_out
 from .verdicts import MEMORY_BAD
 
+RIGHT = (
+    "The chains keep some memory of their starts. Here that is no fault, because the starts were "
+    "right."
+)
 MODES = (
-    "The chains still remember their starts. If the posterior has separate modes, their weights "
-    "are those of the starts."
+    "If quite different images explain the measurement, the draws show each kind as often as the "
+    "starts did."
 )
 LARGE_ERROR = 0.5  # standard error from which on a log evidence is no more than a warning
 
@@ -33,8 +37,7 @@ def notes_of(run: Run, summary: Mapping[str, Any], exact: bool | None) -> Iterat
         )
     if summary["divergences"] and not trusted:  # an exact kernel loses nothing by rejecting them
         yield (
-            f"{summary['divergences']} proposals were not finite and were rejected. Use a smaller "
-            "step size."
+            f"{summary['divergences']} proposals were not finite and were rejected. " + way_out(run)
         )
     if exact is False and reason != UNADJUSTED:
         yield UNADJUSTED
@@ -46,8 +49,8 @@ def remarks_of(run: Run, summary: Mapping[str, Any]) -> Iterator[str]:
         found = f"{summary['log_evidence']:.2f}{_error(summary.get('log_evidence_error'))}"
         told = "These are particles of tempered SMC, not chains, so there is no R-hat."
         yield f"{told} Log evidence: {found}."
-    elif summary["verdict"] == TRUST and (summary.get("memory_bound") or 0.0) >= FORGOTTEN:
-        yield MODES
+    elif (summary.get("memory_bound") or 0.0) >= FORGOTTEN:
+        yield f"{RIGHT} {MODES}" if summary["verdict"] == TRUST else MODES
     if summary.get("log_kappa") is not None:
         worst = None if run.log_evidence_error is None else float(run.log_evidence_error.max())
         yield conditioning(summary["log_kappa"], worst)

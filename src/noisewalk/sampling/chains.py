@@ -51,11 +51,14 @@ class Chains:
     """Transitions after the warm-up and before those of the first draw."""
     seeds: tuple[int, ...] | None = field(default=None, metadata={"quiet": True})
     """In place of `seed`, one an image: each then moves as it would alone."""
+    part: tuple[int, int] | None = field(default=None, metadata={"quiet": True})
+    """The first image and chain of a part of a larger plan, whose noise it has."""
 
     @property
     def key(self) -> keyed.Seeds:
         """The seed of all images, or one each."""
-        return self.seed if self.seeds is None else self.seeds
+        seed = self.seed if self.seeds is None else self.seeds
+        return seed if self.part is None else keyed.Part(seed, *self.part)
 
     @property
     def num_rows(self) -> int:
@@ -89,6 +92,12 @@ class Chains:
         """Sample into the sink, from wherever it stands; DivergedError where chains start at
         values that are not finite, or have all diverged."""
         return _Session(self, target, sink).ticks()
+
+    def head(self, target: Any, sink: RunStore) -> Iterator[Tick]:
+        """Start and warm up, and keep the state from which every chain goes on alone."""
+        session = _Session(replace(self, num_draws=0, num_settling=0), target, sink)
+        yield from session.ticks()
+        session.keep()
 
     def facts(self) -> dict[str, Any]:
         """Every choice, ready for JSON."""
@@ -192,6 +201,11 @@ class _Session:
             self._checkpoint()
             yield tick
 
+    def keep(self) -> None:
+        """Commit the state."""
+        self._account()
+        self.sink.checkpoint(packed(self.here))
+
     def _early(self) -> dict[str, Tensor]:
         """The state of every chain when the adaptation has stopped, (image, chain, ...)."""
         state, shape = self.here.state, (self.target.num_images, self.plan.num_chains)
@@ -210,8 +224,7 @@ class _Session:
     def _checkpoint(self) -> None:
         began = time.monotonic()
         if began - self.saved > max(CHECKPOINT_SECONDS, SHARE * self.took):
-            self._account()
-            self.sink.checkpoint(packed(self.here))
+            self.keep()
             self.saved = time.monotonic()
             self.took = self.saved - began
 
@@ -263,7 +276,7 @@ class _Session:
                 f"every chain has diverged in each of the last {PATIENCE} transitions, up to "
                 f"number {here.transitions} (all {len(info.diverging)} rows); the draws before "
                 "that are kept (in the run's folder, or in memory as this error's `run`): use a "
-                "smaller step size or adjust=True"
+                "smaller step size (--step-size), an adjusted kernel, or another seed (--seed)"
             )
         return info
 

@@ -98,9 +98,8 @@ def resolve(
     warmup = (usual_warmup if long else 0) if given_warmup is None else given_warmup
     if warmup == 0 and (adaptation is not None or renewed is not None):
         what = "adapt" if adaptation is not None else "refresh"
-        raise ConfigError(
-            f"{what} needs a warm-up: set num_warmup to a hundred transitions or more"
-        )
+        off = ", or adapt=None and refresh=None" if kernel is None else f", or {what}=None"
+        raise ConfigError(f"{what} needs a warm-up: set num_warmup to {usual_warmup} or more{off}")
     return Chains(
         chosen,
         draws,

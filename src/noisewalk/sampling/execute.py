@@ -59,7 +59,7 @@ def draw(
         check_size(plan, target, place.folder, force)
         if progress:
             tell_time(plan, target)
-        with _stored(plan, target, place.folder, problem, arrays, command, resume) as sink:
+        with stored(plan, target, place.folder, problem, arrays, command, resume) as sink:
             place.claim()
             execute(plan, target, sink, progress, place)
         place.publish()
@@ -95,21 +95,23 @@ def _kept(plan: Plan, target: Any, sink: MemoryStore) -> Run:
 
 
 @contextmanager
-def _stored(
+def stored(
     plan: Plan,
     target: Any,
     folder: Path,
-    problem: Mapping[str, Any] | None,
-    arrays: Mapping[str, Tensor] | None,
-    command: str | None,
-    resume: bool,
+    problem: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Tensor] | None = None,
+    command: str | None = None,
+    resume: bool = True,
+    shard_chains: int | None = None,
 ) -> Iterator[Any]:
-    """The run's folder, open for this plan's draws, with what does not change already in it."""
+    """The run's folder, open for this plan's draws, with what does not change already in it;
+    `shard_chains` shards beside it have the draws, where they are given."""
     from ..storage.store import Layout, RunStore
 
     spec = {**spec_of(plan, target), "problem": dict(problem or {}), "probe": probe_of(target)}
-    if command is not None:
-        spec["command"] = command
+    told = {"command": command, "shard_chains": shard_chains}
+    spec |= {name: value for name, value in told.items() if value is not None}
     if resume:
         _check_model(folder, spec)
     shapes = tuple(target.shape), tuple(target.data_shape)

@@ -64,8 +64,8 @@ def free_disk(folder: Path) -> int:
 
 def _used(folder: Path) -> int:
     """Bytes that the run already has."""
-    arrays = folder / "run.zarr"
-    return sum(p.stat().st_blocks * 512 for p in arrays.glob("*/c.*")) if arrays.is_dir() else 0
+    places = ("run.zarr/*/c.*", "shards/*/run.zarr/*/c.*")
+    return sum(p.stat().st_blocks * 512 for place in places for p in folder.glob(place))
 
 
 def tell_time(plan: Plan, target: Any) -> None:

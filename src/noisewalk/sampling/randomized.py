@@ -12,6 +12,7 @@ arm identification, 2016 (successive halving, here by quarters).
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,10 @@ from ..errors import ConfigError
 from ..gaussians.reference import Reference
 from ..gaussians.refresh import SpectralRefresh, is_image, unpack
 from ..kernels.metropolis import column, finite_values
+from ..likelihoods.base import complete
 from ..noise import Noise
 from ..types import State
-from . import lbfgs
+from . import lbfgs, second_try
 from .starts import Adam, Start, Work
 
 ADAM, NEWTON = 5, 75  # steps of one candidate
@@ -40,14 +42,11 @@ measurement simulated with the run's seed has the noise of step 0."""
 FLAT_HISTORY = 40
 """Steps that L-BFGS remembers where z is no image: the Gauss-Newton Gaussians of a GAN differ too
 much from place to place to start from one."""
-EARLY, MANY = 0.012, 1024
-"""Nats an observed entry at which an image with gaps stops of which so many are observed: about a
-hundredth of the expected minimum. The exact minimisers spread too far where nothing is observed,
-and the transitions relax what is stiff at once."""
-FAR, EXCESS = 6.0, 0.2
-"""No global minimum is so far above the lowest of an image's chains: in standard deviations of a
-minimum, sqrt(m / 2) for half a chi-square of m, the observed entries, nor so many nats an entry."""
-AGAIN = 50  # steps of such a chain's second try
+EARLY, MANY, MOST = 0.012, 1024, 8192
+"""Nats an observed entry at which an image with gaps stops of which so many are observed, MOST at
+most: about a hundredth of the expected minimum. The exact minimisers spread too far where nothing
+is observed, and the transitions relax what is stiff at once. On a large field a step gains less an
+entry long before the minimum."""
 FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 
 
@@ -68,7 +67,8 @@ class RandomizedStarts(Start):
 
     Arguments:
         num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": at
-            most 80, or 275 with several candidates, of which most take 65.
+            most 80, or 275 with several candidates, of which most take 65. A second try takes up
+            to 50 more.
         optimizer: "auto" is "lbfgs"; "adam" takes all steps by Adam, which needs many more.
         num_candidates: starts of which each chain keeps the best; "auto": 1 where z has the shape
             of an image, 16 elsewhere, as minima of a generator's latent are local.
@@ -129,7 +129,7 @@ class RandomizedStarts(Start):
             return 0
         each = 1 + int(self.num_candidates) + 2 * target.perturbs_at_fit
         each += sum(steps * left for steps, left in self.phases(target))
-        fits = self.optimizer != "adam" and is_image(tuple(target.shape))
+        fits = self.optimizer != "adam" and _takes_gaussian(target)
         fit = SPECTRAL.calls_each(math.prod(target.shape)) if fits else 0
         return target.num_images * (num_chains * each + SPECTRAL.rows_of(num_chains) * fit)
 
@@ -165,26 +165,25 @@ class RandomizedStarts(Start):
             if work["phase"] + 1 < len(phases):
                 work = self._next(target, work, rows, phases)
                 continue
-            work = _better(_pruned(work, 1))
-            far = _far(target, work)
+            work = second_try.better(_pruned(work, 1))
+            far = second_try.far(work["memory"]["f"], target.num_observed)
             if "first" in work or not self._tries_again or not bool(far.any()):
                 return target(work["memory"]["z"]), None
-            work = _again(target, work, far)
+            work = second_try.begun(work, far, _objective(target, work), _newton(target, work))
         return state, work
 
     @property
     def _tries_again(self) -> bool:
         """Whether the steps are those of the recipe: after fewer, nothing has arrived."""
-        return self.optimizer != "adam" and int(self.num_steps) >= sum(
-            _usual(int(self.num_candidates))
-        )
+        usual = sum(_usual(int(self.num_candidates)))
+        return self.optimizer != "adam" and int(self.num_steps) >= usual
 
     def _next(self, target: Any, work: Work, rows: Noise, phases: list[tuple[int, int]]) -> Work:
         """The next round: fewer candidates, and L-BFGS after Adam."""
         phase = work["phase"] + 1
         work = {**_pruned(work, phases[phase][1]), "phase": phase, "taken": 0}
         newton = self.optimizer != "adam"
-        if newton and phase == 1 and is_image(tuple(target.shape)):
+        if newton and phase == 1 and _takes_gaussian(target):
             work = {**work, "reference": _fitted(target, work, rows).pack()}
         at_fit = target.perturbs_at_fit and phase + 1 == len(phases)
         if at_fit:
@@ -202,6 +201,20 @@ def _usual(num_candidates: int) -> list[float]:
     return [ADAM, *[ROUND] * prunings, LAST if prunings else NEWTON]
 
 
+def _takes_gaussian(target: Any) -> bool:
+    """Whether L-BFGS starts from the spectral Gaussian."""
+    return is_image(tuple(target.shape)) and complete(target.likelihood).is_curved
+
+
+def is_recipe(start: Mapping[str, Any]) -> bool:
+    """Whether starts that are written in a run's spec.json have all steps of the usual ones."""
+    names = {"name", "num_steps", "optimizer", "num_candidates"}
+    if set(start) != names or start["optimizer"] != "lbfgs":
+        return False
+    usual = sum(_usual(int(start["num_candidates"])))
+    return start["name"] == RandomizedStarts.__name__ and int(start["num_steps"]) >= usual
+
+
 def _newton(target: Any, work: Work) -> lbfgs.Settings:
     """How L-BFGS goes: around the Gaussian of an image, or from the identity with a long memory."""
     if "reference" not in work:
@@ -211,7 +224,7 @@ def _newton(target: Any, work: Work) -> lbfgs.Settings:
         return around
     image = work["chain"] // (len(work["centre"]) // target.num_images)
     count = target.num_observed.to(torch.float64)[image]
-    early = torch.where(count >= MANY, EARLY * count, around.tolerance)
+    early = torch.where(count >= MANY, EARLY * count.clamp(max=MOST), around.tolerance)
     return around._replace(tolerance=early)
 
 
@@ -242,7 +255,7 @@ def _adam_step(memory: lbfgs.Memory, objective: lbfgs.Objective, k: int) -> lbfg
 def _is_over(work: Work, steps: int) -> bool:
     active = work["memory"].get("active")
     stopped = active is not None and not bool(active.any())
-    return stopped or work["taken"] >= (min(steps, AGAIN) if "first" in work else steps)
+    return stopped or work["taken"] >= (min(steps, second_try.STEPS) if "first" in work else steps)
 
 
 def _pruned(work: Work, left: int) -> Work:
@@ -257,45 +270,6 @@ def _pruned(work: Work, left: int) -> Work:
     return {**work, "chain": work["chain"][rows], "memory": lbfgs.kept(work["memory"], rows)}
 
 
-def _far(target: Any, work: Work) -> Tensor:
-    """(chain,) which ended in a minimum that cannot be the global one."""
-    f = work["memory"]["f"].nan_to_num(nan=math.inf).unflatten(0, (target.num_images, -1))
-    count = target.num_observed.to(f)
-    most = f.min(1).values + torch.maximum(FAR * (count / 2).sqrt(), EXCESS * count)
-    return (f > most[:, None]).flatten()
-
-
-def _again(target: Any, work: Work, far: Tensor) -> Work:
-    """Some chains once more, each from the end of another chain of its image."""
-    z, f, g = (work["memory"][key] for key in ("z", "f", "g"))
-    rows, (z_new, f_new, g_new) = far.nonzero().flatten(), (part.clone() for part in (z, f, g))
-    z_new[rows] = z[_sources(far.unflatten(0, (target.num_images, -1)))]
-    f_new[rows], g_new[rows] = _objective(target, work)(z_new[rows], rows)
-    begun = lbfgs.begin(z_new, f_new, g_new, _newton(target, work))
-    memory = {**begun, "active": begun["active"] & far}
-    return {**work, "memory": memory, "first": {"z": z, "f": f}, "taken": 0}
-
-
-def _sources(far: Tensor) -> Tensor:
-    """For every row of `far`, (image, chain), one of its image that is not: these in turn."""
-    good = [(~row).nonzero().flatten() for row in far]
-    parts = [
-        rows[torch.arange(int(row.sum()), device=far.device) % len(rows)] + k * far.shape[1]
-        for k, (row, rows) in enumerate(zip(far, good, strict=True))
-    ]
-    return torch.cat(parts)
-
-
-def _better(work: Work) -> Work:
-    """The lower of both minima of the chains that have tried once more."""
-    if "first" not in work:
-        return work
-    memory, first = work["memory"], work["first"]
-    lower = memory["f"] < first["f"].nan_to_num(nan=math.inf)
-    z = torch.where(column(lower, memory["z"]), memory["z"], first["z"])
-    return {**work, "memory": {**memory, "z": z}}
-
-
 def _fitted(target: Any, work: Work, noise: Noise) -> Reference:
     """The Gauss-Newton Gaussian at a few candidates of different chains; its mean is not read."""
     z = work["memory"]["z"]
@@ -303,7 +277,8 @@ def _fitted(target: Any, work: Work, noise: Noise) -> Reference:
     apart = some.shape[1] * target.num_images // len(work["centre"])
     few = some[:, ::apart][:, :FITTED_ROWS].flatten(0, 1)
     state = State(few, few, few.flatten(1).sum(1), torch.zeros_like(few))
-    return SPECTRAL.fitted(target, state, 0 if noise.is_shared else (0,) * target.num_images)
+    shared = keyed.Part(0, int(noise.image[0]))
+    return SPECTRAL.fitted(target, state, shared if noise.is_shared else (0,) * target.num_images)
 
 
 def _perturbed(target: Any, work: Work, noise: Noise) -> Work:

@@ -129,6 +129,10 @@ class Run:
         """(image, *x) posterior standard deviation over chains and draws."""
         return self._moments()[1]
 
+    def note_calibration(self, passed: bool) -> None:
+        """Let the verdict know whether a calibration around this measurement has passed."""
+        object.__setattr__(self, "calibrated", passed)
+
     def summary(self) -> dict[str, Any]:
         """Whether the draws can be trusted, their cost and their diagnostics, as words and plain
         numbers, of the worst image where there are several; NaN where there are too few draws to
@@ -295,16 +299,17 @@ def made(
 
 
 def _calibrated(folder: Path, shape: tuple[int, ...]) -> bool | None:
-    """Whether a calibration of these draws has passed; None without one, and where the run has
-    grown since."""
+    """Whether a calibration of these draws has passed; None without one, where it is too small to
+    count, and where the run has grown since."""
     path = folder / CALIBRATION
     if not path.is_file():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         passed, judged = found["passed"], tuple(found["run_shape"])
+        counts = found["counts"] is True
     except (OSError, ValueError, KeyError, TypeError) as error:
         lost = f"{path} is not a calibration's result ({error}) and is not read"
         warnings.warn(f"{lost}: run the calibration again", stacklevel=4)
         return None
-    return passed is True if judged == shape else None
+    return passed is True if counts and judged == shape else None

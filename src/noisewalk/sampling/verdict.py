@@ -9,8 +9,9 @@ by their effective sample size and by what perfect chains would show.
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..priors.calibrated import is_calibrated
+from ..priors.calibrated import is_calibrated, name_of, num_observed
 from .evidence import LONG, Evidence, transitions_of
+from .randomized import is_recipe
 
 if TYPE_CHECKING:
     from .run import Run
@@ -25,11 +26,16 @@ LEAST_CHAINS = 8  # fewer have no flips enough for a p-value below LEVEL
 ESS_GOOD, ESS_BAD = 10.0, 5.0  # independent draws a chain of long chains
 EXCESS = 2.0  # of R-hat^2 - 1 over that of perfect chains
 FLOOR = 0.05  # of R-hat^2 - 1 of perfect chains
+ONE_STEP = ("Consistency", "Generator")  # maps as a prior has them, with nothing around
 
 CALIBRATE = "`noisewalk calibrate RUN` (nw.calibrate(run) in Python)"
 FOREIGN = (
     "The run does not say how these draws were made. nw.calibrate(run, target=...) would be enough "
     "to know whether they are right."
+)
+FOREIGN_X = (
+    'The run does not say how these draws were made. nw.Run({"x": draws, "z": their noise}, ...) '
+    "and nw.calibrate(run, target=...) would be enough to know whether they are right."
 )
 UNFINISHED = (
     "The run is not finished: continue it with --resume, or repeat its nw.sample call with the "
@@ -68,9 +74,9 @@ def verdict_of(run: "Run", found: Evidence) -> Verdict:
     verdict, reason = (_long if long else _short)(run, found)
     plan = run.spec.get("plan", {})
     if verdict != DOUBT and not plan:
-        return Verdict(CHECK, FOREIGN, "foreign")
+        return Verdict(CHECK, FOREIGN if "z" in run.arrays else FOREIGN_X, "foreign")
     kernel = plan.get("kernel", {})
-    if verdict == TRUST and isinstance(kernel, dict) and kernel.get("exact") is False:
+    if verdict != DOUBT and isinstance(kernel, dict) and kernel.get("exact") is False:
         return Verdict(CHECK, UNADJUSTED, "unadjusted")
     causes = {CHECK: "short", DOUBT: "mixing" if long else "memory", TRUST: "settled"}
     return Verdict(verdict, reason, causes[verdict])
@@ -80,7 +86,7 @@ def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
     """Why the draws must not be trusted, whatever else the run shows, in a word and in sentences;
     both "" for no such reason."""
     if found.stuck:
-        return "stuck", f"{found.stuck} Use a smaller step, or start again from another --seed."
+        return "stuck", f"{found.stuck} {way_out(run)}"
     if run.calibrated is False:
         failed = "The calibration around this measurement has failed: the intervals are wrong."
         return "calibration", failed
@@ -109,15 +115,15 @@ def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
 def _short(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of many chains, by their early and last states."""
     chains = run.draws.shape[1]
-    if math.isnan(found.drift_p):
-        return CHECK, (
-            f"{_number(run.draws.shape[2], 'draw')} a chain without an early state cannot show a "
-            "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
-        )
     if chains < LEAST_CHAINS:
         return CHECK, (
             f"{_number(chains, 'chain')} cannot show a drift. --chains 16 (num_chains=16 in "
             "Python) would be enough."
+        )
+    if math.isnan(found.drift_p):
+        return CHECK, (
+            f"{_number(run.draws.shape[2], 'draw')} a chain without an early state cannot show a "
+            "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
         )
     if found.memory_bound < FORGOTTEN:
         return TRUST, (
@@ -187,21 +193,37 @@ def _long(run: "Run", found: Evidence) -> tuple[str, str]:
 
 def _randomised(run: "Run") -> bool:
     start = run.spec.get("plan", {}).get("warm_start")
-    return isinstance(start, dict) and start.get("name") == "RandomizedStarts"
+    named = isinstance(start, dict) and start.get("name") == "RandomizedStarts"
+    return named and start.get("num_steps") != 0
 
 
 def _known(run: "Run") -> str:
     """What says that randomised starts are calibrated here; "" if nothing does."""
     if run.calibrated:
         return "the calibration around this measurement has passed"
-    problem: dict[str, Any] = run.spec.get("problem", {})
-    prior, operator, sigma_y = (problem.get(key) for key in ("prior", "operator", "sigma_y"))
-    gaussian = run.spec.get("likelihood", {}).get("name") == "Gaussian"
-    if not (gaussian and isinstance(prior, str) and isinstance(operator, str)):
+    spec, shape = run.spec, tuple(run.draws.shape[3:])
+    problem, likelihood = spec.get("problem", {}), spec.get("likelihood", {})
+    network = spec.get("map", {}).get("denoiser", {}).get("network")
+    prior = problem.get("prior") or name_of(network)
+    operator = problem.get("operator") or spec.get("operator")
+    level = likelihood.get("sigma_y") if likelihood.get("name") == "Gaussian" else None
+    if not (isinstance(prior, str) and operator and isinstance(level, int | float)):
         return ""
-    if not isinstance(sigma_y, int | float) or not is_calibrated(prior, operator, float(sigma_y)):
+    if not is_calibrated(prior, operator, level, shape) or not _as_calibrated(run, operator):
         return ""
-    return f"{prior} is calibrated for {operator} at sigma_y {sigma_y:g}"
+    told = operator if isinstance(operator, str) else operator["name"]
+    return f"{prior} is calibrated for {told} at sigma_y {problem.get('sigma_y', level):g}"
+
+
+def _as_calibrated(run: "Run", operator: str | dict[str, Any]) -> bool:
+    """Whether map, starts and measurement are those of the runs by which a prior is calibrated: the
+    map in one step, starts with all their steps, and no gaps beside the operator's."""
+    phi, y, counts = run.spec.get("map", {}), run.y, run.num_observed
+    one_step = not phi.get("midpoints") and phi.get("name") in ONE_STEP
+    if y is None or counts is None or not is_recipe(run.spec["plan"]["warm_start"]):
+        return False
+    whole = num_observed(operator, tuple(run.draws.shape[3:]), y)
+    return one_step and bool((counts == whole).all())
 
 
 def _unsure(run: "Run", found: Evidence) -> str:
@@ -229,6 +251,23 @@ def _longer(run: "Run", found: Evidence) -> str:
     rho = min(max(found.memory, 0.05), 0.98)
     wanted = _round(max(2.0, math.log(FORGOTTEN / 2) / math.log(rho)) * transitions_of(run) / draws)
     return f"Run longer chains: --thin {wanted} (thin={wanted} in Python)."
+
+
+def way_out(run: "Run") -> str:
+    """What to do about stuck chains: a smaller step where it was chosen, else another start."""
+    plan = run.spec.get("plan", {})
+    if not plan:
+        return "Look at its chains one by one: they must leave the places where they started."
+    kernel = plan.get("kernel", {})
+    step = kernel.get("step_size") if isinstance(kernel, dict) else None
+    if not plan.get("adapt") and isinstance(step, int | float):
+        small = f"{step / 4:.2g}"
+        return f"Use a smaller step: --step-size {small} (step_size={small} in Python)."
+    warmup = max(100, 2 * int(plan.get("num_warmup") or 0))
+    return (
+        f"Start again elsewhere, with a longer warm-up: --seed 1 --num-warmup {warmup} (seed=1, "
+        f"num_warmup={warmup} in Python)."
+    )
 
 
 def _round(count: float) -> int:

@@ -100,7 +100,8 @@ def _steps(plan: dict[str, Any], state: dict[str, Any]) -> tuple[float, float, s
 
 def _written(folder: Path) -> float:
     """When the run was last written to."""
-    return (folder / "run.zarr" / "zarr.json").stat().st_mtime
+    shards = folder.glob("shards/*/run.zarr/zarr.json")
+    return max(path.stat().st_mtime for path in (folder / "run.zarr" / "zarr.json", *shards))
 
 
 def watched(folder: str | Path, every: float) -> Iterator[list[Progress]]:

@@ -6,7 +6,7 @@ gives the same ones, and then adds the others.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import StoreError
@@ -16,6 +16,7 @@ from .damage import reported
 from .folder import read_spec, state_path, take_lock
 from .format2 import sums_of, with_sums
 from .segments import Segmented
+from .shards import shard_folders
 from .state import decode
 from .zarr_group import CHECKED, GROUP, META, STATE, Root, read_fixed, read_root
 
@@ -43,11 +44,28 @@ def examine(folder: str | Path) -> Health:
                 raise StoreError(f"{folder} holds no run: give the folder of one")
             return Health((), 0, 0, None)
         try:
-            read_spec(folder)
-            root = read_root(folder)
+            shards, root = _shards(folder), read_root(folder)
         except StoreError as error:
             return Health((str(error),), 0, 0, None)
-        return _examined(folder, root)
+        health = _examined(folder, root)
+        return _joined(health, [examine(path) for path in shards]) if shards else health
+
+
+def _shards(folder: Path) -> list[Path]:
+    """The stores of a run's shards that have begun."""
+    spec, root = read_spec(folder), read_root(folder)
+    found = shard_folders(folder, spec.facts if spec else {}, root)
+    return [path for path in found if (path / GROUP).is_dir()]
+
+
+def _joined(own: Health, shards: list[Health]) -> Health:
+    """The health of a run whose chains are in shards."""
+    faults = own.faults + tuple(fault for shard in shards for fault in shard.faults)
+    least, good = (min(vars(s)[k] for s in shards) for k in ("num_draws", "good_draws"))
+    lost = any(shard.root is None for shard in shards)
+    return replace(
+        own, faults=faults, num_draws=least, good_draws=good, root=None if lost else own.root
+    )
 
 
 def repair(folder: str | Path) -> Health:
@@ -64,7 +82,11 @@ def repair(folder: str | Path) -> Health:
             if health.root is None:
                 advice = "it cannot be repaired: restore it from a copy"
                 raise StoreError(f"{health.faults[0]}; {advice}")
-            _cut(folder, health)
+            own = _examined(folder, health.root)
+            if own.faults:
+                _cut(folder, own)
+            for shard in _shards(folder):
+                repair(shard)
         finally:
             os.close(lock)
     return health

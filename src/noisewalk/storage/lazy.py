@@ -2,6 +2,7 @@
 those are read from the mapped segments (`segments.py`), and torch applies what remains of it. The
 checksum of a draw is compared when it is read for the first time."""
 
+from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any, TypeGuard
 
@@ -11,17 +12,19 @@ from torch import Tensor
 
 from ..errors import StoreError
 from .checksum import crc32c, flipped, read_sums
-from .segments import DRAW, Segmented
+from .segments import CHAIN, DRAW, Segmented
 
 Item = int | slice | Tensor | None
 
 
 class LazyDraws:
-    """The committed draws of one array, (image, chain, draw, ...)."""
+    """The committed draws of one array, (image, chain, draw, ...); `more` are those of further
+    chains, in arrays of their own."""
 
-    def __init__(self, array: Segmented, num_draws: int) -> None:
-        self._array = array
-        self.shape = torch.Size((array.images, array.chains, num_draws, *array.shape))
+    def __init__(self, array: Segmented, num_draws: int, more: Sequence["LazyDraws"] = ()) -> None:
+        self._array, self._more = array, more
+        chains = array.chains + sum(other.shape[CHAIN] for other in more)
+        self.shape: torch.Size = torch.Size((array.images, chains, num_draws, *array.shape))
         self.dtype: torch.dtype = getattr(torch, array.dtype)
         self.ndim = len(self.shape)
         self._good = np.zeros(num_draws if array.checked else 0, bool)  # draws found undamaged
@@ -50,6 +53,18 @@ class LazyDraws:
         return self[...].numpy().astype(dtype or self._array.dtype, copy=False)
 
     def _read(self, spans: list[range | list[int]]) -> Tensor:
+        if not self._more:
+            return self._own(spans)
+        asked, first, parts = spans[CHAIN], 0, []  # of chains a range, as `_narrow` makes it
+        step = asked.step if isinstance(asked, range) else 1
+        for draws in (self, *self._more):
+            inside = [c - first for c in asked if first <= c < first + draws._array.chains]
+            own = range(inside[0], inside[-1] + 1, step) if inside else range(0)
+            parts.append(draws._own([spans[0], own, *spans[DRAW:]]))
+            first += draws._array.chains
+        return torch.cat(parts, CHAIN)
+
+    def _own(self, spans: list[range | list[int]]) -> Tensor:
         array = self._array
         out = torch.empty([len(s) for s in spans], dtype=self.dtype)
         draws = np.asarray(spans[DRAW], dtype=np.int64)

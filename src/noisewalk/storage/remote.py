@@ -25,6 +25,7 @@ from typing import Any
 
 from ..errors import BusyError, ConfigError, MissingExtraError, NoisewalkError, StoreError
 from .folder import LOCK, SPEC
+from .shards import FOLDER
 from .zarr_group import GROUP, META
 
 WRITER, ROOT = ".writer", f"{GROUP}/{META}"
@@ -35,7 +36,9 @@ SHARE = 10
 STILL = 2_000_000_000
 """Nanoseconds after which a file's time of change says whether it has changed again."""
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
-_FETCHED = re.compile(rf"{re.escape(SPEC)}|calibration\.json|state-\d+\.safetensors|{GROUP}/.+")
+_FETCHED = re.compile(
+    rf"({FOLDER}/\d+/)?({re.escape(SPEC)}|calibration\.json|state-\d+\.safetensors|{GROUP}/.+)"
+)
 
 
 class Place:

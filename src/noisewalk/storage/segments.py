@@ -25,7 +25,7 @@ from .checksum import BYTES, crc32c, read_sums
 from .damage import damaged
 
 Sizes = Sequence[int]
-DRAW = 2
+CHAIN, DRAW = 1, 2
 AXES = ("image", "chain", "draw")
 _FLOATS = ("float16", "float32", "float64", "complex64", "complex128")
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", *_FLOATS)  # zarr's, numpy's, torch's

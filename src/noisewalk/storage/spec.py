@@ -54,7 +54,11 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("true or false", lambda v: isinstance(v, bool), "problem.simulated"),
     ("a whole number of at least 1", _whole(1), _COUNTS),
     ("a whole number of at least 0", _whole(0), "plan.num_warmup plan.seed"),
-    ("null or a whole number of at least 1", lambda v: v is None or _whole(1)(v), "microbatch"),
+    (
+        "null or a whole number of at least 1",
+        lambda v: v is None or _whole(1)(v),
+        "microbatch shard_chains",
+    ),
     ("two different finite numbers", _bounds, "problem.range"),
 )
 """What the facts that noisewalk reads must be, where they are there; all others are kept as is."""

@@ -10,7 +10,7 @@ length. Each array's own `zarr.json` follows when a segment is full, at close an
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from .damage import damaged, reported
 from .folder import admit, clean, read_spec, start, state_path, take_lock
 from .lazy import LazyDraws
 from .segments import SegmentWriter, document, dtype_name, to_bytes
+from .shards import together
 from .spec import normal
 from .state import decode, encode
 from .zarr_group import GROUP, META, STATE, Layout, Root, chunk_path, read_fixed, read_root
@@ -139,6 +140,11 @@ class RunStore(AbstractContextManager["RunStore"]):
             dims = ("image", "chain", *(f"{name}_{i}" for i in range(array.ndim - 2)))
             self.put(name, array.contiguous(), dims)
 
+    @property
+    def kept(self) -> Collection[str]:
+        """The names of what is stored beside the draws."""
+        return self._root.fixed.keys()
+
     def cursor(self) -> tuple[int, SamplerState | None]:
         """Draws that the sampler has made, and its state to go on from (None: there is none)."""
         with reported(f"cannot read {self.folder}", "make it readable"):
@@ -220,14 +226,24 @@ def open_store(folder: str | Path) -> StoredRun:
         if spec is None or not (folder / GROUP).is_dir():
             raise StoreError(f"{folder} holds no run that has started: give another folder")
         root, sampler = _committed(folder)
+        found = together(folder, spec.facts, root, sampler, _committed)
         arrays: dict[str, Any] = {}
-        for name, array in root.arrays.items():
-            array.verify(root.num_draws)
-            arrays[name] = LazyDraws(array, root.num_draws)
+        for name in root.arrays:
+            parts = [part.arrays[name] for part in found.roots]
+            for array in parts:
+                array.verify(found.num_draws)
+            more = [LazyDraws(array, found.num_draws) for array in parts[1:]]
+            arrays[name] = LazyDraws(parts[0], found.num_draws, more)
         for name, doc in root.fixed.items():
             arrays[name] = read_fixed(folder / GROUP / name, doc, root.sums.get(name))
-        committed = root.num_draws, root.complete, arrays, sampler
+        committed = found.num_draws, found.complete, arrays, found.sampler
         return StoredRun(folder, spec.facts, spec.version, spec.format, *committed)
+
+
+def read_sampler(folder: Path) -> SamplerState | None:
+    """The last state of a run's own sampler; of shards, that in which they parted."""
+    with reported(f"cannot read {folder}", "give the folder of a run"):
+        return _committed(folder)[1]
 
 
 def _committed(folder: Path) -> tuple[Root, SamplerState | None]:

@@ -211,3 +211,38 @@ def test_what_cannot_be_calibrated_is_refused(monkeypatch: pytest.MonkeyPatch) -
         nw.calibrate(run="run")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="num_draws"):
         nw.calibrate(run, num_draws=3)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("fault", [{}, {"shift": 1.5}])
+def test_a_calibration_that_counts_is_in_the_run_s_verdict_from_then_on(
+    fault: dict[str, float],
+) -> None:
+    run, target = linear(1, 16, 1, 0, **fault)
+    assert run.calibrated is None
+    few = nw.calibrate(run, target, num_problems=20, num_chains=2, progress=False)
+    assert few.counts is not few.passed
+    assert run.calibrated is (None if few.passed else False)
+    found = nw.calibrate(run, target, num_problems=48, progress=False)
+    assert (found.num_truths, found.counts) == (16, True)
+    assert run.calibrated is found.passed is (not fault)
+    assert found.quantities[-2:] == ("shift of x", "spread of x")
+    assert len(found.p_values) == len(found.quantities)
+
+
+def test_each_image_keeps_its_own_noise_level() -> None:
+    levels = torch.tensor([0.2, 0.6, 0.4], dtype=torch.float64)[:, None]
+    phi = nw.maps.Affine(torch.eye(6, dtype=torch.float64))
+    z = torch.linspace(-1, 1, 3 * 20 * 6, dtype=torch.float64).reshape(3, 20, 1, 6)
+    y = torch.zeros(3, 6, dtype=torch.float64)
+    target = nw.NoisePosterior(phi, torch.nn.Identity(), nw.likelihoods.Gaussian(levels), y)
+    prepared = prepare(nw.Run({"x": z, "z": z}), target, 30, 2, 0)
+    image = chosen((3, 20, 1), 30, prepared.seed)[0]
+    joint, x = prepared.joint, prepared.truth.x
+    away = (joint.y - x[:, None]) / levels[image][:, None]
+    assert float((away[:, 1] ** 2).mean()) == pytest.approx(1.0, abs=4 * (2 / 180) ** 0.5)
+    nll = (
+        0.5 * away.square()
+        + torch.log(levels[image][:, None])
+        + 0.5 * torch.log(torch.tensor(2 * torch.pi))
+    )
+    torch.testing.assert_close(prepared.truth.nll, nll.sum((1, 2)))

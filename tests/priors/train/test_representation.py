@@ -36,7 +36,7 @@ def test_an_inversion_leaves_what_the_map_cannot_express() -> None:
     images = smooth(z) + 0.1 * (n - smooth(n))  # noise that no block has
     calls = 0
     left = measure(phi, images, num_bands=2, num_steps=200)
-    assert calls == 8 * 203
+    assert 8 * 20 <= calls == left.nfe < 8 * 225
     assert left.rms == pytest.approx(float((0.1 * (n - smooth(n))).square().mean().sqrt()), rel=0.1)
     assert left.std[1] > left.std[0]
 

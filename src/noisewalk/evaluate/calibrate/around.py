@@ -10,7 +10,8 @@ Uniformity is tested by two scores of the ranks r from 0 to L, $s_1 \propto r - 
 $s_2 \propto s_1^2 - E s_1^2$, with mean 0 and variance 1 and no correlation for uniform ranks:
 $n (\bar s_1^2 + \bar s_2^2)$ is chi-square(2). They see draws of the run that are shifted, too
 narrow or too wide. A draw that is the truth of k problems counts as one: n is $(\sum k)^2 / \sum
-k^2$, since the variance of a sum of k scores is at most $k^2$ times that of one.
+k^2$, since the variance of a sum of k scores is at most $k^2$ times that of one. Two exact tests
+of all of x at once are in `exchange.py`.
 
 References: Säilynoja, Schmitt, Bürkner and Vehtari, Posterior SBC: Simulation-Based Calibration
 Checking Conditional on Data, 2025; Neyman, "Smooth test" for goodness of fit, 1937.
@@ -18,6 +19,7 @@ Checking Conditional on Data, 2025; Neyman, "Smooth test" for goodness of fit, 1
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +31,7 @@ from ..._checks import seed_of, whole
 from ...errors import ConfigError
 from ...gaussians.refresh import Refresh, SpectralRefresh
 from ...likelihoods.base import complete
+from ...maps.per_image import for_images
 from ...posterior import NoisePosterior
 from ...sampling.chains import Chains
 from ...sampling.defaults import default_kernel, resolve
@@ -41,6 +44,7 @@ from ...storage.spec import normal
 from ...types import Operator, State
 from ..diagnostics.ranks import coverage, holm, sbc
 from .calibration import Calibration
+from .exchange import exchange
 from .problems import TRUTH, quantities
 from .rebuild import target_of
 
@@ -68,11 +72,16 @@ class Around:
 
     joint: NoisePosterior  # of y and y', an image a problem
     truth: State
-    uses: Tensor  # (truth,) problems that each of the different truths has
+    of_truth: Tensor  # (problem,) the number of its truth, from 0
     plan: Chains
     seed: int
     pace: float  # seconds a network call took in the run; 0: not known
     run_shape: tuple[int, int, int]  # (images, chains, draws) of the run
+
+    @property
+    def uses(self) -> Tensor:
+        """(truth,) problems that each of the different truths has."""
+        return self.of_truth.bincount()
 
     def cost(self) -> str:
         """What it will take, and whether draws are reused: one line for people."""
@@ -90,16 +99,25 @@ class Around:
         run = draw(self.plan, self.joint, progress=progress)
         if not run.complete:
             raise KeyboardInterrupt  # the draws so far would be ranked as if they were all
-        z, x, nll = (run.arrays[name][:, :, -1] for name in ("z", "x", "nll"))
+        return self.ranked([run], self.joint.nfe)
+
+    def ranked(self, runs: Sequence[Run], nfe: int) -> Calibration:
+        """Rank the truths among the draws of all problems, which are the images of the runs."""
+        z, x, nll, rates = (
+            torch.cat([run.arrays[name][:, :, -1] for run in runs])
+            for name in ("z", "x", "nll", "acceptance_rate")
+        )
         states = (State(z[:, k], x[:, k], nll[:, k], z[:, k]) for k in range(z.shape[1]))
         plain = [quantities(state, self.seed) for state in (self.truth, *states)]
         away = distances(torch.cat([self.truth.x[:, None].to(x), x], 1))
         true, drawn = torch.cat([torch.stack(plain, 1), away.cpu()], 2).split([1, z.shape[1]], 1)
         true = true[:, 0]
         ranks, inside = sbc(true, drawn, self.seed).ranks, coverage(true, drawn)
-        p_values = holm(uniformity(ranks, z.shape[1], self.uses))
-        rate = float(run.arrays["acceptance_rate"].double().mean())
-        found = self.plan.kernel, ranks, z.shape[1], p_values, rate, self.joint.nfe
+        p_values = uniformity(ranks, z.shape[1], self.uses)
+        both = exchange(self.truth.x, x, self.of_truth, self.seed)
+        p_values = holm(torch.cat([p_values, both]))
+        rate = float(rates.double().mean())
+        found = self.plan.kernel, ranks, z.shape[1], p_values, rate, nfe
         truths = len(self.uses)
         return Calibration("around", *found, None, inside, truths, self.run_shape)
 
@@ -113,11 +131,14 @@ def around(
     progress: bool = True,
 ) -> Calibration:
     """Rank draws of a run among those given its measurement and a second one; the cost is printed
-    first if `progress`."""
+    first if `progress`. The run's verdict takes it into account from then on."""
     prepared = prepare(run, target, num_problems, num_chains, seed)
     if progress:
         print(prepared.cost(), file=sys.stderr, flush=True)
-    return prepared.calibration(progress)
+    found = prepared.calibration(progress)
+    if found.counts:
+        run.note_calibration(found.passed)
+    return found
 
 
 def prepare(
@@ -140,10 +161,10 @@ def prepare(
     joint = _joint(run, target, x, image, own)
     truth = joint.value(z, torch.arange(count, device=z.device), count)
     _check_truths(run, target, truth.x, x, image, places)
-    uses = torch.stack(places).unique(dim=1, return_counts=True)[1]
+    of_truth = torch.stack(places).unique(dim=1, return_inverse=True)[1]
     pace = run.seconds / run.nfe if run.nfe else 0.0
     plan, shape = _plan(run, joint, chains, own), run.draws.shape
-    return Around(joint, truth, uses, plan, own, pace, (shape[0], shape[1], shape[2]))
+    return Around(joint, truth, of_truth, plan, own, pace, (shape[0], shape[1], shape[2]))
 
 
 def chosen(shape: tuple[int, ...], count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -201,12 +222,13 @@ def _joint(run: Run, target: NoisePosterior, x: Tensor, image: Tensor, seed: int
     with torch.no_grad():
         mean = torch.cat([target.operator(part) for part in x.split(size)])
     noise = keyed.rows(seed, len(x), device=x.device).at(TRUTH)
-    again = complete(target.likelihood).replicate(mean, y, noise, observed)
+    likelihood = complete(target.likelihood).of_rows(image, y.ndim)
+    again = likelihood.replicate(mean, y, noise, observed)
     both = None if observed is None else torch.stack([observed, observed], 1)
     return NoisePosterior(
-        target.phi,
+        for_images(target.phi, image),
         Twice(target.operator),
-        target.likelihood,
+        likelihood.of_pairs(y.ndim),
         torch.stack([y, again.to(y)], 1),
         both,
         size,
@@ -243,7 +265,8 @@ def _check_truths(
     if wrong is None and "nll" in run.arrays:
         observed = None if target.observed is None else target.observed[image]
         with torch.no_grad():
-            nll = target.likelihood.nll(target.operator(x), target.y[image], observed).cpu()
+            likelihood = complete(target.likelihood).of_rows(image, target.y.ndim)
+            nll = likelihood.nll(target.operator(x), target.y[image], observed).cpu()
         told, size = run.arrays["nll"][places], target.num_observed[image].cpu()
         apart = (nll - told).abs() > SAME * torch.maximum(told.abs(), size)
         wrong = "L_y(x)" if bool(apart.any()) else None

@@ -106,8 +106,8 @@ def calibrate(*given: Any, **named: Any) -> Calibration:
         run: its draws need z.
         target: what the run was made of; None: made anew from a stored run of the command line.
         num_problems: truths, at least 20; a run with fewer draws uses some of them again, and these
-            count as one.
-        num_chains: draws of each problem, at least 2.
+            count as one. The verdict of the run takes a pass into account from 16 different ones.
+        num_chains: draws of each problem, at least 2; for the verdict, at least 8.
         seed: of all noise; it is independent of the run's.
         progress: print the cost and show a progress bar.
 

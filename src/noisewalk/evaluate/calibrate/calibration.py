@@ -12,6 +12,9 @@ NUM_PROJECTIONS = 4
 PROJECTIONS = tuple(f"projection {k}" for k in range(NUM_PROJECTIONS))
 LEVEL = 0.01  # Holm-adjusted p-values below it reject
 QUANTITIES = ("nll", "log posterior", "|z|^2", "mean of x", *PROJECTIONS)
+EXCHANGED = ("shift of x", "spread of x")
+LEAST_TRUTHS, LEAST_CHAINS = 16, 8
+"""Different truths and chains a problem from which on a calibration counts for a run's verdict."""
 DISTANCE = "distance of x"
 """From the mean of the truth and the draws of its problem."""
 
@@ -25,7 +28,8 @@ class Calibration:
         kernel: what was tested.
         ranks: (problem, quantity) 0 to num_draws.
         num_draws: places besides the truth's.
-        p_values: (quantity,), and TARP's last for "converged", all adjusted by Holm's method.
+        p_values: (quantity,), then TARP's for "converged" and those of the shift and the spread of
+            x for "around", all adjusted by Holm's method.
         acceptance_rate: mean over transitions.
         nfe: network calls.
         tarp: expected coverage of x, for "converged".
@@ -53,8 +57,9 @@ class Calibration:
 
     @property
     def quantities(self) -> tuple[str, ...]:
-        """What the p-values belong to: the ranked quantities, and TARP."""
-        return self.ranked if self.tarp is None else (*self.ranked, "TARP of x")
+        """What the p-values belong to: the ranked quantities, and TARP or the tests of all of x."""
+        more = EXCHANGED if self.test == "around" else () if self.tarp is None else ("TARP of x",)
+        return (*self.ranked, *more)
 
     @property
     def p_value(self) -> float:
@@ -65,6 +70,21 @@ class Calibration:
     def passed(self) -> bool:
         """Whether nothing is rejected at the 1 % level."""
         return self.p_value >= LEVEL
+
+    @property
+    def counts(self) -> bool:
+        """Whether it judges a run, for "around": a fault is found, or there was enough to find it
+        with."""
+        large = (self.num_truths or 0) >= LEAST_TRUTHS and self.num_draws >= LEAST_CHAINS
+        return self.test == "around" and (large or not self.passed)
+
+    @property
+    def too_little(self) -> str:
+        """What a calibration that does not count lacks."""
+        return (
+            f"{self.num_truths} different truths of {LEAST_TRUTHS} (a run of {LEAST_TRUTHS} chains "
+            f"has them), {self.num_draws} chains a problem of {LEAST_CHAINS}"
+        )
 
     def __repr__(self) -> str:
         worst = int(self.p_values.argmin())

@@ -56,14 +56,18 @@ def figure2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> Iterator[Tick]:
 
 def estimate2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> str:
     """What figure 2 will cost, in one line."""
+    nfe, call = calls2(bench, counts), seconds_a_call(bench, 1, True)
+    measured = f"{1e3 * call:.1f} ms a network call of one row with its gradient, measured"
+    return f"NFE about {nfe:,}; at most about {duration(nfe * call)} ({measured})"
+
+
+def calls2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> int:
+    """Network calls of figure 2; those of the exact kernel are an estimate."""
     found, guided = (bench.preset(METHODS[name], TASK) for name in ("ours1-em", "dps-dm"))
     nfe = sum(counts) * getattr(guided, "num_steps", 0) if bench.teacher is not None else 0
     nfe += 1 + getattr(found, "adam_steps", 0) + counts[-1]
     two_chains = replace(bench, num_samples=max(8, 2 * -(-_length(counts) // THIN)))
-    nfe += expected_nfe(two_chains, METHODS["ours1-exact"], TASK) * CHAINS // 2
-    call = seconds_a_call(bench, 1, True)
-    measured = f"{1e3 * call:.1f} ms a network call of one row with its gradient, measured"
-    return f"NFE about {nfe:,}; at most about {duration(nfe * call)} ({measured})"
+    return nfe + expected_nfe(two_chains, METHODS["ours1-exact"], TASK) * CHAINS // 2
 
 
 def _settings(bench: Bench, counts: tuple[int, ...], name: str, method: str) -> dict[str, Any]:

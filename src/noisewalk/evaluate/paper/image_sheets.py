@@ -1,4 +1,4 @@
-"""Figures 3 to 5 and those of the appendix: sheets of pictures, drawn from a grid's samples."""
+"""Figures 1, 3 to 5 and those of the appendix: sheets of pictures, drawn from a grid's samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,8 +57,10 @@ def _many(title: str, task: str, method: str = "ours1-em") -> Sheet:
 
 
 _ALL = (*GUIDED, "cmedit", "ours1-em", "ours2-em")
+_TITLE1 = "Samples of our method and of DPS; green: certain, red: uncertain"
 _TITLE5, _KERNELS = "Samples; green: certain, red: uncertain", ("ours1-em", "ours1-exact")
 FIGURES: dict[str, dict[str, Sheet]] = {
+    "figure1": {"figure1-draws": Sheet(_TITLE1, ("inpaint",), ("ours1-em", "dps-dm"), True)},
     "figure3": {"figure3": Sheet("Reconstructions, linear and nonlinear tasks", TASKS, _ALL)},
     "figure4": {"figure4": Sheet("Reconstructions, linear tasks", LINEAR, _ALL)},
     "figure5": {"figure5": Sheet(_TITLE5, ("inpaint", "nonlinear"), _KERNELS, True)},
