@@ -194,6 +194,7 @@ def test_shards_that_cannot_be_are_one_line(tmp_path):
     sharded(tmp_path, target(1))
     spec = tmp_path / "spec.json"
     facts = json.loads(spec.read_text())
+    del facts["checksum"]
     for count, says in (
         (10**9, "restore"),
         (3, "other arrays"),
