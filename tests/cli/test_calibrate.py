@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -155,17 +156,31 @@ def test_a_stop_leaves_the_run_as_it_was(run, noisewalk, monkeypatch):
 
 
 def test_what_is_for_the_other_form_is_refused(refused):
-    for words in (
-        "--prior fashion32",
-        "--num-draws 3",
-        "--test converged",
-        "--out c",
-        "--spectral",
-    ):
+    for words in ("--num-draws 3", "--test converged", "--out c", "--spectral"):
         says = refused("calibrate", "run", *words.split())
         assert f"calibrate RUN does not read {words.split()[0]}" in says
     assert "does not read --chains" in refused(*PROBLEM, *LEVEL, "--chains", "3")
     assert "does not read --engine" in refused(*PROBLEM, *LEVEL, "--engine", "serial")
     assert "--workers is for --engine process" in refused("calibrate", "run", "--workers", "2")
+    assert "leave --prior fashion32 out" in refused("calibrate", "run", "--prior", "fashion32")
     assert "--prior and --operator" in refused("calibrate", "--prior", "fashion32")
     assert "no-such-run" in refused("calibrate", "no-such-run")
+
+
+def test_a_run_of_ones_own_code_is_calibrated_with_the_code_named(noisewalk, refused):
+    own = Path("own.py")
+    own.write_text(
+        "import torch, noisewalk as nw\n\n\ndef make():\n"
+        "    return nw.maps.Generator(torch.nn.Tanh(), (1, 3, 3), (1, 3, 3))\n"
+    )
+    np.save("y.npy", np.linspace(-0.5, 0.5, 9, dtype=np.float32).reshape(3, 3))
+    made = "sample y.npy --prior own.py:make --operator identity --sigma-y 0.5 --out made"
+    code, _, err = noisewalk(*made.split(), "--chains", "8", "--num-warmup", "4", "--thin", "2")
+    assert code == 0, err
+    around_it = ("calibrate", "made", "--num-problems", "20", "--chains", "2")
+    assert "add --prior own.py:make" in refused(*around_it)
+    code, out, err = noisewalk(*around_it, "--prior", "own.py:make")
+    assert (code, "shift of x" in out) == (0, True), err
+    assert "leave --prior fashion32 out" in refused(*around_it, "--prior", "fashion32")
+    own.write_text(own.read_text().replace("(1, 3, 3)", "(1, 3, 3,)"))
+    assert "unchanged" in refused(*around_it, "--prior", "own.py:make")

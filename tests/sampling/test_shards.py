@@ -2,6 +2,7 @@
 them, and whatever was killed on the way."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -204,3 +205,20 @@ def test_shards_that_cannot_be_are_one_line(tmp_path):
         spec.write_text(json.dumps({**facts, "shard_chains": count}))
         with pytest.raises(StoreError, match=says):
             nw.open_run(tmp_path)
+
+
+def test_a_shard_in_the_place_of_another_or_lost_is_no_part_of_the_run(tmp_path):
+    made = sharded(tmp_path, target(1), settings={**SHORT, "num_chains": 4})
+    assert examine(tmp_path).num_draws == made.draws.shape[2] == 2
+    kept = tmp_path / "kept"
+    (tmp_path / "shards/1").rename(kept)
+    health = examine(tmp_path)
+    assert (health.num_draws, health.faults) == (0, ())
+    assert nw.open_run(tmp_path).draws.shape[2] == 0
+    shutil.copytree(tmp_path / "shards/0", tmp_path / "shards/1")
+    assert "chains of another shard" in examine(tmp_path).faults[0]
+    with pytest.raises(StoreError, match=r"shards/1 holds the chains of another shard.*--resume"):
+        nw.open_run(tmp_path)
+    shutil.rmtree(tmp_path / "shards/1")
+    again = sharded(tmp_path, target(1), settings={**SHORT, "num_chains": 4})
+    assert same({"": again}, {"": made})

@@ -23,6 +23,11 @@ def write(folder, chains, values, complete=True, facts=None):
             store.mark_complete()
 
 
+def place(first):
+    """The facts of a shard whose chains are those from `first` on."""
+    return {"plan": {"part": [0, first]}}
+
+
 def test_sizes_are_as_even_as_can_be():
     assert sizes(16, 4) == [4, 4, 4, 4]
     assert sizes(16, 3) == [6, 5, 5]
@@ -35,10 +40,10 @@ def test_the_draws_that_all_shards_have_are_read(tmp_path):
     stored = open_store(tmp_path)
     assert (stored.num_draws, stored.complete) == (0, False)
     assert stored.arrays["x"].shape == (1, 5, 0, 3)
-    write(shard_folder(tmp_path, 1), 2, [3.0, 4.0])
+    write(shard_folder(tmp_path, 1), 2, [3.0, 4.0], facts=place(3))
     assert open_store(tmp_path).num_draws == 0
     assert open_store(tmp_path).sampler["nfe"] == 11
-    write(shard_folder(tmp_path, 0), 3, [1.0, 2.0, 5.0])
+    write(shard_folder(tmp_path, 0), 3, [1.0, 2.0, 5.0], facts=place(0))
     stored = open_store(tmp_path)
     assert (stored.num_draws, stored.complete) == (2, False)
     assert stored.arrays["x"][0, :, :, 0].tolist() == [[1, 2], [2, 4], [3, 6], [3, 4], [6, 8]]
@@ -47,6 +52,6 @@ def test_the_draws_that_all_shards_have_are_read(tmp_path):
     assert stored.arrays["nll"][0, 4:, [1, 0]].tolist() == [[8, 6]]
     want = {"start_steps": 5, "transitions": 1, "nfe": 21, "seconds": 5.5 - 3.0}
     assert stored.sampler == want
-    write(shard_folder(tmp_path, 1), 2, [6.0])
+    write(shard_folder(tmp_path, 1), 2, [6.0], facts=place(3))
     assert open_store(tmp_path).complete
     assert read_sampler(tmp_path)["transitions"] == 7

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(**opt.PLAIN)
 
 OF_ENGINES = ("engine", "workers", "address", "partition")
-OF_A_RUN = ("run", "num_problems", "chains", "seed", "device", "microbatch", *OF_ENGINES)
+OF_A_RUN = ("run", "prior", "num_problems", "chains", "seed", "device", "microbatch", *OF_ENGINES)
 """The options that are read with a run."""
 
 
@@ -78,10 +78,14 @@ def calibrate(options: CalibrateOptions) -> None:
 
 def check(options: CalibrateOptions) -> None:
     """Raise a ConfigError where the options contradict each other, or the folder is in use."""
+    from ..priors.own_code import is_code
+
     if options.run is not None:
         engine_of(options.engine, options.workers, options.address, options.partition)
         given = (f.name for f in fields(options) if getattr(options, f.name) != f.default)
         opt.refuse("calibrate RUN", options, *(name for name in given if name not in OF_A_RUN))
+        if options.prior is not None and not is_code(options.prior):
+            raise ConfigError(f"calibrate RUN knows the prior: leave --prior {options.prior} out")
         return
     opt.refuse("calibrate without a run", options, "chains", *OF_ENGINES)
     if options.prior is None or options.operator is None:
@@ -151,6 +155,7 @@ def calibration_around(options: CalibrateOptions) -> tuple["Calibration", str]:
     from ..evaluate.calibrate.around import prepare
     from ..evaluate.calibrate.blocks import calibration_by, folder_of
     from ..evaluate.calibrate.rebuild import target_of
+    from ..priors.own_code import prior_of
     from ..sampling.run import open_run
 
     o: Any = options
@@ -164,7 +169,9 @@ def calibration_around(options: CalibrateOptions) -> tuple["Calibration", str]:
     if engine is not None:
         kept = "the same command goes on with the problems that are not done"
     with opt.interruptible(f"{o.run} is as it was; {kept}"):
-        prepared = prepare(run, target_of(run, o.device, o.microbatch), problems, chains, o.seed)
+        prior = None if o.prior is None else prior_of(o.prior)
+        target = target_of(run, o.device, o.microbatch, prior)
+        prepared = prepare(run, target, problems, chains, o.seed)
         print(prepared.cost(), flush=True)
         if engine is None:
             found = prepared.calibration()

@@ -98,8 +98,11 @@ def resolve(
     warmup = (usual_warmup if long else 0) if given_warmup is None else given_warmup
     if warmup == 0 and (adaptation is not None or renewed is not None):
         what = "adapt" if adaptation is not None else "refresh"
-        off = ", or adapt=None and refresh=None" if kernel is None else f", or {what}=None"
-        raise ConfigError(f"{what} needs a warm-up: set num_warmup to {usual_warmup} or more{off}")
+        off = "adapt=None and refresh=None" if kernel is None else f"{what}=None"
+        raise ConfigError(
+            f"{what} needs a warm-up: give {usual_warmup} transitions or so (--num-warmup, or "
+            f"num_warmup in Python); in Python, {off} goes without"
+        )
     return Chains(
         chosen,
         draws,

@@ -16,7 +16,7 @@ from .damage import reported
 from .folder import read_spec, state_path, take_lock
 from .format2 import sums_of, with_sums
 from .segments import Segmented
-from .shards import shard_folders
+from .shards import check_place, shard_folders, sizes
 from .state import decode
 from .zarr_group import CHECKED, GROUP, META, STATE, Root, read_fixed, read_root
 
@@ -48,7 +48,23 @@ def examine(folder: str | Path) -> Health:
         except StoreError as error:
             return Health((str(error),), 0, 0, None)
         health = _examined(folder, root)
-        return _joined(health, [examine(path) for path in shards]) if shards else health
+        return _of_shards(health, folder, root, shards) if shards else health
+
+
+def _of_shards(own: Health, folder: Path, root: Root, begun: list[Path]) -> Health:
+    """The health of a run with the shards that have begun."""
+    chains, facts = root.arrays["x"].chains, read_spec(folder)
+    total = len(shard_folders(folder, facts.facts if facts else {}, root))
+    counts, misplaced = sizes(chains, total), []
+    for path in begun:
+        try:
+            check_place(path, sum(counts[: int(path.name)]))
+        except StoreError as error:
+            misplaced.append(str(error))
+    found = _joined(own, [examine(path) for path in begun])
+    if len(begun) < total:  # the run has no draws until each shard has some
+        found = replace(found, num_draws=0, good_draws=0)
+    return replace(found, faults=found.faults + tuple(misplaced))
 
 
 def _shards(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import StoreError
 from ..types import SamplerState
+from .folder import read_spec
 from .zarr_group import GROUP, Root, same_layout
 
 FACT, FOLDER = "shard_chains", "shards"
@@ -61,8 +62,10 @@ def together(
         return Together(root.num_draws, root.complete, [root], sampler)
     found = [read(path) if (path / GROUP).is_dir() else None for path in folders]
     counts = sizes(root.arrays["x"].chains, len(folders))
-    for path, pair, chains in zip(folders, found, counts, strict=True):
+    firsts = [sum(counts[:k]) for k in range(len(counts))]
+    for path, pair, chains, first in zip(folders, found, counts, firsts, strict=True):
         if pair is not None:
+            check_place(path, first)
             _check(root, pair[0], path, chains)
     there = [pair for pair in found if pair is not None]
     roots, states = [pair[0] for pair in there], [pair[1] for pair in there]
@@ -74,6 +77,15 @@ def together(
     planned = facts.get("plan", {}).get("num_draws")
     complete = num_draws == planned and all(part.complete for part in roots)
     return Together(num_draws, complete, roots, told)
+
+
+def check_place(folder: Path, first: int) -> None:
+    """StoreError unless a shard's chains are those from `first` on, as its spec.json says."""
+    spec = read_spec(folder)
+    part = spec.facts.get("plan", {}).get("part") if spec else None
+    if not isinstance(part, list) or part[1:] != [first]:
+        told = f"{folder} holds the chains of another shard, or of another run"
+        raise StoreError(f"{told}: remove it, and the same command with --resume makes it again")
 
 
 def _check(main: Root, root: Root, folder: Path, chains: int) -> None:

@@ -28,12 +28,14 @@ TYPED: dict[str, Callable[[str], Any]] = {
 """What a command says of the prior's weights: options that are arguments of `load_prior`."""
 
 
-def target_of(run: Run, device: str | None = None, microbatch: int | None = None) -> NoisePosterior:
+def target_of(
+    run: Run, device: str | None = None, microbatch: int | None = None, prior: Any = None
+) -> NoisePosterior:
     """The posterior of a run from the command line, with the same facts; ConfigError for others.
 
-    `device` and `microbatch` of None are the run's own.
+    `device` and `microbatch` of None are the run's own. `prior` is that of a run whose prior is the
+    user's own code, which a spec.json alone never runs.
     """
-    from ...priors.load import load_prior
     from ...storage.store import open_store
 
     problem = run.spec.get("problem", {})
@@ -44,7 +46,11 @@ def target_of(run: Run, device: str | None = None, microbatch: int | None = None
     model = model_of(facts_from(run.spec, None, None), tuple(run.draws.shape[3:]), arrays)
     plain = getattr(torch, str(run.spec.get("dtype", "torch.float32")).removeprefix("torch."))
     said = {"dtype": plain, **_typed(run.spec.get("command", ""))}
-    phi = _map(load_prior(problem["prior"], device=place, **said), run.spec.get("map", {}))
+    given = _loaded(problem["prior"], device=place, **said) if prior is None else prior
+    if given.name != problem["prior"] and prior is not None:
+        told = f"the prior of {run.folder} is {problem['prior']}, got {given.name}"
+        raise ConfigError(f"{told}: give the code that the run was made with, unchanged")
+    phi = _map(given, run.spec.get("map", {}))
     observed = arrays["observed"][...].to(place) if "observed" in arrays else None
     y, rows = run.y, microbatch or run.spec.get("microbatch")
     if y is None or model.operator is None or model.likelihood is None:
@@ -55,6 +61,18 @@ def target_of(run: Run, device: str | None = None, microbatch: int | None = None
         what = f"the {', '.join(changed)} made anew from spec.json of {run.folder}"
         raise ConfigError(f"{what} would not be the run's: {ADVICE}")
     return target
+
+
+def _loaded(name: str, **settings: Any) -> Any:
+    """The prior of a run by its name; ConfigError for the user's own code."""
+    from ...priors.load import load_prior
+    from ...priors.own_code import is_code
+
+    code = name.rpartition("#")[0]
+    if is_code(code):
+        told = f"the prior of this run is code, {code}, which is run only where it is asked for"
+        raise ConfigError(f"{told}: add --prior {code} (in Python, give nw.calibrate the target)")
+    return load_prior(name, **settings)
 
 
 def _typed(command: str) -> dict[str, Any]:
