@@ -22,7 +22,7 @@ SOURCES = {
     "convergence": [DOCS / "results" / "verdict.jsonl", LOGS / "cheaper.txt"],
     "calibration": [LOGS / "calibration.txt"],
     "exactness": [LOGS / f"{n}.txt" for n in ("exactness", "mixing", "agreement", "calibration")],
-    "what-to-expect": [LOGS / f"{n}.txt" for n in ("restoration-satellite64", "agreement")],
+    "what-to-expect": [*sorted(LOGS.glob("restoration-*.txt")), LOGS / "agreement.txt"],
     "bundled-priors": CARDS,
 }
 SOURCES["exactness"].append(LOGS / "long_run.txt")
