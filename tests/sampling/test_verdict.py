@@ -54,6 +54,7 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
         ({"rho": 0.4, "problem": PROBLEM, "num_observed": 999}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, **IN_PYTHON}, TRUST, "toy is calibrated for AveragePool at sigma_y 0.1"),
         ({"rho": 0.4, **IN_PYTHON, "network": {"network": "other"}}, CHECK, "calibrate RUN"),
+        ({"rho": 0.4, **IN_PYTHON, "network": "own.Denoiser#1"}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, **IN_PYTHON, "operator": {"name": "Own"}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM | {"prior": "other"}}, CHECK, "calibrate RUN"),
         ({"rho": 0.4, "problem": PROBLEM, "start": "Adam"}, DOUBT, "no posterior draws"),

@@ -203,11 +203,14 @@ def _known(run: "Run") -> str:
         return "the calibration around this measurement has passed"
     spec, shape = run.spec, tuple(run.draws.shape[3:])
     problem, likelihood = spec.get("problem", {}), spec.get("likelihood", {})
-    network = spec.get("map", {}).get("denoiser", {}).get("network")
-    prior = problem.get("prior") or name_of(network)
     operator = problem.get("operator") or spec.get("operator")
     level = likelihood.get("sigma_y") if likelihood.get("name") == "Gaussian" else None
-    if not (isinstance(prior, str) and operator and isinstance(level, int | float)):
+    if not (operator and isinstance(level, int | float)):
+        return ""
+    denoiser = spec.get("map", {}).get("denoiser")
+    network = denoiser.get("network") if isinstance(denoiser, dict) else None
+    prior = problem.get("prior") or name_of(network)
+    if not isinstance(prior, str):
         return ""
     if not is_calibrated(prior, operator, level, shape) or not _as_calibrated(run, operator):
         return ""
