@@ -14,7 +14,7 @@ from ..storage.memory import MemoryStore
 from ..storage.remote import Place, working
 from ..types import Plan, RunStore
 from .fingerprint import check_probe, probe_of
-from .limits import check_size, tell_time
+from .limits import admit
 from .run import Run, made, open_run
 
 FREE = ("plan.num_draws", "command", "probe")
@@ -51,14 +51,10 @@ def draw(
     `force`.
     """
     if folder is None:
-        check_size(plan, target, None, force)
-        if progress:
-            tell_time(plan, target)
+        admit(plan, target, None, progress, force)
         return _in_memory(plan, target, progress)
     with working(folder) as place:
-        check_size(plan, target, place.folder, force)
-        if progress:
-            tell_time(plan, target)
+        admit(plan, target, place.folder, progress, force)
         with stored(plan, target, place.folder, problem, arrays, command, resume) as sink:
             place.claim()
             execute(plan, target, sink, progress, place)

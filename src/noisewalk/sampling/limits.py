@@ -20,6 +20,13 @@ WAY_OUT = "ask for fewer chains, particles, problems or draws"
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
+def admit(plan: Plan, target: Any, folder: Path | None, progress: bool, force: bool) -> None:
+    """Check that a run fits the machine, and say with `progress` if it is long."""
+    check_size(plan, target, folder, force)
+    if progress:
+        tell_time(plan, target)
+
+
 def check_size(plan: Plan, target: Any, folder: Path | None, force: bool = False) -> None:
     """Raise a ConfigError where a plan needs more memory or disk than the machine has, unless
     forced: draws without a folder are kept in memory."""

@@ -25,7 +25,7 @@ from ..storage.shards import shard_folder, sizes
 from ..types import SamplerState, Tick
 from .chains import Chains
 from .execute import execute, stored
-from .limits import check_size, tell_time
+from .limits import admit
 from .run import Run, open_run
 from .sample_many import finished
 
@@ -91,9 +91,7 @@ def draw_shards(
         raise ConfigError(f"{most}: give --shard-chains a number up to {plan.num_chains}")
     with working(folder) as place:
         folder = place.folder
-    check_size(plan, target, folder, force)
-    if progress:
-        tell_time(plan, target)
+    admit(plan, target, folder, progress, force)
     work = Parted(plan, target, folder.absolute(), num_shards, problem, command)
     with _threads(engine.num_threads):
         with work.store(arrays, resume) as sink:

@@ -58,7 +58,7 @@ def _of_shards(own: Health, folder: Path, root: Root, begun: list[Path]) -> Heal
     counts, misplaced = sizes(chains, total), []
     for path in begun:
         try:
-            check_place(path, sum(counts[: int(path.name)]))
+            check_place(path, counts)
         except StoreError as error:
             misplaced.append(str(error))
     found = _joined(own, [examine(path) for path in begun])

@@ -62,10 +62,9 @@ def together(
         return Together(root.num_draws, root.complete, [root], sampler)
     found = [read(path) if (path / GROUP).is_dir() else None for path in folders]
     counts = sizes(root.arrays["x"].chains, len(folders))
-    firsts = [sum(counts[:k]) for k in range(len(counts))]
-    for path, pair, chains, first in zip(folders, found, counts, firsts, strict=True):
+    for path, pair, chains in zip(folders, found, counts, strict=True):
         if pair is not None:
-            check_place(path, first)
+            check_place(path, counts)
             _check(root, pair[0], path, chains)
     there = [pair for pair in found if pair is not None]
     roots, states = [pair[0] for pair in there], [pair[1] for pair in there]
@@ -79,9 +78,10 @@ def together(
     return Together(num_draws, complete, roots, told)
 
 
-def check_place(folder: Path, first: int) -> None:
-    """StoreError unless a shard's chains are those from `first` on, as its spec.json says."""
-    spec = read_spec(folder)
+def check_place(folder: Path, counts: list[int]) -> None:
+    """StoreError unless a shard's chains are those of its number, as its spec.json says; `counts`
+    are the chains of every shard."""
+    spec, first = read_spec(folder), sum(counts[: int(folder.name)])
     part = spec.facts.get("plan", {}).get("part") if spec else None
     if not isinstance(part, list) or part[1:] != [first]:
         told = f"{folder} holds the chains of another shard, or of another run"
