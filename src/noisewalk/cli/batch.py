@@ -15,7 +15,7 @@ from .._text import printable
 from ..engines.work import perform
 from ..errors import ConfigError
 from ..report.index import DONE, FAILED, RUNNING, STOPPED, Line, write_index
-from .engines import engine_of
+from .engines import engine_named_by
 from .inputs import Entry, names_of, with_seed
 from .options import interruptible, load_prior, make_folder
 from .run_problem import prior_settings, restore
@@ -54,7 +54,7 @@ def run_batch(options: "SampleOptions", entries: Sequence[Entry], prior: "Prior"
     jobs, kept = _jobs(options, entries), f"what is done is safe in {out}; --resume goes on"
     title = f"{len(jobs)} files, {options.operator}, prior {prior.name}"
     o = options
-    engine = engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=o.device != "cpu")
+    engine = engine_named_by(o)
     with interruptible(kept):
         try:
             if options.share_batches:

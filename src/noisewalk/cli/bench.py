@@ -10,7 +10,7 @@ from typer import Argument
 from .._checks import one_of, whole
 from ..errors import ConfigError
 from . import options as opt
-from .engines import engine_of
+from .engines import engine_named_by
 from .options import Count, File, Text, says
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def check(options: BenchOptions) -> None:
         whole("--jobs", options.jobs)
     if options.labels is not None:
         opt.refuse("--labels", options, "label")
-    if _engine(options) is not None:
+    if engine_named_by(options) is not None:
         opt.refuse(f"--engine {options.engine}", options, "jobs")
     if cells is not None and not (cells / "cells").is_dir():
         way_out = "give the --out of another table or figure"
@@ -126,12 +126,6 @@ def check(options: BenchOptions) -> None:
 def _of_a_prior(options: BenchOptions) -> bool:
     """Whether there are networks; figure 1 has a part that needs none."""
     return options.prior is not None or options.paper
-
-
-def _engine(options: BenchOptions) -> "Engine | None":
-    o = options
-    gpus = 0 if o.device == "cpu" else 1
-    return engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=gpus)
 
 
 def _figure1(out: Path, seed: int) -> None:
@@ -168,7 +162,7 @@ def _sheets(
     counts = sizes.images, sizes.exact
     grids = {name: Grid(sheet.tasks, sheet.methods, *counts) for name, sheet in shown.items()}
     for grid in grids.values():
-        _compute(made, grid, options.jobs, _engine(options))
+        _compute(made, grid, options.jobs, engine_named_by(options))
     for name, sheet in shown.items():
         path = made.out / ("table.md" if table else f"{name}.png")
         if table:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import ConfigError
 from . import options as opt
-from .engines import engine_of
+from .engines import engine_named_by
 from .options import Count, File, Text, says
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check(options: CalibrateOptions) -> None:
     from ..priors.own_code import is_code
 
     if options.run is not None:
-        engine_of(options.engine, options.workers, options.address, options.partition)
+        engine_named_by(options)
         given = (f.name for f in fields(options) if getattr(options, f.name) != f.default)
         opt.refuse("calibrate RUN", options, *(name for name in given if name not in OF_A_RUN))
         if options.prior is not None and not is_code(options.prior):
@@ -163,8 +163,7 @@ def calibration_around(options: CalibrateOptions) -> tuple["Calibration", str]:
     problems, chains = (
         usual if n is None else n for n, usual in ((o.num_problems, 40), (o.chains, 8))
     )
-    gpus = 0 if o.device == "cpu" else 1
-    engine = engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=gpus)
+    engine = engine_named_by(o)
     kept = "a calibration keeps nothing before its end; with --engine, it keeps its blocks"
     if engine is not None:
         kept = "the same command goes on with the problems that are not done"

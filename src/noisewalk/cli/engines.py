@@ -1,6 +1,6 @@
 """From the options --engine, --workers, --address and --partition to an engine."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._checks import one_of
 from ..errors import ConfigError
@@ -10,6 +10,12 @@ if TYPE_CHECKING:
 
 OWNERS = {"workers": "process", "address": "ray", "partition": "slurm"}
 """The engine that reads an option."""
+
+
+def engine_named_by(options: Any) -> "Engine | None":
+    """The engine of a command's options, with a GPU a worker unless --device is cpu."""
+    o, num_gpus = options, 0 if options.device == "cpu" else 1
+    return engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=num_gpus)
 
 
 def engine_of(

@@ -17,7 +17,7 @@ from ..sampling.run import Run
 from ..sampling.shards import draw_shards
 from ..storage.remote import Place, only_local, shown, working
 from ..types import Plan
-from .engines import engine_of
+from .engines import engine_named_by
 from .options import command_line, dtype_of, interruptible, load_prior, rows_at_once
 from .plans import plan_of
 from .problem import Problem, read_problem
@@ -60,8 +60,7 @@ def _way(options: "SampleOptions") -> Callable[..., Run]:
     if o.shard_chains is None:
         return draw
     only_local("--out of --shard-chains", o.out)
-    gpus = 0 if o.device == "cpu" else 1
-    engine = engine_of(o.engine, o.workers, o.address, o.partition, num_gpus=gpus) or Serial()
+    engine = engine_named_by(o) or Serial()
     return partial(draw_shards, engine=engine, num_shards=o.shard_chains)
 
 

@@ -11,7 +11,7 @@ from .._checks import one_of, whole
 from .._text import printable
 from ..errors import ConfigError
 from . import options as opt
-from .engines import engine_of
+from .engines import engine_named_by
 from .options import Count, File, Number, Text, says
 
 app = typer.Typer(**opt.PLAIN)
@@ -157,7 +157,7 @@ def check(options: SampleOptions) -> None:
         one_of("--fit", options.fit, FITS)
     if options.shard_chains is not None:
         whole("--shard-chains", options.shard_chains)
-    engine_of(options.engine, options.workers, options.address, options.partition)
+    engine_named_by(options)
     if options.engine is not None:
         opt.refuse(f"--engine {options.engine}", options, "share_batches")
     if options.simulate:
