@@ -1,10 +1,12 @@
 """Statistics of the draws, pixel by pixel: quantiles, and R-hat and ESS of chains long enough."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from ..evaluate.diagnostics.boxes import by_boxes
 from ..evaluate.diagnostics.chains import r_hat_and_ess
 from ..sampling.evidence import LONG
 
@@ -19,13 +21,17 @@ class Maps(NamedTuple):
     ess: np.ndarray | None = None
 
 
-def maps_of(draws: Tensor) -> Maps:
+def maps_of(draws: Any) -> Maps:
     """The maps of draws (chain, draw, *x)."""
     chains, length = draws.shape[:2]
-    quantiles = np.quantile(draws.flatten(0, 1).numpy(), QUANTILES, axis=0)
+    quantiles = by_boxes(_quantiles, draws).numpy()
     if chains < 2 or length < LONG:
         return Maps(quantiles)
     return Maps(quantiles, *r_hat_and_ess(draws).numpy())
+
+
+def _quantiles(draws: Tensor) -> Tensor:
+    return torch.as_tensor(np.quantile(draws.flatten(0, 1).numpy(), QUANTILES, axis=0))
 
 
 def expected_coverage(num_draws: int) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import StoreError
+from ..evaluate.diagnostics.boxes import OneImage
 from ..operators.order import in_words
 from ..sampling.export import origin_of
 from ..sampling.run import Run, open_run
@@ -95,7 +96,7 @@ def _each(
     count = run.draws.shape[0]
     for i in range(count):
         own = {name: None if v is None else v[i].numpy() for name, v in arrays.items()}
-        own |= maps_of(run.draws[i])._asdict()
+        own |= maps_of(OneImage(run.draws, i))._asdict()
         if bottom_up:
             images = {k: v for k, v in own.items() if k in IMAGES and v is not None and v.ndim > 2}
             own |= {k: np.ascontiguousarray(v[..., ::-1, :]) for k, v in images.items()}

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..evaluate.diagnostics.across import Tested, drift, memory, monte_carlo_error, p_value
-from ..evaluate.diagnostics.chains import NUM_PROJECTIONS, perfect_r_hat
+from ..evaluate.diagnostics.boxes import blocks
+from ..evaluate.diagnostics.chains import NUM_PROJECTIONS, halves, perfect_r_hat
 from ..evaluate.diagnostics.predictive import chi2_p_value
 from ..likelihoods.parser import CLASSES
 
@@ -54,18 +55,17 @@ class Evidence:
     stuck: str
 
 
-def of_image(run: "Run", draws: Tensor, lp: Tensor | None, image: int) -> OfImage:
+def of_image(run: "Run", draws: Any, lp: Tensor | None, image: int) -> OfImage:
     """What one image's draws (chain, draw, *x), of log posterior (chain, draw), show."""
     chains, count = draws.shape[:2]
-    finite = bool(draws.isfinite().all())
+    finite = all(bool(block.isfinite().all()) for _, block in blocks(draws))
     if run.log_evidence is not None or chains < 2 or not finite:
         return OfImage(None, None, (math.nan, math.nan), finite)  # particles are not independent
     error = monte_carlo_error(draws)
     early, density, std = None, None, None
     if count >= LONG:
         half = count // 2
-        early, last = (part.to(torch.float64).mean(1) for part in draws.tensor_split([half], 1))
-        std = draws.flatten(0, 1).to(torch.float64).std(0)
+        early, last, std = halves(draws)
         density = None if lp is None else (lp[:, :half].mean(1), lp[:, half:].mean(1))
     elif run.early_x is not None:
         early, last = run.early_x[image], draws[:, -1]

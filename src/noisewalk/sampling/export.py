@@ -9,6 +9,7 @@ import torch
 
 from .. import __version__
 from ..errors import ConfigError, MissingExtraError
+from ..evaluate.diagnostics.boxes import OneImage, by_boxes
 from ..files.export import Result, write_result
 from ..files.georeference import Georeference
 from ..files.measurement import Measurement
@@ -48,13 +49,12 @@ def result_of(run: "Run", what: str, like: Measurement | None) -> Result:
         parts = {"mean": scale.from_unit(mean)}
     elif what == "std":
         parts = {"std": scale.half * run.std.double()}
-    elif what in ("draws", "quantiles"):
-        every = scale.from_unit(run.draws[...].flatten(1, 2))
-        parts = {"draws": every}
-        if what == "quantiles":
-            levels = every.new_tensor(QUANTILES)
-            found = torch.quantile(every, levels, 1)
-            parts = {f"Q{100 * q:02.0f}": x for q, x in zip(QUANTILES, found, strict=True)}
+    elif what == "draws":
+        parts = {"draws": scale.from_unit(run.draws[...].flatten(1, 2))}
+    elif what == "quantiles":
+        each = [by_boxes(_quantiles, OneImage(run.draws, i)) for i in range(len(mean))]
+        found = scale.from_unit(torch.stack(each, 1))
+        parts = {f"Q{100 * q:02.0f}": x for q, x in zip(QUANTILES, found, strict=True)}
     elif event := EVENT.fullmatch(what):
         parts = {"probability": _share(run, scale, event[1], float(event[2]))}
         unit = ""
@@ -68,14 +68,20 @@ def result_of(run: "Run", what: str, like: Measurement | None) -> Result:
     return Result(what.split(":")[0], arrays, place, unit, history, mean.cpu().numpy())
 
 
+def _quantiles(draws: torch.Tensor) -> torch.Tensor:
+    """Of draws (chain, draw, ...)."""
+    every = draws.flatten(0, 1).double()
+    return torch.quantile(every, every.new_tensor(QUANTILES), 0)
+
+
 def _share(run: "Run", scale: ValueRange, sign: str, bound: float) -> torch.Tensor:
     """The share of the draws for which the value compares so with the bound."""
     compare = {"<": torch.lt, "<=": torch.le, ">": torch.gt, ">=": torch.ge}[sign]
     draws = run.draws
-    found = [compare(scale.from_unit(draws[:, :, k]), bound) for k in range(draws.shape[2])]
-    if not found:
+    if not draws.shape[2]:
         raise ConfigError("the run has no draws yet: no probability")
-    return torch.stack(found, 2).double().mean((1, 2))
+    each = (compare(scale.from_unit(draws[:, :, k]), bound) for k in range(draws.shape[2]))
+    return sum(one.double().mean(1) for one in each) / draws.shape[2]
 
 
 def origin_of(run: "Run", like: Measurement | None) -> tuple[ValueRange, str, Georeference | None]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..evaluate.diagnostics.boxes import OneImage
 from ..evaluate.metrics import energy_score, psnr, ssim
 from ..evaluate.metrics.pixel import WINDOW
 
@@ -78,5 +79,5 @@ def scores_of(run: "Run") -> dict[str, float]:
     """The scores of a run, averaged over its images; none where the truth is not known."""
     if run.truth is None or not run.draws.shape[2]:
         return {}
-    each = [scored(run.draws[i], run.truth[i]) for i in range(run.draws.shape[0])]
+    each = [scored(OneImage(run.draws, i), run.truth[i]) for i in range(run.draws.shape[0])]
     return {name: sum(one[name] for one in each) / len(each) for name in each[0]}

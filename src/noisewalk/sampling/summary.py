@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..evaluate.diagnostics.boxes import OneImage
 from ..evaluate.diagnostics.chains import image_diagnostics
 from .evidence import LONG, Evidence, OfImage, evidence_of, log_posterior, of_image
 from .scores import scores_of
@@ -78,7 +79,7 @@ def diagnosed(run: "Run") -> tuple[dict[str, float], Evidence]:
     shown: list[OfImage] = []
     lp: Tensor | None = log_posterior(run)
     for i in range(images if draws else 0):
-        x = run.draws[i]
+        x = OneImage(run.draws, i)
         each.append(image_diagnostics(x))
         shown.append(of_image(run, x, None if lp is None else lp[i], i))
     worst = {

@@ -88,7 +88,7 @@ def test_pixels_that_are_known_do_not_count():
 def test_results_do_not_depend_on_blocks_and_repeat(monkeypatch):
     early, last, density = states(0, rho=0.3)
     one = drift(early, last, density), memory(early, last)
-    monkeypatch.setattr("noisewalk.evaluate.diagnostics.across._BLOCK", 24 * 7)
+    monkeypatch.setattr("noisewalk.evaluate.diagnostics.across.BLOCK", 24 * 7)
     two = drift(early, last, density), memory(early, last)
     for a, b in zip(one, two, strict=True):
         assert a[:2] == pytest.approx(b[:2])

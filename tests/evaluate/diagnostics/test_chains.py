@@ -10,6 +10,7 @@ from ar1_chains import ESTIMATORS, ar1
 
 from noisewalk.errors import ConfigError
 from noisewalk.evaluate.diagnostics import (
+    boxes,
     chains,
     ess_bulk,
     ess_tail,
@@ -35,7 +36,7 @@ def test_order_of_chains_shape_and_blocks_do_not_matter(estimator, monkeypatch):
     close(estimator(x[[2, 0, 3, 1]]), expected)
     close(estimator(x.reshape(4, 40, 3, 2, 2)), expected.reshape(3, 2, 2))
     close(estimator(x[..., 5]), expected[5])
-    monkeypatch.setattr(chains, "_BLOCK", 5 * 160)
+    monkeypatch.setattr(boxes, "BLOCK", 5 * 160)
     close(estimator(x), expected)
 
 
@@ -83,7 +84,7 @@ def test_projections_are_unit_norm_linear_and_keyed():
 
 
 def test_projections_repeat_exactly_with_the_draw(monkeypatch):
-    monkeypatch.setattr(chains, "_BLOCK", 700)
+    monkeypatch.setattr(chains, "BLOCK", 700)
     x = torch.randn(2, 30, 100, generator=torch.Generator().manual_seed(0))
     x[:, 7:20] = x[:, 7:8]
     got = chains.projections(x)

@@ -26,18 +26,18 @@ Estimate of Variance, 1981.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...noise import JITTER, PROBE, Noise
-from .chains import projections
+from .boxes import blocks
+from .chains import BLOCK, projections
 
 NUM_FLIPS = 999  # random elements of a group that is too large to list
 LISTED = 10  # chains up to which all 2^(C - 1) flips are listed
 UPPER = 1.645  # standard errors to a one-sided bound of 95 %
-_BLOCK = 1 << 20  # numbers worked on at once
 
 
 class Tested(NamedTuple):
@@ -107,16 +107,15 @@ def memory(early: Tensor, last: Tensor, image: int = 0) -> Tested:
     return Tested(float(each[0]), float(each[0] + UPPER * _jackknife(each[1:])), statistics)
 
 
-def monte_carlo_error(draws: Tensor) -> tuple[float, float]:
+def monte_carlo_error(draws: Any) -> tuple[float, float]:
     """The standard errors of mean and standard deviation of (chain, draw, *x), in posterior
     standard deviations, root mean square over pixels; NaN for one chain."""
     chains, length = draws.shape[:2]
     if chains < 2:
         return math.nan, math.nan
-    flat, total, spread, num = draws.reshape(chains, length, -1), 0.0, 0.0, 0
-    width = max(1, _BLOCK // (chains * length))
-    for start in range(0, flat.shape[2], width):
-        x = flat[..., start : start + width].to(torch.float64)
+    total, spread, num = 0.0, 0.0, 0
+    for _, block in blocks(draws):
+        x = block.reshape(chains, length, math.prod(block.shape[2:])).to(torch.float64)
         x = x - x[:1, :1]  # equal draws: exactly 0
         x = x - x.mean((0, 1))
         sums, squares = x.sum(1), x.square().sum(1)
@@ -137,7 +136,7 @@ def monte_carlo_error(draws: Tensor) -> tuple[float, float]:
 def _blocks(early: Tensor, last: Tensor, std: Tensor | None = None) -> Iterator[tuple]:
     """(chain, pixel) float64 blocks of both states: the pixels that vary, less the mean of both
     states together and over their standard deviation. Neither changes when the two are swapped."""
-    flat, width = (early.flatten(1), last.flatten(1)), max(1, _BLOCK // (2 * len(early)))
+    flat, width = (early.flatten(1), last.flatten(1)), max(1, BLOCK // (2 * len(early)))
     given = None if std is None else std.flatten().to(torch.float64)
 
     def at(start: int) -> Tensor:
@@ -167,7 +166,7 @@ def _largest(signs: Tensor, change: Tensor) -> Tensor:
     """The largest |sum of signed changes| over the columns, relative to their root squares."""
     norm = change.square().sum(0).sqrt()
     scaled = change / torch.where(norm > 0, norm, 1.0)
-    width = max(1, _BLOCK // len(signs))
+    width = max(1, BLOCK // len(signs))
     parts = [(signs @ part).abs().amax(1) for part in scaled.split(width, 1)]
     return torch.stack(parts).amax(0)
 

@@ -7,19 +7,19 @@ ESS of equal draws is their number.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..._intake import plain
-from ...errors import ConfigError
 from ...noise import PROBE, Noise, rows
 from . import estimators
+from .boxes import by_boxes, indexed
 
 MIN_DRAWS = 4  # fewer a chain say nothing: NaN
 NUM_PROJECTIONS = 64  # random directions that are looked at beside the pixels
-_BLOCK = 1 << 20  # numbers worked on at once
+BLOCK = 1 << 20  # numbers worked on at once
 
 
 def r_hat(draws: Tensor | np.ndarray) -> Tensor:
@@ -152,7 +152,7 @@ def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
     return dict(zip(names, map(float, values), strict=True))
 
 
-def r_hat_and_ess(draws: Tensor | np.ndarray) -> Tensor:
+def r_hat_and_ess(draws: Any) -> Tensor:
     """R-hat and bulk ESS (2, ...) of each pixel of two chains or more, by the same ranks."""
     return _map(estimators.r_hat_and_ess, draws, min_chains=2)[:2]
 
@@ -164,7 +164,7 @@ def perfect_r_hat(num_chains: int, num_draws: int, ess: float, num_pixels: int) 
     total = num_chains * num_draws
     if num_chains < 2 or num_draws < MIN_DRAWS or not ess > 0:
         return math.nan
-    pixels = max(1, min(num_pixels, 4096, _BLOCK // total))
+    pixels = max(1, min(num_pixels, 4096, BLOCK // total))
     time = total / min(ess, total)  # (1 + rho) / (1 - rho)
     rho = (time - 1) / (time + 1)
     x = rows(0, pixels, num_chains).normal((num_draws,), PROBE, torch.float64)
@@ -174,59 +174,66 @@ def perfect_r_hat(num_chains: int, num_draws: int, ess: float, num_pixels: int) 
     return float(r_hat(x).max())
 
 
-def varying(draws: Tensor | np.ndarray, tol: float = 1e-3) -> Tensor:
+def varying(draws: Any, tol: float = 1e-3) -> Tensor:
     """Which pixels (...) vary: standard deviation over all chains and draws above `tol` times the
     largest pixel's; none where the draws are all equal, hold a NaN or are fewer than 4."""
     std = _map(estimators.moments, draws)[1].sqrt()
     return std > tol * std.max()
 
 
-def projections(draws: Tensor | np.ndarray, num: int = NUM_PROJECTIONS, seed: int = 0) -> Tensor:
+def projections(draws: Any, num: int = NUM_PROJECTIONS, seed: int = 0) -> Tensor:
     """(chain, draw, num) float64: the draws (chain, draw, *x) along directions uniform on the unit
     sphere; a repeated draw (a rejected move) has exactly its predecessor's, in any summation."""
-    x = _tensor(draws).flatten(2) if len(draws.shape) > 2 else _tensor(draws)[..., None]
-    chains, length, size = x.shape
-    flat, origin = x.flatten(0, 1), x[0, 0].to(torch.float64)
-    out = torch.empty(chains * length, num, dtype=torch.float64, device=x.device)
-    group = max(1, _BLOCK // size)
-    for start in range(0, num, group):
-        index = torch.arange(start, min(start + group, num), device=x.device)
+    x = indexed(draws)
+    chains, length, size = x.shape[0], x.shape[1], math.prod(x.shape[2:])
+    start, device = x[:1, :1].to(torch.float64), x[:1, :1].device
+    origin = start.reshape(size)
+    out = torch.empty(chains, length, num, dtype=torch.float64, device=device)
+    group, together = max(1, BLOCK // size), max(1, BLOCK // (size * chains))
+    for first in range(0, num, group):
+        index = torch.arange(first, min(first + group, num), device=device)
         u = Noise(seed, torch.zeros_like(index), index).normal((size,), PROBE, torch.float64)
         u /= u.norm(dim=1, keepdim=True)
-        for row in range(0, len(flat), group):
-            block = flat[row : row + group].to(torch.float64)
-            out[row : row + group, start : start + group] = (block - origin) @ u.T + u @ origin
-    changed = torch.ones(chains, length, dtype=torch.bool, device=x.device)
+        for t in range(0, length, together):
+            block = (x[:, t : t + together].to(torch.float64) - start).reshape(chains, -1, size)
+            out[:, t : t + together, first : first + group] = block @ u.T + u @ origin
+    changed = torch.ones(chains, length, dtype=torch.bool, device=device)
+    before = x[:, 0]
     for t in range(1, length):
-        changed[:, t] = (x[:, t] != x[:, t - 1]).any(-1)
-    first = torch.where(changed, torch.arange(length, device=x.device), 0).cummax(1).values
-    return out.reshape(chains, length, num).gather(1, first[..., None].expand(-1, -1, num))
+        now = x[:, t]
+        changed[:, t], before = (now != before).flatten(1).any(1), now
+    last = torch.where(changed, torch.arange(length, device=device), 0).cummax(1).values
+    return out.gather(1, last[..., None].expand(-1, -1, num))
 
 
-def _tensor(draws: Tensor | np.ndarray) -> Tensor:
-    x = plain("draws", draws)
-    if x.ndim < 2 or x.is_complex() or 0 in (x.shape[0], *x.shape[2:]):
-        found = f"{x.dtype} of shape {tuple(x.shape)}: put the chain axis first"
-        raise ConfigError(
-            f"draws must be a real array (chain, draw, ...) of some pixels, got {found}"
-        )
-    return x
+def halves(draws: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """The means (chain, *x) of each chain's first and second half, and the standard deviation (*x)
+    of all draws, in float64."""
+
+    def of(block: Tensor) -> Tensor:
+        parts = block.to(torch.float64).tensor_split([block.shape[1] // 2], 1)
+        std = torch.cat(parts, 1).flatten(0, 1).std(0)
+        return torch.cat([part.mean(1) for part in parts] + [std[None]])
+
+    found = by_boxes(of, indexed(draws))
+    early, last, std = found.split([len(found) // 2, len(found) // 2, 1])
+    return early, last, std[0]
 
 
-def _map(function: Callable, draws: Tensor | np.ndarray, min_chains: int = 1) -> Tensor:
-    """Apply (P, chain, draw) float64 -> (..., P) block by block; NaN for too few draws or chains
-    and for pixels with a NaN."""
-    x = _tensor(draws)
-    chains, length, *trailing = x.shape
+def _map(function: Callable, draws: Any, min_chains: int = 1) -> Tensor:
+    """Apply (P, chain, draw) float64 -> (..., P) box by box; NaN for too few draws or chains and
+    for pixels with a NaN."""
+    x = indexed(draws)
+    chains, length = x.shape[:2]
     enough = chains >= min_chains and length >= MIN_DRAWS
-    flat = x.reshape(chains, length, math.prod(trailing))
-    width = max(1, _BLOCK // max(1, chains * length))
-    parts = []
-    for start in range(0, flat.shape[-1], width):
-        block = flat[..., start : start + width].permute(2, 0, 1).to(torch.float64).contiguous()
+
+    def of(block: Tensor) -> Tensor:
+        flat = block.reshape(chains, length, math.prod(block.shape[2:])).permute(2, 0, 1)
+        flat = flat.to(torch.float64).contiguous()
         if not enough:
-            block = block.new_zeros(len(block), 2, MIN_DRAWS)
-        valid = ~block.flatten(1).isnan().any(-1) & enough
-        parts.append(torch.where(valid, function(block), math.nan))
-    result = torch.cat(parts, -1)
-    return result.reshape((*result.shape[:-1], *trailing))
+            flat = flat.new_zeros(len(flat), 2, MIN_DRAWS)
+        valid = ~flat.flatten(1).isnan().any(-1) & enough
+        result = torch.where(valid, function(flat), math.nan)
+        return result.reshape((*result.shape[:-1], *block.shape[2:]))
+
+    return by_boxes(of, x)
