@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from units import FEW, Deadly, Slow, same, target
+from units import FEW, Deadly, Slow, in_shards, same, target
 
 import noisewalk as nw
 from noisewalk.engines import work
@@ -39,6 +39,16 @@ def test_runs_are_those_of_this_process_though_a_worker_is_killed(tmp_path, clus
     assert marker.exists()
     assert same(found, want)
     assert ray.is_initialized()
+
+
+def test_shards_are_the_whole_run_though_a_worker_is_killed(tmp_path, cluster, monkeypatch):
+    monkeypatch.setattr(work, "PAUSE", 0.1)
+    want = in_shards(tmp_path / "here", target(1), nw.engines.Serial())
+    marker = tmp_path / "killed"
+    mortal = target(1, Deadly(str(marker), 4, 3))  # in the draws of the shard of three
+    found = in_shards(tmp_path / "ray", mortal, nw.engines.Ray())
+    assert marker.exists()
+    assert same({"": found}, {"": want})
 
 
 def test_no_cluster_is_one_line(tmp_path):

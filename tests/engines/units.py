@@ -10,6 +10,8 @@ import torch
 
 import noisewalk as nw
 from noisewalk.errors import BusyError, ConfigError
+from noisewalk.sampling.defaults import resolve
+from noisewalk.sampling.shards import draw_shards
 
 
 def shout(shared, item):
@@ -95,3 +97,10 @@ def same(one, other):
         for k in one
         for name in names
     )
+
+
+def in_shards(folder, posterior, engine):
+    """A run of five chains in two shards by an engine."""
+    settings = {"num_warmup": 6, "num_draws": 6, "thin": 2, "warm_start": None}
+    plan = resolve(posterior, nw.HMC(0.3, 2), num_chains=5, plan="long_chains", **settings)
+    return draw_shards(plan, posterior, folder, False, engine=engine, num_shards=2)

@@ -207,18 +207,44 @@ def test_shards_that_cannot_be_are_one_line(tmp_path):
             nw.open_run(tmp_path)
 
 
-def test_a_shard_in_the_place_of_another_or_lost_is_no_part_of_the_run(tmp_path):
+def test_a_shard_in_the_place_of_another_is_no_part_of_the_run(tmp_path):
     made = sharded(tmp_path, target(1), settings={**SHORT, "num_chains": 4})
-    assert examine(tmp_path).num_draws == made.draws.shape[2] == 2
-    kept = tmp_path / "kept"
-    (tmp_path / "shards/1").rename(kept)
-    health = examine(tmp_path)
-    assert (health.num_draws, health.faults) == (0, ())
-    assert nw.open_run(tmp_path).draws.shape[2] == 0
+    shutil.rmtree(tmp_path / "shards/1")
     shutil.copytree(tmp_path / "shards/0", tmp_path / "shards/1")
     assert "chains of another shard" in examine(tmp_path).faults[0]
     with pytest.raises(StoreError, match=r"shards/1 holds the chains of another shard.*--resume"):
         nw.open_run(tmp_path)
+    repair(tmp_path)
+    assert "chains of another shard" in examine(tmp_path).faults[0]  # which only a person can mend
     shutil.rmtree(tmp_path / "shards/1")
     again = sharded(tmp_path, target(1), settings={**SHORT, "num_chains": 4})
     assert same({"": again}, {"": made})
+
+
+@pytest.mark.parametrize("gone", ["shards/1", "shards"])
+def test_a_lost_shard_differs_from_one_that_is_to_come(tmp_path, gone):
+    made = sharded(tmp_path, target(1))
+    shutil.rmtree(tmp_path / gone)
+    health = examine(tmp_path)
+    assert (health.num_draws, len(health.faults)) == (0, 1 if gone == "shards/1" else 2)
+    with pytest.raises(StoreError, match=r"shards/[01] is lost: .*--resume"):
+        nw.open_run(tmp_path)
+    assert progress_of(tmp_path).phase == "damaged"
+    repair(tmp_path)
+    assert examine(tmp_path).faults == ()
+    assert nw.open_run(tmp_path).draws.shape[2] == 0
+    assert same({"": sharded(tmp_path, target(1))}, {"": made})
+
+
+def test_a_lost_shard_is_drawn_again_without_a_repair(tmp_path):
+    made = sharded(tmp_path, target(1))
+    shutil.rmtree(tmp_path / "shards/0")
+    assert same({"": sharded(tmp_path, target(1))}, {"": made})
+
+
+def test_a_damaged_specification_of_a_shard_is_told(tmp_path):
+    sharded(tmp_path, target(1))
+    spec = tmp_path / "shards/1/spec.json"
+    spec.write_text(spec.read_text().replace('"num_draws": 2', '"num_draws": 3'))
+    with pytest.raises(StoreError, match=r"spec\.json"):
+        nw.open_run(tmp_path)

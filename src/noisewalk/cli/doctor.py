@@ -28,9 +28,10 @@ def doctor(
 
     with working(run) as place:
         health = examine(place.folder)
-        if repair and health.faults:
+        left = health.faults
+        if repair and left:
             place.claim()
-            health = cut(place.folder)
+            health, left = cut(place.folder), examine(place.folder).faults
     name = shown(run)
     for fault in health.faults:
         print(printable(fault.replace(str(place.folder), name)))
@@ -38,9 +39,10 @@ def doctor(
     if not health.faults:
         old = "" if health.checked else "; it is of a format without checksums, so sizes alone"
         print(f"{name} is clean: {health.num_draws:,} draws{old}")
-    elif repair:
+    elif not left:
         print(f"{name} is repaired: {health.good_draws:,} of {health.num_draws:,} draws are kept")
     else:
-        way = "restore it from a copy" if health.root is None else "--repair keeps these"
+        lost = repair or health.root is None
+        way = "restore it from a copy" if lost else "--repair keeps these"
         print(f"{name} is damaged: {health.good_draws:,} of {health.num_draws:,} good; {way}")
         raise typer.Exit(DAMAGED)

@@ -21,7 +21,7 @@ from ..engines.engine import Engine
 from ..engines.work import Outcome, perform
 from ..errors import ConfigError, NoisewalkError
 from ..storage.remote import Place, working
-from ..storage.shards import shard_folder, sizes
+from ..storage.shards import mark_begun, shard_folder, sizes
 from ..types import SamplerState, Tick
 from .chains import Chains
 from .execute import execute, stored
@@ -130,6 +130,7 @@ def _unit(work: Parted, number: int) -> int:
     with stored(plan, work.target, shard_folder(work.folder, number)) as sink:
         if sink.cursor()[1] is None:
             sink.checkpoint(_begun(work, plan))
+        mark_begun(sink.folder)
         execute(plan, work.target, sink, False)
         return _calls(sink)
 

@@ -16,7 +16,7 @@ from .damage import reported
 from .folder import read_spec, state_path, take_lock
 from .format2 import sums_of, with_sums
 from .segments import Segmented
-from .shards import check_place, shard_folders, sizes
+from .shards import check_place, forget, lost, shard_folders, sizes
 from .state import decode
 from .zarr_group import CHECKED, GROUP, META, STATE, Root, read_fixed, read_root
 
@@ -48,39 +48,36 @@ def examine(folder: str | Path) -> Health:
         except StoreError as error:
             return Health((str(error),), 0, 0, None)
         health = _examined(folder, root)
-        return _of_shards(health, folder, root, shards) if shards else health
-
-
-def _of_shards(own: Health, folder: Path, root: Root, begun: list[Path]) -> Health:
-    """The health of a run with the shards that have begun."""
-    chains, facts = root.arrays["x"].chains, read_spec(folder)
-    total = len(shard_folders(folder, facts.facts if facts else {}, root))
-    counts, misplaced = sizes(chains, total), []
-    for path in begun:
-        try:
-            check_place(path, counts)
-        except StoreError as error:
-            misplaced.append(str(error))
-    found = _joined(own, [examine(path) for path in begun])
-    if len(begun) < total:  # the run has no draws until each shard has some
-        found = replace(found, num_draws=0, good_draws=0)
-    return replace(found, faults=found.faults + tuple(misplaced))
+        return _of_shards(health, root, shards) if shards else health
 
 
 def _shards(folder: Path) -> list[Path]:
-    """The stores of a run's shards that have begun."""
-    spec, root = read_spec(folder), read_root(folder)
-    found = shard_folders(folder, spec.facts if spec else {}, root)
-    return [path for path in found if (path / GROUP).is_dir()]
+    """The folders of a run's shards."""
+    spec = read_spec(folder)
+    return shard_folders(folder, spec.facts if spec else {}, read_root(folder))
 
 
-def _joined(own: Health, shards: list[Health]) -> Health:
-    """The health of a run whose chains are in shards."""
-    faults = own.faults + tuple(fault for shard in shards for fault in shard.faults)
-    least, good = (min(vars(s)[k] for s in shards) for k in ("num_draws", "good_draws"))
-    lost = any(shard.root is None for shard in shards)
+def _of_shards(own: Health, root: Root, shards: list[Path]) -> Health:
+    """The health of a run whose chains are in shards; it has no draws until each of them has."""
+    counts = sizes(root.arrays["x"].chains, len(shards))
+    faults = [*own.faults, *map(str, lost(shards))]
+    begun = [path for path in shards if (path / GROUP).is_dir()]
+    each = [examine(path) for path in begun]
+    for path, one in zip(begun, each, strict=True):
+        faults += one.faults
+        try:
+            check_place(path, counts)
+        except StoreError as error:
+            faults.append(str(error))
+    some = each if len(begun) == len(shards) else [Health((), 0, 0, None)]
+    least, good = (min(vars(one)[k] for one in some) for k in ("num_draws", "good_draws"))
+    broken = any(one.root is None for one in each)
     return replace(
-        own, faults=faults, num_draws=least, good_draws=good, root=None if lost else own.root
+        own,
+        faults=tuple(faults),
+        num_draws=least,
+        good_draws=good,
+        root=None if broken else own.root,
     )
 
 
@@ -102,7 +99,7 @@ def repair(folder: str | Path) -> Health:
             if own.faults:
                 _cut(folder, own)
             for shard in _shards(folder):
-                repair(shard)
+                repair(shard) if (shard / GROUP).is_dir() else forget(shard)
         finally:
             os.close(lock)
     return health

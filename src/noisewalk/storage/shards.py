@@ -2,7 +2,8 @@
 
 The run's own store has the measurement and the state in which the chains parted, and no draws. Each
 shard is a run folder of consecutive chains, with a writer and a state of its own. What is read of
-them together are the draws that all shards have.
+them together are the draws that all shards have. A shard that has begun leaves a mark in the run's
+folder, `begun/0`, by which one that is lost differs from one that is still to come.
 """
 
 from collections.abc import Callable
@@ -15,8 +16,8 @@ from ..types import SamplerState
 from .folder import read_spec
 from .zarr_group import GROUP, Root, same_layout
 
-FACT, FOLDER = "shard_chains", "shards"
-"""The number of shards in spec.json, and the folder that holds theirs."""
+FACT, FOLDER, BEGUN = "shard_chains", "shards", "begun"
+"""The number of shards in spec.json, and the folders that hold theirs and their marks."""
 
 
 class Together(NamedTuple):
@@ -37,6 +38,29 @@ def sizes(num_chains: int, num_shards: int) -> list[int]:
 def shard_folder(folder: Path, number: int) -> Path:
     """The run folder of a shard."""
     return folder / FOLDER / str(number)
+
+
+def mark_begun(folder: Path) -> None:
+    """Leave the mark of a shard whose store is there."""
+    mark = _mark(folder)
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
+
+
+def forget(folder: Path) -> None:
+    """Take the mark of a lost shard away, so that it counts as still to come."""
+    _mark(folder).unlink(missing_ok=True)
+
+
+def lost(folders: list[Path]) -> list[StoreError]:
+    """What is to be said of the shards that had begun and whose store is gone, one error each."""
+    gone = [path for path in folders if _mark(path).is_file() and not (path / GROUP).is_dir()]
+    way = "restore it from a copy, or let the same command with --resume draw its chains again"
+    return [StoreError(f"{path} is lost: {way}") for path in gone]
+
+
+def _mark(folder: Path) -> Path:
+    return folder.parents[1] / BEGUN / folder.name
 
 
 def shard_folders(folder: Path, facts: dict[str, Any], root: Root) -> list[Path]:
@@ -60,6 +84,8 @@ def together(
     folders = shard_folders(folder, facts, root)
     if not folders:
         return Together(root.num_draws, root.complete, [root], sampler)
+    for error in lost(folders):
+        raise error
     found = [read(path) if (path / GROUP).is_dir() else None for path in folders]
     counts = sizes(root.arrays["x"].chains, len(folders))
     for path, pair, chains in zip(folders, found, counts, strict=True):
