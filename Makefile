@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install lint docs linkcheck dist wheel-test bench bench-exactness soak peers test-peers clean
+.PHONY: demo test install lint docs linkcheck dist wheel-test bench bench-exactness soak peers test-peers browser-test clean
 
 demo: $(CORE)
 	$(BIN)/noisewalk demo --out demo
@@ -12,6 +12,10 @@ demo: $(CORE)
 # Two processes of one thread each: the tests are many and small.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# The page and the report in a real browser: Debian's chromium. Without one they are skipped, and say so.
+browser-test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/app/test_serve.py tests/report/test_in_browser.py
 
 install: $(STAMP)
 

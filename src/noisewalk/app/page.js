@@ -8,11 +8,17 @@
   setInterval(() => { if (memory.blink && memory.show) memory.show(memory.draw + 1); }, BLINK);
   const colour = (r, g, b) => (r + g + b) / 3;
 
+  // Gradio may keep the elements of a box when it shows new draws: what they listened to must go.
+  const listening = new WeakMap();
   function start(image) {
     const box = image.closest(".nw-paint, .nw-viewer");
-    if (!box || box.dataset.ready) return;
+    if (!box || (box.dataset.ready && listening.get(box)?.source === image.src)) return;
     box.dataset.ready = "1";
-    (box.classList.contains("nw-paint") ? paint : view)(box, image);
+    listening.get(box)?.until.abort();
+    const until = new AbortController();
+    listening.set(box, { source: image.src, until });
+    const on = (element, name, act) => element.addEventListener(name, act, { signal: until.signal });
+    (box.classList.contains("nw-paint") ? paint : view)(box, image, on);
   }
   document.addEventListener("load", (event) => {
     if (event.target.matches?.("img.nw-source")) start(event.target);
@@ -40,7 +46,7 @@
     return [(at[0] + down + height) % height, (at[1] + right + width) % width];
   }
 
-  function paint(box, image) {
+  function paint(box, image, on) {
     const width = +box.dataset.width, height = +box.dataset.height;
     const canvas = box.querySelector("canvas"), pen = canvas.getContext("2d");
     const size = box.querySelector(".nw-size"), eraser = box.querySelector(".nw-erase");
@@ -72,31 +78,31 @@
       packed.forEach((byte) => { text += String.fromCharCode(byte); });
       send("nw-mask", mask.some((v) => v) ? `${width}x${height}:${btoa(text)}` : "");
     }
-    canvas.addEventListener("pointerdown", (event) => {
+    on(canvas, "pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       painting = true; at = spot(event, canvas, width, height); line(at, at);
     });
-    canvas.addEventListener("pointermove", (event) => {
+    on(canvas, "pointermove", (event) => {
       if (!painting) return;
       const to = spot(event, canvas, width, height);
       line(at, to); at = to;
     });
     for (const name of ["pointerup", "pointercancel"])
-      canvas.addEventListener(name, () => { if (painting) { painting = false; done(); } });
-    canvas.addEventListener("keydown", (event) => {
+      on(canvas, name, () => { if (painting) { painting = false; done(); } });
+    on(canvas, "keydown", (event) => {
       if (MOVES[event.key]) at = moved(at, event.key, height, width);
       else if (event.key === " ") { dab(...at); done(); }
       else return;
       event.preventDefault(); cursor = true; draw();
     });
-    canvas.addEventListener("blur", () => { cursor = false; draw(); });
-    eraser.addEventListener("click", () =>
+    on(canvas, "blur", () => { cursor = false; draw(); });
+    on(eraser, "click", () =>
       eraser.setAttribute("aria-pressed", String(eraser.getAttribute("aria-pressed") !== "true")));
-    box.querySelector(".nw-clear").addEventListener("click", () => { mask.fill(0); draw(); done(); });
+    on(box.querySelector(".nw-clear"), "click", () => { mask.fill(0); draw(); done(); });
     draw();
   }
 
-  function view(box, image) {
+  function view(box, image, on) {
     const count = +box.dataset.count, width = +box.dataset.width, height = +box.dataset.height;
     const black = +box.dataset.black, white = +box.dataset.white, unit = box.dataset.unit;
     const canvas = box.querySelector("canvas"), pen = canvas.getContext("2d");
@@ -142,22 +148,22 @@
     function show(k) {
       memory.draw = (k + count) % count; slide.value = memory.draw + 1; draw(); histogram();
     }
-    slide.addEventListener("input", () => show(slide.value - 1));
-    function setBlink(on) {
-      memory.blink = on; blink.setAttribute("aria-pressed", String(on));
+    on(slide, "input", () => show(slide.value - 1));
+    function setBlink(yes) {
+      memory.blink = yes; blink.setAttribute("aria-pressed", String(yes));
     }
-    blink.addEventListener("click", () => setBlink(!memory.blink));
+    on(blink, "click", () => setBlink(!memory.blink));
     box.querySelectorAll(".nw-hold").forEach((button) => {
-      const hold = (on) => () => { compared = on ? button.dataset.name : null; draw(); };
-      button.addEventListener("pointerdown", hold(true));
-      for (const end of ["pointerup", "pointerleave", "pointercancel", "blur"]) button.addEventListener(end, hold(false));
-      button.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") { event.preventDefault(); hold(true)(); } });
-      button.addEventListener("keyup", hold(false));
-      button.addEventListener("contextmenu", (event) => event.preventDefault());
+      const hold = (down) => () => { compared = down ? button.dataset.name : null; draw(); };
+      on(button, "pointerdown", hold(true));
+      for (const end of ["pointerup", "pointerleave", "pointercancel", "blur"]) on(button, end, hold(false));
+      on(button, "keydown", (event) => { if (event.key === " " || event.key === "Enter") { event.preventDefault(); hold(true)(); } });
+      on(button, "keyup", hold(false));
+      on(button, "contextmenu", (event) => event.preventDefault());
     });
     function choose(at) { memory.pixel = at; draw(); histogram(); }
-    canvas.addEventListener("click", (event) => choose(spot(event, canvas, width, height)));
-    canvas.addEventListener("keydown", (event) => {
+    on(canvas, "click", (event) => choose(spot(event, canvas, width, height)));
+    on(canvas, "keydown", (event) => {
       if (!MOVES[event.key]) return;
       event.preventDefault(); choose(moved(memory.pixel || [height >> 1, width >> 1], event.key, height, width));
     });
