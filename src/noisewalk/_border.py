@@ -68,8 +68,8 @@ def explained(z: Tensor) -> Iterator[None]:
         if "dtype" not in str(error):
             raise
         raise ConfigError(
-            f"the map or the operator cannot take {z.dtype}, y's type: give y in the type of its "
-            "network, such as y.float()"
+            f"the map or the operator cannot take {z.dtype}, y's type: give both one type, such as "
+            "y.float() and network.float()"
         ) from error
 
 

@@ -130,6 +130,28 @@ def test_what_is_not_of_the_problem_is_refused_by_name(problem, entries, match):
         nw.compare(entries, problem[0])
 
 
+def test_bad_arguments_are_told_before_a_function_is_called(problem):
+    target, truth = problem
+    called = []
+    entries = {"mine": lambda *given: called.append(given)}
+    with pytest.raises(ConfigError, match="budget"):
+        nw.compare(entries, target, budget=0)
+    with pytest.raises(ConfigError, match="truth must be finite"):
+        nw.compare(entries, target, torch.full_like(truth, torch.nan))
+    assert called == []
+
+
+def test_whole_numbers_are_no_draws(problem):
+    with pytest.raises(ConfigError, match=r"draws of mine must be floating-point.*got int64"):
+        nw.compare({"mine": lambda t, n, s: exact(t, n, s).long()}, problem[0])
+
+
+def test_what_a_function_raises_names_its_entry(problem):
+    with pytest.raises(ZeroDivisionError) as raised:
+        nw.compare({"mine": lambda t, n, s: 1 / 0}, problem[0])
+    assert raised.value.__notes__ == ["raised by the entry mine of nw.compare"]
+
+
 def test_without_a_target_runs_must_agree_and_functions_are_refused(problem):
     one = nw.Run(exact(problem[0], 8, 0))
     with pytest.raises(ConfigError, match="give target"):

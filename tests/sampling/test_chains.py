@@ -8,7 +8,7 @@ from recorder import Recorder, drive
 
 import noisewalk as nw
 from noisewalk import noise
-from noisewalk.errors import DivergedError
+from noisewalk.errors import ConfigError, DivergedError
 from noisewalk.sampling.chains import PATIENCE, Chains
 from noisewalk.storage.state import decode, encode
 from noisewalk.types import State
@@ -293,3 +293,16 @@ def test_patience_is_not_renewed_by_a_resume():
     second = Recorder(first.draws[-1][2])
     with pytest.raises(DivergedError, match=f"up to number {5 + PATIENCE} "):
         drive(Broken([True] * 4), FOREVER, second)
+
+
+def test_gradients_that_are_lost_on_the_way_are_told():
+    class Detaching(torch.nn.Module):
+        def forward(self, z):
+            return z.detach() + 0.0 * z
+
+    phi, y = nw.maps.Generator(Detaching(), (3,), (3,)), torch.zeros(1, 3)
+    parts = phi, torch.nn.Identity(), nw.likelihoods.Gaussian(0.5), y
+    with pytest.raises(ConfigError, match=r"the gradient is 0 .* differentiable=False"):
+        nw.sample(nw.NoisePosterior(*parts), num_draws=2, progress=False)
+    free = nw.NoisePosterior(*parts, differentiable=False)
+    assert nw.sample(free, num_draws=2, num_chains=2, progress=False).complete

@@ -60,7 +60,10 @@ class SampleOptions(opt.SamplerOptions):
     num_draws: opt.NumDraws[Count] = None
     chains: opt.Chains = None
     plan: Annotated[
-        Text, says("short_chains or long_chains; default short, with --kernel long.")
+        Text,
+        says(
+            "short_chains or long_chains; default short, or long with --kernel or another --start."
+        ),
     ] = None
     start: opt.Start = None
     lr: opt.Lr[Number] = None

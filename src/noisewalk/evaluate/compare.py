@@ -72,6 +72,10 @@ def compare(
     truth = _first([truth, *(run.truth for run in runs.values())])
     asked = num_draws if num_draws is not None else _usual(runs)
     whole("num_draws", asked)
+    if budget is not None:
+        whole("budget", budget)
+    if truth is not None and not bool(plain("truth", truth).isfinite().all()):
+        raise ConfigError("truth must be finite: leave it out where it is not known")
     made = {}
     for name, entry in entries.items():
         run = entry if isinstance(entry, Run) else None
@@ -103,7 +107,7 @@ def _called(
     run = _once(name, sampler, target, num_draws, seed)
     if budget is None:
         return run
-    fits = whole("budget", budget) / run.nfe * num_draws if run.nfe else num_draws
+    fits = budget / run.nfe * num_draws if run.nfe else num_draws
     if int(fits) in (0, num_draws):
         return run
     return _once(name, sampler, target, int(fits), seed)
@@ -111,13 +115,20 @@ def _called(
 
 def _once(name: str, sampler: Sampler, target: NoisePosterior, num_draws: int, seed: int) -> Run:
     before, start = target.nfe, time.perf_counter()
-    given = sampler(target, num_draws, seed)
+    try:
+        given = sampler(target, num_draws, seed)
+    except Exception as error:
+        error.add_note(f"raised by the entry {name} of nw.compare")
+        raise
     if target.y.is_cuda:
         torch.cuda.synchronize()
     seconds, calls = time.perf_counter() - start, target.nfe - before
     if isinstance(given, Run):
         return replace(given, nfe=given.nfe or calls, seconds=given.seconds or seconds)
     draws = plain(f"the draws of {name}", given)
+    if not draws.is_floating_point():
+        kind = str(draws.dtype).removeprefix("torch.")
+        raise ConfigError(f"the draws of {name} must be floating-point in [-1, 1], got {kind}")
     if draws.ndim == 2 + len(target.data_shape):  # independent samples are chains of one draw
         draws = draws[:, :, None]
     return Run(draws, nfe=calls, seconds=seconds)

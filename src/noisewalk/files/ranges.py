@@ -150,9 +150,9 @@ def _proposal(values: np.ndarray) -> str:
     low, one, most, high = np.quantile(finite, (0.0, 0.01, 0.99, 1.0))
     found = f"minimum {low:.6g}, 1 % {one:.6g}, 99 % {most:.6g}, maximum {high:.6g}"
     example = f"--range {low:.3g} {high:.3g}" if high > low else "--range LO HI"
-    meant = "black and white of the prior's images stand for, not those of the file"
+    meant = "the values that are black and white in the prior's images, whatever this file holds"
     taken = "--range -1 1 takes the values as they are"
-    return f"{found}; give --range LO HI, what {meant} ({example} is a guess; {taken})"
+    return f"{found}; give --range LO HI: {meant} ({example} is a guess; {taken})"
 
 
 def span(values: np.ndarray) -> str:

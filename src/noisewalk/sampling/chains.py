@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import noise as keyed
 from .._repr import facts_of
-from ..errors import DivergedError, StoreError
+from ..errors import ConfigError, DivergedError, StoreError
 from ..gaussians.refresh import Schedule, unpack, with_gradient
 from ..kernels.contract import checked
 from ..kernels.metropolis import finite_rows
@@ -240,6 +240,13 @@ class _Session:
                 f"the target or its gradient is not finite at the initial z of {len(lost)} of "
                 f"{len(z)} chains ({named}): check the operator, sigma_y and y for values that are "
                 "not finite or far out of range, or start from another seed"
+            )
+        flat = self.plan.kernel.needs_gradient and not bool(state.grad.any())
+        if flat and bool((state.nll != state.nll[0]).any()):
+            raise ConfigError(
+                "the gradient is 0 in every entry at every initial z, though the likelihoods "
+                "differ: the map or the operator detaches x, rounds it or leaves torch on the way; "
+                "mend it, or pass differentiable=False"
             )
         return _Position(state)
 

@@ -60,12 +60,13 @@ def blocks(draws: Any) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
 
 def by_boxes(function: Callable[[Tensor], Tensor], draws: Any) -> Tensor:
     """What a function of draws (chain, draw, *box) gives, (..., *box), for all pixels (..., *x)."""
-    out: Tensor | None = None
+    out = None
     for box, block in blocks(draws):
         part = function(block)
         if out is None:
             lead = part.shape[: part.ndim - len(box)]
             out = part.new_empty((*lead, *draws.shape[2:]))
-        out[(..., *box)] = part
+        place: tuple[Any, ...] = (..., *box)
+        out[place] = part
     assert out is not None  # draws have a pixel
     return out

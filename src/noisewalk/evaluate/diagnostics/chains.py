@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...noise import PROBE, Noise, rows
 from . import estimators
-from .boxes import by_boxes, indexed
+from .boxes import OneImage, by_boxes, indexed
 
 MIN_DRAWS = 4  # fewer a chain say nothing: NaN
 NUM_PROJECTIONS = 64  # random directions that are looked at beside the pixels
@@ -117,7 +117,7 @@ def jump(draws: Tensor | np.ndarray, variance: Tensor | None = None) -> Tensor:
     return square / (2.0 * (pooled if variance is None else variance.to(square)))
 
 
-def image_diagnostics(draws: Tensor | np.ndarray) -> dict[str, float]:
+def image_diagnostics(draws: Tensor | np.ndarray | OneImage) -> dict[str, float]:
     """R-hat, bulk and tail ESS and jump of one image's chains, worst and median.
 
     R-hat and both ESS are taken over the pixels that vary and 64 random projections together, the
