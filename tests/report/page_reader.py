@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 def facts_of(page: str) -> dict[str, Any]:
     """What the page's script draws from, of the first image."""
-    found = page.partition('class="layers">')[2].partition("</script>")[0]
+    found = page.partition('class="held">')[2].partition("</script>")[0]
     return dict(json.loads(found))
 
 

@@ -97,3 +97,8 @@ def test_the_arrow_keys_move_the_pixel_of_the_large_picture(opened):
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowRight")
     assert page.locator(".pixel .where").inner_text() == "Row 5, column 2"
+
+
+def test_what_the_script_reads_is_not_shown(opened):
+    assert '"numDraws"' in opened[0].content()
+    assert '"numDraws"' not in opened[0].inner_text("body")

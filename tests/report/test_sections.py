@@ -40,7 +40,7 @@ def test_the_share_of_pixels_whose_interval_holds_the_truth_is_told(make):
     truth = np.where(np.arange(64).reshape(1, 8, 8) < 16, 0.9, 0.0)
     page = Page(render(make(truth=truth, quantiles=ends, chains=12, draws=1, shown=1)))
     assert "holds the truth in 75\u00a0% of the pixels" in page.text
-    assert "about 76\u00a0% are expected with 12 draws" in page.text
+    assert "With 12 right draws it is 76\u00a0%" in page.text
     assert "holds the truth" not in Page(render(make(truth=None, quantiles=ends))).text
 
 

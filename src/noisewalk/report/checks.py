@@ -54,7 +54,7 @@ def checks(data: ReportData) -> list[Check]:
     wanted = [(group, row) for group, row in placed if row[0] in summary or row[2]]
     told = _TOLD if summary.get("log_evidence") is None else _TOLD | _OF_CHAINS
     rest = [key for key in summary if key not in {row[0] for _, row in wanted} | told]
-    names = {key: _OTHER.get(key, key.replace("_", " ")) for key in rest}
+    names = {key: _OTHER.get(key, key.replace("_", " ").capitalize()) for key in rest}
     wanted += [(OTHER, (key, names[key], "Not given.", said(""))) for key in rest]
     all_found = [_check(group, *row, summary.get(row[0])) for group, row in wanted]
     kept = () if summary.get("log_evidence") is not None else _TOLD_MISSING
@@ -139,6 +139,8 @@ def _truth(data: ReportData, summary: dict[str, Value]) -> Iterator[Row]:
         for of in there or ([""] if metric != "lpips" else []):
             meant = "_mean" if of == "" and metric + "_draws" in summary else of
             yield metric + of, name + _OF[meant][0], why, said(text + _OF[meant][1])
+    for key, (name, text) in _SPREAD.items():
+        yield key, name, "", said(text)
 
 
 _TOLD = {
@@ -170,6 +172,21 @@ _METRICS = {
     "psnr": ("PSNR", "Peak signal-to-noise ratio in decibels, pixel by pixel. Higher is better."),
     "ssim": ("SSIM", "Structural similarity of local patches. It is 1 for identical images."),
     "lpips": ("LPIPS", "Perceptual distance, measured with a network. Lower is better."),
+}
+_SPREAD = {
+    "energy_score": (
+        "Energy score",
+        "How near the draws are to the truth, and how honest their spread: the mean distance to it "
+        "less half of that between draws. Lower is better.",
+    ),
+    "coverage": (
+        "Coverage",
+        "The share of the pixels whose truth lies, in grey levels, between two of the draws.",
+    ),
+    "coverage_nominal": (
+        "Coverage, nominal",
+        "The share that right draws have between these two, over many images.",
+    ),
 }
 _OF = {
     "_mean": (" of the mean", " This is the score of the mean of the draws."),

@@ -39,9 +39,10 @@ def facts_from(
     kernel, sigma_y = _group(plan, "kernel"), problem.get("sigma_y")
     groups = ("problem", "plan", "command")
     told = ("likelihood",) if "unit_scale" in problem else ()  # in the file's unit, not in [-1, 1]
-    run = {k: v for k, v in spec.items() if k not in (*groups, *told)}
+    run = {k: v for k, v in spec.items() if k not in (*groups, *told, "probe")}
     command = {"command": spec["command"]} if "command" in spec else {}
     own = {k: v for k, v in problem.items() if k != "georeference"}  # a header of many lines
+    own |= _scaled(problem)
     shown = {"problem": own, "run": run, "sampler": plan, "reproduce": command}
     return Facts(
         title=_text(problem, "title") or "noisewalk run",
@@ -58,6 +59,15 @@ def facts_from(
         has_step=kernel["step_size"] is not None if "step_size" in kernel else None,
         settings=[(name, list(facts.items())) for name, facts in shown.items() if facts],
     )
+
+
+def _scaled(problem: Mapping[str, Any]) -> dict[str, str]:
+    """sigma_y with its scale, where it is not that of the range."""
+    low, high = _bounds(problem.get("range", (-1.0, 1.0)))
+    given, scale = problem.get("sigma_y"), problem.get("unit_scale", 1.0)
+    if _is_file(given) or 2 * scale == high - low:
+        return {}
+    return {"sigma_y": f"{given} for pixels in [-1, 1]"}
 
 
 def _is_file(sigma_y: Any) -> bool:

@@ -115,7 +115,7 @@ def _article(
         f'<article class="report" id="{anchor}">',
         f'<header class="top verdict {mark}">{top}</header>',
         *(_section(title, body, anchor, name, level) for title, name, body in bodies),
-        f'<script type="application/json" class="layers">{payload(data, budget)}</script>',
+        f'<script type="application/json" class="held">{payload(data, budget)}</script>',
     ]
     return "\n".join(p for p in parts if p) + "\n</article>\n"
 

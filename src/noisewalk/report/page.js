@@ -6,7 +6,7 @@ const MAPS = {
   draw: ["Draws", "picture", "Each is an image that explains the measurement. Play them: what moves is not known."],
   std: ["Uncertainty", "spread", "The standard deviation of the draws. Bright: not known."],
   truth: ["Truth", "picture", "The clean image."],
-  error: ["Error", "spread", "The distance of the mean from the truth, on the scale of the uncertainty."],
+  error: ["Error", "spread", "How far the mean is from the truth, in the colours of the uncertainty."],
   q05: ["5 %", "picture", "In each pixel, 5 % of the draws lie below this value."],
   q50: ["Median", "picture", "In each pixel, half of the draws lie below this value."],
   q95: ["95 %", "picture", "In each pixel, 95 % of the draws lie below this value."],
@@ -394,7 +394,7 @@ function pixels(report) {
 }
 
 async function start(article) {
-  const facts = JSON.parse(article.querySelector("script.layers").textContent);
+  const facts = JSON.parse(article.querySelector("script.held").textContent);
   const { layers, draws } = await unpackAll(facts), report = new Report(article, facts, layers, draws);
   for (const figure of article.querySelectorAll("figure[data-layer]")) {
     report.addView(figure.querySelector(".pane"), figure.querySelector(".bar"), figure.dataset.layer, figure.querySelector("figcaption").textContent);

@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from ..sampling.verdict import DOUBT
 from . import images, plots
 from .contrast import spread_limit, stretch
 from .data import ReportData
@@ -64,12 +65,13 @@ def headline(data: ReportData) -> Iterator[str]:
     yield measurement(data)
     yield image(data, "Mean", data.mean, f"The average of {data.nll.size} draws.", "mean")
     of_all = "of all channels together" if len(data.mean) == 3 else "in each pixel"
-    note = f"The standard deviation of the draws {of_all}. Bright: not known. Dark: known."
+    bright = "" if data.summary.get("verdict") == DOUBT else " Bright: not known. Dark: known."
+    note = f"The standard deviation of the draws {of_all}.{bright}"
     yield _spread(data, "Uncertainty", note, data.std, "std")
     if data.truth is not None:
         yield image(data, "Truth", data.truth, "The clean image.", "truth")
         error = np.asarray(data.mean, np.float64) - data.truth
-        note = "The distance of the mean from the truth, on the scale of the uncertainty."
+        note = "How far the mean is from the truth, in the colours of the uncertainty."
         yield _spread(data, "Error", note, error, "error")
 
 
@@ -127,7 +129,7 @@ def _of_measurement(data: ReportData, title: str, y: np.ndarray, note: str, laye
 def _residual(data: ReportData) -> str:
     """What the draws leave unexplained, in units of the noise."""
     r = np.where(data.measured, np.asarray(data.residual, np.float64), np.nan)
-    note = "(y − A(x)) / noise, averaged over the draws. Any structure is signal that they miss."
+    note = "(y − A(x)) / noise, averaged over the draws. Structure is signal that no draw explains."
     if r.ndim < 2:
         return _curve("Residual", note, r)
     if r.ndim == 3:

@@ -25,6 +25,7 @@ DRAWS = (
     "Each draw is an image that explains the measurement. What all draws share is known; what "
     "differs between them is not."
 )
+ENDS = "Each draw is where a chain of this run has ended, which is not yet an image to rely on."
 NUM_ABOVE = 3  # draws below the headline pictures
 TOOLS = (
     '<div class="tools"><div class="bands" role="tablist" aria-label="Band"></div>'
@@ -60,13 +61,13 @@ def result(data: ReportData) -> str:
     for i, x in enumerate(flat[:NUM_ABOVE]):
         draws += panels.image(data, f"Draw {i + 1}", x, "", f"draw {i}")
     if draws:
-        draws = f'<div class="{kind} draws">{draws}<p class="lead">{DRAWS}</p></div>'
+        draws = f'<div class="{kind} draws">{draws}<p class="lead">{_draws(data)}</p></div>'
     return f"{TOOLS}{head}{draws}"
 
 
 def meaning(data: ReportData) -> str:
     """What the pictures mean, and why the verdict is as it is."""
-    said = [("Mean", MEAN), ("Uncertainty", SPREAD), ("Draws", DRAWS)]
+    said = [("Mean", MEAN), ("Uncertainty", SPREAD), ("Draws", _draws(data))]
     if data.summary.get("verdict") == DOUBT:
         said = [(name, f"{text} {NOT_YET}") for name, text in said[:2]] + said[2:]
     if data.truth is not None:
@@ -83,6 +84,10 @@ def meaning(data: ReportData) -> str:
     return f'{notes}<dl class="said">{rows}</dl>'
 
 
+def _draws(data: ReportData) -> str:
+    return ENDS if data.summary.get("verdict") == DOUBT else DRAWS
+
+
 def _coverage(data: ReportData) -> str:
     """How often the intervals hold the truth, beside how often right ones would."""
     if data.truth is None or data.quantiles is None or data.nll.size < 2:
@@ -93,13 +98,14 @@ def _coverage(data: ReportData) -> str:
         return ""
     share = np.mean(((low <= data.truth) & (data.truth <= high))[varies])
     percent = f"{100 * share:.0f}\u00a0%"
-    text = f"The 90\u00a0% interval of the draws holds the truth in {percent} of the pixels."
+    ends = "from the 5\u00a0% to the 95\u00a0% quantile of the draws"
+    text = f"The interval {ends} holds the truth in {percent} of the pixels."
     if not data.one_each:
         return text
     expected = 100 * expected_coverage(data.nll.size)
     return (
-        f"{text} Over many images, about {expected:.0f}\u00a0% are expected with "
-        f"{data.nll.size} draws. Far fewer would mean that the map is too dark."
+        f"{text} With {data.nll.size} right draws it is {expected:.0f}\u00a0%, averaged over many "
+        "images. One image tells little, because neighbouring pixels err together."
     )
 
 
@@ -142,7 +148,7 @@ def settings(data: ReportData) -> str:
                     '<button type="button" class="copy">Copy</button></div>'
                 )
             elif not _is_unset(value):
-                head = f'<th scope="row">{escape(str(name).replace("_", " "))}</th>'
+                head = f'<th scope="row">{escape(str(name))}</th>'
                 rows += f"<tr>{head}<td>{_setting(value)}</td></tr>"
         if rows:
             tables += f"<table><caption>{escape(str(group))}</caption><tbody>{rows}</tbody></table>"
@@ -185,6 +191,8 @@ def _setting(value: Any) -> str:
 
 
 def _call(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
     if not isinstance(value, Mapping) or "name" not in value:
         return str(value)
     if "text" in value:  # of a run of format 1

@@ -34,7 +34,11 @@ CAUSES = {
 }
 ADVICE = {
     "calibration": "Run longer chains, and calibrate again.",
-    "misfit": "Check the noise level, the value range and the operator.",
+    "misfit": (
+        "Run it again with randomised starts and a longer warm-up, `--start randomized "
+        "--num-warmup 32`. If chi-square stays where it is, check the noise level, the value range "
+        "and the operator. If they are right, the prior cannot produce this measurement."
+    ),
 }
 """Where the last sentence of the verdict's reason does not say what to do."""
 

@@ -69,6 +69,7 @@ def drift(bound: Any, p: Any) -> Judge:
     text = (
         "How far the mean over chains still moves, in posterior standard deviations: the root mean "
         f"square over pixels, from early to last states.{_bounded(bound)}{_tested(p, 'drift')}"
+        f" Less than {100 * LEVEL:.0f}\u00a0% means that they drift."
     )
     return lambda _: (mark, text)
 
@@ -78,7 +79,8 @@ def chain_memory(bound: Any, p: Any) -> Judge:
     mark = ("good" if bound < FORGOTTEN else "warn") if _known(bound) else ""
     text = (
         "The correlation of early and last states over chains. It is 0 when the chains have "
-        f"forgotten where they started.{_bounded(bound)}{_tested(p, 'memory')}"
+        f"forgotten where they started.{_bounded(bound)} Below {FORGOTTEN} counts as "
+        f"forgotten.{_tested(p, 'memory')}"
     )
     return lambda _: (mark, text)
 
@@ -104,7 +106,7 @@ def _bounded(bound: Any) -> str:
 def _tested(p: Any, what: str) -> str:
     if not _known(p):
         return ""
-    return f" Chains without {what} would show as much with a probability of {p:.2g}."
+    return f" Chains without {what} show as much or more in {100 * p:.2g}\u00a0% of all runs."
 
 
 def ess(value: float) -> Verdict:
@@ -205,9 +207,8 @@ _ESS = f"At least {ESS_GOOD:.0f} is good, below {ESS_BAD:.0f} is too few."
 def _acceptance(value: float) -> Verdict:
     mark = _at_least(value, ACCEPTANCE_GOOD, ACCEPTANCE_BAD)
     text = (
-        "The share of proposals that a Metropolis test accepts. For an unadjusted kernel it tells "
-        f"how nearly exact the steps are. At least {ACCEPTANCE_GOOD} is good, below "
-        f"{ACCEPTANCE_BAD} is bad. "
+        "The share of proposals that a Metropolis test accepts, or would accept in a run without "
+        f"one. At least {ACCEPTANCE_GOOD} is good, below {ACCEPTANCE_BAD} is bad. "
     )
     return mark, text + ("" if mark == "good" else "The step is too large for this problem.")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..evaluate.diagnostics.evidence import informative_epsilon
 from ..sampling.run import Run
-from ..sampling.verdict import FORGOTTEN, TRUST, UNADJUSTED, UNFINISHED, way_out
+from ..sampling.verdict import DOUBT, FORGOTTEN, TRUST, UNADJUSTED, UNFINISHED, way_out
 from .verdicts import MEMORY_BAD
 
 RIGHT = (
@@ -13,8 +13,8 @@ RIGHT = (
     "right."
 )
 MODES = (
-    "If quite different images explain the measurement, the draws show each kind as often as the "
-    "starts did."
+    "If the measurement allows several quite different images, how often the draws show each of "
+    "them depends on the starts, and is not to be relied on."
 )
 LARGE_ERROR = 0.5  # standard error from which on a log evidence is no more than a warning
 
@@ -49,7 +49,7 @@ def remarks_of(run: Run, summary: Mapping[str, Any]) -> Iterator[str]:
         found = f"{summary['log_evidence']:.2f}{_error(summary.get('log_evidence_error'))}"
         told = "These are particles of tempered SMC, not chains, so there is no R-hat."
         yield f"{told} Log evidence: {found}."
-    elif (summary.get("memory_bound") or 0.0) >= FORGOTTEN:
+    elif (summary.get("memory_bound") or 0.0) >= FORGOTTEN and summary["verdict"] != DOUBT:
         yield f"{RIGHT} {MODES}" if summary["verdict"] == TRUST else MODES
     if summary.get("log_kappa") is not None:
         worst = None if run.log_evidence_error is None else float(run.log_evidence_error.max())

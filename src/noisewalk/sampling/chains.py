@@ -16,19 +16,17 @@ from torch import Tensor
 
 from .. import noise as keyed
 from .._repr import facts_of
-from ..errors import ConfigError, DivergedError, StoreError
+from ..errors import DivergedError, StoreError
 from ..gaussians.refresh import Schedule, unpack, with_gradient
 from ..kernels.contract import checked
-from ..kernels.metropolis import finite_rows
 from ..types import Estimate, Info, Kernel, RunStore, State, Tick
 from .adapt import DualAveraging
 from .cost import Meter, bytes_of
-from .starts import Start, Work
+from .starts import Start, Work, check_initial
 
 CHECKPOINT_SECONDS = 2.0  # time between checkpoints at least,
 SHARE = 20  # and in units of what the last one took
 PATIENCE = 100  # transitions in a row in which every chain may diverge before the run gives up
-MOST_NAMED = 8  # chains named in an error
 
 
 T = TypeVar("T")
@@ -232,22 +230,7 @@ class _Session:
         target = self.target
         z = self.rows.at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype)
         state = target(z)
-        if lost := (~finite_rows(state)).nonzero().flatten().tolist():
-            chains = self.plan.num_chains
-            where = [f"image {k // chains} chain {k % chains}" for k in lost[:MOST_NAMED]]
-            named = ", ".join(where + ["..."] * (len(lost) > MOST_NAMED))
-            raise DivergedError(
-                f"the target or its gradient is not finite at the initial z of {len(lost)} of "
-                f"{len(z)} chains ({named}): check the operator, sigma_y and y for values that are "
-                "not finite or far out of range, or start from another seed"
-            )
-        flat = self.plan.kernel.needs_gradient and not bool(state.grad.any())
-        if flat and bool((state.nll != state.nll[0]).any()):
-            raise ConfigError(
-                "the gradient is 0 in every entry at every initial z, though the likelihoods "
-                "differ: the map or the operator detaches x, rounds it or leaves torch on the way; "
-                "mend it, or pass differentiable=False"
-            )
+        check_initial(state, self.plan.num_chains, self.plan.kernel.needs_gradient)
         return _Position(state)
 
     def _warm_start(self, start: Start) -> Iterator[None]:

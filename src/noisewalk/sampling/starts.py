@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from .._checks import one_of, real, whole
-from ..errors import ConfigError
-from ..kernels.metropolis import finite_values, select
+from ..errors import ConfigError, DivergedError
+from ..kernels.metropolis import finite_rows, finite_values, select
 from ..noise import Noise
 from ..types import State, Target
 
 Work: TypeAlias = dict[str, Any]
 """What a start needs to go on bitwise: tensors, numbers, and dicts and lists of these."""
+
+MOST_NAMED = 8  # chains named in an error
 
 
 class Start(ABC):
@@ -122,3 +124,22 @@ class Adam(Start):
         """One step of every row."""
         state, m, v = self.step(AdamState(state, work["m"], work["v"]), target, k)
         return state, {"m": m, "v": v} if k < self.num_steps else None
+
+
+def check_initial(state: State, num_chains: int, needs_gradient: bool) -> None:
+    """DivergedError where chains begin at values that are not finite; ConfigError where none of
+    them has a gradient, though the likelihoods differ."""
+    if lost := (~finite_rows(state)).nonzero().flatten().tolist():
+        where = [f"image {k // num_chains} chain {k % num_chains}" for k in lost[:MOST_NAMED]]
+        named = ", ".join(where + ["..."] * (len(lost) > MOST_NAMED))
+        raise DivergedError(
+            f"the target or its gradient is not finite at the initial z of {len(lost)} of "
+            f"{len(state.nll)} chains ({named}): check the operator, sigma_y and y for values that "
+            "are not finite or far out of range, or start from another seed"
+        )
+    if needs_gradient and not state.grad.any() and (state.nll != state.nll[0]).any():
+        raise ConfigError(
+            "the gradient is 0 in every entry at every initial z, though the likelihoods differ: "
+            "the map or the operator detaches x, rounds it or leaves torch on the way; mend it, or "
+            "pass differentiable=False"
+        )

@@ -92,8 +92,8 @@ def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
         return "calibration", failed
     if found.fit_p < FIT_LEVEL and not run.calibrated:
         size = (
-            f"The residual is not noise of the stated level: chi-square is {found.chi2:.2f}, and "
-            "posterior draws give 1."
+            f"The residual is not noise of the stated level: its square is {found.chi2:.2f} times "
+            "that of the noise (chi-square), and right draws give 1."
         )
         if found.chi2 > 1:
             return "misfit", (
@@ -126,9 +126,10 @@ def _short(run: "Run", found: Evidence) -> tuple[str, str]:
             "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
         )
     if found.memory_bound < FORGOTTEN:
+        bound = math.ceil(100 * max(0.0, found.memory_bound)) / 100
         return TRUST, (
             "The chains have forgotten where they started: early and last states correlate by at "
-            f"most {max(0.0, found.memory_bound):.2f}, and nothing drifts."
+            f"most {bound:.2f}, and no drift is found."
         )
     return _started(run, found) if _randomised(run) else _remembering(run, found)
 
