@@ -4,7 +4,7 @@ document.documentElement.classList.add("js");
 const MAPS = {
   mean: ["Mean", "picture", "The average of all draws: the best single estimate."],
   draw: ["Draws", "picture", "Each is an image that explains the measurement. Play them: what moves is not known."],
-  std: ["Uncertainty", "spread", "The standard deviation of the draws. Bright: not known."],
+  std: ["Uncertainty", "spread", "The standard deviation of the draws."],
   truth: ["Truth", "picture", "The clean image."],
   error: ["Error", "spread", "How far the mean is from the truth, in the colours of the uncertainty."],
   q05: ["5 %", "picture", "In each pixel, 5 % of the draws lie below this value."],

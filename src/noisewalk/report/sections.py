@@ -105,7 +105,8 @@ def _coverage(data: ReportData) -> str:
     expected = 100 * expected_coverage(data.nll.size)
     return (
         f"{text} With {data.nll.size} right draws it is {expected:.0f}\u00a0%, averaged over many "
-        "images. One image tells little, because neighbouring pixels err together."
+        "images: few draws seldom lie as far out as these quantiles. One image tells little, "
+        "because neighbouring pixels err together."
     )
 
 
