@@ -371,12 +371,19 @@ def _photos(path: Path, generator: np.random.Generator) -> None:
         Image.fromarray(pixels).save(path / f"{k}.jpg")
 
 
+def _model(path: Path, generator: np.random.Generator) -> None:
+    """The file as docs/own-prior.md shows it."""
+    page = ROOT / "docs" / "own-prior.md"
+    path.write_text(next(b.text for b in blocks(page) if b.text.startswith("# model.py")))
+
+
 FILES: dict[str, Callable[[Path, np.random.Generator], None]] = {
     "boot.png": _picture(28, 28),
     "scene.png": _picture(100, 80, 3),
     "measured.png": _picture(64, 64, 3),
     "hole.png": _hole,
     "measured.npy": _measured,
+    "model.py": _model,
     "counts.npy": _counts,
     "reflectance.tif": _reflectance,
     "two/0.npy": _two_small,
