@@ -73,13 +73,28 @@ def test_another_specification_is_refused_key_by_key(run):
     )
 
 
+def test_a_run_that_kept_nothing_gives_way_to_another(tmp_path):
+    """It failed at its start; with a state of the start or a draw it would stay."""
+    run = tmp_path / "run"
+    with make(run) as store:
+        store.put("y", torch.zeros(1, 2), ("image", "y_0"))
+    other = {**SPEC, "plan": {**SPEC["plan"], "num_draws": 7}, "prior": "another"}
+    with make(run, other, resume=False) as store:
+        store.put("y", torch.ones(1, 2), ("image", "y_0"))
+        store.checkpoint({"start_steps": 1})
+    assert torch.equal(open_store(run).arrays["y"], torch.ones(1, 2))
+    assert open_store(run).spec["prior"] == "another"
+    refused(run, "holds another run")
+    refused(run, "--resume", spec=other, resume=False)
+
+
 def test_a_long_value_is_shown_where_it_differs(tmp_path):
     run = tmp_path / "fresh"
     there, here = (
         f"Target({'map, ' * 100}sigma_y={sigma}, {'more, ' * 100})" for sigma in (0.1, 0.25)
     )
-    with make(run, {**SPEC, "target": there}):
-        pass
+    with make(run, {**SPEC, "target": there}) as store:
+        one_draw(store)
     refused(
         run,
         r"target is \.\.\..{20}1, more, .*\.\.\. there, \.\.\..{20}25, more, .*\.\.\. here; give",

@@ -2,7 +2,8 @@
 
 The order of creation is: folder, lock, `spec.json`, `run.zarr` (made under a temporary name and
 renamed). A folder without a whole specification and without a group, or without a group alone, is
-completed. Whatever else is not a run is somebody else's and is left alone.
+completed. A run that kept nothing, because it failed at its start, gives way to another. Whatever
+else is not a run is somebody else's and is left alone.
 """
 
 import fcntl
@@ -19,7 +20,7 @@ from .damage import reported
 from .format2 import migrated
 from .segments import Segmented
 from .spec import Spec, content, differences, parse, was_cut
-from .zarr_group import GROUP, META, Root, same_layout
+from .zarr_group import GROUP, META, Root, read_root, same_layout
 
 SPEC, LOCK = "spec.json", ".lock"
 OLDEST = 2
@@ -55,11 +56,21 @@ def admit(folder: Path, asked: dict[str, Any], free: Sequence[str], resume: bool
             f"{folder} has format {stored.format}: it can be read and reported, not continued; "
             "start a new run in another folder"
         )
+    if _kept_nothing(folder):
+        return None
     if not resume:
         raise StoreError(f"{folder} holds a run: go on by --resume, or give another folder")
     if found := "; ".join(differences(stored.facts, asked, free)):
         raise StoreError(f"{folder} holds another run: {found}; give its values or another folder")
     return stored
+
+
+def _kept_nothing(folder: Path) -> bool:
+    """Whether a run has neither a draw nor a state to go on from."""
+    if not (folder / GROUP / META).is_file():
+        return False
+    root = read_root(folder)
+    return root.num_draws == 0 and not root.has_state
 
 
 def take_lock(folder: Path) -> int:
@@ -81,6 +92,8 @@ def start(
 ) -> None:
     """Write what is missing of a run: its specification first, then the empty group."""
     group = folder / GROUP
+    if stored is None:
+        shutil.rmtree(group, ignore_errors=True)
     root = migrated(folder) if group.exists() else None
     if root is not None and not same_layout(root.arrays, layout):
         found, want = _shapes(root.arrays), _shapes(layout)
