@@ -102,8 +102,8 @@ def card(
     """What a notebook shows of an object: title, sentence, captioned pictures, numbers."""
     figures = "".join(_figure(caption, pixels) for caption, pixels in pictures)
     row = f'<div style="display:flex;flex-wrap:wrap;gap:8px;margin:6px 0">{figures}</div>'
-    cells = "".join(
-        f'<span style="margin-right:18px;white-space:nowrap"><span style="opacity:.7">'
+    cells = " ".join(
+        f'<span style="margin-right:14px;white-space:nowrap"><span style="opacity:.7">'
         f"{escape(name)}</span> <b>{escape(value)}</b></span>"
         for name, value in (numbers or {}).items()
     )

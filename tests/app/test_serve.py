@@ -1,6 +1,6 @@
 """The page in a real browser: Debian's chromium, headless, driven by Playwright.
 
-NOISEWALK_SCREENSHOTS=1 writes docs/images/app.png.
+NOISEWALK_SCREENSHOTS=1 writes docs/images/app*.png.
 """
 
 import os
@@ -17,7 +17,7 @@ from noisewalk.app.rooms import rooms
 from noisewalk.app.serve import FORBIDDING, launch
 
 CHROMIUM = Path("/usr/bin/chromium")
-SHOT = Path(__file__).parents[2] / "docs/images/app.png"
+SHOTS = Path(__file__).parents[2] / "docs/images"
 TINY = {"chains": 2, "warm_start": 2, "num_warmup": 2, "thin": 1, "num_draws": 3}
 LONG = 120_000  # milliseconds: a busy machine is slow, and nothing is timed
 pytestmark = [
@@ -213,17 +213,23 @@ def test_no_file_outside_its_folder_is_served_and_no_other_host_is_allowed(app):
 
 
 @pytest.mark.skipif("NOISEWALK_SCREENSHOTS" not in os.environ, reason="only where it is asked for")
-def test_the_screenshot_of_the_documentation(visit):
+@pytest.mark.parametrize(
+    ("name", "width", "scheme", "box"),
+    [
+        ("app.png", 1440, "light", (130, 0, 1180, 1120)),
+        ("app-dark.png", 1440, "dark", (130, 0, 1180, 1120)),
+        ("app-phone.png", 390, "light", (0, 0, 390, 2800)),
+    ],
+)
+def test_the_screenshots_of_the_documentation(visit, name, width, scheme, box):
     from PIL import Image
 
-    page = visit()
+    page, path = visit(width, scheme), SHOTS / name
     page.get_by_label("Sandal").check()
     paint(page)
     page.click("#nw-sample")
     page.wait_for_selector("text=Done.")
     page.locator(".nw-viewer canvas").click()
-    page.screenshot(
-        path=SHOT, clip={"x": 130, "y": 0, "width": 1180, "height": 1120}, full_page=True
-    )
-    shot = Image.open(SHOT).convert("RGB").quantize(128)
-    shot.save(SHOT, optimize=True)
+    clip = dict(zip(("x", "y", "width", "height"), box, strict=True))
+    page.screenshot(path=path, clip=clip, full_page=True)
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
