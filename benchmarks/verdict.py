@@ -231,7 +231,7 @@ def verdict_at(row: dict[str, Any], forgotten: float, close: float, moved: float
     def of(key: str, missing: float) -> float:
         return missing if row[key] is None else row[key]
 
-    misfit = of("fit_p", 1.0) < rule.FIT_LEVEL
+    misfit = of("fit_p", 1.0) < rule.FIT_LEVEL and abs(of("chi2", 1.0) - 1) > rule.FIT_SIZE
     if row["stuck"] or misfit or of("drift_p", 1.0) < rule.LEVEL:
         return rule.DOUBT
     if of("memory_bound", 1.0) < forgotten:

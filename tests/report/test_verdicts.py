@@ -64,3 +64,17 @@ def test_a_bound_or_a_p_value_that_is_not_known_is_not_said() -> None:
     assert "at most 0." in verdicts.chain_memory(-0.1, 0.5)(0.0)[1]
     assert "uncertainty" not in verdicts.mcse(None)(0.1)[1]
     assert verdicts.unmarked(verdicts.ess)(1.0)[0] == ""
+
+
+def test_a_chi_square_of_very_many_entries_may_be_off_by_what_no_noise_level_is_known_to():
+    judge = verdicts.chi2(200_000, 0.003)
+    assert [judge(value)[0] for value in (0.98, 1.02, 1.04, 1.07)] == [
+        "good",
+        "good",
+        "warn",
+        "bad",
+    ]
+    assert "Up to 0.03 from 1 is good" in judge(1.0)[1]
+    assert "Up to 0.03" not in verdicts.chi2(1000, 0.045)(1.0)[1]
+    assert verdicts.p_value_beside(1.02)(1e-9)[0] == ""
+    assert verdicts.p_value_beside(1.1)(1e-9)[0] == verdicts.p_value_beside(None)(1e-9)[0] == "bad"

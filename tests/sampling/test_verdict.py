@@ -89,6 +89,16 @@ def test_each_run_has_its_verdict(listed, changes, verdict, says):
     assert reason.count(". ") <= 2
 
 
+def test_a_misfit_that_sigma_y_cannot_be_known_to_is_none():
+    """Of very many entries even a chi-square of 1.02 is far from 1 by its law."""
+    many = {"num_observed": 200_000}
+    assert told(run(chi2=1.02, **many))[0] == TRUST
+    assert told(run(chi2=0.98, **many))[0] == TRUST
+    for chi2 in (0.96, 1.04):
+        assert told(run(chi2=chi2, **many))[0] == DOUBT
+    assert told(run(chi2=1.04, num_observed=1000))[0] == TRUST
+
+
 def test_draws_without_their_noise_are_told_what_a_calibration_needs():
     given = run(spec={})
     x = {name: value for name, value in given.arrays.items() if name != "z"}

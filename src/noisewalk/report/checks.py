@@ -128,7 +128,7 @@ def _trust(data: ReportData, chi2: Judge, summary: dict[str, Value]) -> list[Row
         ("acceptance_rate", "Acceptance", "This run has no accept step.", acceptance),
         ("divergences", "Diverging proposals", "", verdicts.divergences),
         ("chi2", "Residual χ²", "Needs noise with a known variance.", chi2),
-        ("chi2_p_value", "χ² p-value", _GAUSSIAN, verdicts.p_value),
+        ("chi2_p_value", "χ² p-value", _GAUSSIAN, verdicts.p_value_beside(summary.get("chi2"))),
     ]
 
 

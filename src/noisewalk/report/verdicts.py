@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..sampling.verdict import FORGOTTEN, LEVEL
+from ..sampling.verdict import FIT_SIZE, FORGOTTEN, LEVEL
 
 R_HAT_GOOD, R_HAT_BAD = 1.05, 1.2
 ESS_GOOD, ESS_BAD = 400.0, 50.0
@@ -172,11 +172,13 @@ def chi2(num_observed: int, std: float | None) -> Judge:
         if not math.isfinite(std):
             return "", text + "The noise has outliers of any size, so there is no band to judge by."
         band = 2.0 * std
-        mark = _at_most(abs(value - 1.0), band, 2.0 * band)
+        mark = _at_most(abs(value - 1.0), max(band, FIT_SIZE), 2.0 * max(band, FIT_SIZE))
         text += (
             f"With {num_observed} observed entries, a draw from the exact posterior gives "
             f"{max(0.0, 1.0 - band):.3f} to {1.0 + band:.3f} in 95\u00a0% of all cases. "
         )
+        if band < FIT_SIZE:
+            text += f"Up to {FIT_SIZE} from 1 is good: no noise level is known better than that. "
         if mark == "good":
             return mark, text
         return mark, text + (
@@ -195,6 +197,12 @@ def p_value(value: float) -> Verdict:
         "the draws. From 0.025 to 0.975 is good. "
         "Near 0 the draws miss the measurement, near 1 they follow its noise."
     )
+
+
+def p_value_beside(chi2: Any) -> Judge:
+    """The same, without a mark where chi-square is near enough to 1 in itself."""
+    near = _known(chi2) and abs(chi2 - 1.0) <= FIT_SIZE
+    return unmarked(p_value) if near else p_value
 
 
 _R_HAT = (

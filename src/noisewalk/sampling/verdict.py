@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TRUST, CHECK, DOUBT = "trust", "check", "do not trust"
 LEVEL = 0.01  # of the tests of drift and memory
 FIT_LEVEL = 0.001  # of the test of the fit
+FIT_SIZE = 0.03  # chi-square this near to 1 is no misfit: sigma_y is not known to 1.5 % either
 FORGOTTEN = 0.2  # bound of the memory up to which a start is forgotten
 CLOSE = 0.25  # bound of the drift, in posterior standard deviations, of a start that was right
 MOVED = 0.5  # memory up to which chains have moved enough to show a drift
@@ -90,7 +91,8 @@ def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
     if run.calibrated is False:
         failed = "The calibration around this measurement has failed: the intervals are wrong."
         return "calibration", failed
-    if found.fit_p < FIT_LEVEL and not run.calibrated:
+    misfit = found.fit_p < FIT_LEVEL and abs(found.chi2 - 1) > FIT_SIZE
+    if misfit and not run.calibrated:
         size = (
             f"The residual is not noise of the stated level: its square is {found.chi2:.2f} times "
             "that of the noise (chi-square), and right draws give 1."
