@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import ConfigError
 
+LARGEST = (1 << 63) - 1  # whole number that files and other programs hold
 LARGEST_SEED = (1 << 56) - 1
 """Seeds are 56 bits: noise keys a slot into the rest of 64."""
 
@@ -15,8 +16,10 @@ LARGEST_SEED = (1 << 56) - 1
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """The value as an int: Python and numpy integers and 0-d integer tensors are whole numbers."""
     found = _integer(value)
-    if found is None or found < least or (most is not None and found > most):
-        allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+    top = LARGEST if most is None else most
+    if found is None or not least <= found <= top:
+        huge = most is None and (found is None or found < least)
+        allowed = f"of at least {least}" if huge else f"from {least} to {top}"
         raise ConfigError(f"{name} must be a whole number {allowed}, got {value!r}")
     return found
 

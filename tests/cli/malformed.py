@@ -167,5 +167,10 @@ VALUES = [
     ("--window 8", "window"),
     ("--margin 8", "margin"),
     ("--variance --sigma-y nan", "above 0"),
+    ("--chains 1000000000", "of memory"),
+    ("--num-draws 1000000000000", "on the disk"),
+    ("--kernel smc --num-particles 1000000000000", "of memory"),
+    ("--microbatch 100000000000000000000", "from 1 to"),
+    ("--thin 100000000000000000000000", "thin must be a whole number from 1 to"),
 ]
 """Options beside those of a run that is right, and a part of the line that refuses them."""

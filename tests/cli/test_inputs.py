@@ -48,7 +48,8 @@ def test_one_file_is_no_batch_and_a_folder_with_one_is(tmp_path):
     assert entries_of([tmp_path / "y.npy"]) is None
     assert entries_of([tmp_path / "absent[1].npy"]) is None
     assert entries_of([tmp_path]) == [Entry(tmp_path / "y.npy")]
-    assert entries_of([tmp_path / "*.npy"]) == [Entry(tmp_path / "y.npy")]
+    for pattern in ("*.npy", "[x-z].npy", "?.npy"):
+        assert entries_of([tmp_path / pattern]) == [Entry(tmp_path / "y.npy")]
 
 
 def test_a_seed_is_that_of_the_content_and_the_part(tmp_path):

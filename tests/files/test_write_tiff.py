@@ -55,6 +55,13 @@ def test_large_images_have_overviews_in_the_order_of_a_cloud_optimised_file(tmp_
     np.testing.assert_allclose(np.moveaxis(small, -1, 0), mean, atol=1e-6)
 
 
+@pytest.mark.parametrize("side", [(5, 7), (300, 513), (1025, 600)])
+def test_a_validator_finds_it_cloud_optimised(tmp_path: Path, side: tuple) -> None:
+    cogeo = pytest.importorskip("rio_cogeo.cogeo", reason="rio-cogeo is not installed")
+    written(tmp_path / "a.tif", (2, *side), SCALES)
+    assert cogeo.cog_validate(tmp_path / "a.tif", strict=True) == (True, [], [])
+
+
 def test_gdal_reads_what_was_meant(tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio", reason="needs rasterio, the extra geo")
     values = written(tmp_path / "a.tif", (2, 1200, 700), SCALES)

@@ -1,15 +1,21 @@
 """Law: whatever a text or a file holds, the answer is an object or one of noisewalk's own errors,
 in one line: never a traceback, which would be exit status 1."""
 
+import io
 import json
 import os
-from contextlib import suppress
+import sys
+import warnings
+from contextlib import redirect_stderr, redirect_stdout, suppress
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import noisewalk as nw
+from noisewalk.cli import run_problem
+from noisewalk.cli.main import main
 from noisewalk.errors import NoisewalkError
 from noisewalk.priors.cards import read_card
 from noisewalk.priors.diffusers import read_unet
@@ -131,3 +137,63 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     with pytest.raises(NoisewalkError):
         nw.load_prior(str(tmp_path / "w.pt"), size=8)
     assert not (tmp_path / "boom").exists()
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A small file of each format, by its name."""
+    from astropy.io import fits
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("measured")
+    values = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    np.save(folder / "a.npy", values)
+    np.savez_compressed(folder / "a.npz", values)
+    fits.PrimaryHDU(values).writeto(folder / "a.fits")
+    for name in ("a.png", "a.tif", "a.jpg", "a.webp"):
+        Image.fromarray(values).save(folder / name)
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+EDITS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6)
+
+
+@SHORT
+@given(st.integers(0, 6), EDITS, st.none() | st.floats(0.0, 1.0))
+def test_measurements_of_any_bytes(tmp_path, measured, kind, edits, cut):
+    name = list(measured)[kind]
+    raw = bytearray(measured[name])
+    for place, value in edits:
+        raw[place % len(raw)] = value
+    (tmp_path / name).write_bytes(raw if cut is None else raw[: int(cut * len(raw))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of readers, on values that they mend
+        tried(nw.files.open, tmp_path / name)
+
+
+OPTIONS = words(
+    "--sigma-y --bands --chains --num-draws --thin --num-warmup --microbatch --seed --missing "
+    "--step-size --kernel --plan --start --likelihood --operator --window --margin --lr --rank "
+    "--warm-start --num-particles --num-moves --band-range --num-leapfrog --fit --bits"
+)
+
+
+@SHORT
+@given(st.dictionaries(st.sampled_from(OPTIONS), NUMBERS | st.text(max_size=6), max_size=4))
+def test_options_of_any_value(tmp_path, given_):
+    """They end in 0 or 2, never in a traceback; what is right is not sampled here."""
+    (tmp_path / "own.py").write_text(
+        "import noisewalk as nw\ndef make():\n    return nw.maps.Warp((1, 8, 8), 0.5)\n"
+    )
+    np.save(tmp_path / "y.npy", np.zeros((8, 8), np.float32))
+    usual = {"--prior": "own.py:make", "--operator": "identity", "--sigma-y": "0.1"}
+    pairs = ({**usual, "--out": "run"} | given_).items()
+    said, code = io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(said), redirect_stdout(said):
+        patch.chdir(tmp_path)
+        patch.setattr(sys, "argv", ["noisewalk", "sample", "y.npy", *(w for p in pairs for w in p)])
+        patch.setattr(run_problem, "solve", lambda *_, **__: None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code or 0
+    assert code in (0, 2), said.getvalue()

@@ -85,7 +85,7 @@ def test_the_workflow_runs_what_the_tests_of_a_change_run() -> None:
 def test_the_tests_run_last() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     made = [line.split()[1] for line in lines if line.startswith("make ")]
-    assert made == ["lint", "docs", "wheel-test", "test"]
+    assert made == ["lint", "docs", "wheel-test", "browser-test", "test"]
     assert "set -eu" in lines
 
 

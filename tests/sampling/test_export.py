@@ -1,5 +1,6 @@
 """What a run exports is what its draws say, in the unit and at the place of the file."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from noisewalk.files.arrays import read_array
 from noisewalk.noise import PROBE, rows
 
 TAGS = {33550: [20.0, 20.0, 0.0], 33922: [0.0, 0.0, 0.0, 600.0, 900.0, 0.0]}
+TAGS[34735] = [1, 1, 0, 1, 3072, 0, 1, 32631]
 UNIT = ValueRange(0.0, 4.0)
 X = rows(3, 4).normal((30, 2, 4, 6), PROBE).unsqueeze(0)  # beyond [-1, 1] here and there
 
@@ -69,6 +71,20 @@ def test_in_python_the_measurement_says_them(tmp_path: Path) -> None:
     assert found.georeference.tags[33550] == [10.0, 10.0, 0.0]  # y has half the pixels
 
 
+def test_a_place_that_is_not_known_is_never_left_out_without_a_word(tmp_path: Path) -> None:
+    """y of a valid convolution is smaller than x by no whole factor."""
+    place = Georeference("tiff", "", TAGS)
+    m = Measurement(torch.zeros(1, 2, 2, 4), None, None, "K", place, UNIT)
+    given = nw.Run({"x": X}, nfe=1, seconds=1.0)
+    with pytest.raises(ConfigError, match=r"the place of x is not known: .*finer\("):
+        given.export(tmp_path / "a.tif", "mean", like=m)
+    own = dataclasses.replace(m, y=given.mean, georeference=place.finer(1, 1, 1))
+    given.export(tmp_path / "a.tif", "mean", like=own)
+    found = read_array(tmp_path / "a.tif").georeference
+    assert found is not None
+    assert found.axes((4, 6))["x"][1] == place.axes((2, 4))["x"][0]
+
+
 def test_the_dataset_has_named_axes_coordinates_and_units(tmp_path: Path) -> None:
     xarray = pytest.importorskip("xarray")
     data = run().to_xarray()
@@ -81,3 +97,26 @@ def test_the_dataset_has_named_axes_coordinates_and_units(tmp_path: Path) -> Non
     run().export(tmp_path / "a.zarr", "draws")
     again = xarray.open_zarr(tmp_path / "a.zarr", consolidated=True)
     np.testing.assert_array_equal(again.draws.values, data.draws.values)
+    run().export(tmp_path / "std.zarr", "std")
+    std = xarray.open_zarr(tmp_path / "std.zarr", consolidated=True)
+    for name in ("band", "y", "x"):
+        assert std[name].values.tolist() == data[name].values.tolist()
+    assert std.attrs["crs"] == data.attrs["crs"] == "EPSG:32631"
+
+
+def test_the_measurement_of_the_dataset_is_in_the_files_unit_and_nan_where_it_is_missing() -> None:
+    pytest.importorskip("xarray")
+    y, seen = torch.zeros(1, 2, 4, 6), torch.ones(1, 1, 4, 6, dtype=torch.bool)
+    y[..., 0], seen[..., 1, 2] = 0.5, False
+    found = dataclasses.replace(run(), y=y, observed=seen).to_xarray().measurement
+    assert found.dims == ("image", "band", "y", "x")
+    assert found.attrs == {"units": "K"}
+    assert found.values[0, 1, 0, :2].tolist() == [3.0, 2.0]
+    assert np.isnan(found.values).sum() == 2
+    small = dataclasses.replace(run(), y=y[..., ::2, ::2]).to_xarray().measurement
+    assert (small.dims[1:], small.values.max()) == (tuple(f"measurement_{i}" for i in range(3)), 3)
+    spec = {**run().spec, "likelihood": {"name": "Poisson"}}
+    counts = dataclasses.replace(run(), y=10 * y, spec=spec).to_xarray().measurement
+    assert (counts.attrs, counts.values.max()) == ({"units": "counts"}, 5.0)
+    far = nw.Run({"x": X}, nfe=1, seconds=1.0, y=y[:, :1]).to_xarray().measurement
+    assert far.attrs["scale"].startswith("that of A(x)")

@@ -21,7 +21,7 @@ def target():
 @pytest.mark.parametrize("store", [True, False])
 def test_absurd_numbers_end_with_the_estimate(target, tmp_path, store):
     folder = tmp_path / "run" if store else None
-    for settings in ({"num_chains": 10**12}, {"num_draws": 10**13}, {"num_chains": 10**30}):
+    for settings in ({"num_chains": 10**12}, {"num_draws": 10**13}, {"num_chains": 10**18}):
         with pytest.raises(ConfigError, match=r"B of memory|B on the disk"):
             nw.sample(target, store=folder, progress=False, **settings)
     with pytest.raises(ConfigError, match="PB of memory"):

@@ -50,10 +50,18 @@ def _expanded(path: Path) -> Iterator[Entry]:
         yield from _table(path)
     elif is_folder:
         yield from _some(path, sorted(p for p in path.iterdir() if p.name[0] != "."))
-    elif any(c in str(path) for c in "*?") and not parted(path)[0].exists():
+    elif _is_pattern(path):
         yield from _some(path, sorted(map(Path, glob.glob(str(path), recursive=True))))
     else:
         yield Entry(path)
+
+
+def _is_pattern(path: Path) -> bool:
+    """Whether a path is a pattern and no file; [SCI] behind a name is a part of it."""
+    if parted(path)[0].exists():
+        return False
+    text = str(path)
+    return any(c in text for c in "*?") or ("[" in text and bool(glob.glob(text)))
 
 
 def _some(given: Path, paths: list[Path]) -> Iterator[Entry]:

@@ -1,5 +1,6 @@
 """Results in the format, the unit and the place of the file that a measurement came from."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +49,12 @@ def write_result(path: Path, result: Result) -> None:
 
 def _write_numpy(path: Path, result: Result) -> None:
     """One array, its parts on a first axis of their own in .npy."""
-    parts = list(result.parts.values())
+    parts, buffer = list(result.parts.values()), io.BytesIO()
     if path.suffix.lower() == ".npz":
-        np.savez(path, **dict(result.parts))  # type: ignore[arg-type]
+        np.savez(buffer, **dict(result.parts))  # type: ignore[arg-type]
     else:
-        np.save(path, parts[0] if len(parts) == 1 else np.stack(parts))
+        np.save(buffer, parts[0] if len(parts) == 1 else np.stack(parts))
+    path.write_bytes(buffer.getbuffer())  # numpy itself does not see that a disk is full
 
 
 def _write_image(path: Path, ending: str, result: Result) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_KEYS = 33550, 33922, 34264, 34735
 GEO_TAGS = (PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_KEYS, 34736, 34737)
+PROJECTED, GEOGRAPHIC, USER_DEFINED = 3072, 2048, 32767
 RASTER_TYPE, POINT = 1025, 2  # of GeoKeyDirectory: a pixel is a point, its centre
 
 
@@ -52,6 +53,14 @@ class Georeference:
         else:
             tags = _finer_tags(tags, factor, top, left)
         return Georeference(self.format, header, tags, self.bands, self.nodata, self.scales)
+
+    @property
+    def crs(self) -> str:
+        """The reference system of a GeoTIFF, such as EPSG:32631; "" where it has no such number."""
+        keys = np.asarray(self.tags.get(GEO_KEYS, [])).reshape(-1, 4)[1:]
+        found = {int(key): int(value) for key, kind, _, value in keys if kind == 0}
+        numbers = (found.get(key, 0) for key in (PROJECTED, GEOGRAPHIC))
+        return next((f"EPSG:{n}" for n in numbers if 0 < n < USER_DEFINED), "")
 
     def axes(self, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """The coordinates y and x of the centres of (H, W) pixels of an upright GeoTIFF."""

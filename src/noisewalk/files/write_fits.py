@@ -1,5 +1,6 @@
 """FITS files of results: the header of the measurement's file with its WCS, and the history."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,4 +42,6 @@ def write_fits(
     else:
         pairs = flat.items()
         hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(x, header(), name=n) for n, x in pairs)]
-    fits.HDUList(hdus).writeto(path, output_verify="silentfix", overwrite=True)
+    buffer = io.BytesIO()
+    fits.HDUList(hdus).writeto(buffer, output_verify="silentfix")
+    path.write_bytes(buffer.getbuffer())

@@ -50,7 +50,8 @@ class Schedule(ABC):
 
     def calls(self, num_warmup: int, dim: int) -> int:
         """Network calls a row of all refreshes of a warm-up, times `phi.nfe`."""
-        return sum(self.due(k, num_warmup) for k in range(num_warmup)) * self.calls_each(dim)
+        places = {int(share * num_warmup) for share in self.at}
+        return sum(place < num_warmup for place in places) * self.calls_each(dim)
 
     def rows_of(self, num_chains: int) -> int:
         """Rows an image that a refresh evaluates."""

@@ -10,6 +10,7 @@ import torch
 
 from .. import noise as keyed
 
+TIMED = 64  # rows an image that are timed at most: more are no faster, row by row
 NUMBERS_A_DRAW = 8 * 4 + 2  # bytes of a stored draw beside x and z: four numbers and two flags
 
 
@@ -36,8 +37,8 @@ def bytes_of(target: Any, rows: int, num_draws: int) -> tuple[int, int]:
 
 def seconds_a_call(target: Any, rows: int) -> float:
     """Wall time of a network call with its gradient, from one evaluation of so many rows an image,
-    or as many as the micro-batch takes."""
-    most = max(1, (target.microbatch or rows) // target.num_images)
+    or as many as the micro-batch takes, and of 64 at most."""
+    most = min(TIMED, max(1, (target.microbatch or rows) // target.num_images))
     some = keyed.rows(0, target.num_images, min(rows, most), target.y.device)
     z = some.normal(tuple(target.shape), keyed.PROBE, target.y.dtype)
     meter = Meter(target)

@@ -1,6 +1,7 @@
 """What a run says, in the unit of the file that its measurement came from."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ..files.export import Result, write_result
 from ..files.georeference import Georeference
 from ..files.measurement import Measurement
 from ..files.ranges import UNSCALED, ValueRange
+from ..likelihoods.parser import CLASSES
 
 if TYPE_CHECKING:
     from .run import Run
@@ -26,12 +28,24 @@ EVENT = re.compile(r"probability:\s*x\s*(<=|>=|<|>)\s*([-+]?[0-9.]+(?:[eE][-+]?[
 def export(run: "Run", path: str | Path, what: str, like: Measurement | None) -> None:
     """Write what `Run.export` writes."""
     path, result = Path(path), result_of(run, what, like)
+    known = None if like is None else like.georeference
+    lost = known is not None and result.place == Georeference(known.format) != known
+    if like is not None and lost:
+        raise ConfigError(
+            f"x has {tuple(run.draws.shape[-2:])} pixels and the measurement of `like` "
+            f"{tuple(like.y.shape[-2:])}, so the place of x is not known: give a `like` with x's "
+            "own place, dataclasses.replace(like, y=run.mean, "
+            "georeference=like.georeference.finer(factor, top, left))"
+        )
     if path.suffix.lower() not in (".nc", ".zarr"):
         return write_result(path, result)
     given = dataset_of(run, like) if what == "draws" else _dataset_of_parts(result)
     try:
         if path.suffix.lower() == ".zarr":  # format 2 has a specification for texts
-            given.to_zarr(path, mode="w", zarr_format=2, consolidated=True)
+            import zarr
+
+            with zarr.config.set({"async.concurrency": 1}):  # one error, not one of each chunk
+                given.to_zarr(path, mode="w", zarr_format=2, consolidated=True)
         else:
             given.to_netcdf(path)
     except OSError as error:
@@ -112,22 +126,50 @@ def dataset_of(run: "Run", like: Measurement | None = None) -> Any:
     dims = ("image", "chain", "draw", "band", "y", "x")
     held: dict[str, Any] = {"draws": (dims, values, {"units": unit} if unit else {})}
     if run.y is not None:
-        own = run.y.cpu().numpy()
+        own, told = _measured(run, scale, unit)
         same = own.shape[1:] == values.shape[3:]
         more = tuple(f"measurement_{i}" for i in range(own.ndim - 1))
         names = ("image", *(("band", "y", "x") if same else more))
-        held["measurement"] = (names, own, {"scale": "[-1, 1], or counts"})
-    coordinates = {name: np.arange(n) for name, n in zip(dims, values.shape, strict=True)}
-    if place is not None and len(place.bands) == values.shape[3]:
-        coordinates["band"] = np.array(place.bands)
-    coordinates |= place.axes(values.shape[-2:]) if place is not None else {}
-    return xarray.Dataset(held, coordinates)
+        held["measurement"] = (names, own, told)
+    return xarray.Dataset(held, *_grid(dims, values.shape, place))
+
+
+def _measured(run: "Run", scale: ValueRange, unit: str) -> tuple[np.ndarray, dict[str, str]]:
+    """y, NaN where it is not observed, with its unit as far as it is known."""
+    y = run.y
+    assert y is not None
+    name = run.spec.get("likelihood", {}).get("name")
+    counts = any(one.counts for one in CLASSES.values() if one.__name__ == name)
+    alike = y.shape[1:-2] == run.draws.shape[3:-2] and "problem" in run.spec
+    if run.observed is not None:
+        y = y.double().masked_fill(~run.observed.expand(y.shape), torch.nan)
+    if counts:
+        told = {"units": "counts"}
+    elif alike:
+        y, told = scale.from_unit(y), {"units": unit} if unit else {}
+    else:
+        told = {"scale": "that of A(x), for x in [-1, 1]"}
+    return y.float().cpu().numpy(), told
+
+
+def _grid(
+    dims: Sequence[str], shape: Sequence[int], place: Georeference | None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Coordinates of the axes, the last of which are band, y and x, and the reference system."""
+    found = {name: np.arange(n) for name, n in zip(dims, shape, strict=True)}
+    if place is None:
+        return found, {}
+    if len(place.bands) == shape[-3]:
+        found["band"] = np.array(place.bands)
+    return found | place.axes(tuple(shape[-2:])), {"crs": place.crs} if place.crs else {}
 
 
 def _dataset_of_parts(result: Result) -> Any:
     dims = ("image", "band", "y", "x")
     unit = {"units": result.unit} if result.unit else {}
-    return _xarray().Dataset({name: (dims, x, unit) for name, x in result.parts.items()})
+    shape = next(iter(result.parts.values())).shape
+    arrays = {name: (dims, x, unit) for name, x in result.parts.items()}
+    return _xarray().Dataset(arrays, *_grid(dims, shape, result.place))
 
 
 def _xarray() -> Any:
