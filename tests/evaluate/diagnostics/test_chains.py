@@ -83,6 +83,14 @@ def test_projections_are_unit_norm_linear_and_keyed():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_projections_are_looked_at_a_few_at_a_time_where_there_are_many_draws(monkeypatch):
+    x = torch.randn(2, 30, 1, 3, 4, generator=torch.Generator().manual_seed(0))
+    want = image_diagnostics(x)
+    monkeypatch.setattr(chains, "BLOCK", 60 * 10)
+    assert image_diagnostics(x) == pytest.approx(want, rel=1e-10)
+    assert torch.equal(chains.projections(x, 3, first=5), chains.projections(x, 8)[..., 5:])
+
+
 def test_projections_repeat_exactly_with_the_draw(monkeypatch):
     monkeypatch.setattr(chains, "BLOCK", 700)
     x = torch.randn(2, 30, 100, generator=torch.Generator().manual_seed(0))

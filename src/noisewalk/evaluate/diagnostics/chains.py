@@ -139,15 +139,20 @@ def image_diagnostics(draws: Tensor | np.ndarray | OneImage) -> dict[str, float]
     mask = varying(draws)
     if not mask.any():
         return dict.fromkeys(names, math.nan)
-    probes = projections(draws)
-    parts = [_map(estimators.r_hat_and_ess, draws)[:, mask], _map(estimators.r_hat_and_ess, probes)]
+    chains, length = draws.shape[:2]
+    together = min(NUM_PROJECTIONS, max(1, BLOCK // (chains * length)))
+    parts, moved = [_map(estimators.r_hat_and_ess, draws)[:, mask]], []
+    for first in range(0, NUM_PROJECTIONS, together):  # memory does not grow with the draws
+        probes = projections(draws, min(together, NUM_PROJECTIONS - first), first=first)
+        parts.append(_map(estimators.r_hat_and_ess, probes))
+        moved.append(jump(probes))
     both = torch.cat(parts, -1)
-    if len(probes) < 2:
+    if chains < 2:
         both[0] = math.nan
     # Chains stuck each at a place of its own are worth nothing.
     both[1:] = torch.where(both[0].isinf(), math.nan, both[1:])
     r_median, bulk_median, _ = estimators.median(both.sort(-1).values)
-    jumps = estimators.median(jump(probes).sort().values)
+    jumps = estimators.median(torch.cat(moved).sort().values)
     values = both[0].max(), r_median, both[1].min(), bulk_median, both[2].min(), jumps
     return dict(zip(names, map(float, values), strict=True))
 
@@ -181,22 +186,23 @@ def varying(draws: Any, tol: float = 1e-3) -> Tensor:
     return std > tol * std.max()
 
 
-def projections(draws: Any, num: int = NUM_PROJECTIONS, seed: int = 0) -> Tensor:
+def projections(draws: Any, num: int = NUM_PROJECTIONS, seed: int = 0, first: int = 0) -> Tensor:
     """(chain, draw, num) float64: the draws (chain, draw, *x) along directions uniform on the unit
-    sphere; a repeated draw (a rejected move) has exactly its predecessor's, in any summation."""
+    sphere, from number `first` on; a repeated draw (a rejected move) has exactly its predecessor's,
+    in any summation."""
     x = indexed(draws)
     chains, length, size = x.shape[0], x.shape[1], math.prod(x.shape[2:])
     start, device = x[:1, :1].to(torch.float64), x[:1, :1].device
     origin = start.reshape(size)
     out = torch.empty(chains, length, num, dtype=torch.float64, device=device)
     group, together = max(1, BLOCK // size), max(1, BLOCK // (size * chains))
-    for first in range(0, num, group):
-        index = torch.arange(first, min(first + group, num), device=device)
+    for some in range(0, num, group):
+        index = first + torch.arange(some, min(some + group, num), device=device)
         u = Noise(seed, torch.zeros_like(index), index).normal((size,), PROBE, torch.float64)
         u /= u.norm(dim=1, keepdim=True)
         for t in range(0, length, together):
             block = (x[:, t : t + together].to(torch.float64) - start).reshape(chains, -1, size)
-            out[:, t : t + together, first : first + group] = block @ u.T + u @ origin
+            out[:, t : t + together, some : some + group] = block @ u.T + u @ origin
     changed = torch.ones(chains, length, dtype=torch.bool, device=device)
     before = x[:, 0]
     for t in range(1, length):
