@@ -130,7 +130,7 @@ class Given:
         return ValueRange(*self.range)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Measurement:
     """A measurement from a file, on the scale of [-1, 1].
 
@@ -143,8 +143,9 @@ class Measurement:
         range: what -1 and 1 stand for in that unit.
 
     Example:
-        >>> nw.files.Measurement(torch.zeros(1, 1, 2, 2)).range
-        ValueRange(low=-1.0, high=1.0)
+        >>> m = nw.files.Measurement(torch.zeros(1, 1, 2, 2), sigma_y=0.1)
+        >>> m  # doctest: +ELLIPSIS
+        Measurement(shape 1 x 2 x 2, missing 0 of 4, ... level, of [-1, 1] 0.1, place not known)
     """
 
     y: Tensor
@@ -154,18 +155,25 @@ class Measurement:
     georeference: Georeference | None = None
     range: ValueRange = UNSCALED
 
-    def _repr_html_(self) -> str:
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {value}" for name, value in self._told().items())
+        return f"Measurement({told})"
+
+    def _told(self) -> dict[str, str]:
         level = self.sigma_y
         noise = (
             "not given" if level is None else f"{level:g}" if isinstance(level, float) else "map"
         )
-        numbers = {
+        return {
             "shape": " x ".join(map(str, self.y.shape[1:])),
             "missing": f"{self.num_missing:,} of {self.y.numel():,}",
             "-1 and 1 are": f"{self.range} {self.unit}".strip(),
             "noise level, of [-1, 1]": noise,
             "place": "known" if self.georeference is not None else "not known",
         }
+
+    def _repr_html_(self) -> str:
+        numbers = self._told()
         y = self.y if self.observed is None else self.y.where(self.observed, torch.nan)
         shown = [("measurement", _pictures.shades(y[0], *_pictures.limits(y)))]
         return _pictures.card("Measurement", "", shown, numbers)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from .._checks import real
@@ -72,7 +72,7 @@ class Flow:
 
     def path(self, z: Tensor) -> Iterator[Tensor]:
         """The num_steps + 1 states of the solver, (B, *shape), from z to Phi(z)."""
-        times = torch.linspace(*self.t_span, self.num_steps + 1, dtype=torch.float64).tolist()
+        times = np.linspace(*self.t_span, self.num_steps + 1).tolist()
         yield z
         yield from integrate(self._field, z, times, self.solver, self.gradient)
 

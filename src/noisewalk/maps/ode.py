@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,11 +16,17 @@ def karras_sigmas(
     num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0, offset: float = 0.0
 ) -> Tensor:
     """Noise levels from sigma_max down, the inner ones moved by `offset`, from -1/2 to 1/2."""
-    ramp = torch.linspace(0, 1, num_steps, dtype=torch.float64)
+    return torch.tensor(_sigmas(num_steps, sigma_min, sigma_max, rho, offset), dtype=torch.float64)
+
+
+def _sigmas(
+    num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0, offset: float = 0.0
+) -> list[float]:
+    ramp = np.linspace(0.0, 1.0, num_steps)  # no tensor: they have no numbers in forward mode
     if offset:
         ramp[1:-1] += offset / (num_steps - 1)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    return (high + ramp * (low - high)) ** rho
+    return ((high + ramp * (low - high)) ** rho).tolist()
 
 
 @readable
@@ -73,7 +80,7 @@ class ProbabilityFlow:
     def path(self, z: Tensor, offset: float = 0.0) -> Iterator[Tensor]:
         """The num_steps + 1 states of the solver, with the grid moved by `offset`."""
         low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
-        sigmas = karras_sigmas(self.num_steps, low, high, offset=offset).tolist()
+        sigmas = _sigmas(self.num_steps, low, high, offset=offset)
         x = high * z
         yield x
         for state in integrate(self._slope, x, sigmas, self.solver, self.gradient):
