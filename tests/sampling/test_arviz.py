@@ -27,6 +27,14 @@ def test_the_tree_holds_the_runs_own_numbers_with_the_chains_first() -> None:
     assert torch.equal(torch.from_numpy(tree["observed_data"]["y"].values), run.y)
 
 
+def test_many_chains_of_one_draw_are_no_reason_to_warn() -> None:
+    pytest.importorskip("arviz_base")
+    run = nw.Run({"x": torch.zeros(1, 12, 1, 2), "z": torch.zeros(1, 12, 1, 2)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run.to_arviz()["posterior"]["x"].shape == (12, 1, 1, 2)
+
+
 def test_the_axes_of_images_are_named() -> None:
     pytest.importorskip("arviz_base")
     y = torch.zeros(1, 1, 2, 3)

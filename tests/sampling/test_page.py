@@ -38,6 +38,20 @@ def test_the_residual_is_that_of_the_draws():
     expected = ((target.y - draws[0].flatten(0, 1)) / 0.5).mean(0)
     assert torch.allclose(torch.from_numpy(found["residual"]).float(), expected, atol=1e-5)
     assert found["summary"]["r_hat_max"] is None  # two draws a chain
+    assert found["r_hat"] is None
+    mean = draws[0].flatten(0, 1).mean(0)
+    assert torch.allclose(torch.from_numpy(found["predicted"]).float(), mean, atol=1e-5)
+
+
+def test_chains_in_memory_have_maps_of_quantiles_r_hat_and_ess():
+    for shape in ((1, 4, 5), (4, 5), (6,)):
+        x = torch.randn(1, 3, 24, *shape, generator=torch.Generator().manual_seed(0))
+        (found,) = report_arguments(nw.Run(x), None)
+        seen = found["mean"].shape
+        assert found["quantiles"].shape == (3, *seen)
+        assert found["r_hat"].shape == found["ess"].shape == seen
+        median = x[0].flatten(0, 1).quantile(0.5, 0).reshape(seen)
+        assert torch.allclose(torch.from_numpy(found["quantiles"][1]).float(), median, atol=1e-5)
 
 
 def test_what_cannot_be_shown_or_written_is_refused(tmp_path):

@@ -47,6 +47,7 @@ class OwnHostOnly:
 def launch(root: Path, port: int | None, share: bool, priors: list[str], device: str) -> Any:
     """Start the server, and give back the gradio page with its address in `local_url`."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of the runs: the page needs a core too
     os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
     try:
         import gradio as gr

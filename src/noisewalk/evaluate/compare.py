@@ -34,7 +34,7 @@ def compare(
     Every entry is judged by the same target, and scored by as many draws as the shortest entry has.
     Speed is told per network call and per second. Calls are those that `target.nfe` counts, or the
     `nfe` of a run that a function returns: a function that calls another network, such as a
-    denoiser, returns `nw.Run(draws, nfe=...)`, or its calls are not known.
+    denoiser or `target.phi` itself, returns `nw.Run(draws, nfe=...)`, or its calls are not known.
 
     Cost: that of the functions. Runs cost no network call.
 
@@ -45,7 +45,7 @@ def compare(
         truth: (image, *x) or *x; None: that of the runs, or not known.
         num_draws: of each image, for the functions; None: what the first run has, or 16.
         budget: network calls of an entry; a function whose calls are counted is run again with as
-            many draws as cost that; None: equally many draws and no budget.
+            many draws as cost that, runs stay as they are; None: equally many draws, no budget.
         seed: for the functions.
 
     Returns:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,7 @@ def read_network(folder: Path, kinds: tuple[str, ...], sha256: str | None = None
         wanted = " or ".join(kinds)
         raise WeightsError(f"{path} is of a {shortened(name)}, and a {wanted} is needed here")
     _check_size(path, config, len(state))
-    with torch.device("meta"):
-        sketch = _built(path, name, config)
+    sketch = _built(path, name, config, "meta")
     if problems := misfits(shapes_of(sketch.state_dict()), shapes_of(state)):
         told = listed(problems) + _hint(config, problems)
         raise WeightsError(f"{weights} does not fit its config.json: {told}")
@@ -58,11 +58,13 @@ def read_network(folder: Path, kinds: tuple[str, ...], sha256: str | None = None
     return network.eval().requires_grad_(False)
 
 
-def _built(path: Path, name: str, config: dict[str, Any]) -> nn.Module:
+def _built(path: Path, name: str, config: dict[str, Any], device: str | None = None) -> nn.Module:
     import diffusers
 
+    made = getattr(diffusers, name)  # imports its module, which older torch cannot do under "meta"
     try:
-        return getattr(diffusers, name).from_config(config)
+        with nullcontext() if device is None else torch.device(device):
+            return made.from_config(config)
     except Exception as error:  # diffusers meets bad values with errors of any kind
         raise WeightsError(f"{path} makes no {name}: {shortened(error)}") from error
 

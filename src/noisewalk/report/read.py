@@ -12,13 +12,13 @@ from ..errors import StoreError
 from ..evaluate.diagnostics.boxes import OneImage
 from ..operators.order import in_words
 from ..sampling.export import origin_of
+from ..sampling.maps import maps_of
 from ..sampling.run import Run, open_run
 from ..storage.store import open_store
 from .data import ReportData
 from .facts import Facts, facts_from
 from .fit import Fit, fit_of
 from .layers import MOST_DRAWS
-from .maps import maps_of
 from .model import model_of
 from .place import place_of
 from .scores import evenly, scores_of

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ..sampling.maps import expected_coverage
 from ..sampling.verdict import DOUBT
 from . import panels, plots
 from .data import ReportData
 from .layers import samples_of
-from .maps import expected_coverage
 from .sentences import plain_code
 
 MEAN = (

@@ -111,7 +111,8 @@ def _tested(p: Any, what: str) -> str:
 
 def ess(value: float) -> Verdict:
     """How many independent draws the chains are worth."""
-    text = f"The number of independent draws that the chains are worth, at the worst pixel. {_ESS}"
+    worth = "The number of independent draws that the chains are worth"
+    text = f"{worth}, at the worst pixel or projection. {_ESS}"
     if value > 0:
         error = 100 / math.sqrt(value)
         percent = f"{error:.2g}" if error < 100 else f"{error:.0f}"
@@ -206,8 +207,8 @@ def p_value_beside(chi2: Any) -> Judge:
 
 
 _R_HAT = (
-    "Compares the spread between chains with the spread within them, at the worst pixel. It is 1 "
-    "when the chains agree."
+    "Compares the spread between chains with the spread within them, at the worst pixel or "
+    "projection. It is 1 when the chains agree."
 )
 _ESS = f"At least {ESS_GOOD:.0f} is good, below {ESS_BAD:.0f} is too few."
 

@@ -1,5 +1,6 @@
 """A run as ArviZ sees it."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError
@@ -40,7 +41,9 @@ def tree_of(run: "Run") -> Any:
     if run.y is not None:
         data["observed_data"] = {"y": run.y.cpu().numpy()}
         dims["y"] = ["image", *_axes("y", run.y.ndim - 1)]
-    tree = arviz_base.from_dict(data, dims=dims)
+    with warnings.catch_warnings():  # many short chains are meant
+        warnings.filterwarnings("ignore", "Found chain dimension to be longer")
+        tree = arviz_base.from_dict(data, dims=dims)
     for group in tree.children.values():
         for name, variable in group.data_vars.items():
             variable.attrs.update(UNITS.get(str(name), {}))

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, StoreError
+from ..evaluate.diagnostics.boxes import OneImage
 from ..likelihoods.base import complete
 from ..storage.atomic import write_whole
+from .maps import maps_of
 
 if TYPE_CHECKING:
     from .run import Run
@@ -37,6 +39,7 @@ def report_arguments(run: "Run", title: str | None) -> Iterator[dict[str, Any]]:
             "samples": _samples(run, i),
             "truth": None if run.truth is None else _image(run.truth[i]),
             "settings": _settings(run),
+            **_maps(run, i),
             **_traces(run, i),
             **_measured(run, i),
         }
@@ -67,6 +70,17 @@ def _samples(run: "Run", image: int) -> np.ndarray:
     index = sorted({round(float(k)) for k in np.linspace(0, count - 1, min(SHOWN, count))})
     rows = range(min(chains, MOST_CHAINS))
     return np.stack([np.stack([_image(run.draws[image, row, k]) for k in index]) for row in rows])
+
+
+def _maps(run: "Run", image: int) -> dict[str, Any]:
+    """Quantiles, R-hat and ESS as pictures."""
+    found = maps_of(OneImage(run.draws, image))
+    axes = run.draws.ndim - 3
+    shape = _image(run.draws[image, 0, 0]).shape
+    return {
+        name: None if x is None else x.reshape(*x.shape[: x.ndim - axes], *shape)
+        for name, x in found._asdict().items()
+    }
 
 
 def _traces(run: "Run", image: int) -> dict[str, Any]:
@@ -102,8 +116,10 @@ def _measured(run: "Run", image: int) -> dict[str, Any]:
         ys = target.y[image].expand(len(x), *target.y.shape[1:])
         gaps = None if target.observed is None else target.observed[image].expand(ys.shape)
         residual = likelihood.residual(target.operator(x), ys, gaps).mean(0).cpu()
+        predicted = target.operator(run.mean[image : image + 1].to(target.y))[0].cpu().numpy()
     found["chi2_is_exact"] = likelihood.chi2_is_exact
     found["residual"] = residual.numpy() if bool(residual.isfinite().all()) else None
+    found["predicted"] = None if likelihood.counts else predicted
     unit = "counts" if likelihood.counts else "" if own and y.ndim != 3 else None
     return {**found, "measurement_unit": unit}
 

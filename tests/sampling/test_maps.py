@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import noisewalk as nw
-from noisewalk.report.maps import expected_coverage, maps_of
+from noisewalk.sampling.maps import expected_coverage, maps_of
 
 
 def draws_of(length: int, chains: int = 3) -> torch.Tensor:

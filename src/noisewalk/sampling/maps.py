@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..evaluate.diagnostics.boxes import by_boxes
 from ..evaluate.diagnostics.chains import r_hat_and_ess
-from ..sampling.evidence import LONG
+from .evidence import LONG
 
 QUANTILES = (0.05, 0.5, 0.95)
 
