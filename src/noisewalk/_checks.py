@@ -18,8 +18,8 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     found = _integer(value)
     top = LARGEST if most is None else most
     if found is None or not least <= found <= top:
-        huge = most is None and (found is None or found < least)
-        allowed = f"of at least {least}" if huge else f"from {least} to {top}"
+        small = found is None or found < least
+        allowed = f"of at least {least}" if most is None and small else f"from {least} to {top}"
         raise ConfigError(f"{name} must be a whole number {allowed}, got {value!r}")
     return found
 

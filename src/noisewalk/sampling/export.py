@@ -10,18 +10,18 @@ import torch
 
 from .. import __version__
 from ..errors import ConfigError, MissingExtraError
-from ..evaluate.diagnostics.boxes import OneImage, by_boxes
+from ..evaluate.diagnostics.boxes import OneImage
 from ..files.export import Result, write_result
 from ..files.georeference import Georeference
 from ..files.measurement import Measurement
 from ..files.ranges import UNSCALED, ValueRange
 from ..likelihoods.parser import CLASSES
+from .maps import QUANTILES, quantiles_of
 
 if TYPE_CHECKING:
     from .run import Run
 
 WORDS = "mean, std, quantiles, draws or 'probability: x > 0.2'"
-QUANTILES = (0.05, 0.5, 0.95)
 EVENT = re.compile(r"probability:\s*x\s*(<=|>=|<|>)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*")
 
 
@@ -66,7 +66,7 @@ def result_of(run: "Run", what: str, like: Measurement | None) -> Result:
     elif what == "draws":
         parts = {"draws": scale.from_unit(run.draws[...].flatten(1, 2))}
     elif what == "quantiles":
-        each = [by_boxes(_quantiles, OneImage(run.draws, i)) for i in range(len(mean))]
+        each = [quantiles_of(OneImage(run.draws, i)) for i in range(len(mean))]
         found = scale.from_unit(torch.stack(each, 1))
         parts = {f"Q{100 * q:02.0f}": x for q, x in zip(QUANTILES, found, strict=True)}
     elif event := EVENT.fullmatch(what):
@@ -80,12 +80,6 @@ def result_of(run: "Run", what: str, like: Measurement | None) -> Result:
     history = [f"noisewalk {__version__}: {what} of {count} posterior draws"]
     history += [str(run.spec["command"])] if "command" in run.spec else []
     return Result(what.split(":")[0], arrays, place, unit, history, mean.cpu().numpy())
-
-
-def _quantiles(draws: torch.Tensor) -> torch.Tensor:
-    """Of draws (chain, draw, ...)."""
-    every = draws.flatten(0, 1).double()
-    return torch.quantile(every, every.new_tensor(QUANTILES), 0)
 
 
 def _share(run: "Run", scale: ValueRange, sign: str, bound: float) -> torch.Tensor:
@@ -134,15 +128,21 @@ def dataset_of(run: "Run", like: Measurement | None = None) -> Any:
     return xarray.Dataset(held, *_grid(dims, values.shape, place))
 
 
-def _measured(run: "Run", scale: ValueRange, unit: str) -> tuple[np.ndarray, dict[str, str]]:
-    """y, NaN where it is not observed, with its unit as far as it is known."""
+def observed_y(run: "Run") -> torch.Tensor:
+    """y (image, *y), NaN where it is not observed, of a run that knows it."""
     y = run.y
     assert y is not None
+    if run.observed is None:
+        return y
+    return y.double().masked_fill(~run.observed.expand(y.shape).to(y.device), torch.nan)
+
+
+def _measured(run: "Run", scale: ValueRange, unit: str) -> tuple[np.ndarray, dict[str, str]]:
+    """y, NaN where it is not observed, with its unit as far as it is known."""
+    y = observed_y(run)
     name = run.spec.get("likelihood", {}).get("name")
     counts = any(one.counts for one in CLASSES.values() if one.__name__ == name)
     alike = y.shape[1:-2] == run.draws.shape[3:-2] and "problem" in run.spec
-    if run.observed is not None:
-        y = y.double().masked_fill(~run.observed.expand(y.shape), torch.nan)
     if counts:
         told = {"units": "counts"}
     elif alike:

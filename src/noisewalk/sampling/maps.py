@@ -24,14 +24,20 @@ class Maps(NamedTuple):
 def maps_of(draws: Any) -> Maps:
     """The maps of draws (chain, draw, *x)."""
     chains, length = draws.shape[:2]
-    quantiles = by_boxes(_quantiles, draws).numpy()
+    quantiles = quantiles_of(draws).numpy()
     if chains < 2 or length < LONG:
         return Maps(quantiles)
     return Maps(quantiles, *r_hat_and_ess(draws).numpy())
 
 
-def _quantiles(draws: Tensor) -> Tensor:
-    return torch.as_tensor(np.quantile(draws.flatten(0, 1).numpy(), QUANTILES, axis=0))
+def quantiles_of(draws: Any) -> Tensor:
+    """Those of `QUANTILES` (3, *x), in float64, of draws (chain, draw, *x)."""
+
+    def of(block: Tensor) -> Tensor:
+        every = block.flatten(0, 1).to(torch.float64)
+        return torch.quantile(every, every.new_tensor(QUANTILES), 0)
+
+    return by_boxes(of, draws)
 
 
 def expected_coverage(num_draws: int) -> float:

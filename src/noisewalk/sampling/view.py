@@ -4,13 +4,12 @@ pictures, which the truth, the mean and the draws share."""
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .. import _pictures as pictures
 from .._checks import whole
 from ..errors import ConfigError
-from .export import origin_of
+from .export import observed_y, origin_of
 from .scores import evenly
 
 if TYPE_CHECKING:
@@ -90,11 +89,7 @@ def view_of(
 def _measurement(run: "Run", image: int) -> Tensor | None:
     if run.y is None:
         return None
-    y = run.y[image].double()
-    if run.observed is None:
-        return y
-    seen = run.observed.expand(run.y.shape)[image].to(y.device)
-    return torch.where(seen, y, torch.nan)
+    return observed_y(run)[image].double()
 
 
 def _y_limits(y: np.ndarray | None, limits: tuple[float, float]) -> tuple[float, float]:
