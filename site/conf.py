@@ -6,12 +6,14 @@ they are read without a site.
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import noisewalk as nw
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+ROOMS = ("baselines", "diagnostics", "engines", "files", "likelihoods", "metrics", "report")
 
 project, author = "noisewalk", "the noisewalk authors"
 version = release = nw.__version__
@@ -28,7 +30,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"  # the notebooks are stored without outputs; pages have no cells
 nb_execution_in_temp, nb_execution_timeout = True, 600
 nb_execution_raise_on_error, nb_merge_streams = True, True
-source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 exclude_patterns = ["_build", "guide/README.md", "guide/results", "guide/images"]
 html_theme = "furo"
 html_title = "noisewalk"
@@ -38,7 +40,9 @@ default_role = "code"
 autodoc_typehints = "none"  # the docstrings give shapes and ranges
 autodoc_member_order = "bysource"
 autosummary_generate = True
+ARGUMENTS = ("Of problems from the prior", "Around the measurement of a run")  # calibrate's
 napoleon_custom_sections = [("References", "notes_style"), ("Reference", "notes_style")]
+napoleon_custom_sections += [(name, "params_style") for name in ARGUMENTS]
 suppress_warnings = ["misc.highlighting_failure"]
 
 
@@ -64,10 +68,11 @@ def outward(text: str) -> str:
     return re.sub(r"\[([^\]]+)\]\((?:\.\./|README\.md)[^)]*\)", r"\1", text)
 
 
-def math_in_docstrings(
+def docstring_as_rst(
     app: object, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """$$...$$ and $...$ of a docstring as reStructuredText."""
+    """$$...$$ and $...$ of a docstring as reStructuredText; * and | are plain characters outside
+    of math, code and examples."""
     text = "\n".join(lines)
     text = re.sub(
         r"\$\$(.+?)\$\$",
@@ -75,10 +80,18 @@ def math_in_docstrings(
         text,
         flags=re.DOTALL,
     )
-    lines[:] = re.sub(r"(?<!\\)\$([^$]+)\$", r":math:`\1`", text).split("\n")
+    text = re.sub(r"(?<!\\)\$([^$]+)\$", r":math:`\1`", text)
+    parts = re.split(
+        r"(`[^`]+`|^ *>>>.*$(?:\n *(?! ).+$)*|^\.\. math::\n\n.*$)", text, flags=re.MULTILINE
+    )
+    parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
+    lines[:] = "".join(parts).split("\n")
 
 
 def setup(app: object) -> None:
     """Sphinx's hook."""
     copy_pages()
-    app.connect("autodoc-process-docstring", math_in_docstrings)  # type: ignore[attr-defined]
+    for room in ROOMS:  # modules that are attributes of the package, and lie elsewhere
+        sys.modules[f"noisewalk.{room}"] = getattr(nw, room)
+    # before napoleon's, which has 500
+    app.connect("autodoc-process-docstring", docstring_as_rst, 400)  # type: ignore[attr-defined]

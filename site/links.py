@@ -4,7 +4,8 @@ python site/links.py build/site
 
 A link inside the site must lead to a file that is there, and to an anchor that this file has. A
 link to another host must be a whole address; `make linkcheck` asks whether the host answers. The
-exit code is 1 where a link is wrong.
+exit code is 1 where a link is wrong. A page of the API reference must define what it is called
+after.
 """
 
 import sys
@@ -45,6 +46,13 @@ def wrong_links(site: Path) -> list[str]:
     return wrong
 
 
+def empty_pages(site: Path) -> list[str]:
+    """A line for each page of the API reference that does not define its name."""
+    pages = sorted((site / "generated").glob("*.html"))
+    empty = [path for path in pages if path.stem not in Page(path.read_text()).anchors]
+    return [f"generated/{path.name} does not define {path.stem}" for path in empty]
+
+
 def _fault(link: str, path: Path, pages: dict[Path, Page]) -> str:
     """What is wrong with a link; empty if nothing is."""
     try:
@@ -67,7 +75,7 @@ def main() -> None:
     """Print the wrong links."""
     if len(sys.argv) != 2 or not (site := Path(sys.argv[1]).resolve()).is_dir():
         sys.exit("give the folder of the built site, such as build/site")
-    if wrong := wrong_links(site):
+    if wrong := wrong_links(site) + empty_pages(site):
         sys.exit("\n".join(wrong))
 
 

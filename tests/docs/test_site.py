@@ -42,3 +42,11 @@ def test_a_wrong_link_of_the_built_site_is_found(tmp_path: Path) -> None:
     found = links(tmp_path.resolve())
     assert [line.split("'")[1] for line in found] == wrong
     assert found[1] == "deep/page.html: '../other.html#gone' leads to no anchor of other.html"
+
+
+def test_an_empty_page_of_the_reference_is_found(tmp_path: Path) -> None:
+    found = runpy.run_path(str(SITE / "links.py"))["empty_pages"]
+    (tmp_path / "generated").mkdir()
+    (tmp_path / "generated" / "noisewalk.HMC.html").write_text('<dt id="noisewalk.HMC">HMC()</dt>')
+    (tmp_path / "generated" / "noisewalk.Run.html").write_text("<p>.. autoclass:: Run</p>")
+    assert found(tmp_path) == ["generated/noisewalk.Run.html does not define noisewalk.Run"]
