@@ -28,7 +28,7 @@ from ..kernels.metropolis import column, finite_values
 from ..likelihoods.base import complete
 from ..noise import Noise
 from ..types import State
-from . import lbfgs, second_try
+from . import lbfgs, longer, second_try
 from .starts import Adam, Start, Work
 
 ADAM, NEWTON = 5, 75  # steps of one candidate
@@ -66,9 +66,9 @@ class RandomizedStarts(Start):
     from where another chain of the image is.
 
     Arguments:
-        num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": at
-            most 80, or 275 with several candidates, of which most take 65. A second try takes up
-            to 50 more.
+        num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": 80,
+            or 275 with several candidates, of which most take 65. A second try takes 50 more. A
+            chain stops before, or goes on by up to 225 steps while it still gains much.
         optimizer: "auto" is "lbfgs"; "adam" takes all steps by Adam, which needs many more.
         num_candidates: starts of which each chain keeps the best; "auto": 1 where z has the shape
             of an image, 16 elsewhere, as minima of a generator's latent are local.
@@ -124,7 +124,7 @@ class RandomizedStarts(Start):
         return [(ends[k + 1] - ends[k], left[k]) for k in range(len(usual))]
 
     def calls(self, target: Any, num_chains: int) -> int:
-        """That of chains which neither stop early nor try once more."""
+        """That of chains which neither stop early nor go on, nor try once more."""
         if not self.num_steps:
             return 0
         each = 1 + int(self.num_candidates) + 2 * target.perturbs_at_fit
@@ -161,19 +161,21 @@ class RandomizedStarts(Start):
             memory = lbfgs.step(work["memory"], objective, _newton(target, work))
         work = {**work, "memory": memory, "taken": work["taken"] + 1}
         phases = self.phases(target)
+        if work["phase"] + 1 == len(phases) and self._is_whole:
+            work = longer.marked(work, phases[-1][0], target.num_observed)
         while _is_over(work, phases[work["phase"]][0]):
             if work["phase"] + 1 < len(phases):
                 work = self._next(target, work, rows, phases)
                 continue
             work = second_try.better(_pruned(work, 1))
             far = second_try.far(work["memory"]["f"], target.num_observed)
-            if "first" in work or not self._tries_again or not bool(far.any()):
+            if "first" in work or not self._is_whole or not bool(far.any()):
                 return target(work["memory"]["z"]), None
             work = second_try.begun(work, far, _objective(target, work), _newton(target, work))
         return state, work
 
     @property
-    def _tries_again(self) -> bool:
+    def _is_whole(self) -> bool:
         """Whether the steps are those of the recipe: after fewer, nothing has arrived."""
         usual = sum(_usual(int(self.num_candidates)))
         return self.optimizer != "adam" and int(self.num_steps) >= usual
@@ -255,7 +257,7 @@ def _adam_step(memory: lbfgs.Memory, objective: lbfgs.Objective, k: int) -> lbfg
 def _is_over(work: Work, steps: int) -> bool:
     active = work["memory"].get("active")
     stopped = active is not None and not bool(active.any())
-    return stopped or work["taken"] >= (min(steps, second_try.STEPS) if "first" in work else steps)
+    return stopped or work["taken"] >= longer.end(work, steps)
 
 
 def _pruned(work: Work, left: int) -> Work:
