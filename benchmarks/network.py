@@ -39,6 +39,7 @@ from noisewalk._packages import locate
 from noisewalk.maps.consistency import Consistency
 from noisewalk.priors.cards import read_cards
 from noisewalk.priors.denoiser import NetworkDenoiser
+from noisewalk.priors.lean import make_lean
 from noisewalk.priors.openai import infer, to_unet
 from noisewalk.priors.openai_layers import Architecture
 from noisewalk.priors.terrain import read_terrain
@@ -104,9 +105,11 @@ def job(
     label = None if a.num_classes is None else 207
     if row in (OURS, CHECKPOINT):
         shape = (a.in_channels, a.size, a.size)
+        network = to_unet(state, a)
+        make_lean(network)  # as load_prior does
         phi: Any = Consistency(
             NetworkDenoiser(
-                to_unet(state, a), "consistency", shape, label=label, checkpoint=row == CHECKPOINT
+                network, "consistency", shape, label=label, checkpoint=row == CHECKPOINT
             )
         )
     else:

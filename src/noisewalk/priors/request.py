@@ -26,8 +26,12 @@ class Request:
     compile: bool | str
 
     def placed(self, network: nn.Module) -> nn.Module:
-        """The network where and in the type that it is wanted, compiled where that is."""
+        """The network where and in the type that it is wanted, made lean, and compiled where that
+        is."""
+        from .lean import make_lean  # imports diffusers
+
         network = nn.Module.to(network, device=self.device, dtype=self.dtype)
+        make_lean(network)
         if self.compile:
             prepare(network)
             network.compile(backend="inductor" if self.compile is True else self.compile)
