@@ -11,7 +11,6 @@ from noisewalk.evaluate.paper.methods import METHODS
 from noisewalk.evaluate.paper.presets import (
     APPENDIX_D,
     SMALL,
-    SMALL_LR,
     TABLE_A1,
     TABLE_A2,
     Guided,
@@ -111,8 +110,10 @@ def test_every_preset_names_its_source():
 
 def test_another_prior_than_the_tuned_one_is_said_to_take_its_settings():
     for method in ("dps-dm", "ours1", "cmedit"):
-        assert preset("small", method, "sr", tuned=False).source.startswith("assumed")
+        assert preset("small", method, "sr", prior="own").source.startswith("assumed")
     assert preset("small", "dps-dm", "sr").source.startswith("tuned")
+    assert preset("small", "dps-dm", "sr", prior="satellite64").source.startswith("tuned")
+    assert preset("small", "dps-dm", "hdr", prior="satellite64").source.startswith("assumed")
 
 
 def test_what_the_paper_does_not_print_is_assumed():
@@ -143,19 +144,20 @@ def test_small_priors_have_every_row_at_one_share_of_the_papers_budget():
         assert isinstance(preset("small", method, "hdr"), Walk)
 
 
-def test_tuned_values_are_those_of_the_log():
-    trials = json.loads(
-        (Path(__file__).parents[3] / "benchmarks" / "tune_baselines.json").read_text()
-    )["trials"]
-    assert set(trials) == set(SMALL)
-    for method, tasks in trials.items():
-        assert set(tasks) == set(SIGMA_Y)
+@pytest.mark.parametrize("prior", ["fashion32", "satellite64"])
+def test_tuned_values_are_those_of_the_log(prior):
+    name = {"fashion32": "tune_baselines.json", "satellite64": "tune_satellite64.json"}[prior]
+    log = json.loads((Path(__file__).parents[3] / "benchmarks" / name).read_text())
+    assert log["prior"] == prior
+    assert set(log["trials"]) == set(SMALL)
+    for method, tasks in log["trials"].items():
+        assert set(tasks) == set(SIGMA_Y if prior == "fashion32" else LINEAR)
         for task, trial in tasks.items():
-            assert (SMALL_LR if method in SMALL_LR else SMALL)[method][task] == trial["chosen"]
-            assert trial["chosen"] not in (
-                min(map(float, trial["psnr"])),
-                max(map(float, trial["psnr"])),
-            )  # not at the end of what was tried
+            found = preset("small", method, task, prior=prior)
+            assert (found.lr if isinstance(found, Walk) else found.zeta) == trial["chosen"]
+            assert found.source.startswith("tuned")
+            tried = sorted(map(float, trial["psnr"]))
+            assert tried[0] < trial["chosen"] < tried[-1]  # not at the end of what was tried
             lowering = [value for value, left in trial["residual"].items() if left < 0.8]
             assert trial["psnr"][str(trial["chosen"])] == max(
                 trial["psnr"][value] for value in lowering

@@ -20,7 +20,7 @@ from ...priors.prior import Prior
 from ...sampling.defaults import FRICTION, leapfrogs
 from ...sampling.starts import Adam
 from .methods import Method
-from .presets import TUNED_FOR, Guided, Preset, Walk, dataset_of, preset
+from .presets import Guided, Preset, Walk, dataset_of, preset
 from .scores import RULES
 from .tasks import Task
 
@@ -126,8 +126,8 @@ class Bench:
 
     def preset(self, method: Method, task: str) -> Preset | None:
         """A cell's settings, with what the command line shortens."""
-        name, tuned = dataset_of(self.prior.name), self.prior.name == TUNED_FOR
-        found = preset(name, method.preset, task, self.num_samples, tuned)
+        name = self.prior.name
+        found = preset(dataset_of(name), method.preset, task, self.num_samples, name)
         told = "from the command line"
         if isinstance(found, Guided) and self.num_steps is not None and method.family != "cmedit":
             return replace(found, num_steps=self.num_steps, source=f"{found.source}, N {told}")
