@@ -143,8 +143,9 @@ def follow(words: list[str], parse_only: bool, monkeypatch: pytest.MonkeyPatch) 
         assert set(words[1:]) <= set(targets), words
     elif words[:2] == ["pip", "install"]:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-        extras = re.findall(r"[\w-]+", words[2][1:])
-        assert words[2].startswith(".")
+        wheel = f"noisewalk-{nw.__version__}-py3-none-any.whl"
+        place = next(start for start in (wheel, ".") if words[2].startswith(start))
+        extras = re.findall(r"[\w-]+", words[2].removeprefix(place))
         assert set(extras) <= project["optional-dependencies"].keys(), words
     else:
         assert words == [".", ".venv/bin/activate"]
@@ -354,8 +355,8 @@ def _clouds(path: Path, generator: np.random.Generator) -> None:
     tifffile.imwrite(path, mask, photometric="minisblack", metadata=None)
 
 
-def _wide(path: Path, generator: np.random.Generator) -> None:
-    np.save(path, generator.uniform(-1, 1, (40, 48)).astype(np.float32))
+def _pixels(*shape: int) -> Callable[[Path, np.random.Generator], None]:
+    return lambda path, generator: np.save(path, generator.uniform(-1, 1, shape).astype("f4"))
 
 
 def _two_small(path: Path, generator: np.random.Generator) -> None:
@@ -387,7 +388,9 @@ FILES: dict[str, Callable[[Path, np.random.Generator], None]] = {
     "counts.npy": _counts,
     "reflectance.tif": _reflectance,
     "two/0.npy": _two_small,
-    "wide.npy": _wide,
+    "wide.npy": _pixels(40, 48),
+    "odd.npy": _pixels(66, 93),
+    "whole.npy": _pixels(32, 32),
     "obs.fits": _exposure,
     "psf.fits": _psf,
     "counts.fits": _photons,

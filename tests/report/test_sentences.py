@@ -39,10 +39,7 @@ def test_the_share_of_pixels_in_which_chains_disagree_is_said():
             bad("moving", "It moves (p = 0.1). Run longer ones."),
             "What to do next: run longer ones.",
         ),
-        (
-            bad("misfit", "Chi2 is 3. Either or."),
-            "What to do next: run it again with randomised starts",
-        ),
+        (bad("misfit", "Chi2 is 3. Either or."), "What to do next: check the noise level"),
     ],
 )
 def test_what_to_do_comes_from_the_reason(summary, todo):

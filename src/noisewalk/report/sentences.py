@@ -35,9 +35,10 @@ CAUSES = {
 ADVICE = {
     "calibration": "Run longer chains, and calibrate again.",
     "misfit": (
-        "Run it again with randomised starts and a longer warm-up, `--start randomized "
-        "--num-warmup 32`. If chi-square stays where it is, check the noise level, the value range "
-        "and the operator. If they are right, the prior cannot produce this measurement."
+        "Check the noise level, the value range and the operator. If they are right, run it again "
+        "with randomised starts, another seed and a longer warm-up, `--start randomized --seed 1 "
+        "--num-warmup 32`. If chi-square stays where it is, the prior cannot produce this "
+        "measurement: `--representation-error card` allows for what a prior is known to miss."
     ),
 }
 """Where the last sentence of the verdict's reason does not say what to do."""
