@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from file_samples import equal, fits, load_measurement, noise, npy, tifffile
+from PIL import Image
 
 import noisewalk as nw
 from noisewalk.errors import ConfigError
@@ -127,6 +128,15 @@ def test_a_measurement_is_never_fitted(tmp_path: Path) -> None:
         ConfigError, match=r"\(3, 4, 5\), but \(3, 4, 4\) is needed; --fit is not applied"
     ):
         load_measurement(npy(tmp_path / "a.npy", noise(3, 4, 5)), (3, 4, 4))
+
+
+def test_missing_channels_and_windows_of_pictures_are_told(tmp_path: Path) -> None:
+    has = "the file has 1 band, and the operator gives 3: take a prior of such images"
+    with pytest.raises(ConfigError, match=has):
+        load_measurement(npy(tmp_path / "a.npy", noise(1, 4, 5)), (3, 4, 4))
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=r"\.tif files windows such as \[0:64,0:64\]"):
+        load_measurement(f"{tmp_path}/a.png[0:2,0:2]", (1, 2, 2))
 
 
 def test_nan_and_inf_are_counted_and_name_missing(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from .reading import Look, Reading
 def read_picture(path: Path, part: str, look: Look) -> Reading:
     """The pixels of a PNG, JPEG or WebP file, upright; what Pillow would change is refused."""
     if part:
-        raise ConfigError(f"{path} has no part {part!r}: only .fits, .npz and the like have parts")
+        has = ".fits and .npz files have parts, .tif files windows such as [0:64,0:64]"
+        raise ConfigError(f"{path} has no part {part!r}: {has}; cut a picture in another program")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `look` is stricter
         with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as file:
