@@ -233,6 +233,10 @@ class Plan(Protocol):
         """Draws to keep of each row."""
 
     @property
+    def in_words(self) -> str:
+        """What it does, in one sentence for people."""
+
+    @property
     def num_rows(self) -> int:
         """Length of the run's chain axis: chains, or particles that come back."""
 

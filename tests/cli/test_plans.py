@@ -144,3 +144,12 @@ def test_a_kernel_that_cannot_be_is_refused():
             plan(kernel=name)
     with pytest.raises(ConfigError, match="em, ei, mala, pcnl, hmc, slice, smc"):
         kernel_of("walk", None, None, 1)
+
+
+def test_what_chains_do_is_said_in_one_sentence():
+    steps = "transitions: 8 to adapt the step, 16 to the draw; HMC, seed 3"
+    assert plan(seed=3).in_words == f"16 chains from randomised starts of 275 steps; {steps}"
+    given = {"kernel": "em", "step_size": 0.01, "num_draws": 9, "chains": 1, "thin": 2}
+    found = plan(**given, start="adam", warm_start=20)
+    steps = f"2 to the first of 9 draws, 2 between draws; {found.kernel}, seed {found.seed}"
+    assert found.in_words == f"1 chain from starts by Adam of 20 steps; transitions: {steps}"

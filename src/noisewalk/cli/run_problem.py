@@ -130,7 +130,6 @@ def verdict_line(summary: Mapping[str, Any]) -> str:
 def announcement(problem: Problem, target: Any, plan: Plan) -> str:
     """The problem, the doubts about it, the settings and the cost."""
     counted = [] if problem.truth is not None else [problem.gaps]
-    settings = {name: value for name, value in vars(plan).items() if value is not None}
     return "\n  ".join(
         [
             problem.title,
@@ -139,8 +138,7 @@ def announcement(problem: Problem, target: Any, plan: Plan) -> str:
             f"{in_words(problem.operator)}, and noise is added",
             f"prior {problem.prior_name}  value range {problem.value_range}  noise {problem.noise}",
             f"on the scale of [-1, 1]: {problem.likelihood}",
-            str(settings.pop("kernel")),
-            "  ".join(f"{name} {value}" for name, value in settings.items()),
+            plan.in_words,
             cost_line(target, plan),
         ]
     )

@@ -194,6 +194,11 @@ class Part:
         return self.alone.num_draws
 
     @property
+    def in_words(self) -> str:
+        """As alone."""
+        return self.alone.in_words
+
+    @property
     def num_rows(self) -> int:
         """As alone."""
         return self.alone.num_chains

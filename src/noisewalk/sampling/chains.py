@@ -53,6 +53,19 @@ class Chains:
     """The first image and chain of a part of a larger plan, whose noise it has."""
 
     @property
+    def in_words(self) -> str:
+        """What the chains do, in one sentence for people; spec.json has every setting."""
+        start, first = self.warm_start, self.num_settling + self.thin
+        told = "the prior" if start is None else f"{start.words} of {self.num_starts} steps"
+        steps = [f"{self.num_warmup} to adapt the step"] if self.adapt else []
+        many = self.num_draws > 1
+        steps.append(f"{first} to the {f'first of {self.num_draws} draws' if many else 'draw'}")
+        steps += [f"{self.thin} between draws"] if many else []
+        moves = type(self.kernel).__name__ if self.adapt else str(self.kernel)
+        chains = f"{self.num_chains} chain{'s' * (self.num_chains > 1)}"
+        return f"{chains} from {told}; transitions: {', '.join(steps)}; {moves}, seed {self.seed}"
+
+    @property
     def key(self) -> keyed.Seeds:
         """The seed of all images, or one each."""
         seed = self.seed if self.seeds is None else self.seeds

@@ -14,7 +14,7 @@ arm identification, 2016 (successive halving, here by quarters).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -88,6 +88,7 @@ class RandomizedStarts(Start):
     num_steps: int | str = "auto"
     optimizer: str = "auto"
     num_candidates: int | str = "auto"
+    words: ClassVar[str] = "randomised starts"
 
     def __post_init__(self) -> None:
         one_of("optimizer", self.optimizer, ("auto", "lbfgs", "adam"))

@@ -74,6 +74,12 @@ class TemperedSMC:
     num_draws = 1
 
     @property
+    def in_words(self) -> str:
+        """What the particles do, in one sentence for people; spec.json has every setting."""
+        carried = f"{self.num_carried} particles an image, of which {self.num_particles} come back"
+        return f"{carried}; {self.kernel}, {self.num_moves} moves a temperature, seed {self.seed}"
+
+    @property
     def num_rows(self) -> int:
         """Particles that come back."""
         return self.num_particles

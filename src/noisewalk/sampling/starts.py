@@ -9,7 +9,7 @@ Reference: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algo
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ class Start(ABC):
     """How chains get from z ~ N(0, I) to where their transitions begin."""
 
     num_steps: int | str
+    words: ClassVar[str] = "starts"
+    """What people call them."""
 
     def resolved(self, target: Any) -> "Start":
         """With "auto" replaced by what it means for a target; ConfigError where it cannot start
@@ -81,6 +83,7 @@ class Adam(Start):
     lr: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     objective: str = "likelihood"
+    words: ClassVar[str] = "starts by Adam"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_steps", whole("Adam's num_steps", self.num_steps, 0))
