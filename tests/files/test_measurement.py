@@ -131,7 +131,7 @@ def test_a_measurement_is_never_fitted(tmp_path: Path) -> None:
 
 
 def test_missing_channels_and_windows_of_pictures_are_told(tmp_path: Path) -> None:
-    has = "the file has 1 band, and the operator gives 3: take a prior of such images"
+    has = "the file lacks bands, of 3: take a prior of images with 1"
     with pytest.raises(ConfigError, match=has):
         load_measurement(npy(tmp_path / "a.npy", noise(1, 4, 5)), (3, 4, 4))
     Image.new("L", (4, 4)).save(tmp_path / "a.png")

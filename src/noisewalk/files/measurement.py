@@ -296,10 +296,7 @@ def _unwanted(
     if len(found) == len(shape) == 3 and found[1:] == shape[1:] and found[0] > shape[0]:
         advice = f"choose {shape[0]} of its bands, as in --bands {_counted(shape[0])}"
     elif len(found) == len(shape) == 3 and found[0] < shape[0]:
-        has = (
-            f"the file has {found[0]} band{'s' * (found[0] > 1)}, and the operator gives {shape[0]}"
-        )
-        advice = f"{has}: take a prior of such images"
+        advice = f"the file lacks bands, of {shape[0]}: take a prior of images with {found[0]}"
     return _misfit(path, taken, shape, advice, last)
 
 

@@ -26,7 +26,7 @@ from .starts import Start, Work, check_initial
 
 CHECKPOINT_SECONDS = 2.0  # time between checkpoints at least,
 SHARE = 20  # and in units of what the last one took
-PATIENCE = 100  # transitions in a row in which every chain may diverge before the run gives up
+PATIENCE = 100  # transitions in a row in which every chain may diverge before a run gives up
 
 
 T = TypeVar("T")
@@ -56,19 +56,18 @@ class Chains:
     def in_words(self) -> str:
         """What the chains do, in one sentence for people; spec.json has every setting."""
         start, first = self.warm_start, self.num_settling + self.thin
-        told = "the prior" if start is None else f"{start.words} of {self.num_starts} steps"
-        steps = [f"{self.num_warmup} to adapt the step"] if self.adapt else []
-        many = self.num_draws > 1
-        steps.append(f"{first} to the {f'first of {self.num_draws} draws' if many else 'draw'}")
-        steps += [f"{self.thin} between draws"] if many else []
+        told = f"{start.words} of {self.num_starts} steps" if start else "the prior"
+        many = f"first of {self.num_draws} draws, {self.thin} between draws"
+        adapting = f"{self.num_warmup} to adapt the step, " if self.adapt else ""
+        steps = f"{adapting}{first} to the {many if self.num_draws > 1 else 'draw'}"
         moves = type(self.kernel).__name__ if self.adapt else str(self.kernel)
-        chains = f"{self.num_chains} chain{'s' * (self.num_chains > 1)}"
-        return f"{chains} from {told}; transitions: {', '.join(steps)}; {moves}, seed {self.seed}"
+        counts = f"{self.num_chains} chain{'s' * (self.num_chains > 1)} from {told}; transitions"
+        return f"{counts}: {steps}; {moves}, seed {self.seed}"
 
     @property
     def key(self) -> keyed.Seeds:
         """The seed of all images, or one each."""
-        seed = self.seed if self.seeds is None else self.seeds
+        seed = self.seeds or self.seed
         return seed if self.part is None else keyed.Part(seed, *self.part)
 
     @property
@@ -100,8 +99,7 @@ class Chains:
         return Estimate(calls * target.phi.nfe, *memory)
 
     def run(self, target: Any, sink: RunStore) -> Iterator[Tick]:
-        """Sample into the sink, from wherever it stands; DivergedError where chains start at
-        values that are not finite, or have all diverged."""
+        """Sample into the sink, from wherever it stands; DivergedError where no chain can move."""
         return _Session(self, target, sink).ticks()
 
     def head(self, target: Any, sink: RunStore) -> Iterator[Tick]:
