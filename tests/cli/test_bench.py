@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import noisewalk as nw
 from noisewalk.cli.bench import WHAT
 from noisewalk.errors import WeightsError
 from noisewalk.evaluate.metrics import extractors
 from noisewalk.evaluate.paper import figure1, figure2
 from noisewalk.gaussians.refresh import Refresh
 from noisewalk.priors import load
+from noisewalk.sampling.defaults import resolve
 
 SMALL = [
     "--prior",
@@ -118,6 +120,8 @@ def test_every_table_and_figure_says_its_cost_shows_progress_and_goes_on(
     assert set(EVERY) == set(WHAT)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     monkeypatch.setattr(figure2, "Refresh", functools.partial(Refresh, rank=2))  # few calls
+    few = {"num_warmup": 1, "thin": 1, "warm_start": nw.RandomizedStarts(2), "plan": "short_chains"}
+    monkeypatch.setattr(figure2, "_short", lambda t, n, seed: resolve(t, num_chains=2, **few))
     usual = ["--prior", "fashion32", "--num-samples", "2", "--num-steps", "2", "--warm-start", "1"]
     images = [] if what == "figure2" else ["--num-images", "1"]
     extractor = ["--extractor", "none"] if what.startswith("table") else []

@@ -22,14 +22,16 @@ def test_figure2_measures_what_it_says_and_keeps_it(drawn, make_bench):
     bench = make_bench(num_samples=10)
     assert "NFE about" in estimate2(bench, (1, 5, 10))
     ticks = list(figure2(bench, (1, 5, 10)))
-    curves = [json.loads((bench.out / "figure2" / f"{k}.json").read_text()) for k in range(3)]
-    guided, paper, exact = curves
+    curves = [json.loads((bench.out / "figure2" / f"{k}.json").read_text()) for k in range(4)]
+    guided, paper, exact, short = curves
     assert guided["nfe"] == [3, 15, 30]
     assert paper["nfe"] == [1 + 2 + n for n in (1, 5, 10)]  # one call per further draw
     assert sorted(paper["seconds"]) == paper["seconds"]
     assert exact["samples"] == [n for n in (1, 5, 10) if n <= (exact["ess"] or 0)]
+    assert short["samples"] == [1, 5, 10]
+    assert short["nfe"][0] < short["nfe"][1] < short["nfe"][2]
     assert drawn(bench.out / "figure2.png")
-    assert [t.done for t in ticks] == [0, 1, 2, 3]
+    assert [t.done for t in ticks] == [0, 1, 2, 3, 4]
     before = (bench.out / "figure2" / "0.json").stat().st_mtime_ns
     list(figure2(bench, (1, 5, 10)))
     assert (bench.out / "figure2" / "0.json").stat().st_mtime_ns == before

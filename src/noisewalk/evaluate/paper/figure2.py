@@ -1,7 +1,8 @@
 """Figure 2: seconds and network calls against the number of samples of one image.
 
-The exact kernel is drawn at equal effective samples: the median bulk ESS of its whole run, shared
-out evenly over the draws. The ESS of the first few draws alone stands at its cap, whatever they do.
+The exact kernel's long chains are drawn at equal effective samples: the median bulk ESS of their
+whole run, shared out evenly over the draws. The ESS of the first few draws alone stands at its cap,
+whatever they do. Of many short chains each gives one draw, so every number of them is a run.
 """
 
 import json
@@ -18,6 +19,7 @@ import torch
 from ...gaussians.refresh import Refresh
 from ...kernels.langevin import Langevin
 from ...posterior import NoisePosterior
+from ...sampling.chains import Chains
 from ...sampling.defaults import resolve
 from ...sampling.execute import execute
 from ...storage.atomic import write_whole
@@ -66,6 +68,8 @@ def calls2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> int:
     found, guided = (bench.preset(METHODS[name], TASK) for name in ("ours1-em", "dps-dm"))
     nfe = sum(counts) * getattr(guided, "num_steps", 0) if bench.teacher is not None else 0
     nfe += 1 + getattr(found, "adam_steps", 0) + counts[-1]
+    target = _target(bench)
+    nfe += sum(_short(target, n, bench.seed).estimate(target)[0] for n in counts)
     two_chains = replace(bench, num_samples=max(8, 2 * -(-_length(counts) // THIN)))
     return nfe + expected_nfe(two_chains, METHODS["ours1-exact"], TASK) * CHAINS // 2
 
@@ -74,7 +78,9 @@ def _settings(bench: Bench, counts: tuple[int, ...], name: str, method: str) -> 
     """What makes a curve, as JSON gives it back."""
     about = {"name": name, "counts": list(counts), "threads": torch.get_num_threads()}
     wanted = {**about, **bench.settings(METHODS[method], bench.tasks[TASK], 0)}
-    if METHODS[method].family == "exact":
+    if name == SHORT:
+        wanted["preset"] = "the default plan, one draw of each chain"
+    elif METHODS[method].family == "exact":
         wanted["preset"] += f"; {CHAINS} chains of {_length(counts)} draws, thin 1"
         wanted["effective"] = "ESS of the run, shared out"
     return json.loads(json.dumps(wanted))
@@ -111,15 +117,28 @@ def exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
     return _at(reached, [math.ceil(n * length / ess) for n in reached], seconds, nfe, ess)
 
 
+def short_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
+    """The costs of so many short chains."""
+    found = [_walked(_short(_target(bench), n, bench.seed), _target(bench)) for n in counts]
+    seconds, nfe = [times[-1] for times, _, _ in found], [calls[-1] for _, calls, _ in found]
+    return {"samples": list(counts), "seconds": seconds, "nfe": nfe, "ess": None}
+
+
+def _short(target: NoisePosterior, num_chains: int, seed: int) -> Chains:
+    return resolve(target, num_chains=num_chains, seed=seed, plan="short_chains")
+
+
 def _target(bench: Bench) -> NoisePosterior:
     task = bench.tasks[TASK]
     return bench.target(task, measure(bench, task, IMAGE))
 
 
+SHORT = "ours, many short chains"
 CURVES = (  # name, method, measurement
     ("DPS-DM", "dps-dm", _guided_curve),
     ("ours, paper's kernel", "ours1-em", _paper_curve),
     ("ours, exact kernel", "ours1-exact", exact_curve),
+    (SHORT, "ours1-exact", short_curve),
 )
 
 
@@ -174,7 +193,7 @@ def plot_figure2(curves: list[dict[str, Any]], path: Path) -> None:
         axes.plot(curve["samples"], curve["seconds"], "o-", label=curve["settings"]["name"] + ess)
         for n, seconds, nfe in zip(curve["samples"], curve["seconds"], curve["nfe"], strict=True):
             axes.annotate(f"{nfe:,}", (n, seconds), fontsize=6, **near)
-    axes.set(xlabel="samples of one image (exact kernel: effective samples)", yscale="log")
+    axes.set(xlabel="samples of one image (long chains: effective samples)", yscale="log")
     axes.set_ylabel("seconds; network calls beside the points")
     axes.legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
