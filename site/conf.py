@@ -4,6 +4,7 @@
 they are read without a site.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -27,6 +28,7 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence", "html_image"]
 myst_heading_anchors = 3
+os.environ["PYTHONWARNINGS"] = "ignore"  # of the notebooks' kernels: such as of a missing widget
 nb_execution_mode = "force"  # the notebooks are stored without outputs; pages have no cells
 nb_execution_in_temp, nb_execution_timeout = True, 600
 nb_execution_raise_on_error, nb_merge_streams = True, True
