@@ -156,7 +156,8 @@ def test_the_problem_the_settings_and_the_cost_are_announced():
     assert "noise gaussian, sigma_y 0.2\n  on the scale of [-1, 1]: Gaussian(sigma_y=0.2)" in said
     assert "value range 0 to 255" in said
     assert str(plan().kernel) in said
-    assert "num_draws 4  num_chains 2  num_warmup 0  thin 1" in said
+    assert "2 chains from" in said
+    assert "transitions: 1 to the first of 4 draws, 1 between draws" in said
     assert f"NFE about {2 * 2 * (1 + 3 + 4)}" in said
     assert "note: " not in said
     floats = replace(given, truth=given.truth.abs(), value_range=ValueRange(-1.0, 1.0))

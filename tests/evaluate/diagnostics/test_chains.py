@@ -88,7 +88,8 @@ def test_projections_are_looked_at_a_few_at_a_time_where_there_are_many_draws(mo
     want = image_diagnostics(x)
     monkeypatch.setattr(chains, "BLOCK", 60 * 10)
     assert image_diagnostics(x) == pytest.approx(want, rel=1e-10)
-    assert torch.equal(chains.projections(x, 3, first=5), chains.projections(x, 8)[..., 5:])
+    last = chains.projections(x, 8)[..., 5:]  # a product of other sizes may round otherwise
+    torch.testing.assert_close(chains.projections(x, 3, first=5), last, rtol=1e-12, atol=1e-14)
 
 
 def test_projections_repeat_exactly_with_the_draw(monkeypatch):
