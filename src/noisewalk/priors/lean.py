@@ -37,9 +37,10 @@ def make_lean(network: nn.Module) -> None:
 
 def convolve(own: nn.Conv2d, x: Tensor) -> Tensor:
     """A convolution that keeps its weights alone, of x (B, C, H, W)."""
-    how = (own.stride, own.padding, own.dilation, own.groups)
-    if isinstance(own.padding, str) or not _input_alone(x, own.weight, own.bias):
+    small = x.numel() < SMALL or isinstance(own.padding, str)
+    if small or not _input_alone(x, own.weight, own.bias):
         return nn.Conv2d.forward(own, x)
+    how = (own.stride, own.padding, own.dilation, own.groups)
     return cast(Tensor, _Conv.apply(x, own.weight, own.bias, how))
 
 
