@@ -9,12 +9,12 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import noisewalk as nw
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-ROOMS = ("baselines", "diagnostics", "engines", "files", "likelihoods", "metrics", "report")
 
 project, author = "noisewalk", "the noisewalk authors"
 version = release = nw.__version__
@@ -93,7 +93,8 @@ def docstring_as_rst(
 def setup(app: object) -> None:
     """Sphinx's hook."""
     copy_pages()
-    for room in ROOMS:  # modules that are attributes of the package, and lie elsewhere
-        sys.modules[f"noisewalk.{room}"] = getattr(nw, room)
+    for name in nw.__all__:  # modules that are attributes of the package may lie elsewhere
+        if isinstance(room := getattr(nw, name), ModuleType):
+            sys.modules[f"noisewalk.{name}"] = room
     # before napoleon's, which has 500
     app.connect("autodoc-process-docstring", docstring_as_rst, 400)  # type: ignore[attr-defined]

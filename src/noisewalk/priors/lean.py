@@ -81,13 +81,8 @@ def _known(block: Any) -> bool:
 
 
 def _input_alone(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether a backward pass is to come that reaches x, a large one, and none of the others."""
-    if (
-        x.numel() < SMALL
-        or not torch.is_grad_enabled()
-        or not x.requires_grad
-        or torch.compiler.is_compiling()
-    ):
+    """Whether a backward pass is to come that reaches x and none of the others."""
+    if not torch.is_grad_enabled() or not x.requires_grad or torch.compiler.is_compiling():
         return False
     given = [tensor for tensor in others if tensor is not None]
     return unpack_dual(x).tangent is None and not any(tensor.requires_grad for tensor in given)

@@ -7,8 +7,7 @@ from .starts import Work
 
 SPAN, GAIN, LEAST = 15, 0.06, 5.0
 """A chain that in its last SPAN steps has gained GAIN nats an observed entry, and LEAST nats, takes
-as many more.
-In problems that suit the prior, nearly all chains gain less."""
+as many more. In problems that suit the prior, nearly all chains gain less."""
 MOST = 225  # steps more
 
 
@@ -32,6 +31,11 @@ def marked(work: Work, steps: int, num_observed: Tensor) -> Work:
         return work
     more = {**memory, "active": gaining}
     return {**work, "memory": more, "mark": memory["f"], "until": last + SPAN}
+
+
+def over(work: Work) -> Work:
+    """The work without what this round has noted: another one begins."""
+    return {key: value for key, value in work.items() if key not in ("mark", "until")}
 
 
 def _usual(work: Work, steps: int) -> int:

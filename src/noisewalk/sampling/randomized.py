@@ -172,6 +172,7 @@ class RandomizedStarts(Start):
             far = second_try.far(work["memory"]["f"], target.num_observed)
             if "first" in work or not self._is_whole or not bool(far.any()):
                 return target(work["memory"]["z"]), None
+            work = longer.over(work)
             work = second_try.begun(work, far, _objective(target, work), _newton(target, work))
         return state, work
 

@@ -20,8 +20,9 @@ from ...gaussians.refresh import Refresh
 from ...kernels.langevin import Langevin
 from ...posterior import NoisePosterior
 from ...sampling.chains import Chains
-from ...sampling.defaults import resolve
+from ...sampling.defaults import PLANS, leapfrogs, resolve
 from ...sampling.execute import execute
+from ...sampling.randomized import ADAM, NEWTON
 from ...storage.atomic import write_whole
 from ...storage.memory import MemoryStore
 from ...types import Info, Plan, SamplerState, State, Tick
@@ -35,7 +36,6 @@ from .runs import draw, expected_nfe
 
 COUNTS = (1, 5, 10, 25, 50, 100)  # numbers of samples
 CHAINS = 4  # of the exact kernel's curve
-SHORT_CALLS = 2 + 80 + 8 * (8 + 16)  # of a short chain: its start, eight a transition
 TASK, IMAGE = "inpaint", range(1)  # what is restored: the first image
 
 
@@ -69,7 +69,8 @@ def calls2(bench: Bench, counts: tuple[int, ...] = COUNTS) -> int:
     found, guided = (bench.preset(METHODS[name], TASK) for name in ("ours1-em", "dps-dm"))
     nfe = sum(counts) * getattr(guided, "num_steps", 0) if bench.teacher is not None else 0
     nfe += 1 + getattr(found, "adam_steps", 0) + counts[-1]
-    nfe += sum(counts) * SHORT_CALLS
+    _, _, warmup, first = PLANS["short_chains"]
+    nfe += sum(counts) * (2 + ADAM + NEWTON + leapfrogs(1) * (warmup + first))
     two_chains = replace(bench, num_samples=max(8, 2 * -(-_length(counts) // THIN)))
     return nfe + expected_nfe(two_chains, METHODS["ours1-exact"], TASK) * CHAINS // 2
 
@@ -119,7 +120,8 @@ def exact_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
 
 def short_curve(bench: Bench, counts: tuple[int, ...]) -> dict[str, Any]:
     """The costs of so many short chains."""
-    found = [_walked(_short(_target(bench), n, bench.seed), _target(bench)) for n in counts]
+    target = _target(bench)
+    found = [_walked(_short(target, n, bench.seed), target) for n in counts]
     seconds, nfe = [times[-1] for times, _, _ in found], [calls[-1] for _, calls, _ in found]
     return {"samples": list(counts), "seconds": seconds, "nfe": nfe, "ess": None}
 

@@ -143,11 +143,14 @@ def preset(
     if method == "cmedit":
         return CMEDIT if task == "inpaint" or (task == "sr" and dataset == "small") else None
     found = _diverse(dataset, task) if method == "diverse" else _table(dataset, method, task)
-    own = TUNED_TOO.get(prior, {}).get(method, {}).get(task)
-    if found is not None and dataset == "small" and own is not None:
-        found = replace(found, lr=own) if isinstance(found, Walk) else replace(found, zeta=own)
-    elif found is not None and dataset == "small" and prior != TUNED_FOR:
-        found = replace(found, source=f"assumed: as for {TUNED_FOR}")
+    if found is not None and dataset == "small" and prior != TUNED_FOR:
+        own = TUNED_TOO.get(prior, {}).get(method, {}).get(task)
+        if own is None:
+            found = replace(found, source=f"assumed: as for {TUNED_FOR}")
+        elif isinstance(found, Walk):
+            found = replace(found, lr=own)
+        else:
+            found = replace(found, zeta=own)
     if not isinstance(found, Walk) or num_samples == found.num_draws:
         return found
     # Table A.3, which is for other numbers of samples, is printed without values.
