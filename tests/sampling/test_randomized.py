@@ -229,6 +229,19 @@ def test_a_chain_far_above_the_lowest_minimum_tries_once_more_from_there(monkeyp
     assert (after[far] < before[far] - 1).any()
     tries = sum("first" in work for work in works)
     assert calls < more_calls <= calls + far.sum() * (1 + tries)
+    assert torch.equal(works[-1]["again"].reshape(2, 8), far)
+
+
+@pytest.mark.parametrize("far", [6.0, math.inf])
+def test_a_run_keeps_which_chains_tried_again(monkeypatch, tmp_path, far):
+    _, _, _, works = minima(monkeypatch, far)
+    plan = chains(tangled(), RandomizedStarts(num_candidates=1), num_chains=8, seed=0)
+    stored = run_of(plan, tangled(), tmp_path / "run", progress=False)
+    for run in (run_of(plan, tangled(), progress=False), stored):
+        if far == math.inf:
+            assert run.tried_again is None
+        else:
+            assert torch.equal(run.tried_again.flatten(), works[-1]["again"])
 
 
 @pytest.mark.parametrize(

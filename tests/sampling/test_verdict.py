@@ -76,6 +76,8 @@ def test_starts_that_are_forgotten_are_trusted_whatever_they_were(start):
         ({"exact": False}, CHECK, "unadjusted"),
         ({"exact": False, "rho": 0.15, "start": "Adam"}, CHECK, "unadjusted"),
         ({"chains": 1}, CHECK, "--chains 16"),
+        ({"tried_again": torch.arange(16)[None] < 8}, TRUST, "forgotten"),
+        ({"tried_again": torch.arange(16)[None] < 9}, CHECK, "leaves 7 independent ones. --chains"),
         ({"chains": 1, "early": False}, CHECK, "--chains 16"),
         ({"rho": 0.4, "steps": 0}, DOUBT, "no posterior draws"),
         ({"spec": {}}, CHECK, "nw.calibrate(run, target=...)"),

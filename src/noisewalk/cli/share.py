@@ -221,9 +221,7 @@ class Part:
         arrays, i, nan = self.shared.arrays, self.image, float("nan")
         sampler = self._sampler()
         done, _ = sink.cursor()
-        sink.keep(
-            {name: arrays[name][i : i + 1] for name in ("early_x", "early_lp") if name in arrays}
-        )
+        sink.keep({name: arrays[name][i : i + 1] for name in EARLY if name in arrays})
         for k in range(done, self.num_draws):
             one = {name: array[i, :, k] for name, array in arrays.items() if name in DRAWN}
             state = State(one["z"], one["x"], one["nll"], torch.zeros_like(one["z"]))
@@ -238,7 +236,8 @@ class Part:
         chains, i = self.num_rows, self.image
         rows = slice(i * chains, (i + 1) * chains)
         kept["state"] = {name: part[rows] for name, part in kept["state"].items()}
-        for name, where in (("carry", rows), ("adaptation", (slice(None), slice(i, i + 1)))):
+        own = (slice(None), slice(i, i + 1))
+        for name, where in (("carry", rows), ("tried_again", rows), ("adaptation", own)):
             if kept.get(name) is not None:
                 kept[name] = kept[name][where]
         if kept.get("preconditioner"):
@@ -250,4 +249,5 @@ class Part:
         return kept
 
 
+EARLY = ("early_x", "early_lp", "tried_again")
 DRAWN = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "chi2", "step_size")

@@ -27,8 +27,6 @@ from .starts import Start, Work, check_initial
 CHECKPOINT_SECONDS = 2.0  # time between checkpoints at least,
 SHARE = 20  # and in units of what the last one took
 PATIENCE = 100  # transitions in a row in which every chain may diverge before a run gives up
-
-
 T = TypeVar("T")
 
 
@@ -130,6 +128,7 @@ class _Position:
     preconditioner: dict[str, Any] | None = None
     carry: Tensor | None = None
     start_steps: int = 0
+    tried_again: Tensor | None = None
     transitions: int = 0
     block: dict[str, Any] | None = None
     dead_for: int = 0
@@ -216,10 +215,11 @@ class _Session:
         self.sink.checkpoint(packed(self.here))
 
     def _early(self) -> dict[str, Tensor]:
-        """The state of every chain when the adaptation has stopped, (image, chain, ...)."""
+        """When the adaptation stops, (image, chain, ...): the states, and which tried again."""
         state, shape = self.here.state, (self.target.num_images, self.plan.num_chains)
         lp = -state.nll - 0.5 * state.z.to(torch.float64).square().flatten(1).sum(1)
-        return {"early_x": state.x.unflatten(0, shape), "early_lp": lp.unflatten(0, shape)}
+        found = {"early_x": state.x, "early_lp": lp, "tried_again": self.here.tried_again}
+        return {name: rows.unflatten(0, shape) for name, rows in found.items() if rows is not None}
 
     def _tick(self, phase: str, rate: float) -> Tick:
         self._account()
@@ -249,7 +249,7 @@ class _Session:
         if here.start is None and not here.start_steps:
             here.start = start.begin(self.target, here.state, self.rows.at(0))
         while here.start is not None:
-            here.start_steps += 1
+            here.start_steps, here.tried_again = here.start_steps + 1, here.start.get("again")
             here.state, here.start = start.advance(
                 self.target, here.state, here.start, self.rows.at(0), here.start_steps
             )

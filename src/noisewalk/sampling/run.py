@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import ConfigError, StoreError
 
 DRAW_ARRAYS = ("x", "z", "nll", "acceptance_rate", "accepted", "diverging", "step_size", "chi2")
-FIXED_ARRAYS = ("y", "num_observed", "observed", "truth", "early_x", "early_lp")
+FIXED_ARRAYS = ("y", "num_observed", "observed", "truth", "early_x", "early_lp", "tried_again")
 CALIBRATION = "calibration.json"  # what `nw.calibrate` leaves in a run's folder
 
 
@@ -46,6 +46,7 @@ class Run:
         early_x: (image, chain, *x) where each chain was when the adaptation stopped; None: not
             kept.
         early_lp: (image, chain) `lp` there.
+        tried_again: (image, chain) which chains began from where another one had ended; None: none.
         calibrated: whether `nw.calibrate` around this measurement has passed; None: it has not been
             run.
         folder: of a stored run; None in memory.
@@ -78,6 +79,7 @@ class Run:
     log_evidence_error: Tensor | None = None
     early_x: Tensor | None = None
     early_lp: Tensor | None = None
+    tried_again: Tensor | None = None
     calibrated: bool | None = None
     folder: Path | None = None
 

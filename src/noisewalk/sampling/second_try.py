@@ -34,7 +34,7 @@ def begun(work: Work, far: Tensor, objective: lbfgs.Objective, settings: lbfgs.S
     f_new[rows], g_new[rows] = objective(z_new[rows], rows)
     fresh = lbfgs.begin(z_new, f_new, g_new, settings)
     memory = {**fresh, "active": fresh["active"] & again}
-    return {**work, "memory": memory, "first": {"z": z, "f": f}, "taken": 0}
+    return {**work, "memory": memory, "first": {"z": z, "f": f}, "again": again, "taken": 0}
 
 
 def sources(far: Tensor) -> Tensor:

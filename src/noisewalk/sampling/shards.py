@@ -158,9 +158,10 @@ def _begun(work: Parted, plan: Chains) -> SamplerState:
         each = rows.unflatten(0, (images, work.plan.num_chains))
         return each[:, first : first + plan.num_chains].flatten(0, 1).contiguous()
 
-    carry = None if kept["carry"] is None else some(kept["carry"])
+    names = [name for name in ("carry", "tried_again") if kept.get(name) is not None]
+    own = {name: some(kept[name]) for name in names}
     state = {name: some(rows) for name, rows in kept["state"].items()}
-    return {**kept, "state": state, "carry": carry, "nfe": 0, "seconds": 0.0}
+    return {**kept, **own, "state": state, "nfe": 0, "seconds": 0.0}
 
 
 @contextmanager

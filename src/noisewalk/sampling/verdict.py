@@ -117,6 +117,12 @@ def _fault(run: "Run", found: Evidence) -> tuple[str, str]:
 def _short(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of many chains, by their early and last states."""
     chains = run.draws.shape[1]
+    copies = 0 if run.tried_again is None else int(run.tried_again.sum(1).max())
+    if chains - copies < LEAST_CHAINS <= chains:
+        return CHECK, (
+            f"{_number(copies, 'chain')} of {chains} began from where another one had ended, which "
+            f"leaves {chains - copies} independent ones. {_wider(run, math.sqrt(2))}"
+        )
     if chains < LEAST_CHAINS:
         return CHECK, (
             f"{_number(chains, 'chain')} cannot show a drift. --chains 16 (num_chains=16 in "
