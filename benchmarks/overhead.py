@@ -4,10 +4,12 @@ vector-Jacobian product on the same batch.
 The rows in -gn are built on a Gauss-Newton Gaussian of rank 40; hmc-gn takes eight leapfrogs, and
 its time is divided by eight. All are timed in turn, in one process, after a warm-up; the medians'
 ratio is printed with a bootstrap interval. With --channels-last the bare call is timed with the
-network in that memory layout, in place of the kernels.
+network in that memory layout, in place of the kernels; with --as-published, with the layers of a
+network of diffusers as diffusers itself runs them.
 
     python benchmarks/overhead.py --prior fashion32 --batch-size 16
     python benchmarks/overhead.py --prior satellite64 --batch-size 8 --channels-last
+    python benchmarks/overhead.py --prior satellite64 --batch-size 8 --as-published
 """
 
 import argparse
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=60)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--as-published", action="store_true")
     args = parser.parse_args()
 
     prior = nw.load_prior(args.prior, args.label)
@@ -72,6 +75,11 @@ def main() -> None:
         other = copy.deepcopy(phi)
         other.denoiser.network.to(memory_format=torch.channels_last)
         steps = {"channels last": lambda: vjp(other, z, cotangent)}
+    if args.as_published:
+        plain = copy.deepcopy(phi)
+        for layer in plain.denoiser.network.modules():
+            vars(layer).pop("forward", None)  # of `make_lean`
+        steps = {"as published": lambda: vjp(plain, z, cotangent)}
     times = interleaved({"bare": bare, **steps}, args.repeats)
     times = {
         name: [value / (kernels[name].evaluations if name in kernels else 1) for value in values]
