@@ -3,7 +3,9 @@ fields. A tensor stands as its shape and a hash of its content in both."""
 
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import Field, fields, is_dataclass
+from functools import partial
 from types import CodeType, MethodType
 from typing import Any, TypeVar
 
@@ -12,27 +14,39 @@ PLAIN = (bool, int, float, complex, str)
 T = TypeVar("T")
 
 
-def describe(value: Any) -> str:
+def describe(value: Any, inside: tuple[int, ...] = ()) -> str:
     """One line that identifies a value: tensors, arrays and modules by their shape and the first 8
     hex digits of the SHA-256 of their content, functions by that of their code and of what they
-    hold."""
+    hold. `inside` are the ids of what holds this value: what holds itself is named once."""
     import torch
 
+    if id(value) in inside:
+        return type(value).__qualname__
+    inside = (*inside, id(value))
     if isinstance(value, torch.Tensor):
         return f"Tensor{list(value.shape)}#{_digest([value])}"
     if isinstance(value, torch.nn.Module):
-        return f"{type(value).__name__}#{_digest(list(value.state_dict().values()), repr(value))}"
+        state = list(value.state_dict().values())
+        told = [repr(value), *(describe(v, inside) for v in state if not _is_tensor(v))]
+        return f"{type(value).__name__}#{_digest(filter(_is_tensor, state), ''.join(told))}"
     if _is_array(value):
         sha = hashlib.sha256(f"{value.dtype}".encode() + value.tobytes())
         return f"array{list(value.shape)}#{sha.hexdigest()[:8]}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(describe(v) for v in value) + "]"
+        return "[" + ", ".join(describe(v, inside) for v in value) + "]"
+    if isinstance(value, set | frozenset):
+        return "{" + ", ".join(sorted(describe(v, inside) for v in value)) + "}"
+    if isinstance(value, dict):
+        pairs = (f"{describe(k, inside)}: {describe(v, inside)}" for k, v in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, partial):
+        return f"partial({describe([value.func, value.args, value.keywords], inside)[1:-1]})"
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     named = callable(value) and hasattr(value, "__qualname__")
     if named or type(value).__repr__ is object.__repr__:
         name = getattr(value, "__qualname__", type(value).__qualname__)
-        return f"{getattr(value, '__module__', '')}.{name}{_held(value)}"
+        return f"{getattr(value, '__module__', '')}.{name}{_held(value, inside)}"
     return repr(value)
 
 
@@ -79,7 +93,7 @@ def readable(cls: type[T]) -> type[T]:
     return cls
 
 
-def _held(value: Any) -> str:
+def _held(value: Any, inside: tuple[int, ...]) -> str:
     """The hash of what tells a function or an instance from another of the same name: its code,
     what it closes over, its attributes; what it calls is known by name alone."""
     held = [
@@ -95,8 +109,14 @@ def _held(value: Any) -> str:
     names = getattr(value, "__globals__", {})
     read = (names[name] for name in getattr(code, "co_names", ()) if name in names)
     for item in [*held, *(v for v in read if isinstance(v, PLAIN) or _is_array(v))]:
-        sha.update(describe(item).encode())
+        sha.update(describe(item, inside).encode())
     return f"#{sha.hexdigest()[:8]}"
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
 
 
 def _is_array(value: Any) -> bool:
@@ -108,17 +128,19 @@ def _is_array(value: Any) -> bool:
 def _code(code: CodeType) -> bytes:
     """What a function does, functions inside it included: instructions, names and constants."""
     inside = [c for c in code.co_consts if isinstance(c, CodeType)]
-    plain = repr([c for c in code.co_consts if not isinstance(c, CodeType)])
+    constants = [c for c in code.co_consts if not isinstance(c, CodeType)]
+    plain = repr([describe(c) if isinstance(c, frozenset) else c for c in constants])
     names = repr(code.co_names) + plain
     return code.co_code + names.encode() + b"".join(map(_code, inside))
 
 
-def _digest(tensors: list[Any], text: str = "") -> str:
+def _digest(tensors: Iterable[Any], text: str = "") -> str:
     import torch
 
     sha = hashlib.sha256(text.encode())
     for tensor in tensors:
         sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
         plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
         sha.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()[:8]

@@ -59,7 +59,8 @@ def test_the_painted_mask_is_what_is_missing_upright_in_fits_too(boot, root):
 
 
 def test_a_file_has_a_name_that_no_shell_and_no_option_parser_reads():
-    for name, safe in {"--a b;c$.png": "a_b_c_.png", ".hidden.npy": "hidden.npy"}.items():
+    names = {"--a b;c$.png": "a_b_c_.png", ".hidden.npy": "hidden.npy", of.MASK: "mask.png"}
+    for name, safe in names.items():
         assert of.safe_name(Path("folder") / name) == safe
 
 

@@ -131,6 +131,18 @@ def test_shared_batches_give_the_draws_of_each_file_alone(files):
     assert all(
         torch.equal(nw.open_run(f"shared/{n}").z[...], z) for n, z in zip("abc", again, strict=True)
     )
+    assert files(*words, "--num-draws", 3, "--resume")[0] == 0
+    assert nw.open_run("shared/a").draws.shape[2] == 3
+    code, _, err = files("sample", "in", *short, "--sigma-y", 0.7, *words[-3:], "--resume")
+    assert code == 3
+    assert err.count("holds another run") >= 3
+
+
+def test_a_page_of_somebody_elses_is_no_index(files, refused):
+    Path("site").mkdir()
+    Path("site/index.html").write_text("<h1>My site</h1>")
+    assert "would be lost" in refused("sample", "in", *options("--sigma-y", 0.3, "--out", "site"))
+    assert Path("site/index.html").read_text() == "<h1>My site</h1>"
 
 
 def test_inputs_that_make_no_batch_end_in_one_line(files, refused):

@@ -77,3 +77,15 @@ def test_scaled_and_blank_integers_are_numbers_and_gaps(tmp_path: Path) -> None:
     assert np.array_equal(found.missing[0], raw == 12)
     kept = ~found.missing
     np.testing.assert_allclose(found.values[kept], (0.5 * raw + 100.0)[None][kept])
+
+
+def test_blanks_of_unsigned_integers_are_gaps(tmp_path: Path) -> None:
+    raw = np.arange(-17, 18, dtype=np.int16).reshape(5, 7)
+    cards = [("SIMPLE", True), ("BITPIX", 16), ("NAXIS", 2), ("NAXIS1", 7), ("NAXIS2", 5)]
+    cards += [("BLANK", -9), ("BZERO", 32768)]
+    content = raw.astype(">i2").tobytes().ljust(2880, b"\0")
+    (tmp_path / "a.fits").write_bytes(fits.Header(cards).tostring().encode() + content)
+    found = read_array(tmp_path / "a.fits")
+    assert found.values.dtype == np.uint16
+    assert found.missing is not None
+    assert np.array_equal(found.missing[0], raw == -9)

@@ -16,13 +16,16 @@ GRIDS = [(1, 0, 0), (4, 0, 0), (3, 0, 0), (1, 2, 5), (2, 1, 3)]
 """Factor, and the rows and columns before the first pixel of the measurement."""
 
 
-def header(cd: bool, sip: bool) -> fits.Header:
+def header(cd: bool | None, sip: bool) -> fits.Header:
+    """By a CD matrix, by PC and CDELT, or (None) by PC alone."""
     made = fits.Header()
     end = "-SIP" if sip else ""
     made.update(CTYPE1=f"RA---TAN{end}", CTYPE2=f"DEC--TAN{end}", CUNIT1="deg", CUNIT2="deg")
     made.update(CRPIX1=7.3, CRPIX2=-4.0, CRVAL1=150.1, CRVAL2=2.2)
     if cd:
         made.update(CD1_1=-2e-4, CD1_2=3e-5, CD2_1=2e-5, CD2_2=2.2e-4)
+    elif cd is None:
+        made.update(PC1_1=-2e-4, PC1_2=3e-5, PC2_1=2e-5, PC2_2=2.2e-4)
     else:
         made.update(CDELT1=-2e-4, CDELT2=2e-4, PC1_1=0.9, PC1_2=0.1, PC2_1=-0.1, PC2_2=0.9)
     if sip:
@@ -36,7 +39,7 @@ def on_the_image(pixel: np.ndarray, factor: int, start: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("kind", [(True, False), (False, False), (True, True)])
+@pytest.mark.parametrize("kind", [(True, False), (False, False), (None, False), (True, True)])
 def test_the_sky_stays_where_it_is(grid: tuple[int, int, int], kind: tuple[bool, bool]) -> None:
     factor, top, left = grid
     if kind[1] and (top, left) != (0, 0):

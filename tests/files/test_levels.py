@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from file_samples import npy
+from file_samples import npy, tifffile
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.levels import is_file, noise_level
@@ -48,5 +48,11 @@ def test_levels_that_are_none_are_refused_where_they_are_read(tmp_path: Path) ->
     seen[0, 0] = False
     found = noise_level(tmp_path / "s.npy", False, SHAPE, UNIT, seen)
     assert torch.equal(found, torch.where(seen, 0.5, 1.0))
+    levels[0, 0] = -9999.0, 1.0, 1.0, 1.0
+    gap = {"extratags": [(42113, "s", 0, "-9999", True)], "metadata": None}
+    gap["photometric"] = "minisblack"
+    tifffile.imwrite(tmp_path / "s.tif", levels.astype(np.float32), **gap)
+    with pytest.raises(ConfigError, match=r"s.tif: 1 of 24 observed entries"):
+        noise_level(tmp_path / "s.tif", False, SHAPE, UNIT, SEEN)
     with pytest.raises(ConfigError, match=r"shape \(1, 4, 3\), but the measurement has"):
         noise_level(npy(tmp_path / "t.npy", np.ones((4, 3))), False, SHAPE, UNIT, seen)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from noisewalk.errors import ConfigError
 from noisewalk.files.masks import load_mask
+from noisewalk.files.ranges import ValueRange
 
 
 def test_a_mask_file_hides_whatever_is_under_its_zeros(tmp_path: Path) -> None:
@@ -78,3 +79,48 @@ def test_a_mark_that_matches_nothing_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             load_measurement(y, (1, 2, 2), missing=missing, bits=bits)
+
+
+def test_a_painted_mask_is_turned_for_a_measurement_in_fits(tmp_path: Path) -> None:
+    fits = pytest.importorskip("astropy.io.fits")
+    values, top = noise(1, 4, 4).astype(np.float32), np.zeros((4, 4), np.uint8)
+    top[0] = 255
+    fits.PrimaryHDU(values).writeto(tmp_path / "y.fits")
+    npy(tmp_path / "y.npy", values)
+    Image.fromarray(top).save(tmp_path / "m.png")
+    Image.fromarray(255 - top).save(tmp_path / "o.png")
+    npy(tmp_path / "m.npy", top)
+    for y, given, row in (
+        ("y.fits", {"missing": tmp_path / "m.png"}, 3),
+        ("y.fits", {"observed": tmp_path / "o.png"}, 3),
+        ("y.fits", {"missing": tmp_path / "m.npy"}, 0),
+        ("y.npy", {"missing": tmp_path / "m.png"}, 0),
+    ):
+        _, observed, _ = load_measurement(tmp_path / y, (1, 4, 4), ValueRange(-1, 1), **given)
+        assert observed is not None
+        assert (~observed[0, :, 0]).nonzero().flatten().tolist() == [row]
+
+
+def test_what_a_mask_marks_as_missing_is_missing(tmp_path: Path) -> None:
+    y, path = npy(tmp_path / "y.npy", noise(1, 1, 4)), tmp_path / "m.tif"
+    flags = np.array([[0, 1, 1, 255]], np.uint8)
+    tags = [(42113, "s", 0, "255", True)]
+    tifffile.imwrite(path, flags, photometric="minisblack", extratags=tags, metadata=None)
+    for given, seen in (
+        ({"observed": path}, [False, True, True, False]),
+        ({"missing": path}, [True, False, False, False]),
+    ):
+        _, observed, _ = load_measurement(y, (1, 1, 4), **given)
+        assert observed is not None
+        assert observed.flatten().tolist() == seen
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int64"])
+def test_the_sign_of_a_flag_is_a_bit(tmp_path: Path, dtype: str) -> None:
+    y, flags = npy(tmp_path / "y.npy", noise(1, 1, 3)), np.array([[-1, 0, 1]], dtype)
+    last = str(8 * flags.itemsize - 1)
+    _, observed, _ = load_measurement(
+        y, (1, 1, 3), missing=npy(tmp_path / "m.npy", flags), bits=last
+    )
+    assert observed is not None
+    assert observed.flatten().tolist() == [False, True, True]

@@ -129,3 +129,16 @@ def test_broken_gdal_tags_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             read_array(gdal(tmp_path / "a.tif", grey, nodata, items))
+
+
+@pytest.mark.parametrize("kind", ["miniswhite", "palette"])
+def test_a_gap_is_a_stored_number_and_not_the_one_that_is_shown(tmp_path: Path, kind: str) -> None:
+    grey = np.array([[0, 5, 250], [255, 5, 7]], np.uint8)
+    tags, path = [(42113, "s", 0, "5", True)], tmp_path / "a.tif"
+    more = {"colormap": example("uint16", (3, 256))} if kind == "palette" else {}
+    tifffile.imwrite(path, grey, photometric=kind, extratags=tags, metadata=None, **more)
+    found = read_array(path)
+    assert found.missing is not None
+    assert np.array_equal(found.missing, np.broadcast_to(grey == 5, found.values.shape))
+    assert found.georeference is not None
+    assert found.georeference.nodata is None

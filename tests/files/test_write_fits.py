@@ -23,6 +23,8 @@ def test_an_image_comes_back_with_its_header_and_history(tmp_path: Path) -> None
     assert "made by ?" in str(found["HISTORY"])
     assert np.array_equal(again.values, values)
     assert again.unit == "mJy"
+    write_fits(path, {"mean": values}, place, "\u00b0C", [])
+    assert fits.getheader(path)["BUNIT"] == "?C"
     assert fits.getdata(path).shape == (5, 7)
 
 

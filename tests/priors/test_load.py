@@ -258,6 +258,10 @@ def test_weights_of_another_architecture_are_named_by_key(prior: Path) -> None:
 
 
 VALUES = [
+    {"time_scale": "x"},
+    {"time_scale": 0},
+    {"range": 5},
+    {"range": [1.0, 1.0]},
     {"shape": [1, 8]},
     {"shape": [1, 8, 0]},
     {"shape": [1, 8, 8.0]},
@@ -387,6 +391,7 @@ def test_a_name_without_end_is_no_prior() -> None:
     [
         [],
         {"_class_name": "KarrasVeScheduler"},
+        {"_class_name": ["KarrasVeScheduler"]},
         "text",
         {"_class_name": "EDMEulerScheduler", "sigma_max": None},
         {"_class_name": "EDMEulerScheduler", "sigma_min": 90},

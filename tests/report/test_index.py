@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from noisewalk.report.index import DONE, FAILED, RUNNING, Line, write_index
+from noisewalk.report.index import DONE, FAILED, RUNNING, Line, is_own, write_index
 
 LINES = [
     Line("a", "in/a.npy", DONE),
@@ -52,3 +52,12 @@ def test_a_damaged_summary_is_no_summary(tmp_path: Path) -> None:
     for content in ("{", "[1]", ""):
         (tmp_path / "a" / "summary.json").write_text(content)
         assert 'href="a/' not in page(tmp_path, LINES)
+
+
+def test_only_an_index_of_its_own_is_written_over(tmp_path: Path) -> None:
+    index = tmp_path / "index.html"
+    assert is_own(index)
+    page(tmp_path, LINES)
+    assert is_own(index)
+    index.write_bytes(b"<h1>My site \xff</h1>")
+    assert not is_own(index)

@@ -49,3 +49,33 @@ def test_a_fits_image_has_ticks_of_the_sky(dec, turn):
     for share, label in place.y:
         _, found = wcs.wcs_pix2world(-0.5, 16 * (1 - share) - 0.5, 0)
         assert float(label.rstrip("°").replace("−", "-")) == pytest.approx(float(found), abs=0.002)
+
+
+SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 8.5, "CRPIX2": 8.5}
+SKY |= {"CRVAL1": 10.0, "CRVAL2": 2.0, "CDELT1": -0.01, "CDELT2": 0.01}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"CPDIS1": "LOOKUP", "DP1.NAXES": 2},
+        {"CPDIS1": "LOOKUP"},
+        {"CTYPE3": "WAVE-TAB", "NAXIS": 3},
+        {"CTYPE1": "WAVE"},
+        {"CTYPE2": ""},
+        {"CTYPE1": "RA---DSS", "CTYPE2": "DEC--DSS"},
+        {"CDELT1": 0.0, "CDELT2": 0.0},
+        {"CUNIT1": "pixel"},
+        {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2},
+        {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRPIX1": 1e5},
+        {"CTYPE1": "RA---AIT", "CTYPE2": "DEC--AIT", "CRPIX1": 1e5},
+    ],
+    ids=str,
+)
+def test_a_sky_that_is_not_understood_has_no_frame(change):
+    fits = pytest.importorskip("astropy.io.fits")
+    header = fits.Header()
+    header.update({**SKY, **change})
+    text = header.tostring(sep="\n", endcard=False, padding=False)
+    place = place_of(nw.files.Georeference("fits", text), (16, 16))
+    assert place is None or place.north is None or np.isfinite(place.north)

@@ -120,3 +120,12 @@ def test_the_measurement_of_the_dataset_is_in_the_files_unit_and_nan_where_it_is
     assert (counts.attrs, counts.values.max()) == ({"units": "counts"}, 5.0)
     far = nw.Run({"x": X}, nfe=1, seconds=1.0, y=y[:, :1]).to_xarray().measurement
     assert far.attrs["scale"].startswith("that of A(x)")
+
+
+def test_a_folder_that_is_there_is_never_written_over(tmp_path):
+    pytest.importorskip("xarray")
+    (tmp_path / "run.zarr").mkdir()
+    (tmp_path / "run.zarr" / "zarr.json").write_text("{}")
+    with pytest.raises(ConfigError, match="would be lost"):
+        run().export(tmp_path / "run.zarr", "draws")
+    assert (tmp_path / "run.zarr" / "zarr.json").read_text() == "{}"

@@ -34,7 +34,7 @@ SETTINGS: dict[str, dict[str, int]] = {
     CAREFUL: {"chains": 16, "num_warmup": 8, "thin": 8, "num_draws": 4},
 }
 """Chains that give their draws a few at a time, so that there is something to see early."""
-MASK = "mask.png"
+MASK = ".mask.png"  # the name of no upload: `safe_name` starts with a letter
 
 
 @dataclass(frozen=True, eq=False)

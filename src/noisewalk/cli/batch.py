@@ -14,7 +14,7 @@ import typer
 from .._text import printable
 from ..engines.work import perform
 from ..errors import ConfigError
-from ..report.index import DONE, FAILED, RUNNING, STOPPED, Line, write_index
+from ..report.index import DONE, FAILED, RUNNING, STOPPED, Line, is_own, write_index
 from .engines import engine_named_by
 from .inputs import Entry, names_of, with_seed
 from .options import interruptible, load_prior, make_folder
@@ -51,6 +51,8 @@ def run_batch(options: "SampleOptions", entries: Sequence[Entry], prior: "Prior"
     make_folder(out)
     if (out / "spec.json").exists():
         raise ConfigError(f"{out} is the folder of one run: give a batch another --out")
+    if not is_own(out / "index.html"):
+        raise ConfigError(f"{out}/index.html is no batch's, and would be lost: give another --out")
     jobs, kept = _jobs(options, entries), f"what is done is safe in {out}; --resume goes on"
     title = f"{len(jobs)} files, {options.operator}, prior {prior.name}"
     o = options

@@ -131,7 +131,7 @@ class Problem:
             **({} if by is None else {"simulated_by": repr(by)}),
             "range": shared,
             **({"band_range": self.value_range.text} if bands else {}),
-            **({"unit": self.unit} if self.unit and not bands else {}),
+            **({"unit": self.unit} if self.unit else {}),
             **({} if place is None else {"georeference": place.facts()}),
             **({"bottom_up": True} if place is not None and place.format == "fits" else {}),
             "source": self.source,

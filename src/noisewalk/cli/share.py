@@ -9,6 +9,7 @@ where it was stopped. Then each file's part of it becomes a run folder of its ow
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +74,9 @@ def restore_together(
     for group in groups.values():
         for start in range(0, len(group), MOST_TOGETHER):
             some = group[start : start + MOST_TOGETHER]
-            _restore_some(some, prior, store / f"{some[0][1].options.folder.name}", failures)
-    if store.is_dir() and not any(store.iterdir()):
-        store.rmdir()
+            _restore_some(some, prior, store / _name_of([m for _, m in some]), failures)
+    if store.is_dir() and not any(failures):
+        shutil.rmtree(store)
     return failures
 
 
@@ -90,10 +91,18 @@ def _tried(failures: list[Exception | None], k: int, work: Callable[..., Any], *
         return None
 
 
+def _name_of(members: list[Member]) -> str:
+    """The folder of a shared run: other files, or other settings, have another."""
+    asked = [replace(m.options, resume=False, num_draws=None) for m in members]
+    return sha256(repr(asked).encode()).hexdigest()[:16]
+
+
 def _read(options: "SampleOptions", prior: "Prior") -> Member | None:
-    """A file that is still to be restored; None where its run is complete."""
+    """A file that is still to be restored; None where it is now: a complete run is compared with
+    what is asked for, and made longer."""
     found = with_seed(options)
     if found.resume and _is_complete(found.folder):
+        restore(found, prior)
         return None
     if not found.resume and (found.folder / "spec.json").exists():
         raise held(found.folder)

@@ -34,12 +34,15 @@ def read_fits(path: Path, part: str, look: Look) -> Reading:
         with fits.open(file, memmap=False) as hdus:
             hdu = _chosen(path, list(hdus), part)
             look(_shape(hdu))
-            header, blank = hdu.header.copy(strip=True), "BLANK" in hdu.header
+            header, stored = hdu.header.copy(strip=True), dict(hdu.header)
             values = np.asarray(hdu.data).reshape(_shape(hdu))
     for key in OF_THE_FILE:
         header.remove(key, ignore_missing=True, remove_all=True)
     cards = header.tostring(sep="\n", endcard=False, padding=False)
-    gaps = np.isnan(values) if blank and values.dtype.kind == "f" else None
+    gaps = None
+    if "BLANK" in stored:  # unsigned numbers are stored with a shift
+        blank = stored["BLANK"] + stored.get("BZERO", 0)
+        gaps = np.isnan(values) if values.dtype.kind == "f" else values == blank
     unit = str(header.get("BUNIT", "")).strip()
     return Reading(values, path, gaps, unit, Georeference("fits", cards))
 

@@ -93,6 +93,10 @@ def _finer_header(text: str, factor: int, top: int, left: int) -> str:
 
     header = Header.fromstring(text, sep="\n")
     matrix = any(re.fullmatch(r"CD\d_\d[A-Z]?", key) for key in header)
+    for key in list(header) if not matrix else ():
+        if re.fullmatch(r"CRPIX[12][A-Z]?", key):
+            step = key.replace("CRPIX", "CDELT")
+            header[step] = header.get(step, 1.0)  # as of a PC matrix alone
     for key in list(header):
         if found := re.fullmatch(r"CRPIX([12])[A-Z]?", key):
             start = left if found[1] == "1" else top

@@ -70,7 +70,9 @@ def _map(level: Level, shape: tuple[int, ...]) -> tuple[str, np.ndarray]:
     if isinstance(level, str | Path):
         name = f"the noise map {level}"
         try:
-            values = read_array(level, fits).values
+            reading = read_array(level, fits)
+            values, unknown = reading.values, reading.missing
+            values = values if unknown is None else np.where(unknown, np.nan, values)
         except ConfigError as error:
             raise ConfigError(f"--sigma-y {level} is no number and no map: {error}") from error
     else:

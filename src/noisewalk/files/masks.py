@@ -11,6 +11,9 @@ from ..errors import ConfigError
 from .arrays import read_array
 from .reading import Reading, numbers_in, parted
 
+PAINTED = (".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Files whose first row is the top one."""
+
 
 class Gaps(NamedTuple):
     """What marks the gaps of a measurement, beside what its own file says."""
@@ -40,21 +43,26 @@ def load_mask(path: str | Path, shape: tuple[int, ...]) -> Tensor:
         ...     nw.files.load_mask(f"{folder}/mask.npy", (1, 2, 2)).tolist()
         [[[True, False], [False, True]]]
     """
-    return torch.from_numpy(_flags(path, tuple(shape)) != 0).expand(shape).clone()
+    values, unknown = _flags(path, tuple(shape))
+    return torch.from_numpy((values != 0) & ~unknown).expand(shape).clone()
 
 
 def present(reading: Reading, gaps: Gaps, shape: tuple[int, ...]) -> Tensor | None:
     """Which entries are there, bool of this shape; None where nothing marks a gap.
 
-    A mark of the user's that matches nothing is a ConfigError: it was meant for another file.
+    A mark of the user's that matches nothing is a ConfigError: it was meant for another file. A
+    painted mask has its top row first, and is turned for a measurement in FITS, which has it last.
     """
+    place = reading.georeference
+    up = place is not None and place.format == "fits"
     marks = [] if reading.missing is None else [reading.missing.reshape(shape)]
     if gaps.missing is not None:
-        marks.append(_matched(reading.values.reshape(shape), gaps, shape))
+        found = _matched(reading.values.reshape(shape), gaps, shape)
+        marks.append(_turned(found, gaps.missing, up))
     elif gaps.bits is not None:
         raise ConfigError("--bits belongs to a mask of flags: give --missing FILE too")
     if gaps.observed is not None:
-        marks.append(~load_mask(gaps.observed, shape).numpy())
+        marks.append(_turned(~load_mask(gaps.observed, shape).numpy(), gaps.observed, up))
     if not marks:
         return None
     return torch.from_numpy(~np.logical_or.reduce(marks))
@@ -66,8 +74,8 @@ def _matched(values: np.ndarray, gaps: Gaps, shape: tuple[int, ...]) -> np.ndarr
     try:
         number = float(word)
     except ValueError:
-        flags = _flags(word, shape, bits)
-        found, what = np.broadcast_to(flags != 0, shape), f"the mask {word}"
+        flags, unknown = _flags(word, shape, bits)
+        found, what = np.broadcast_to((flags != 0) | unknown, shape), f"the mask {word}"
         hint = "it is zero everywhere: nonzero means missing (--observed FILE is the opposite)"
         hint = f"none of the bits {', '.join(map(str, bits))} is set" if bits else hint
     else:
@@ -83,8 +91,17 @@ def _matched(values: np.ndarray, gaps: Gaps, shape: tuple[int, ...]) -> np.ndarr
     return found
 
 
-def _flags(path: str | Path, shape: tuple[int, ...], bits: tuple[int, ...] = ()) -> np.ndarray:
-    """The values of a mask file, of these bits alone if there are any."""
+def _turned(found: np.ndarray, mark: str | Path, up: bool) -> np.ndarray:
+    """What a file says of a measurement with the bottom row first, if that is `up`."""
+    painted = parted(str(mark))[0].suffix.lower() in PAINTED
+    return np.ascontiguousarray(found[..., ::-1, :]) if up and painted else found
+
+
+def _flags(
+    path: str | Path, shape: tuple[int, ...], bits: tuple[int, ...] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """The values of a mask file, of these bits alone if there are any, and where the file itself
+    says that it has none."""
 
     def fits(found: tuple[int, ...]) -> None:
         if found not in (shape, (1, *shape), (1, *shape[1:])):
@@ -93,13 +110,17 @@ def _flags(path: str | Path, shape: tuple[int, ...], bits: tuple[int, ...] = ())
 
     if parted(path)[0].suffix.lower() in (".jpg", ".jpeg"):
         raise ConfigError(f"the mask {path} is a JPEG, whose values are not exact; save it as .png")
-    values = read_array(path, fits).values
-    values = values[0] if values.shape == (1, *shape) else values
-    if values.dtype.kind == "f" and not np.isin(values, (0, 1)).all():
+    reading = read_array(path, fits)
+    values, unknown = reading.values, reading.missing
+    unknown = np.zeros(values.shape, bool) if unknown is None else unknown
+    if values.shape == (1, *shape):
+        values, unknown = values[0], unknown[0]
+    if values.dtype.kind == "f" and not (np.isin(values, (0, 1)) | unknown).all():
         raise ConfigError(f"the mask {path} has values other than 0 and 1; save mask > 0.5")
     if not bits:
-        return values
+        return values, unknown
     if values.dtype.kind not in "iu" or max(bits) >= 8 * values.dtype.itemsize:
         most = f"{values.dtype} values, which have no bit {max(bits)}"
         raise ConfigError(f"the mask {path} has {most}: bits are counted from 0")
-    return values & values.dtype.type(sum(1 << bit for bit in bits))
+    unsigned = np.dtype(f"u{values.dtype.itemsize}").type
+    return values.astype(unsigned) & unsigned(sum(1 << bit for bit in bits)), unknown

@@ -22,6 +22,8 @@ REDUCED, MASK = 1, 4
 """Bits of a page's NewSubfileType: an overview, or GDAL's mask of the pixels that are there."""
 METADATA, NODATA = 42112, 42113
 """GDAL's tags: scales, offsets, units and names of the bands in XML; the number of a gap."""
+PHOTOMETRIC, RECOLOURED = 262, (0, 3)
+"""The tag of the colour space, and those of which other values are shown than are stored."""
 
 
 def read_tiff(path: Path, part: str, look: Look) -> Reading:
@@ -47,7 +49,7 @@ def read_tiff(path: Path, part: str, look: Look) -> Reading:
         tags = {tag.code: tag.value for tag in series.keyframe.tags.values()}
         found = read_raster(path, window) if _is_plain(series) else None
         if found is None:
-            found = _decoded(path, file, series, window)
+            found = _decoded(path, file, series, window, tags)
     return _placed(path, _told(path, found, tags), tags, window)
 
 
@@ -75,19 +77,21 @@ def _window(path: Path, part: str, size: list[int]) -> tuple[slice, slice]:
     return slice(*rows), slice(*columns)
 
 
-def _decoded(path: Path, file: Any, series: Any, window: tuple[slice, slice]) -> Raster:
-    """What tifffile reads."""
-    values = _channels_first(path, series.axes, series.asarray())
-    values = _without_alpha(path, series.keyframe, _photometric(path, series.keyframe, values))
+def _decoded(path: Path, file: Any, series: Any, window: tuple[slice, slice], tags: Any) -> Raster:
+    """What tifffile reads; a stored number that marks gaps is looked for before it is coloured."""
+    stored = _channels_first(path, series.axes, series.asarray())
+    values = _without_alpha(path, series.keyframe, _photometric(path, series.keyframe, stored))
     masks = [page for page in file.pages if page.subfiletype & MASK]
-    shown = [page.asarray() != 0 for page in masks if page.shape == values.shape[1:]]
-    return Raster(values[:, *window], shown[0][window] if shown else None)
+    shown = [page.asarray() != 0 for page in masks if page.shape == values.shape[1:]][:1]
+    if NODATA in tags and tags.get(PHOTOMETRIC) in RECOLOURED:
+        shown.append(~_equal(stored, _number(path, "nodata tag", tags[NODATA])).any(0))
+    return Raster(values[:, *window], np.logical_and.reduce(shown)[window] if shown else None)
 
 
 def _told(path: Path, found: Raster, tags: Any) -> Raster:
     """The values with what the file's own tags say of them, which goes before what lies beside the
     file; ConfigError for tags that are broken."""
-    if NODATA in tags:
+    if NODATA in tags and tags.get(PHOTOMETRIC) not in RECOLOURED:
         found = found._replace(nodata=_number(path, "nodata tag", tags[NODATA]))
     if METADATA not in tags:
         return found

@@ -31,9 +31,9 @@ def write_fits(
         made = fits.Header.fromstring(cards, sep="\n")
         made.remove("BUNIT", ignore_missing=True, remove_all=True)
         if unit:
-            made["BUNIT"] = unit
+            made["BUNIT"] = _plain(unit)
         for line in history:
-            made.add_history("".join(c if 32 <= ord(c) < 127 else "?" for c in line))
+            made.add_history(_plain(line))
         return made
 
     flat = {name: x[..., 0, :, :] if x.shape[-3] == 1 else x for name, x in images.items()}
@@ -45,3 +45,8 @@ def write_fits(
     buffer = io.BytesIO()
     fits.HDUList(hdus).writeto(buffer, output_verify="silentfix")
     path.write_bytes(buffer.getbuffer())
+
+
+def _plain(text: str) -> str:
+    """A text in the characters that a header may have."""
+    return "".join(c if 32 <= ord(c) < 127 else "?" for c in text)

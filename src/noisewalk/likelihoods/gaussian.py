@@ -94,7 +94,7 @@ class Gaussian(LikelihoodBase):
     def of_rows(self, image: Tensor, axes: int) -> "Gaussian":
         """With the levels of these images, where each has its own."""
         sigma = self.sigma_y
-        if not isinstance(sigma, Tensor) or sigma.ndim != axes:
+        if not isinstance(sigma, Tensor) or sigma.ndim != axes or len(sigma) == 1:
             return self
         return self._with(sigma.to(image.device)[image])
 
@@ -112,6 +112,10 @@ class Gaussian(LikelihoodBase):
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
         """ConfigError unless sigma_y broadcasts to y, with as many images."""
         self._sigma(y)
+        sigma = self.sigma_y
+        if isinstance(sigma, Tensor) and sigma.ndim == y.ndim and len(sigma) not in (1, len(y)):
+            has = f"{len(sigma)} images, and y has {len(y)}"
+            raise ConfigError(f"sigma_y has levels of {has}: give one level an image, or one")
 
     def _sigma(self, mean: Tensor) -> Tensor:
         """The levels in a shape that broadcasts to the rows, which are image-major."""

@@ -47,8 +47,9 @@ def count_of(mask: Tensor) -> Tensor:
 
 
 def hide(values: Tensor | float, mean: Tensor, observed: Tensor | None) -> Tensor:
-    """Values in the shape and type of A(x), 0 where unobserved."""
-    return torch.where(mask_of(observed, mean), values, 0.0).to(mean.dtype)
+    """Values in the shape and type of A(x), 0 where unobserved; of whole numbers, in floats."""
+    kind = mean.dtype if mean.is_floating_point() else torch.get_default_dtype()
+    return torch.where(mask_of(observed, mean), values, 0.0).to(kind)
 
 
 def uniforms(mean: Tensor, noise: Noise, count: int = 1) -> Tensor:

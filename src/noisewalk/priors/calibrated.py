@@ -9,6 +9,7 @@ any value. Images of another size than the prior's are another problem:
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,10 @@ def num_observed(operator: str | Mapping[str, Any], shape: tuple[int, ...], y: T
     """Entries of y, (image, ...), that a listed operator on images of a shape leaves observed."""
     told = settings_of(operator) or {}
     given = {key: value for key, value in told.items() if key not in ("operator", "name")}
-    own = observed_of(CLASSES[told["operator"]](**given), shape)
+    kind = CLASSES[told["operator"]]
+    if any(one.name == "shape" for one in fields(kind)):
+        given.setdefault("shape", shape)
+    own = observed_of(kind(**given), shape)
     return y[0].numel() if own is None else int(own.expand(y.shape[1:]).sum())
 
 

@@ -75,6 +75,11 @@ def check_card(card: Mapping[str, Any], path: Path) -> None:
             if not isinstance(error, list):
                 raise ConfigError(f"representation_error must be numbers by band, got {error!r}")
             checked_std("representation_error", error)
+        real("time_scale", card.get("time_scale", 1.0), above=0.0)
+        ends = card.get("range", [-1.0, 1.0])
+        if not isinstance(ends, list) or len(ends) != 2:
+            raise ConfigError(f"range must be two numbers, got {ends!r}")
+        real("range's first number", ends[0], below=real("range's second number", ends[1]))
         if (midpoint := card.get("midpoint")) is not None:
             real("midpoint", midpoint, above=card["sigma_min"], below=card["sigma_max"])
     except ConfigError as error:

@@ -145,7 +145,7 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
     path = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_table(path) if path.exists() else {}
     called = scheduler.get("_class_name")
-    if called is not None and called not in SCHEDULERS:
+    if called is not None and (not isinstance(called, str) or called not in SCHEDULERS):
         allowed = f"{path} is of a {shortened(called)}, and one of {', '.join(SCHEDULERS)} is read"
         raise WeightsError(f"{allowed}: save the pipeline with one of them")
     kind = request.kind if called is None else SCHEDULERS[called]

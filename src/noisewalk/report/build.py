@@ -61,7 +61,7 @@ def _build(folder: Path, title: str | None, value_range: tuple[float, float] | N
         "summary.json": (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode(),
         **pictures_of(data),
         "mean.npy": _array(middle, half, [one.mean for one in data], data[0].bottom_up),
-        "std.npy": _array(0.0, half, [one.std for one in data], data[0].bottom_up),
+        "std.npy": _array(0.0, np.abs(half), [one.std for one in data], data[0].bottom_up),
         "report.html": render(data).encode(),
     }
     write_files(folder, contents)
@@ -75,7 +75,7 @@ def _unit(folder: Path, data: ReportData, given: bool) -> tuple[Any, Any]:
         unit = ValueRange.by_band(bands)
         return unit.middle, unit.half
     low, high, _ = data.value_range
-    return (low + high) / 2, data.scale
+    return (low + high) / 2, (high - low) / 2
 
 
 def _array(middle: Any, half: Any, values: Sequence[np.ndarray], bottom_up: bool) -> bytes:

@@ -52,7 +52,7 @@ def facts_from(
         likelihood=_text(problem, "likelihood"),
         sigma_y=None if _is_file(sigma_y) else real("sigma_y", sigma_y, above=0.0),
         unit_scale=real("unit_scale", problem.get("unit_scale", 1.0), above=0.0),
-        unit=_text(problem, "unit") or "",
+        unit="" if "band_range" in problem else _text(problem, "unit") or "",
         bottom_up=problem.get("bottom_up") is True,
         likelihood_name=_text(_group(spec, "likelihood"), "name"),
         exact=kernel["exact"] if isinstance(kernel.get("exact"), bool) else None,

@@ -16,6 +16,7 @@ COLUMNS = ("image", "file", "status", "verdict", "reason", "chi2", "network call
 ORDER = {"do not trust": 0, "check": 1, "trust": 2}
 """How a sorted column has the verdicts: those to look at first."""
 
+BRAND = "noisewalk · batch"
 STYLE = """
 .batch { border-collapse: collapse; width: 100%; }
 .batch th button { all: unset; cursor: pointer; font-weight: 600; }
@@ -53,13 +54,18 @@ class Line(NamedTuple):
     reason: str = ""  # why it has failed
 
 
+def is_own(page: Path) -> bool:
+    """Whether nothing of somebody else's is lost where an index is written."""
+    return not page.exists() or BRAND in page.read_text(encoding="utf-8", errors="replace")
+
+
 def write_index(folder: Path, title: str, lines: Sequence[Line]) -> Path:
     """Write index.html into the folder of a batch, whole, whatever of its runs there is."""
     rows = "".join(_row(folder, line) for line in lines)
     heads = "".join(f'<th scope="col"><button>{name}</button></th>' for name in COLUMNS)
     counted = [f"{sum(x.status == s for x in lines)} {s}" for s in (DONE, FAILED, RUNNING, WAITING)]
     body = (
-        f'<main>\n<header class="top"><p class="brand">noisewalk · batch</p>'
+        f'<main>\n<header class="top"><p class="brand">{BRAND}</p>'
         f"<h1>{escape(title)}</h1><p>{', '.join(counted)}</p></header>\n"
         f'<table class="batch"><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>'
         f"\n</main>\n<style>{STYLE}</style>\n<script>{SCRIPT}</script>"

@@ -30,20 +30,25 @@ def place_of(where: Georeference | None, shape: tuple[int, ...]) -> Place | None
 
 
 def _of_sky(header: str, shape: tuple[int, ...]) -> Place:
-    """By the celestial axes of a FITS header, of which pixel row 0 is shown at the bottom."""
+    """By the celestial axes of a FITS header, as far as astropy understands them."""
     try:
         from astropy.io.fits import Header
-        from astropy.wcs import WCS, FITSFixedWarning
+        from astropy.wcs import WCS
     except ImportError:  # the report is rebuilt where the extra is not installed
         return Place()
     import warnings
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        wcs = WCS(Header.fromstring(header, sep="\n"))
-        if not wcs.has_celestial:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            wcs = WCS(Header.fromstring(header, sep="\n"))
+            return _of_celestial(wcs.celestial, shape) if wcs.has_celestial else Place()
+        except Exception:  # of many kinds, MemoryError among them; a picture needs no frame
             return Place()
-        wcs = wcs.celestial
+
+
+def _of_celestial(wcs: Any, shape: tuple[int, ...]) -> Place:
+    """By celestial axes alone; pixel row 0 is shown at the bottom."""
     height, width = shape
     across, up = np.linspace(0, 1, 65), np.linspace(0, 1, 65)
     east, _ = wcs.wcs_pix2world(width * across - 0.5, np.full(65, -0.5), 0)
@@ -83,6 +88,6 @@ def _marks(spots: np.ndarray, values: np.ndarray, unit: str = "") -> Ticks:
     return [(float(p), tick_text(t, found) + unit) for p, t in zip(places, found, strict=True)]
 
 
-def _turn(angle: float) -> float:
-    """An angle from -180 up to 180 degrees, to a tenth."""
-    return round((angle + 180.0) % 360.0 - 180.0, 1)
+def _turn(angle: float) -> float | None:
+    """An angle from -180 up to 180 degrees, to a tenth; None where there is none."""
+    return round((angle + 180.0) % 360.0 - 180.0, 1) if math.isfinite(angle) else None

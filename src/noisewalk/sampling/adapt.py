@@ -24,6 +24,8 @@ from torch import Tensor
 from .._checks import real
 from ..errors import ConfigError
 
+MOST = 50.0  # ln of the largest step and of one over the smallest, of kernels that have no bound
+
 
 @dataclass(frozen=True)
 class DualAveraging:
@@ -70,7 +72,8 @@ class DualAveraging:
         alpha = acceptance_rate.to(adaptation).nan_to_num(0.0).reshape(len(mu), -1).mean(1)
         weight = 1.0 / (k + self.t0)
         error = (1.0 - weight) * error + weight * (self.target_accept - alpha)
-        log_step = (mu - k**0.5 / self.gamma * error).clamp(max=math.log(self.largest))
+        log_step = (mu - k**0.5 / self.gamma * error).clamp(-MOST, MOST)
+        log_step = log_step.clamp(max=math.log(self.largest))
         decay = k**-self.kappa
         return torch.stack([mu, log_step, decay * log_step + (1.0 - decay) * log_average, error])
 

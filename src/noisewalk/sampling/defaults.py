@@ -13,6 +13,7 @@ from ..kernels.contract import check_kernel
 from ..kernels.hmc import HMC
 from ..kernels.slice import EllipticalSlice
 from ..kernels.split_hmc import SplitHMC
+from ..likelihoods.base import complete
 from ..types import Kernel
 from .adapt import DualAveraging
 from .chains import Chains
@@ -196,6 +197,7 @@ def _refresh(
 ) -> Schedule | None:
     if isinstance(refresh, str) and refresh == "auto":
         fits = tuned and kernel.fits_preconditioner and kernel.preconditioner is None
+        fits = fits and complete(target.likelihood).is_curved
         of_plan: dict[str, Any] = {"at": (0.0,), "num_rows": 2} if plan == SHORT else {}
         if not fits:
             return None

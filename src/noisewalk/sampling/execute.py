@@ -70,24 +70,24 @@ def spec_of(plan: Plan, target: Any) -> dict[str, Any]:
 
 def _in_memory(plan: Plan, target: Any, progress: bool) -> Run:
     """The run; interrupted by the keyboard, the draws so far."""
-    sink = MemoryStore(target.num_images, plan.num_rows)
+    sink, spec = MemoryStore(target.num_images, plan.num_rows), spec_of(plan, target)
     try:
         execute(plan, target, sink, progress)
     except KeyboardInterrupt:
         if sink.num_draws == 0:
             raise
     except DivergedError as error:
-        error.run = _kept(plan, target, sink) if sink.num_draws else None
+        error.run = _kept(plan, target, sink, spec) if sink.num_draws else None
         raise
-    return _kept(plan, target, sink)
+    return _kept(plan, target, sink, spec)
 
 
-def _kept(plan: Plan, target: Any, sink: MemoryStore) -> Run:
+def _kept(plan: Plan, target: Any, sink: MemoryStore, spec: dict[str, Any]) -> Run:
     done, state = sink.cursor()
     fixed = {"y": target.y, "num_observed": target.num_observed, **sink.fixed}
     fixed["observed"] = target.observed
     complete = done == plan.num_draws
-    return made(sink.arrays, state, plan.thin, complete, spec_of(plan, target), fixed)
+    return made(sink.arrays, state, plan.thin, complete, spec, fixed)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ..files.export import Result, write_result
 from ..files.georeference import Georeference
 from ..files.measurement import Measurement
 from ..files.ranges import UNSCALED, ValueRange
-from ..likelihoods.parser import CLASSES
+from ..likelihoods.parser import KINDS
 from .maps import QUANTILES, quantiles_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def export(run: "Run", path: str | Path, what: str, like: Measurement | None) ->
         )
     if path.suffix.lower() not in (".nc", ".zarr"):
         return write_result(path, result)
+    if path.is_dir():
+        raise ConfigError(f"{path} exists, and would be lost: give another name, or remove it")
     given = dataset_of(run, like) if what == "draws" else _dataset_of_parts(result)
     try:
         if path.suffix.lower() == ".zarr":  # format 2 has a specification for texts
@@ -137,13 +139,17 @@ def observed_y(run: "Run") -> torch.Tensor:
     return y.double().masked_fill(~run.observed.expand(y.shape).to(y.device), torch.nan)
 
 
+def is_counted(run: "Run") -> bool:
+    """Whether y is a number of counts, which stays what it is in the file."""
+    name = run.spec.get("likelihood", {}).get("name")
+    return any(one.counts for one in KINDS if one.__name__ == name)
+
+
 def _measured(run: "Run", scale: ValueRange, unit: str) -> tuple[np.ndarray, dict[str, str]]:
     """y, NaN where it is not observed, with its unit as far as it is known."""
     y = observed_y(run)
-    name = run.spec.get("likelihood", {}).get("name")
-    counts = any(one.counts for one in CLASSES.values() if one.__name__ == name)
     alike = y.shape[1:-2] == run.draws.shape[3:-2] and "problem" in run.spec
-    if counts:
+    if is_counted(run):
         told = {"units": "counts"}
     elif alike:
         y, told = scale.from_unit(y), {"units": unit} if unit else {}

@@ -24,10 +24,10 @@ class Maps(NamedTuple):
 def maps_of(draws: Any) -> Maps:
     """The maps of draws (chain, draw, *x)."""
     chains, length = draws.shape[:2]
-    quantiles = quantiles_of(draws).numpy()
+    quantiles = quantiles_of(draws).cpu().numpy()
     if chains < 2 or length < LONG:
         return Maps(quantiles)
-    return Maps(quantiles, *r_hat_and_ess(draws).numpy())
+    return Maps(quantiles, *r_hat_and_ess(draws).cpu().numpy())
 
 
 def quantiles_of(draws: Any) -> Tensor:

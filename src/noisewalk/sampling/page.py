@@ -110,9 +110,10 @@ def _measured(run: "Run", image: int) -> dict[str, Any]:
     target = run.target
     if target is None:
         return {**found, "measurement_unit": "" if own else None}
-    likelihood = complete(target.likelihood)
     with torch.no_grad():  # of the mean over the draws that are shown
         x = torch.as_tensor(_samples(run, image)).reshape(-1, *run.draws.shape[3:]).to(target.y)
+        rows = torch.full((len(x),), image, device=target.y.device)
+        likelihood = complete(target.likelihood).of_rows(rows, target.y.ndim)
         ys = target.y[image].expand(len(x), *target.y.shape[1:])
         gaps = None if target.observed is None else target.observed[image].expand(ys.shape)
         residual = likelihood.residual(target.operator(x), ys, gaps).mean(0).cpu()

@@ -23,13 +23,14 @@ FIT_SIZE = 0.03  # chi-square this near to 1 is no misfit: sigma_y is not known 
 FORGOTTEN = 0.2  # bound of the memory up to which a start is forgotten
 CLOSE = 0.25  # bound of the drift, in posterior standard deviations, of a start that was right
 MOVED = 0.5  # memory up to which chains have moved enough to show a drift
+MOST_CHAINS = 128  # that are ever asked for
 LEAST_CHAINS = 8  # fewer have no flips enough for a p-value below LEVEL
 ESS_GOOD, ESS_BAD = 10.0, 5.0  # independent draws a chain of long chains
 EXCESS = 2.0  # of R-hat^2 - 1 over that of perfect chains
 FLOOR = 0.05  # of R-hat^2 - 1 of perfect chains
 ONE_STEP = ("Consistency", "Generator")  # maps as a prior has them, with nothing around
 
-CALIBRATE = "`noisewalk calibrate RUN` (nw.calibrate(run) in Python)"
+CALIBRATE = "`noisewalk calibrate RUN` (nw.calibrate(run, target=...) in Python)"
 FOREIGN = (
     "The run does not say how these draws were made. nw.calibrate(run, target=...) would be enough "
     "to know whether they are right."
@@ -121,7 +122,7 @@ def _short(run: "Run", found: Evidence) -> tuple[str, str]:
     if chains - copies < LEAST_CHAINS <= chains:
         return CHECK, (
             f"{_number(copies, 'chain')} of {chains} began from where another one had ended, which "
-            f"leaves {chains - copies} independent ones. {_wider(run, math.sqrt(2))}"
+            f"leaves {chains - copies} independent ones. {_wider(run, found, math.sqrt(2))}"
         )
     if chains < LEAST_CHAINS:
         return CHECK, (
@@ -153,7 +154,7 @@ def _started(run: "Run", found: Evidence) -> tuple[str, str]:
     if found.drift_bound >= CLOSE:
         return CHECK, (
             f"A drift of up to {found.drift_bound:.2f} posterior standard deviations cannot be "
-            f"excluded. {_wider(run, found.drift_bound / CLOSE)}"
+            f"excluded. {_wider(run, found, found.drift_bound / CLOSE)}"
         )
     if known:
         return TRUST, (
@@ -241,16 +242,19 @@ def _as_calibrated(run: "Run", operator: str | dict[str, Any]) -> bool:
 def _unsure(run: "Run", found: Evidence) -> str:
     """The reason where the memory's bound is too wide, or a little too large."""
     ratio = (found.memory_bound - found.memory) / max(FORGOTTEN - found.memory, 0.01)
-    way_out = _longer(run, found) if found.memory > FORGOTTEN / 2 else _wider(run, ratio)
+    way_out = _longer(run, found) if found.memory > FORGOTTEN / 2 else _wider(run, found, ratio)
     return (
         "Nothing drifts, but the chains are too few to tell whether they have forgotten their "
         f"starts: the correlation may be as large as {found.memory_bound:.2f}. {way_out}"
     )
 
 
-def _wider(run: "Run", ratio: float) -> str:
-    """The number of chains that makes bounds narrower by a ratio."""
-    wanted = min(8 * math.ceil(run.draws.shape[1] * max(1.2, ratio) ** 2 / 8), 128)
+def _wider(run: "Run", found: Evidence, ratio: float) -> str:
+    """The number of chains that makes bounds narrower by a ratio, or longer chains where there are
+    as many as is sensible."""
+    if run.draws.shape[1] >= MOST_CHAINS:
+        return _longer(run, found)
+    wanted = min(8 * math.ceil(run.draws.shape[1] * max(1.2, ratio) ** 2 / 8), MOST_CHAINS)
     return f"--chains {wanted} (num_chains={wanted} in Python) would be enough."
 
 
@@ -275,10 +279,10 @@ def way_out(run: "Run") -> str:
     if not plan.get("adapt") and isinstance(step, int | float):
         small = f"{step / 4:.2g}"
         return f"Use a smaller step: --step-size {small} (step_size={small} in Python)."
-    warmup = max(100, 2 * int(plan.get("num_warmup") or 0))
+    warmup, seed = max(100, 2 * int(plan.get("num_warmup") or 0)), int(plan.get("seed") or 0) + 1
     return (
-        f"Start again elsewhere, with a longer warm-up: --seed 1 --num-warmup {warmup} (seed=1, "
-        f"num_warmup={warmup} in Python)."
+        f"Start again elsewhere, with a longer warm-up: --seed {seed} --num-warmup {warmup} "
+        f"(seed={seed}, num_warmup={warmup} in Python)."
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from .. import _pictures as pictures
 from .._checks import whole
 from ..errors import ConfigError
-from .export import observed_y, origin_of
+from .export import is_counted, observed_y, origin_of
 from .scores import evenly
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def view_of(
     std = moments[1].double() * (scale.half if own else 1.0)
     truth = None if run.truth is None else shown(run.truth[image])
     mean, draws = shown(moments[0]), shown(evenly(run.draws[image], num_draws))
-    y, alike = _measurement(run, image), own and run.y is not None
+    y, alike = _measurement(run, image), own and run.y is not None and not is_counted(run)
     if y is not None and alike and tuple(y.shape[1:]) == tuple(run.draws.shape[-2:]):
         y = scale.from_unit(y)
     known = [mean, draws] if truth is None else [mean, draws, truth]

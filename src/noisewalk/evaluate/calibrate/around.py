@@ -267,7 +267,7 @@ def _check_truths(
         with torch.no_grad():
             likelihood = complete(target.likelihood).of_rows(image, target.y.ndim)
             nll = likelihood.nll(target.operator(x), target.y[image], observed).cpu()
-        told, size = run.arrays["nll"][places], target.num_observed[image].cpu()
+        told, size = run.arrays["nll"][places].cpu(), target.num_observed[image].cpu()
         apart = (nll - told).abs() > SAME * torch.maximum(told.abs(), size)
         wrong = "L_y(x)" if bool(apart.any()) else None
     if wrong is not None:

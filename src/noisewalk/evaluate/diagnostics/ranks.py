@@ -127,7 +127,8 @@ def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
     """How often equal-tailed intervals hold the truth.
 
     The interval between the k-th smallest and the k-th largest of L draws covers a further exact
-    draw with probability (L + 1 - 2 k) / (L + 1), whatever the distribution.
+    draw with probability (L + 1 - 2 k) / (L + 1), whatever the distribution: of a truth that equals
+    some draws, the share of the places that it could have among them counts.
 
     Arguments:
         truth: (problem, ...).
@@ -150,11 +151,13 @@ def coverage(truth: Tensor, draws: Tensor, num_levels: int = 9) -> Coverage:
     count = draws.shape[1]
     if count < 2:
         raise ConfigError(f"an interval needs at least two draws, got {count}")
-    ordered = draws.sort(1).values
+    below, equal = (draws < truth[:, None]).sum(1), (draws == truth[:, None]).sum(1)
     levels = torch.linspace(1, count // 2, whole("num_levels", num_levels))
     ks = sorted({max(1, round(float(k))) for k in levels}, reverse=True)
-    within = [(truth >= ordered[:, k - 1]) & (truth <= ordered[:, count - k]) for k in ks]
-    inside = torch.stack(within).double()
+    first, last = (torch.stack([part] * len(ks)) for part in (below, below + equal))
+    k_of = torch.tensor(ks, device=below.device).view(-1, *[1] * below.ndim)
+    places = (torch.minimum(last, count - k_of) - torch.maximum(first, k_of) + 1).clamp(min=0)
+    inside = places.double() / (equal + 1)
     nominal = torch.tensor([(count + 1 - 2 * k) / (count + 1) for k in ks], dtype=torch.float64)
     return Coverage(nominal, inside.mean(1), inside.std(1) / len(truth) ** 0.5)
 
