@@ -1,10 +1,15 @@
 import importlib
 import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from noisewalk._repr import describe, facts_of, name_of, readable, shown_fields
@@ -191,3 +196,67 @@ def test_the_facts_of_anything_else_are_its_description():
     assert facts_of(torch.zeros(3)) == describe(torch.zeros(3))
     assert facts_of(Thing) == describe(Thing) == f"{__name__}.Thing"
     assert facts_of([1, "b", 2.5, None]) == [1, "b", 2.5, None]
+
+
+class Looped:
+    def __init__(self):
+        self.forward, self.own = self._half, self
+
+    def _half(self, x):
+        return x / 2
+
+
+class Sparse(torch.nn.Module):
+    def __init__(self, value=1.0):
+        super().__init__()
+        self.register_buffer("matrix", (value * torch.eye(3)).to_sparse())
+        self.register_buffer("rows", (value * torch.eye(3)).to_sparse_csr())
+
+    def get_extra_state(self):
+        return {"version": 2}
+
+    def set_extra_state(self, state):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_sparse_tensors_extra_states_and_what_holds_itself_have_a_text():
+    texts = [describe(v) for v in (Sparse(), Sparse(2.0))]
+    assert len(set(texts)) == 2
+    assert describe(Sparse()) == texts[0]
+    assert describe(Looped()) == describe(Looped())
+
+    def again(n):
+        return again(n - 1) if n else 0
+
+    assert describe(again).startswith(f"{__name__}.")
+
+
+SCRIPT = """
+from functools import partial
+from noisewalk._repr import describe
+def scaled(x, factor):
+    return factor * x
+def chosen(x, mode="a"):
+    return x if mode in {"a", "bb", "ccc"} else -x
+class Held:
+    def __init__(self):
+        self.table, self.names = {"f": scaled}, {"a", "bb", "ccc"}
+print(describe(partial(scaled, factor=0.5)), describe(chosen), describe(Held()))
+"""
+
+
+def test_a_text_is_the_same_in_every_process():
+    found = set()
+    for seed in "12":
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        out = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True)
+        assert out.returncode == 0, out.stderr
+        found.add(out.stdout)
+    assert len(found) == 1
+    assert b" at 0x" not in found.pop()
+
+
+def test_a_partial_is_told_apart_by_what_it_is_given():
+    texts = {describe(partial(triple, *args)) for args in ((), (1,), (2,))}
+    assert len(texts) == 3

@@ -174,3 +174,16 @@ def test_each_image_may_have_a_level_of_its_own():
         torch.testing.assert_close(target.curvature(mean)[some], alone.curvature(mean[some]))
     with pytest.raises(ConfigError, match="levels of 2 images"):
         nw.NoisePosterior(phi, torch.nn.Identity(), Gaussian(levels[:2]), y)
+
+
+def test_one_map_of_levels_is_that_of_every_image():
+    phi, y, z = nw.maps.Warp(SHAPE, 0.5), draw(3, 1), draw(6, 2)
+    levels = 0.1 + draw(1, 3).abs()
+    one, each = (
+        nw.NoisePosterior(phi, torch.nn.Identity(), Gaussian(s), y)
+        for s in (levels, levels.expand(3, *SHAPE))
+    )
+    for found, expected in zip(one(z), each(z), strict=True):
+        assert torch.equal(found, expected)
+    with pytest.raises(ConfigError, match="levels of 2 images"):
+        nw.NoisePosterior(phi, torch.nn.Identity(), Gaussian(levels.expand(2, *SHAPE)), draw(4, 1))

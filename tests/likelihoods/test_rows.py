@@ -7,7 +7,9 @@ import torch
 
 from noisewalk import noise
 from noisewalk.errors import ConfigError
+from noisewalk.likelihoods import Gaussian
 from noisewalk.likelihoods.rows import count_of, difference, hide, mask_of, normals, uniforms
+from noisewalk.noise import rows
 
 MEAN = torch.tensor([[1.0, 2.0, 3.0], [4.0, math.nan, 6.0]])
 Y = torch.tensor([[2.0, 2.0, math.nan], [0.0, 1.0, 7.0]])
@@ -41,3 +43,11 @@ def test_noise_has_a_row_for_each_of_the_means() -> None:
     for wrong in (lambda n: normals(MEAN, n, (4,)), lambda n: uniforms(MEAN, n)):
         with pytest.raises(ConfigError, match="got 3 and 2"):
             wrong(noise.rows(3, 3))
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool])
+def test_noise_on_whole_numbers_is_no_whole_number(kind: torch.dtype) -> None:
+    mean = torch.ones(200, 3).to(kind)
+    y = Gaussian(0.3).sample(mean, rows(0, 200))
+    assert y.dtype == torch.get_default_dtype()
+    assert abs(float(y.mean()) - 1) < 5 * 0.3 / 600**0.5

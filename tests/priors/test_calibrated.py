@@ -112,3 +112,10 @@ def test_a_bundled_prior_is_known_by_its_network_and_its_problems_by_their_facts
         whole = prior.shape[0] * side**2
         expected = whole // 16 if text.startswith("avgpool") else whole // 2
         assert num_observed(text, prior.shape, y) == num_observed(facts, prior.shape, y) == expected
+
+
+@pytest.mark.parametrize("operator", ["inpaint:keep=0.5,seed=0", "clouds:share=0.5"])
+def test_operators_that_need_the_shape_are_given_it(operator):
+    y = torch.zeros(2, 1, 8, 8)
+    assert 0 < num_observed(operator, (1, 8, 8), y) < 64
+    assert num_observed("motion:length=3", (1, 8, 8), y) == 64

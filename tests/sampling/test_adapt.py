@@ -251,3 +251,12 @@ def test_an_acceptance_that_is_not_a_number_counts_as_a_rejection() -> None:
     rejected, unknown = torch.zeros(2), torch.tensor([float("nan"), 0.0])
     start = adapt.start(0.1, num_images=1)
     assert torch.equal(adapt.update(start, rejected, 1), adapt.update(start, unknown, 1))
+
+
+def test_a_step_without_a_bound_stays_a_number() -> None:
+    adapt = nw.DualAveraging()
+    found = adapt.start(0.1, 1)
+    for k in range(1, 8000):
+        found = adapt.update(found, torch.ones(2), k)
+    assert torch.isfinite(adapt.current(found)).all()
+    assert torch.isfinite(adapt.final(found)).all()

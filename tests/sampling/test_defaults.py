@@ -213,3 +213,17 @@ def test_a_likelihood_without_perturb_starts_by_adam_and_the_run_says_so_once() 
     assert (plan.num_chains, plan.num_draws) == (4, 100)
     with pytest.raises(ConfigError, match="perturb"):
         resolve(own, warm_start=nw.RandomizedStarts())
+
+
+class Flat(Unperturbed):
+    """Without a curvature, but with starts."""
+
+    def perturb(
+        self, y: torch.Tensor, mean: torch.Tensor, noise: object, observed: object = None
+    ) -> torch.Tensor:
+        return y
+
+
+def test_a_likelihood_without_curvature_is_sampled_without_a_gaussian() -> None:
+    own = nw.NoisePosterior(Several(1), lambda x: x, Flat(), target().y)
+    assert resolve(own).refresh is None

@@ -6,6 +6,7 @@ from affine_runs import KERNEL, settings, target
 
 import noisewalk as nw
 from noisewalk.errors import DivergedError, StoreError
+from noisewalk.sampling import execute
 
 
 def test_another_specification_is_refused(tmp_path):
@@ -32,3 +33,15 @@ def test_the_draws_before_a_divergence_are_kept(monkeypatch):
         )
     assert raised.value.run.draws.shape[2] >= 7
     assert not raised.value.run.complete
+
+
+def test_what_a_run_is_must_be_known_before_any_work(monkeypatch):
+    def broken(plan, target):
+        raise RuntimeError("no facts")
+
+    monkeypatch.setattr(execute, "spec_of", broken)
+    posed = target()
+    before = posed.nfe
+    with pytest.raises(RuntimeError, match="no facts"):
+        nw.sample(posed, num_draws=2, progress=False)
+    assert posed.nfe - before <= 2  # of the checks

@@ -115,9 +115,10 @@ def test_the_measurement_of_the_dataset_is_in_the_files_unit_and_nan_where_it_is
     assert np.isnan(found.values).sum() == 2
     small = dataclasses.replace(run(), y=y[..., ::2, ::2]).to_xarray().measurement
     assert (small.dims[1:], small.values.max()) == (tuple(f"measurement_{i}" for i in range(3)), 3)
-    spec = {**run().spec, "likelihood": {"name": "Poisson"}}
-    counts = dataclasses.replace(run(), y=10 * y, spec=spec).to_xarray().measurement
-    assert (counts.attrs, counts.values.max()) == ({"units": "counts"}, 5.0)
+    for name in ("Poisson", "PoissonGaussian"):
+        spec = {**run().spec, "likelihood": {"name": name}}
+        counts = dataclasses.replace(run(), y=10 * y, spec=spec).to_xarray().measurement
+        assert (counts.attrs, counts.values.max()) == ({"units": "counts"}, 5.0)
     far = nw.Run({"x": X}, nfe=1, seconds=1.0, y=y[:, :1]).to_xarray().measurement
     assert far.attrs["scale"].startswith("that of A(x)")
 

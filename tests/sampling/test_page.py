@@ -1,5 +1,6 @@
 """The report of runs in memory and of anybody's draws."""
 
+import numpy as np
 import pytest
 import torch
 from affine_runs import KERNEL, settings
@@ -62,3 +63,12 @@ def test_what_cannot_be_shown_or_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be written"):
         nw.Run(torch.zeros(1, 2, 3, 4)).report(tmp_path / "file" / "a.html")
+
+
+def test_the_residual_of_each_image_is_by_its_own_level():
+    shape, levels = (1, 2, 2), torch.tensor([0.1, 1.0, 10.0]).reshape(3, 1, 1, 1)
+    phi, likelihood = nw.maps.Warp(shape), nw.likelihoods.Gaussian(levels)
+    target = nw.NoisePosterior(phi, torch.nn.Identity(), likelihood, torch.ones(3, *shape))
+    found = report_arguments(nw.Run(torch.zeros(3, 2, 4, *shape), target), None)
+    for one, level in zip(found, (0.1, 1.0, 10.0), strict=True):
+        assert np.allclose(one["residual"], 1 / level)

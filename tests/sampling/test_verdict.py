@@ -118,6 +118,8 @@ def test_a_bound_that_few_pixels_leave_wide_asks_for_more_chains():
     assert (verdict, "too few to tell" in reason) == (CHECK, True)
     wanted = int(reason.split("--chains ")[1].split()[0])
     assert 16 < wanted <= 128
+    _, reason = told(run(start="Adam", shape=(1, 2, 2), seed=2, chains=128, rho=0.12))
+    assert "--chains" not in reason
 
 
 def test_exact_chains_are_hardly_ever_doubted():
@@ -148,6 +150,7 @@ def test_a_chain_that_is_stuck_is_named(change, says):
     [
         ({"adapt": {"name": "DualAveraging"}, "num_warmup": 80}, "--seed 1 --num-warmup 160"),
         ({"adapt": {"name": "DualAveraging"}, "num_warmup": 0}, "--seed 1 --num-warmup 100"),
+        ({"adapt": {"name": "DualAveraging"}, "seed": 1}, "--seed 2 --num-warmup 100"),
         ({"adapt": None}, "Use a smaller step: --step-size 0.025"),
         (None, "Look at its chains one by one"),
     ],

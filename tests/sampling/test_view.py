@@ -40,6 +40,10 @@ def test_numbers_are_in_the_unit_of_the_file():
     assert view.origin == "lower"
     assert np.allclose(view.mean, 5 + 5 * draws[0].mean((0, 1)).numpy(), atol=1e-4)
     assert np.allclose(view.y, 5 + 5 * target.y[0].numpy(), atol=1e-4)
+    for name in ("Poisson", "PoissonGaussian"):  # counts stay what they are
+        spec = {**facts, "likelihood": {"name": name}}
+        counted = view_of(nw.Run({"x": draws}, y=target.y, spec=spec))
+        assert np.allclose(counted.y, target.y[0].numpy())
     assert np.allclose(view.std, 5 * draws[0].flatten(0, 1).std(0).numpy(), atol=1e-4)
 
 

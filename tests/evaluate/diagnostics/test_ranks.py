@@ -87,3 +87,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
             check(torch.full((5, 2), torch.nan), torch.zeros(5, 3, 2))
     with pytest.raises(ConfigError):
         tarp(torch.zeros(5, 2), torch.zeros(5, 3, 2), references=torch.zeros(5, 3))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_ties_are_covered_no_more_often_than_other_draws(share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(4000, 20, generator=generator) < share).double()
+    found = coverage(x[:, 0], x[:, 1:])
+    error = found.standard_error.clamp(min=1e-9)
+    assert float(((found.empirical - found.nominal).abs() / error).max()) < 4
