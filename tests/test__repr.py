@@ -224,6 +224,11 @@ def test_sparse_tensors_extra_states_and_what_holds_itself_have_a_text():
     texts = [describe(v) for v in (Sparse(), Sparse(2.0))]
     assert len(set(texts)) == 2
     assert describe(Sparse()) == texts[0]
+    huge = torch.sparse_coo_tensor(
+        [[0, 5], [7, 10**6]], [1.0, 2.0], (10**7, 10**7), check_invariants=True
+    )
+    assert describe(huge).startswith("Tensor[10000000, 10000000]#")
+    assert describe(huge) != describe(2 * huge)
     assert describe(Looped()) == describe(Looped())
 
     def again(n):

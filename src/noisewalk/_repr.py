@@ -140,7 +140,17 @@ def _digest(tensors: Iterable[Any], text: str = "") -> str:
     sha = hashlib.sha256(text.encode())
     for tensor in tensors:
         sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
-        plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
-        sha.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+        for part in _parts(tensor.detach().cpu()):
+            plain = part.resolve_conj().resolve_neg().contiguous()
+            sha.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()[:8]
+
+
+def _parts(tensor: Any) -> list[Any]:
+    """A tensor, or what a sparse one holds: as a dense one it may fit no memory."""
+    import torch
+
+    if tensor.layout == torch.strided:
+        return [tensor]
+    held = tensor.to_sparse_coo().coalesce()
+    return [held.indices(), held.values()]
