@@ -48,3 +48,35 @@ def test_workers_read_only_what_the_driver_wrote(tmp_path):
     (tmp_path / "w.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(OSError, match="not what the driver wrote"):
         work._opened(handle)
+
+
+class Refusing(Serial):
+    """An engine whose scheduler refuses some submissions."""
+
+    def open(self, folder):
+        inner, left = super().open(folder), [1, 3, 4]
+
+        def submit(*call):
+            left[:] = [k - 1 for k in left]
+            if 0 in left:
+                raise RuntimeError("Socket timed out")
+            return plain(*call)
+
+        plain, inner.submit = inner.submit, submit
+        return inner
+
+
+def test_a_submission_that_fails_is_tried_again(tmp_path):
+    found = done(Refusing(), shout, {"prefix": ""}, ["a", "b"], tmp_path)
+    assert {k: o.value[0] for k, o in found.items()} == {"a": "A", "b": "B"}
+
+
+def test_work_that_is_done_at_once_is_told_at_once(tmp_path):
+    begun = []
+
+    def note(shared, item):
+        begun.append(item)
+        return item
+
+    for k, outcome in enumerate(work.perform(Serial(), note, None, [1, 2, 3], tmp_path)):
+        assert (outcome.value, begun) == (k + 1, [1, 2, 3][: k + 1])

@@ -99,3 +99,9 @@ def test_r_hat_of_two_chains_has_no_error():
     cell = cells_of(nw.Run(draws(chains=2, length=40)), 80)["r_hat"]
     assert cell.value > 0.9
     assert cell.error is None
+
+
+def test_chains_that_are_too_short_for_r_hat_are_said_to_be():
+    for chains, length in ((4, 10), (1, 30)):
+        cell = cells_of(nw.Run(draws(chains=chains, length=length)), 80)["r_hat"]
+        assert (cell.value, cell.why) == (None, "R-hat takes two chains of 20 draws")

@@ -59,3 +59,10 @@ def test_without_arviz_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "arviz_base", None)
     with pytest.raises(MissingExtraError, match=r"arviz-base.*noisewalk\[arviz\]"):
         nw.Run({"x": torch.zeros(1, 2, 4, 3)}, nfe=0, seconds=0.0).to_arviz()
+
+
+def test_half_precision_is_no_reason_to_fail() -> None:
+    pytest.importorskip("arviz_base")
+    x = torch.randn(1, 2, 6, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
+    found = torch.from_numpy(nw.Run(x).to_arviz()["posterior"]["x"].values)
+    assert torch.equal(found, x.float().permute(1, 2, 0, 3))

@@ -75,8 +75,12 @@ def _tried(executor: Executor, call: Any, items: Sequence[Any]) -> Iterator[Outc
         now = time.monotonic()
         due = [entry for entry in later if entry[0] <= now]
         later = [entry for entry in later if entry[0] > now]
-        for _, item, attempt in due:
-            running[executor.submit(_unit, function, handle, item, threads)] = item, attempt
+        for k, (_, item, attempt) in enumerate(due):
+            future = _submitted(executor, _unit, function, handle, item, threads)
+            running[future] = item, attempt
+            if future.done():  # where work is done at once, what came of it is told before the rest
+                later = due[k + 1 :] + later
+                break
         pause = max(0.0, min((when for when, *_ in later), default=now + 3600) - now)
         done, _ = wait(running, pause, FIRST_COMPLETED)
         if not running:
@@ -92,6 +96,16 @@ def _tried(executor: Executor, call: Any, items: Sequence[Any]) -> Iterator[Outc
             else:
                 line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 yield Outcome(item, None, f"{line} (tried {TRIES} times)")
+
+
+def _submitted(executor: Executor, *call: Any) -> Future[Any]:
+    """The future of a call; one that cannot be submitted has failed like any other."""
+    try:
+        return executor.submit(*call)
+    except Exception as error:
+        failed: Future[Any] = Future()
+        failed.set_exception(error)
+        return failed
 
 
 def _unit(function: Any, handle: _Shared, item: Any, num_threads: int) -> tuple[Any, str | None]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .._packages import locate
 from ..errors import WeightsError
+from ..sampling.evidence import LONG
 from ..sampling.run import Run
 from ..sampling.scores import evenly, scored
 from .diagnostics.across import UPPER
@@ -46,8 +47,7 @@ def cells_of(run: Run, count: int) -> dict[str, Cell]:
     summary = run.summary()
     chains, draws = run.draws.shape[1:3]
     found = {"verdict": Cell(summary["verdict"])} | _speed(run)
-    alone = chains < 2 or draws < MIN_DRAWS
-    few = f"{FEW}, and R-hat two chains" if alone else ""
+    few = f"R-hat takes two chains of {LONG} draws" if chains < 2 or draws < LONG else ""
     found["r_hat"] = _plain(summary["r_hat_max"], few, _r_hat_error(run))
     early = "there is no early state, and a chain has fewer than 20 draws"
     for name in ("drift", "memory"):
@@ -71,7 +71,7 @@ def _plain(value: float, why: str, error: float = math.nan) -> Cell:
 
 def _r_hat_error(run: Run) -> float:
     """The jackknife's error of the largest R-hat, at its pixel or projection; NaN of two chains."""
-    if run.draws.shape[1] < 3 or run.draws.shape[2] < MIN_DRAWS:
+    if run.draws.shape[1] < 3 or run.draws.shape[2] < LONG:
         return math.nan
     most, worst = -math.inf, None
     for i in range(run.draws.shape[0]):

@@ -3,6 +3,9 @@
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from ..errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ def tree_of(run: "Run") -> Any:
         raise MissingExtraError("arviz-base", "arviz") from error
 
     def chains_first(name: str) -> Any:
-        return run.arrays[name][...].movedim(0, 2).cpu().numpy()
+        return _numpy(run.arrays[name][...].movedim(0, 2))
 
     told = ("acceptance_rate", "accepted", "diverging", "step_size")
     stats = {name: chains_first(name) for name in told if name in run.arrays}
@@ -39,7 +42,7 @@ def tree_of(run: "Run") -> Any:
     if stats:
         data["sample_stats"] = stats
     if run.y is not None:
-        data["observed_data"] = {"y": run.y.cpu().numpy()}
+        data["observed_data"] = {"y": _numpy(run.y)}
         dims["y"] = ["image", *_axes("y", run.y.ndim - 1)]
     with warnings.catch_warnings():  # many short chains are meant
         warnings.filterwarnings("ignore", "Found chain dimension to be longer")
@@ -48,6 +51,11 @@ def tree_of(run: "Run") -> Any:
         for name, variable in group.data_vars.items():
             variable.attrs.update(UNITS.get(str(name), {}))
     return tree
+
+
+def _numpy(x: Tensor) -> Any:
+    """As an array; numpy has no bfloat16."""
+    return (x.float() if x.dtype == torch.bfloat16 else x).cpu().numpy()
 
 
 def _axes(name: str, count: int) -> list[str]:

@@ -1,5 +1,6 @@
 """What holds for every method alike."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from noisewalk import operators
 from noisewalk.errors import ConfigError
 from noisewalk.evaluate import baselines
 from noisewalk.likelihoods import Gaussian
+from noisewalk.maps.per_image import Labels
 
 GUIDED = {
     "dps": partial(baselines.dps, progress=False, zeta=2.0),
@@ -192,3 +194,25 @@ def test_a_weight_is_a_finite_number_of_at_least_zero_and_the_text_needs_the_lik
                 method(Smooth(), MASK, y, zeta=zeta)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="likelihood="):
             method(Smooth(), MASK, y, rule="text")
+
+
+@pytest.mark.parametrize("name", ["dps", "lgd", "mpgd"])
+def test_every_row_has_the_level_of_its_own_image_in_any_blocks(name: str) -> None:
+    levels = torch.tensor([0.1, 1.0, 3.0], dtype=torch.float64).reshape(3, 1, 1, 1)
+    method = partial(getattr(baselines, name), progress=False, num_steps=6, zeta=1e-3, rule="text")
+    y = measurements(MASK, 3)
+    how = {"num_samples": 2, "seed": 3}
+    each = [
+        method(Smooth(), MASK, y[k : k + 1], likelihood=Gaussian(s), first_image=k, **how)
+        for k, s in enumerate(levels.flatten().tolist())
+    ]
+    for size in (None, 1, 4):
+        found = method(Smooth(), MASK, y, likelihood=Gaussian(levels), batch_size=size, **how)
+        torch.testing.assert_close(found, torch.cat(each), rtol=1e-9, atol=1e-9)
+
+
+def test_classes_of_images_go_in_one_block() -> None:
+    labelled = replace(network("edm"), label=Labels((1, 5)))
+    for denoiser in (labelled, baselines.CountedDenoiser(labelled)):
+        with pytest.raises(ConfigError, match="all rows go at once"):
+            baselines.unguided(denoiser, 2, 2, batch_size=2, progress=False)

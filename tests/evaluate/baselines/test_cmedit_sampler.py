@@ -68,7 +68,7 @@ def test_pooling_replaces_one_coefficient_of_a_patch() -> None:
     q = q * q[0, 0].sign()
     before, after = (
         x.unfold(2, p, p).unfold(3, p, p).flatten(4) @ q
-        for x in (x0, replaced(x0, pool, Block(y, None, noise.rows(0, 2))))
+        for x in (x0, replaced(x0, pool, Block(y, None, noise.rows(0, 2), torch.arange(2))))
     )
     torch.testing.assert_close(after[..., 1:], before[..., 1:], rtol=0, atol=1e-12)
     torch.testing.assert_close(after[..., 0], p * y, rtol=0, atol=1e-12)

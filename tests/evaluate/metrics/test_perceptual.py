@@ -197,3 +197,13 @@ def test_the_real_archive_is_the_pinned_one(which, monkeypatch, tmp_path):
 
     monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path))
     assert fetch(**module.ARCHIVES[which]).is_file()
+
+
+def test_no_sample_is_taken_for_a_truth(net):
+    samples = images(3).unsqueeze(0)
+    for k in range(3):
+        far = samples.clone()
+        far[0, k, 0, 0, 0] = 5.0
+        near = samples.clone()
+        near[0, k, 0, 0, 0] = 1.0
+        torch.testing.assert_close(pairwise_lpips(far, net), pairwise_lpips(near, net))

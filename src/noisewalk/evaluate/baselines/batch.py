@@ -12,6 +12,7 @@ from ..._checks import seed_of, whole
 from ..._intake import plain
 from ..._progress import show
 from ...errors import ConfigError
+from ...maps.per_image import num_images
 from ...noise import INIT, Noise, rows
 from ...operators import observed_of
 from ...types import Denoiser, Operator, Tick
@@ -23,6 +24,7 @@ class Block(NamedTuple):
     y: Tensor  # (B, *y) each row's measurement, 0 where unobserved
     observed: Tensor | None  # bool, broadcastable to (B, *y); None: all
     noise: Noise  # the rows' noise of this step
+    image: Tensor  # (B,) the number of each row's image in y
 
 
 class Batch:
@@ -45,6 +47,11 @@ class Batch:
         self.seed, self.first_image = seed_of(seed), whole("first_image", first_image, 0)
         total = len(y) * self.num_samples
         self.batch_size = total if batch_size is None else whole("batch_size", batch_size)
+        if self.batch_size < total and num_images(denoiser) is not None:
+            raise ConfigError(
+                "the denoiser has a class for each image, so all rows go at once: leave batch_size "
+                "out, or restore the images one by one"
+            )
 
     def walk(
         self, scale: float, step: Callable[[Tensor, int, Block], Tensor], num_steps: int
@@ -71,7 +78,7 @@ class Batch:
             part = slice(start, start + self.batch_size)
             image, chain = noise.image[part], noise.chain[part]
             own = Noise(self.seed, image + self.first_image, chain, step)
-            yield part, Block(self.y[image], self.observed, own)
+            yield part, Block(self.y[image], self.observed, own, image)
 
 
 def measured(denoiser: Denoiser, operator: Operator, y: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,10 +1,13 @@
 """The cost of a method in network calls."""
 
+from dataclasses import dataclass, field
+
 from torch import Tensor
 
 from ...types import Denoiser
 
 
+@dataclass(eq=False, repr=False)
 class CountedDenoiser:
     """A denoiser that counts its calls: give it to a method, then read `nfe`.
 
@@ -22,8 +25,11 @@ class CountedDenoiser:
         50
     """
 
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, self.nfe = denoiser, 0
+    denoiser: Denoiser
+    nfe: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        denoiser = self.denoiser
         self.shape = tuple(denoiser.shape)
         self.sigma_min, self.sigma_max = denoiser.sigma_min, denoiser.sigma_max
 

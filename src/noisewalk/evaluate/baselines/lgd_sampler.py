@@ -78,7 +78,8 @@ def lgd(
 
     def guide(x: Tensor, sigma: float, block: Block) -> tuple[Tensor, Tensor]:
         epsilon = block.noise.normal((copies, *batch.shape), JITTER, x.dtype)
-        repeated = block._replace(y=block.y.repeat_interleave(copies, 0))
+        y, image = (part.repeat_interleave(copies, 0) for part in (block.y, block.image))
+        repeated = block._replace(y=y, image=image)
 
         def loss(x0: Tensor) -> Tensor:
             perturbed = x0.unsqueeze(1) + sigma / math.sqrt(1 + sigma**2) * epsilon

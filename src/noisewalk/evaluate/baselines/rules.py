@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..._checks import one_of
 from ...errors import ConfigError
+from ...likelihoods.base import complete
 from ...types import Denoiser, Likelihood, Operator
 from .batch import Block
 
@@ -65,4 +66,10 @@ def loss_of(rule: str, operator: Operator, likelihood: Likelihood | None) -> Los
     if likelihood is None:
         advice = "such as nw.likelihoods.Gaussian(sigma_y), or use rule='released'"
         raise ConfigError(f"rule='text' differentiates the likelihood: give likelihood=, {advice}")
-    return lambda x0, block: likelihood.nll(operator(x0), block.y, block.observed)
+    whole = complete(likelihood)
+
+    def nll(x0: Tensor, block: Block) -> Tensor:
+        own = whole.of_rows(block.image, block.y.ndim)
+        return own.nll(operator(x0), block.y, block.observed)
+
+    return nll

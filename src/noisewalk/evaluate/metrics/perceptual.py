@@ -103,7 +103,12 @@ def pairwise_lpips(samples: Tensor, net: str = "alex", batch_size: int = 16) -> 
     """
     checked_samples(samples)
     size = whole("batch_size", batch_size)
-    return torch.stack([_spread(_checked(image, image[0], net)[0], net, size) for image in samples])
+    return torch.stack([_spread(_in_unit(image, net), net, size) for image in samples])
+
+
+def _in_unit(images: Tensor, net: str) -> Tensor:
+    """Samples as LPIPS takes them; none of them is a truth."""
+    return _checked(images, torch.zeros_like(images[0]), net)[0]
 
 
 def perceptual_distance(x: Tensor, goal: Tensor, net: str = "alex") -> Tensor:
