@@ -49,7 +49,7 @@ EXAMPLES = {
     "satellite64": Example(6, "Landsat 8 crop", ValueRange(0.0, 0.2), 0.1, LAND),
     "fashion32": Example(23, "Fashion-MNIST test image", None, 0.1, CLOTHES),
 }
-NUM_CHAINS, NUM_WARMUP, THIN = 12, 6, 20
+NUM_CHAINS, NUM_WARMUP, THIN = 12, 12, 18
 """Chains an image, and transitions: so few that the demo takes a few minutes; its usual tasks
 forget their starts sooner."""
 
