@@ -39,7 +39,7 @@ TRUTH = 1 << 31  # step of the noise of truths: no run reaches it
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prior")
-    parser.add_argument("--label", type=float, help="conditioning value; 50 for terrain128")
+    parser.add_argument("--label", type=float, help="conditioning value, such as 50 of terrain128")
     parser.add_argument("--task", choices=list(TASKS), default="sr4")
     parser.add_argument("--images", help="held-out images; without them, truths are draws of z")
     parser.add_argument("--num-truths", type=int, default=24)
@@ -64,8 +64,7 @@ def main() -> None:
         return
     if args.representation_error and not args.images:
         parser.error("--representation-error is for --images: the prior has none of itself")
-    label = 50.0 if args.label is None and args.prior == "terrain128" else args.label
-    prior = nw.load_prior(args.prior, label)
+    prior = nw.load_prior(args.prior, args.label)
     phi = prior.map(representation_error=args.representation_error)
     truths = truths_of(prior, args)
     kind = "images" if args.images else "prior"

@@ -38,8 +38,9 @@ def main() -> None:
     parser.add_argument("--operator", default="inpaint:keep=0.2,seed=0")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=60)
-    parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--as-published", action="store_true")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--channels-last", action="store_true")
+    other.add_argument("--as-published", action="store_true")
     args = parser.parse_args()
 
     prior = nw.load_prior(args.prior, args.label)
@@ -72,9 +73,9 @@ def main() -> None:
         for name, kernel in kernels.items()
     }
     if args.channels_last:
-        other = copy.deepcopy(phi)
-        other.denoiser.network.to(memory_format=torch.channels_last)
-        steps = {"channels last": lambda: vjp(other, z, cotangent)}
+        turned = copy.deepcopy(phi)
+        turned.denoiser.network.to(memory_format=torch.channels_last)
+        steps = {"channels last": lambda: vjp(turned, z, cotangent)}
     if args.as_published:
         plain = copy.deepcopy(phi)
         for layer in plain.denoiser.network.modules():

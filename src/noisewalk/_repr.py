@@ -3,7 +3,6 @@ fields. A tensor stands as its shape and a hash of its content in both."""
 
 import hashlib
 import math
-from collections.abc import Iterable
 from dataclasses import Field, fields, is_dataclass
 from functools import partial
 from types import CodeType, MethodType
@@ -26,9 +25,13 @@ def describe(value: Any, inside: tuple[int, ...] = ()) -> str:
     if isinstance(value, torch.Tensor):
         return f"Tensor{list(value.shape)}#{_digest([value])}"
     if isinstance(value, torch.nn.Module):
-        state = list(value.state_dict().values())
-        told = [repr(value), *(describe(v, inside) for v in state if not _is_tensor(v))]
-        return f"{type(value).__name__}#{_digest(filter(_is_tensor, state), ''.join(told))}"
+        tensors, told = [], repr(value)
+        for part in value.state_dict().values():
+            if isinstance(part, torch.Tensor):
+                tensors.append(part)
+            else:
+                told += describe(part, inside)
+        return f"{type(value).__name__}#{_digest(tensors, told)}"
     if _is_array(value):
         sha = hashlib.sha256(f"{value.dtype}".encode() + value.tobytes())
         return f"array{list(value.shape)}#{sha.hexdigest()[:8]}"
@@ -113,12 +116,6 @@ def _held(value: Any, inside: tuple[int, ...]) -> str:
     return f"#{sha.hexdigest()[:8]}"
 
 
-def _is_tensor(value: Any) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor)
-
-
 def _is_array(value: Any) -> bool:
     """Whether a value is a numpy array of numbers, without the import."""
     array = hasattr(value, "__array_interface__") and getattr(value, "ndim", 0) > 0
@@ -134,7 +131,7 @@ def _code(code: CodeType) -> bytes:
     return code.co_code + names.encode() + b"".join(map(_code, inside))
 
 
-def _digest(tensors: Iterable[Any], text: str = "") -> str:
+def _digest(tensors: list[Any], text: str = "") -> str:
     import torch
 
     sha = hashlib.sha256(text.encode())

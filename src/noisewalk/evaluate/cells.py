@@ -49,7 +49,7 @@ def cells_of(run: Run, count: int) -> dict[str, Cell]:
     found = {"verdict": Cell(summary["verdict"])} | _speed(run)
     few = f"R-hat takes two chains of {LONG} draws" if chains < 2 or draws < LONG else ""
     found["r_hat"] = _plain(summary["r_hat_max"], few, _r_hat_error(run))
-    early = "there is no early state, and a chain has fewer than 20 draws"
+    early = f"there is no early state, and a chain has fewer than {LONG} draws"
     for name in ("drift", "memory"):
         error = (summary[f"{name}_bound"] - summary[name]) / UPPER
         found[name] = _plain(summary[name], early, error)

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from .arrays import read_array
 from .reading import Reading, numbers_in, parted
 
-PAINTED = (".png", ".webp", ".bmp", ".tif", ".tiff")
+PAINTED = (".png", ".webp", ".tif", ".tiff")
 """Files whose first row is the top one."""
 
 

@@ -93,16 +93,20 @@ class Gaussian(LikelihoodBase):
 
     def of_rows(self, image: Tensor, axes: int) -> "Gaussian":
         """With the levels of these images, where each has its own."""
-        sigma = self.sigma_y
-        if not isinstance(sigma, Tensor) or sigma.ndim != axes or len(sigma) == 1:
+        sigma = self._each(axes)
+        if sigma is None or len(sigma) == 1:
             return self
         return self._with(sigma.to(image.device)[image])
 
     def of_pairs(self, axes: int) -> "Gaussian":
         """With the levels of each image for both of its measurements."""
+        sigma = self._each(axes)
+        return self if sigma is None else self._with(sigma[:, None])
+
+    def _each(self, axes: int) -> Tensor | None:
+        """The levels of the images, where they have an axis for these."""
         sigma = self.sigma_y
-        each = isinstance(sigma, Tensor) and sigma.ndim == axes
-        return self._with(sigma[:, None]) if each else self  # type: ignore[index]
+        return sigma if isinstance(sigma, Tensor) and sigma.ndim == axes else None
 
     def _with(self, sigma_y: Tensor) -> "Gaussian":
         other = copy(self)
@@ -112,8 +116,8 @@ class Gaussian(LikelihoodBase):
     def check_measurement(self, y: Tensor, observed: Tensor | None = None) -> None:
         """ConfigError unless sigma_y broadcasts to y, with as many images."""
         self._sigma(y)
-        sigma = self.sigma_y
-        if isinstance(sigma, Tensor) and sigma.ndim == y.ndim and len(sigma) not in (1, len(y)):
+        sigma = self._each(y.ndim)
+        if sigma is not None and len(sigma) not in (1, len(y)):
             has = f"{len(sigma)} images, and y has {len(y)}"
             raise ConfigError(f"sigma_y has levels of {has}: give one level an image, or one")
 

@@ -159,11 +159,17 @@ def step_of(text: str, shape: tuple[int, ...], k: int, held: Mapping[str, Tensor
             return cls(array, **more)
         word = more.pop("normalize", None)
         values = load_mask(rest, shape) if field == "mask" else _kernel(rest)
-        made = cls(values, **more)
-        return made if field == "mask" else _of_sum_1(made, rest, word)
+        found = cls(values, **more)
+        return found if field == "mask" else _of_sum_1(found, rest, word)
     values = values_in(rest, cls, name)
+    return made(cls, values, shape)
+
+
+def made(cls: Any, values: Mapping[str, Any], shape: tuple[int, ...]) -> Operator:
+    """The operator of a class with these values, and the shape of the images where it takes one."""
     drawn = any(field.name == "shape" for field in fields(cls))
-    return cls(**values, shape=shape) if drawn else cls(**values)
+    found: Operator = cls(**{"shape": shape, **values} if drawn else values)
+    return found
 
 
 def _options(cls: Any, rest: str) -> tuple[str, dict[str, str]]:

@@ -9,7 +9,6 @@ any value. Images of another size than the prior's are another problem:
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor
 from .._text import settings_in, split
 from ..errors import ConfigError, WeightsError
 from ..operators import observed_of
-from ..operators.parser import CLASSES
+from ..operators.parser import CLASSES, made
 from .cards import read_card, read_cards
 from .load import BUNDLED
 
@@ -81,10 +80,7 @@ def num_observed(operator: str | Mapping[str, Any], shape: tuple[int, ...], y: T
     """Entries of y, (image, ...), that a listed operator on images of a shape leaves observed."""
     told = settings_of(operator) or {}
     given = {key: value for key, value in told.items() if key not in ("operator", "name")}
-    kind = CLASSES[told["operator"]]
-    if any(one.name == "shape" for one in fields(kind)):
-        given.setdefault("shape", shape)
-    own = observed_of(kind(**given), shape)
+    own = observed_of(made(CLASSES[told["operator"]], given, shape), shape)
     return y[0].numel() if own is None else int(own.expand(y.shape[1:]).sum())
 
 

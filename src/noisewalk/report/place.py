@@ -38,7 +38,7 @@ def _of_sky(header: str, shape: tuple[int, ...]) -> Place:
         return Place()
     import warnings
 
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             wcs = WCS(Header.fromstring(header, sep="\n"))

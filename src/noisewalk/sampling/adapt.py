@@ -72,8 +72,8 @@ class DualAveraging:
         alpha = acceptance_rate.to(adaptation).nan_to_num(0.0).reshape(len(mu), -1).mean(1)
         weight = 1.0 / (k + self.t0)
         error = (1.0 - weight) * error + weight * (self.target_accept - alpha)
-        log_step = (mu - k**0.5 / self.gamma * error).clamp(-MOST, MOST)
-        log_step = log_step.clamp(max=math.log(self.largest))
+        log_step = mu - k**0.5 / self.gamma * error
+        log_step = log_step.clamp(-MOST, min(MOST, math.log(self.largest)))
         decay = k**-self.kappa
         return torch.stack([mu, log_step, decay * log_step + (1.0 - decay) * log_average, error])
 
