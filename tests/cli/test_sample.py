@@ -383,6 +383,7 @@ def test_a_run_is_neither_overwritten_nor_mixed_with_another(sample):
 
     before = content()
     assert "--resume" in sample(out="used")
+    assert "--resume" in sample(out="used", prior="./absent")  # before a prior is looked for
     assert "another run" in sample("y.npy", "--resume", out="used")
     assert content() == before
 

@@ -115,7 +115,8 @@ class SampleOptions(opt.SamplerOptions):
 def sample(options: SampleOptions) -> None:
     """Draw posterior samples for an image or a measurement into a run folder, or for many files
     into one folder each."""
-    from ..storage.remote import shown
+    from ..storage.folder import admit
+    from ..storage.remote import address_of, shown
     from .batch import run_batch
     from .inputs import entries_of, with_seed
     from .run_problem import prior_of, restore
@@ -128,6 +129,8 @@ def sample(options: SampleOptions) -> None:
         if o.shard_chains is None:
             opt.refuse("one file without --shard-chains", o, "engine")
         o = with_seed(o)
+        if not o.resume and address_of(o.folder) is None:
+            admit(o.folder, {}, (), resume=False)  # before a prior is loaded, which can take long
     else:
         opt.refuse("a batch, whose units are files,", o, "shard_chains")
     prior = prior_of(o)

@@ -32,7 +32,8 @@ class Labels:
             if len(x) == 0 or len(x) % count:
                 raise ConfigError(
                     f"label has {count} classes, one per image, and z has {len(x)} rows: give as "
-                    f"many rows to each, a multiple of {count} in all"
+                    f"many rows to each, a multiple of {count} in all (a wrapper around this map "
+                    "must be a dataclass or an nn.Module: what others hold is not seen)"
                 )
             rows = torch.arange(len(x), device=x.device) // (len(x) // count)
         return torch.tensor(self.values, device=x.device)[rows[: len(x)]]  # the first of them

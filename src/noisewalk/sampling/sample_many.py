@@ -111,7 +111,8 @@ def failure(failed: Mapping[str, str], count: int) -> str:
     """What is said of runs that have failed."""
     named = "; ".join(f"{name}: {why}" for name, why in list(failed.items())[:MOST_NAMED])
     more = "; ..." * (len(failed) > MOST_NAMED)
-    return f"{len(failed)} of {count} runs failed ({named}{more}); the same call tries them again"
+    told = f"{len(failed)} of {count} runs failed ({named}{more})"
+    return f"{told}; mend the cause, and the same call tries them again"
 
 
 def finished(folder: Path, plan: Any, target: Any, engine: Engine) -> bool:

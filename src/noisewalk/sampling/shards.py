@@ -114,7 +114,7 @@ def _ticks(work: Parted, engine: Engine, begins: bool, left: list[int]) -> Itera
             yield Tick(phase, done, total, nfe, float("nan"))
         if failed:
             which = "the warm-up" if phase == "warm-up" else f"{len(failed)} of {total - 1} shards"
-            way = "the same command with --resume tries again"
+            way = "mend the cause, and the same command with --resume tries again"
             raise NoisewalkError(f"{which} failed ({failed[0].error}); {way}")
 
 

@@ -64,7 +64,7 @@ def calibration_by(
         pass
     if failed:
         told = f"{len(failed)} of {len(blocks)} blocks of problems failed ({failed[0].error})"
-        raise NoisewalkError(f"{told}: the same command tries them again")
+        raise NoisewalkError(f"{told}: mend the cause, and the same command tries again")
     runs = [open_run(folder / str(first)) for first, _ in blocks]
     found = prepared.ranked(runs, prepared.joint.nfe + sum(run.nfe for run in runs))
     shutil.rmtree(folder)
