@@ -58,6 +58,7 @@ def copy_pages() -> None:
     for notebook in (ROOT / "examples").glob("*.ipynb"):
         shutil.copy(notebook, guide)
     start = (ROOT / "README.md").read_text().replace("](docs/", "](")
+    start = re.sub(r"\|.*\(README\.md\) \|\n", "", start)  # the list of pages is the site's menu
     start = re.sub(r"\[([^\]]+)\]\([A-Z][^)]*\)", r"\1", start)
     (guide / "start.md").write_text(start.replace("# noisewalk", "# Start", 1))
     for page in guide.glob("*.md"):

@@ -294,7 +294,8 @@ WRONG = {
         ["figure1", "--images", "mine.npz"],
         "figure1 without --prior does not read --images",
     ),
-    "images": (["table1", *SMALL, "--images", "nowhere"], "nowhere"),
+    "images": (["table1", "--prior", "./absent", "--images", "nowhere"], "--images nowhere"),
+    "images of the paper": (["table1", "--paper"], "give --images"),
     "too many": (["table1", "--prior", "fashion32", "--num-images", "101"], "100 images"),
     "none": (["table1", "--prior", "fashion32", "--num-images", "0"], "--num-images"),
     "diffusion": (["table1", "--prior", "fashion32-edm", "--images", "mine.npz"], "consistency"),
@@ -315,7 +316,10 @@ def test_the_papers_priors_without_weights_are_one_line(bench, monkeypatch, tmp_
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("NOISEWALK_CACHE", str(tmp_path / "cache"))
-    code, _, err = bench("table1", "--paper", "--out", "p")
+    code, _, err = bench("table1", "--paper", "--images", str(tmp_path), "--out", "p")
+    assert "no images under" in err
+    np.savez("mine.npz", images=np.zeros((8, 32, 32), np.uint8))
+    code, _, err = bench("table1", "--paper", "--images", "mine.npz", "--out", "p")
     assert code == 2
     assert "diffusers-cd_bedroom256_lpips" in err
     assert len(err.strip().splitlines()) == 1

@@ -24,6 +24,7 @@ SOURCES = {
     "exactness": [LOGS / f"{n}.txt" for n in ("exactness", "mixing", "agreement", "calibration")],
     "what-to-expect": [*sorted(LOGS.glob("restoration-*.txt")), LOGS / "agreement.txt"],
     "bundled-priors": CARDS,
+    "networks": [LOGS / "representation.txt", *CARDS],
 }
 SOURCES["exactness"].append(LOGS / "long_run.txt")
 CHOSEN = {

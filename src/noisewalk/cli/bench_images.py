@@ -28,6 +28,8 @@ BY_FOLDER = "folders"
 def files_of(images: Path | None, labels: str | None) -> tuple[list[Path], tuple[int, ...] | None]:
     """The pictures of a folder, at most `MOST_IMAGES`, and the class of each where `labels` gives
     it: by the names of their folders, or by a CSV of file and class."""
+    if images is not None and not images.exists():
+        raise ConfigError(f"--images {images} is not there: give a folder, an .npz or an IDX file")
     if images is None or not images.is_dir():
         if labels is not None:
             raise ConfigError("--labels is for a folder of images: give one by --images")

@@ -53,6 +53,8 @@ def bench_of(options: "BenchOptions") -> tuple[Bench, dict[str, Any], Sizes]:
     shown = rows if sizes.exact else without_exact(o.what)
     sheets = sheets_of(o.what, names_in(o.tasks, "--tasks", tuple(SIGMA_Y)), shown)
     name = o.prior or PAPER_PRIOR
+    if o.prior is None and o.images is None:
+        raise ConfigError("the paper's priors have no images here: give --images, such as a folder")
     files, labels = files_of(o.images, o.labels)
     label = o.label if labels is None else labels
     prior = load_prior(name, label, o.device, dtype_of(o.dtype))
