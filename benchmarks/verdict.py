@@ -39,7 +39,10 @@ STARTS = {
 LENGTHS = ((4, 2), (8, 16), (20, 64))
 """Transitions of the warm-up, and from there to the last state."""
 TRUTHS = 8
-FIELDS = ("drift", "drift_p", "drift_bound", "memory", "memory_p", "memory_bound", "fit_p", "chi2")
+FIELDS = (
+    *("drift", "drift_p", "drift_bound", "memory", "memory_p", "memory_bound"),
+    *("memory_largest", "memory_largest_p", "fit_p", "chi2"),
+)
 
 
 def main() -> None:
@@ -234,10 +237,12 @@ def verdict_at(row: dict[str, Any], forgotten: float, close: float, moved: float
     misfit = of("fit_p", 1.0) < rule.FIT_LEVEL and abs(of("chi2", 1.0) - 1) > rule.FIT_SIZE
     if row["stuck"] or misfit or of("drift_p", 1.0) < rule.LEVEL:
         return rule.DOUBT
-    if of("memory_bound", 1.0) < forgotten:
+    whole, single = of("memory_bound", 1.0) < forgotten, of("memory_largest_p", 1.0) < rule.LEVEL
+    if whole and not single:
         return rule.TRUST
     if not row["randomised"]:
-        return rule.DOUBT if of("memory_p", 1.0) < rule.LEVEL else rule.CHECK
+        remembered = single if whole else of("memory_p", 1.0) < rule.LEVEL
+        return rule.DOUBT if remembered else rule.CHECK
     right = of("memory", 1.0) < moved and of("drift_bound", math.inf) < close
     return rule.TRUST if right and row["known"] else rule.CHECK
 

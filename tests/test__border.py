@@ -110,13 +110,14 @@ def test_a_perturbed_measurement_is_checked():
     y = torch.zeros(2, 3)
     seen = torch.tensor([[True, True, False]] * 2)
     assert perturbed(bent(), y, y, None, None).shape == (2, 3)
-    for likelihood, says in (
-        (bent((2, 2)), r"Bent\(\)'s perturb\(.* of y's shape \(2, 3\), got"),
-        (bent(value=torch.nan), "finite numbers"),
-        (bent(takes=False), "and fails: .*positional"),
+    assert perturbed(bent(takes=False), y, y, None, None) is y  # it need not know of gaps
+    for likelihood, gaps, says in (
+        (bent((2, 2)), None, r"Bent\(\)'s perturb\(.* of y's shape \(2, 3\), got"),
+        (bent(value=torch.nan), None, "finite numbers"),
+        (bent(takes=False), seen, "and fails: .*positional"),
     ):
         with pytest.raises(ConfigError, match=says):
-            perturbed(likelihood, y, y, None, None)
+            perturbed(likelihood, y, y, None, gaps)
     gap = torch.where(seen, 0.0, torch.nan)
 
     class Gapped(type(bent().given)):

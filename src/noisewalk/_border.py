@@ -184,7 +184,8 @@ def perturbed(
     """What the likelihood's `perturb` gives; ConfigError unless that is a measurement or None."""
     must = f"{likelihood!r}'s perturb(y, mean, noise, observed=None) must give y*, a measurement"
     try:
-        found = likelihood.perturb(y, mean, noise, observed)
+        gaps = () if observed is None else (observed,)  # a likelihood of the user's may know none
+        found = likelihood.perturb(y, mean, noise, *gaps)
     except TypeError as error:
         raise ConfigError(f"{must}, and fails: {error}") from error
     if found is None:

@@ -10,7 +10,7 @@ import noisewalk as nw
 
 ROOT = Path(nw.__file__).parent
 
-MOST_CODE, MOST_LINES = 23_750, 35_300
+MOST_CODE, MOST_LINES = 23_850, 35_450
 """Of the package: lines of code by `code_lines`, and lines in all. They were 13,226 and 20,497 when
 the house was built; starts, verdicts, networks and measurements came after."""
 MOST_IN_FILE, MOST_IN_FUNCTION, MOST_PARAMETERS, WIDTH = 320, 42, 12, 100

@@ -10,6 +10,7 @@ import noisewalk as nw
 from noisewalk import noise
 from noisewalk.errors import ConfigError, DivergedError
 from noisewalk.sampling.chains import PATIENCE, Chains
+from noisewalk.sampling.starts import initial
 from noisewalk.storage.state import decode, encode
 from noisewalk.types import State
 
@@ -267,6 +268,24 @@ FOREVER = Chains(nw.Langevin(1e-3, "em"), 3 * PATIENCE, 2, 0, 1, None, None, 0)
 def test_a_target_that_is_not_finite_at_a_start_is_refused_by_the_chains_name(dead, says):
     with pytest.raises(DivergedError, match=says):
         drive(Broken(dead), FOREVER, Recorder())
+
+
+def test_a_chain_whose_z_has_no_likelihood_draws_it_again():
+    def root(x):  # NaN for a quarter of all z
+        return torch.sqrt(x + 0.7)
+
+    phi, count = nw.maps.Affine(torch.eye(1, dtype=torch.float64)), 200
+    y = torch.zeros(2, 1, dtype=torch.float64)
+    posterior = nw.NoisePosterior(phi, root, nw.likelihoods.Gaussian(9.0), y)
+    rows = noise.rows(3, 2, count)
+    state = initial(posterior, rows, count, needs_gradient=True)
+    first = rows.at(0).normal((1,), noise.INIT, torch.float64)
+    fine = root(first).isfinite()
+    assert 0.15 < 1 - float(fine.double().mean()) < 0.35
+    assert torch.equal(state.z[fine], first[fine])
+    again = state.z[~fine]
+    assert len(again.unique()) == len(again)
+    assert root(state.z).isfinite().all()
 
 
 def test_the_loop_gives_up_when_every_chain_has_diverged_many_times_in_a_row():

@@ -133,6 +133,13 @@ def test_a_row_without_a_step_small_enough_gives_up():
     assert (problem.calls < 30).all()
 
 
+def test_a_row_of_any_scale_finds_its_first_step():
+    precision, centre = quadratics()
+    scales = torch.tensor([1.0, 1e8, 1e13], dtype=torch.float64)[:, None, None]
+    memory, _ = minimised(quadratic(scales * precision, centre), draw(3, 6, seed=3), 80)
+    torch.testing.assert_close(memory["z"], centre, rtol=0, atol=0.05)
+
+
 @pytest.mark.parametrize("rows", [[0, 2], [1]])
 def test_kept_rows_go_on_as_before(rows):
     precision, centre = quadratics()

@@ -359,6 +359,30 @@ def test_the_estimate_is_what_a_run_costs_where_nothing_stops(monkeypatch, likel
     assert run.nfe == target.nfe - before == plan.estimate(target).calls
 
 
+def test_the_estimate_of_memory_counts_what_the_optimiser_remembers():
+    target, *_ = linear((1, 4, 5), draw(2, 4, seed=3))  # in numbers of 8 bytes
+    plain = chains(target, None).estimate(target).memory
+    rows = 2 * chains(target, None).num_chains
+    for starts, numbers in (
+        (nw.Adam(9), 2 * 20),
+        (RandomizedStarts(80, num_candidates=1), (1 + 2 * 12 + 3) * 20 + 12 + 4),
+        (RandomizedStarts(80, "adam", 1), (1 + 5) * 20 + 4),
+    ):
+        plan = chains(target, starts)
+        assert plan.estimate(target).memory - plain == 8 * rows * numbers
+    target, work = tangled(), None
+    starts = RandomizedStarts("auto", num_candidates=16).resolved(target)
+    state = target(draw(2, 8, seed=4))
+    rows, held = noise.rows(0, 2, 1), 0
+    work = starts.begin(target, state, rows)
+    for k in range(1, int(starts.num_steps) + 1):
+        state, work = starts.advance(target, state, work, rows, k)
+        if work is None:
+            break
+        held = max(held, sum(part.numel() for pair in work["memory"]["pairs"] for part in pair))
+    assert 0.5 * starts.numbers(target) < held / 2 < starts.numbers(target)
+
+
 def test_a_likelihood_without_a_curvature_starts_without_its_gaussian():
     class Plain:
         def nll(self, mean, y, observed=None):

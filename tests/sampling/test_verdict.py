@@ -91,6 +91,31 @@ def test_each_run_has_its_verdict(listed, changes, verdict, says):
     assert reason.count(". ") <= 2
 
 
+@pytest.mark.parametrize(
+    ("start", "verdict"), [("RandomizedStarts", CHECK), ("Adam", DOUBT), (None, DOUBT)]
+)
+def test_a_pixel_that_keeps_the_mode_of_its_start_is_not_averaged_away(start, verdict):
+    given = run(start=start)
+    modes = torch.where(torch.arange(16) % 3 == 0, 5.0, -5.0)
+    given.early_x[0, :, 0, 4, 5] += modes
+    given.arrays["x"][0, :, 0, 0, 4, 5] += modes
+    found, reason = told(given)
+    assert given.summary()["memory_bound"] < rules.FORGOTTEN
+    assert (found, "weigh them as the starts did" in reason) == (verdict, True), reason
+    calibrated = dataclasses.replace(given, calibrated=True)
+    assert told(calibrated)[0] == (TRUST if start == "RandomizedStarts" else DOUBT)
+
+
+def test_draws_that_do_not_vary_are_not_trusted():
+    given = run()
+    given.early_x[:], given.arrays["x"][:], given.arrays["z"][:] = 0.5, 0.5, 0.5
+    given.early_lp[:] = given.lp[:, :, -1]
+    assert told(given) == (
+        CHECK,
+        "The draws of all chains are the same, so there is nothing to compare.",
+    )
+
+
 def test_a_misfit_that_sigma_y_cannot_be_known_to_is_none():
     """Of very many entries even a chi-square of 1.02 is far from 1 by its law."""
     many = {"num_observed": 200_000}

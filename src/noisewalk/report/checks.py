@@ -145,7 +145,7 @@ def _truth(data: ReportData, summary: dict[str, Value]) -> Iterator[Row]:
 
 _TOLD = {
     *("verdict", "verdict_reason", "verdict_cause", "r_hat_max_perfect", "mcse_std"),
-    *("drift_bound", "drift_p", "memory_bound", "memory_p"),
+    *("drift_bound", "drift_p", "memory_bound", "memory_p", "memory_largest", "memory_largest_p"),
 }  # in the words of other rows
 _TOLD_MISSING = ("r_hat_max", "ess_bulk_min", "ess_tail_min")
 _OF_CHAINS = {"drift", "mcse_mean"}  # not of particles

@@ -22,7 +22,7 @@ from ..kernels.contract import checked
 from ..types import Estimate, Info, Kernel, RunStore, State, Tick
 from .adapt import DualAveraging
 from .cost import Meter, bytes_of
-from .starts import Start, Work, check_initial
+from .starts import Start, Work, initial
 
 CHECKPOINT_SECONDS = 2.0  # time between checkpoints at least,
 SHARE = 20  # and in units of what the last one took
@@ -93,8 +93,10 @@ class Chains:
         if self.refresh:
             fits = self.refresh.calls(self.num_warmup, dim)
             calls += images * self.refresh.rows_of(chains) * fits
-        memory = bytes_of(target, images * chains, self.num_draws)
-        return Estimate(calls * target.phi.nfe, *memory)
+        memory, disk = bytes_of(target, images * chains, self.num_draws)
+        if start := self.warm_start:
+            memory += images * chains * target.y.element_size() * start.numbers(target)
+        return Estimate(calls * target.phi.nfe, memory, disk)
 
     def run(self, target: Any, sink: RunStore) -> Iterator[Tick]:
         """Sample into the sink, from wherever it stands; DivergedError where no chain can move."""
@@ -238,10 +240,8 @@ class _Session:
             self.took = self.saved - began
 
     def _start(self) -> _Position:
-        target = self.target
-        z = self.rows.at(0).normal(tuple(target.shape), keyed.INIT, target.y.dtype)
-        state = target(z)
-        check_initial(state, self.plan.num_chains, self.plan.kernel.needs_gradient)
+        plan = self.plan
+        state = initial(self.target, self.rows, plan.num_chains, plan.kernel.needs_gradient)
         return _Position(state)
 
     def _warm_start(self, start: Start) -> Iterator[None]:

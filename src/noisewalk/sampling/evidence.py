@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..evaluate.diagnostics.across import Tested, drift, memory, monte_carlo_error, p_value
+from ..evaluate.diagnostics.across import (
+    Tested,
+    drift,
+    largest_memory,
+    memory,
+    monte_carlo_error,
+    p_value,
+    projected,
+)
 from ..evaluate.diagnostics.boxes import blocks
 from ..evaluate.diagnostics.chains import NUM_PROJECTIONS, halves, perfect_r_hat
 from ..evaluate.diagnostics.predictive import chi2_p_value
@@ -27,6 +35,7 @@ class OfImage(NamedTuple):
 
     drift: Tested | None
     memory: Tested | None
+    largest: Tested | None
     error: tuple[float, float]
     finite: bool
 
@@ -45,6 +54,8 @@ class Evidence:
     memory: float
     memory_bound: float
     memory_p: float
+    memory_largest: float
+    memory_largest_p: float
     mcse_mean: float
     mcse_std: float
     r_hat_max: float
@@ -59,8 +70,8 @@ def of_image(run: "Run", draws: Any, lp: Tensor | None, image: int) -> OfImage:
     """What one image's draws (chain, draw, *x), of log posterior (chain, draw), show."""
     chains, count = draws.shape[:2]
     finite = all(bool(block.isfinite().all()) for _, block in blocks(draws))
-    if run.log_evidence is not None or chains < 2 or not finite:
-        return OfImage(None, None, (math.nan, math.nan), finite)  # particles are not independent
+    if run.log_evidence is not None or chains < 2 or not finite:  # particles are not independent
+        return OfImage(None, None, None, (math.nan, math.nan), finite)
     error = monte_carlo_error(draws)
     early, density, std = None, None, None
     if count >= LONG:
@@ -72,9 +83,11 @@ def of_image(run: "Run", draws: Any, lp: Tensor | None, image: int) -> OfImage:
         if run.early_lp is not None and lp is not None:
             density = run.early_lp[image], lp[:, -1]
     if early is None:
-        return OfImage(None, None, error, finite)
-    kept = memory(early, last, image)
-    return OfImage(drift(early, last, density, kept.size, std, image), kept, error, finite)
+        return OfImage(None, None, None, error, finite)
+    sides = projected(early, last)
+    kept = memory(early, last, image, sides)
+    moved = drift(early, last, density, kept.size, std, image, sides)
+    return OfImage(moved, kept, largest_memory(early, last, image, sides), error, finite)
 
 
 def evidence_of(
@@ -84,6 +97,7 @@ def evidence_of(
     its diagnostics."""
     drifts = [one.drift for one in images if one.drift is not None]
     memories = [one.memory for one in images if one.memory is not None]
+    largest = [one.largest for one in images if one.largest is not None]
     shape, ess = run.draws.shape, worst["ess_bulk_median"]
     looked_at = math.prod(shape[3:]) + NUM_PROJECTIONS
     chi2, fit_p = _fit(run)
@@ -94,6 +108,8 @@ def evidence_of(
         memory=_most([one.size for one in memories]),
         memory_bound=_most([one.bound for one in memories]),
         memory_p=p_value(memories),
+        memory_largest=_most([one.size for one in largest]),
+        memory_largest_p=p_value(largest),
         mcse_mean=_most([one.error[0] for one in images]),
         mcse_std=_most([one.error[1] for one in images]),
         r_hat_max=worst["r_hat_max"],

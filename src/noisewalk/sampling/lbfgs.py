@@ -20,7 +20,9 @@ from torch import Tensor
 from ..kernels.metropolis import column, finite_values
 
 ARMIJO = 1e-4
-SHORTEST = 1e-9  # t at which a row gives up
+HISTORY = 12  # steps that are remembered
+SHORTEST = 1e-9  # t at which a row gives up,
+FIRST = 1e-16  # and before its first step, when the scale of f is not known
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(b, *shape) points and their rows' numbers (b,) -> values (b,) float64 and gradients."""
@@ -32,7 +34,7 @@ class Settings(NamedTuple):
     """What an optimiser works with."""
 
     inverse: Inverse  # of the first matrix
-    history: int = 12  # steps that are remembered
+    history: int = HISTORY
     tolerance: float | Tensor = 1e-4  # of f, at which a row stops; one for all, or one each
 
 
@@ -68,7 +70,9 @@ def step(memory: Memory, objective: Objective, how: Settings) -> Memory:
     after = {**memory, "z": z, "f": f_, "g": g_, "t": shorter}
     after["pairs"] = _remembered(memory["pairs"], pair, moved)[-how.history :]
     after["scale"] = _scale(pair, how.inverse, memory["scale"])
-    after["active"] = memory["active"] & (shorter >= SHORTEST)
+    knows = torch.stack([rho != 0 for *_, rho in after["pairs"]]).any(0)
+    long_enough = moved | (shorter >= torch.where(knows, SHORTEST, FIRST))
+    after["active"] = memory["active"] & long_enough
     return _aim(after, moved, how)
 
 

@@ -53,17 +53,18 @@ FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 @dataclass(frozen=True)
 class RandomizedStarts(Start):
     """Start every chain at the minimiser of a perturbed problem: an exact posterior draw for a
-    linear map with Gaussian noise, close to one elsewhere, where the transitions correct it.
+    linear map with Gaussian noise, close to one elsewhere, where the transitions correct it. In
+    images with gaps of which 1,024 entries or more are observed, the last nats are left to them.
 
     The chains' stationary law is the posterior whatever the start. Where chains do not move between
     modes, the modes have the weights that the starts gave them.
 
     A few steps of Adam are followed by L-BFGS, around the spectral Gaussian where z has the shape
-    of an image. Every row has its own line search and stops by itself, in images with gaps before
-    the last nats: the exact minimisers spread too far where nothing is observed. With several
-    candidates a chain, all on one perturbed problem, each round keeps the best quarter. A chain
-    that ends in a minimum far above the lowest of its image tries once more, on its own problem,
-    from where another chain of the image is.
+    of an image. Every row has its own line search and stops by itself, in large images with gaps
+    early: the exact minimisers spread too far where nothing is observed. With several candidates a
+    chain, all on one perturbed problem, each round keeps the best quarter. A chain that ends in a
+    minimum far above the lowest of its image tries once more, on its own problem, from where
+    another chain of the image is.
 
     Arguments:
         num_steps: optimiser steps of a chain, one evaluation of each candidate left; "auto": 80,
@@ -133,6 +134,14 @@ class RandomizedStarts(Start):
         fits = self.optimizer != "adam" and _takes_gaussian(target)
         fit = SPECTRAL.calls_each(math.prod(target.shape)) if fits else 0
         return target.num_images * (num_chains * each + SPECTRAL.rows_of(num_chains) * fit)
+
+    def numbers(self, target: Any) -> int:
+        """Centre, measurement, and what the optimiser remembers of every candidate."""
+        history = lbfgs.HISTORY if is_image(tuple(target.shape)) else FLAT_HISTORY
+        first, *rounds = [left for _, left in self.phases(target)]
+        dim, y = math.prod(target.shape), math.prod(target.y.shape[1:])
+        newton = (history * (2 * dim + 1) + 3 * dim) * max(rounds)
+        return dim + y + max(5 * dim * first, 0 if self.optimizer == "adam" else newton)
 
     def begin(self, target: Any, state: State, rows: Noise) -> Work | None:
         """The perturbed problems and their candidates: the first starts at the centre."""

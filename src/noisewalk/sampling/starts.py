@@ -7,6 +7,7 @@ $L_y(\Phi(z)) + |z|^2 / 2$, leads to a mode far inside it, from which a chain mu
 Reference: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -17,13 +18,15 @@ from torch import Tensor
 from .._checks import one_of, real, whole
 from ..errors import ConfigError, DivergedError
 from ..kernels.metropolis import finite_rows, finite_values, select
-from ..noise import Noise
+from ..noise import INIT, Noise
 from ..types import State, Target
 
 Work: TypeAlias = dict[str, Any]
 """What a start needs to go on bitwise: tensors, numbers, and dicts and lists of these."""
 
 MOST_NAMED = 8  # chains named in an error
+AGAIN, TRIES = 3 << 29, 20
+"""Step of the noise of a z that is drawn again, which no run reaches, and how often one is."""
 
 
 class Start(ABC):
@@ -41,6 +44,10 @@ class Start(ABC):
     @abstractmethod
     def calls(self, target: Any, num_chains: int) -> int:
         """Network calls of all rows at most, times `phi.nfe`."""
+
+    def numbers(self, target: Any) -> int:
+        """Numbers that each chain keeps at most while it starts, beside its states."""
+        return 0
 
     @abstractmethod
     def begin(self, target: Any, state: State, rows: Noise) -> Work | None:
@@ -116,6 +123,10 @@ class Adam(Start):
         """One a step."""
         return target.num_images * num_chains * self.num_steps
 
+    def numbers(self, target: Any) -> int:
+        """Both moments."""
+        return 2 * math.prod(target.shape)
+
     def begin(self, target: Any, state: State, rows: Noise) -> Work | None:
         """The moments."""
         _, m, v = self.start(state)
@@ -127,6 +138,20 @@ class Adam(Start):
         """One step of every row."""
         state, m, v = self.step(AdamState(state, work["m"], work["v"]), target, k)
         return state, {"m": m, "v": v} if k < self.num_steps else None
+
+
+def initial(target: Any, rows: Noise, num_chains: int, needs_gradient: bool) -> State:
+    """Every chain at its z ~ N(0, I), checked; where the target is not finite for a few of them,
+    they draw z again."""
+    shape, dtype = tuple(target.shape), target.y.dtype
+    state = target(rows.at(0).normal(shape, INIT, dtype))
+    for k in range(TRIES):
+        fine = finite_rows(state)
+        if fine.all() or not fine.any():
+            break
+        state = select(fine, state, target(rows.at(AGAIN + k).normal(shape, INIT, dtype)))
+    check_initial(state, num_chains, needs_gradient)
+    return state
 
 
 def check_initial(state: State, num_chains: int, needs_gradient: bool) -> None:

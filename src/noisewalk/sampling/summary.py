@@ -32,6 +32,8 @@ TESTS = [
     "memory",
     "memory_bound",
     "memory_p",
+    "memory_largest",
+    "memory_largest_p",
     "mcse_mean",
     "mcse_std",
 ]

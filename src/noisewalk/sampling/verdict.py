@@ -134,7 +134,9 @@ def _short(run: "Run", found: Evidence) -> tuple[str, str]:
             f"{_number(run.draws.shape[2], 'draw')} a chain without an early state cannot show a "
             "drift. --num-draws 100 (num_draws=100 in Python) would be enough."
         )
-    if found.memory_bound < FORGOTTEN:
+    if math.isnan(found.mcse_mean):
+        return CHECK, "The draws of all chains are the same, so there is nothing to compare."
+    if found.memory_bound < FORGOTTEN and found.memory_largest_p >= LEVEL:
         bound = math.ceil(100 * max(0.0, found.memory_bound)) / 100
         return TRUST, (
             "The chains have forgotten where they started: early and last states correlate by at "
@@ -160,6 +162,8 @@ def _started(run: "Run", found: Evidence) -> tuple[str, str]:
         return TRUST, (
             f"The draws started right: randomised starts do not drift here, and {known}."
         )
+    if found.memory_largest_p < LEVEL and found.memory_bound < FORGOTTEN:
+        return CHECK, f"Nothing drifts, but {_kept(found)} {CALIBRATE} would be enough to know."
     if found.memory_p >= LEVEL:
         return CHECK, _unsure(run, found)
     return CHECK, (
@@ -170,6 +174,8 @@ def _started(run: "Run", found: Evidence) -> tuple[str, str]:
 
 def _remembering(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of other starts that are not forgotten."""
+    if found.memory_largest_p < LEVEL and found.memory_bound < FORGOTTEN:
+        return DOUBT, f"On the whole nothing is remembered, but {_kept(found)}"
     if found.memory_p < LEVEL:
         return DOUBT, (
             f"The chains still remember where they started (correlation {found.memory:.2f}), and "
@@ -237,6 +243,15 @@ def _as_calibrated(run: "Run", operator: str | dict[str, Any]) -> bool:
         return False
     whole = num_observed(operator, tuple(run.draws.shape[3:]), y)
     return one_step and bool((counts == whole).all())
+
+
+def _kept(found: Evidence) -> str:
+    """What an average over pixels hides."""
+    return (
+        "a few pixels or directions still show where their chains started (correlation up to "
+        f"{found.memory_largest:.2f}, p = {found.memory_largest_p:.2g}). If they have several "
+        "modes, the draws weigh them as the starts did."
+    )
 
 
 def _unsure(run: "Run", found: Evidence) -> str:

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from noisewalk.evaluate.diagnostics.across import drift, memory, monte_carlo_error, p_value
+from noisewalk.evaluate.diagnostics.across import (
+    drift,
+    largest_memory,
+    memory,
+    monte_carlo_error,
+    p_value,
+)
 
 TRIALS = 200
 MOST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / TRIALS)  # rejections at 5 %: binomial, three errors
@@ -30,9 +36,10 @@ def test_the_drift_test_keeps_its_level(chains, rho):
     assert min(p) > 0  # the data are an element of the group
 
 
-def test_the_memory_test_keeps_its_level():
+@pytest.mark.parametrize("test", [memory, largest_memory])
+def test_the_memory_tests_keep_their_level(test):
     found = [states(seed) for seed in range(TRIALS)]
-    p = [p_value([memory(e, x, i)]) for i, (e, x, _) in enumerate(found)]
+    p = [p_value([test(e, x, i)]) for i, (e, x, _) in enumerate(found)]
     assert 0 < sum(one <= 0.05 for one in p) / TRIALS <= MOST
 
 
@@ -67,6 +74,29 @@ def test_a_planted_memory_is_found_and_measured():
     sizes = torch.tensor([one.size for one in results])
     assert abs(float(sizes.mean()) - 0.5) < 0.05
     assert sum(one.bound > 0.5 for one in results) >= 34
+
+
+def test_one_pixel_that_keeps_its_mode_is_found_where_the_mean_over_pixels_hides_it():
+    modes = torch.where(torch.arange(16) % 3 == 0, 3.0, -3.0)
+    for seed in range(20):
+        early, last, _ = states(seed, 16)
+        spread = early[:, 0, 2, 3].std()
+        early[:, 0, 2, 3] += spread * modes
+        last[:, 0, 2, 3] += spread * modes
+        whole, single = memory(early, last), largest_memory(early, last)
+        assert whole.size < 0.3
+        assert single.size > 0.8
+        assert p_value([single]) <= 0.01
+
+
+def test_the_largest_correlation_is_that_of_the_pixels_and_the_projections():
+    early, last, _ = states(3, 16)
+    pairs = torch.stack([early.flatten(1), last.flatten(1)]).double()
+    a, b = (pairs - pairs.mean(1, keepdim=True)).unbind()
+    of_pixels = (a * b).sum(0) / (a.square().sum(0) * b.square().sum(0)).sqrt()
+    assert largest_memory(early, last).size >= float(of_pixels.max()) - 1e-9
+    still = largest_memory(early, early)
+    assert still.size == pytest.approx(1.0)
 
 
 def test_chains_that_stand_still_remember_all_and_show_no_drift():

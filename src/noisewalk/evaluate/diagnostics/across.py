@@ -16,8 +16,9 @@ of a drift is the root of
 $$U / (1 - \rho)^2, \qquad U = \frac{1}{C (C - 1)} \sum_{c \ne c'} \overline{d_c d_{c'} / v},$$
 averaged over pixels of variance v: without bias for the squared change of the mean, and over
 $1 - \rho$, since a chain that does not move shows no drift. The memory $\rho$ is the correlation of
-e and l over chains, averaged over pixels and over projections with equal weight. Upper bounds are
-one-sided, of 95 %, from the jackknife over chains.
+e and l over chains, averaged over pixels and over projections with equal weight. An average hides
+one pixel that stays in the mode where it began, so the largest correlation is tested too. Upper
+bounds are one-sided, of 95 %, from the jackknife over chains.
 
 References: Hoeffding, The Large-Sample Power of Tests Based on Permutations of Observations, 1952;
 Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010; Efron and Stein, The Jackknife
@@ -38,6 +39,8 @@ from .chains import BLOCK, projections
 NUM_FLIPS = 999  # random elements of a group that is too large to list
 LISTED = 10  # chains up to which all 2^(C - 1) flips are listed
 UPPER = 1.645  # standard errors to a one-sided bound of 95 %
+SPLIT = 1 << 12  # of them at once
+SINGLE = 1 << 17  # pixels looked at one by one, of all, evenly
 
 
 class Tested(NamedTuple):
@@ -64,11 +67,13 @@ def drift(
     rho: float = 0.0,
     std: Tensor | None = None,
     image: int = 0,
+    sides: tuple[Tensor, Tensor] | None = None,
 ) -> Tested:
     """Whether the law of the states still changes, and by how many posterior standard deviations.
 
     `early` and `last` are (chain, *x), `density` their log posteriors (chain,), `rho` the memory,
-    `std` (*x) the posterior's (None: that of both states together), `image` keys the random flips.
+    `std` (*x) the posterior's (None: that of both states together), `image` keys the random flips,
+    and `sides` is what `projected` gives, where it is at hand.
     """
     chains = len(early)
     signs = _signs(chains, image).to(early.device)
@@ -82,7 +87,7 @@ def drift(
         scaled = change if std is not None else change * _inverse_root((a.var(0) + b.var(0)) / 2)
         within += scaled @ scaled.T
         num += change.shape[1]
-    a, b = _projected(early, last)
+    a, b = sides or projected(early, last)
     parts = [largest, _largest(signs, b - a), _largest(signs, b**2 - a**2)]
     parts.append(((signs @ gram) * signs).sum(1))
     if density is not None:
@@ -91,11 +96,13 @@ def drift(
     return Tested(*_size(within / max(1, num), rho), statistics)
 
 
-def memory(early: Tensor, last: Tensor, image: int = 0) -> Tested:
+def memory(
+    early: Tensor, last: Tensor, image: int = 0, sides: tuple[Tensor, Tensor] | None = None
+) -> Tested:
     """The correlation over chains of early and last states (chain, *x)."""
     chains = len(early)
     found = [_correlations(block) for block in _blocks(early, last)]
-    kinds = [found, [_correlations(_projected(early, last))]]
+    kinds = [found, [_correlations(sides or projected(early, last))]]
     cross = early.new_zeros(chains, chains, dtype=torch.float64)
     each = early.new_zeros(1 + chains, dtype=torch.float64)
     for kind in kinds:
@@ -105,6 +112,26 @@ def memory(early: Tensor, last: Tensor, image: int = 0) -> Tested:
     orders = _orders(chains, image).to(early.device)
     statistics = cross[torch.arange(chains, device=early.device), orders].sum(1)
     return Tested(float(each[0]), float(each[0] + UPPER * _jackknife(each[1:])), statistics)
+
+
+def largest_memory(
+    early: Tensor, last: Tensor, image: int = 0, sides: tuple[Tensor, Tensor] | None = None
+) -> Tested:
+    """The largest correlation over chains of early and last states (chain, *x), of a pixel or a
+    random projection; it has no bound."""
+    orders = _orders(len(early), image).to(early.device)
+    # Row o has a 1 where chain c of the last states stands beside chain orders[o, c].
+    beside = torch.nn.functional.one_hot(orders, len(early)).flatten(1).to(torch.float64)
+    most = beside.new_full((len(orders),), -1.0)
+    every = math.ceil(early[0].numel() / SINGLE)
+    thin = early.flatten(1)[:, ::every], last.flatten(1)[:, ::every]
+    for a, b in (*_blocks(*thin), sides or projected(early, last)):
+        for left, right in zip(a.split(SPLIT, 1), b.split(SPLIT, 1), strict=True):
+            x, y = (part - part.mean(0) for part in (left, right))
+            scale = _inverse_root(x.square().sum(0) * y.square().sum(0))
+            pairs = (y * scale)[:, None] * x
+            most = torch.maximum(most, (beside @ pairs.flatten(0, 1)).amax(1))
+    return Tested(float(most[0]), math.nan, most)
 
 
 def monte_carlo_error(draws: Any) -> tuple[float, float]:
@@ -154,7 +181,7 @@ def _blocks(early: Tensor, last: Tensor, std: Tensor | None = None) -> Iterator[
             yield both[0], both[1]
 
 
-def _projected(early: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+def projected(early: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     """(chain, projection) float64 of both states, standardised like the pixels."""
     both = projections(torch.stack([early, last], 1))
     both = both - both.mean((0, 1))
