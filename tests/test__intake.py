@@ -118,6 +118,20 @@ def test_a_mask_in_y_means_not_observed() -> None:
     assert int(alone.num_observed) == 10
 
 
+def test_a_mask_of_astropys_own_containers_is_read() -> None:
+    astropy = pytest.importorskip("astropy.utils.masked", reason="needs astropy")
+    from astropy.units import Jy
+
+    values, mask = np.ones((1, 3, 4), "f4"), np.zeros((1, 3, 4), bool)
+    values[0, 1, 2], mask[0, 1, 2] = 99.0, True
+    parts = nw.maps.Warp((3, 4), 0.5), torch.nn.Identity(), nw.likelihoods.Gaussian(0.3)
+    for y in (astropy.Masked(values, mask=mask), astropy.Masked(values * Jy, mask=mask)):
+        target = nw.NoisePosterior(*parts, y)
+        assert (int(target.num_observed), float(target.y.max())) == (11, 1.0)
+        with pytest.raises(ConfigError, match="1 masked entries"):
+            nw.likelihoods.Gaussian(y)
+
+
 def test_a_y_of_a_graph_leaves_it_at_the_border() -> None:
     weight = torch.full((1, 3), 2.0, requires_grad=True)
     y = weight * 0.5

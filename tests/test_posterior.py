@@ -457,3 +457,35 @@ def test_the_check_of_a_half_network_still_finds_randomness() -> None:
     phi = nw.maps.Generator(Random(), (16,), (16,))
     with pytest.raises(ConfigError, match="no function of each row"):
         nw.NoisePosterior(phi, lambda x: x, nw.likelihoods.Gaussian(0.3), torch.zeros(1, 16))
+
+
+@pytest.mark.parametrize("change", ["clamp_(-1.0, 1.0)", "mul_(0.5)", "relu_()"])
+def test_a_network_that_works_in_place_is_one_that_does_not(change):
+    net, (name, rest) = torch.nn.Linear(3, 5), change.split("(")
+    given = [float(part) for part in rest.strip(")").split(",") if part]
+    y, z, v = torch.zeros(2, 5), draw(4, 3, seed=5).float(), draw(4, 3, seed=6).float()
+
+    def posterior(phi):
+        phi = nw.maps.Generator(phi, (3,), (5,))
+        return nw.NoisePosterior(phi, torch.nn.Identity(), nw.likelihoods.Gaussian(0.1), y)
+
+    within = posterior(lambda z: net(getattr(z, name)(*given)))
+    beside = posterior(lambda z: net(getattr(z.clone(), name)(*given)))
+    before = z.clone()
+    for a, b in zip(within(z), beside(z), strict=True):
+        assert torch.equal(a, b)
+    (mean, jvp, vjp), (same, push, pull) = within.linearize(z), beside.linearize(z)
+    assert torch.equal(mean, same)
+    assert torch.equal(jvp(v), push(v))
+    assert torch.equal(vjp(mean), pull(mean))
+    assert torch.equal(z, before)
+
+
+def test_a_linearisation_in_inference_mode_is_the_same():
+    given = target()
+    z, v = draw(2, 4, seed=5), draw(2, 4, seed=6)
+    mean, jvp, _ = given.linearize(z)
+    with torch.inference_mode():
+        inside, push, _ = given.linearize(z.clone())
+        assert torch.equal(push(v.clone()), jvp(v))
+    assert torch.equal(inside, mean)

@@ -37,6 +37,10 @@ def with_mask(name: str, value: Any) -> tuple[Tensor, Tensor | None]:
         value = value.filled(0)
     try:
         array = np.asarray(value)
+        mask = getattr(value, "mask", None)  # as astropy's Masked and CCDData have it
+        if isinstance(mask, np.ndarray | np.bool_) and mask.any():
+            observed = _tensor(~np.broadcast_to(mask, array.shape))
+            array = np.where(mask, np.zeros((), array.dtype), array)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} must be a tensor or an array of numbers: {error}") from error
     if array.dtype.kind not in "biufc":

@@ -209,7 +209,7 @@ class NoisePosterior:
         def products(times: Callable[..., Tensor], v: Tensor) -> Tensor:
             at = z.repeat_interleave(len(v) // len(z), 0)
             blocks = ((self._forward(image), rows) for rows, image in self._blocks(at))
-            return torch.cat([times(f, at[rows], v[rows]) for f, rows in blocks])
+            return torch.cat([times(f, at[rows], v[rows].clone()) for f, rows in blocks])
 
         return mean, partial(products, self._jacobian.push), partial(products, pull)
 
@@ -253,7 +253,7 @@ class NoisePosterior:
         z = self._probes(y)
         with torch.no_grad(), _border.explained(z):
             first = torch.zeros(2, dtype=torch.long, device=z.device)
-            together, alone = self._map_of(first)(z), self._map_of(first[:1])(z[1:])
+            together, alone = (self._map_of(first[:k])(z[-k:].clone()) for k in (2, 1))
         self.nfe += 3 * self.phi.nfe
         _border.check_function(together, alone, _border.precision_of(self.phi))
         return alone
@@ -288,7 +288,7 @@ class NoisePosterior:
 
         def forward(z: Tensor) -> Tensor:
             self.nfe += z.shape[0] * self.phi.nfe
-            return self.operator(phi(z))
+            return self.operator(phi(z.clone()))  # a network may work in place
 
         return forward
 
@@ -308,7 +308,7 @@ class NoisePosterior:
         z = z.clone() if z.is_inference() else z
         with torch.set_grad_enabled(gradient), _border.explained(z):
             leaf = z.clone().requires_grad_(gradient)
-            x = self._map_of(image)(leaf)
+            x = self._map_of(image)(leaf.clone())  # a network may work in place
             nll = self._of(image).nll(self.operator(x), y, observed)
         _border.check_gradient(nll, gradient)
         grad = torch.autograd.grad(nll.sum(), leaf)[0] if gradient else torch.zeros_like(z)

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 import noisewalk as nw
 from noisewalk import noise
 from noisewalk.cli.problem import Problem
-from noisewalk.cli.run_problem import announcement, solve
+from noisewalk.cli.run_problem import announcement, rows_of, solve
 from noisewalk.errors import StoreError
 from noisewalk.files import ValueRange
 from noisewalk.report.build import read_report_data
@@ -191,3 +192,21 @@ def test_a_report_needs_no_file_that_the_operator_was_read_from(tmp_path):
     np.save(kernel, np.ones((3, 3)))
     after = [entry.residual for entry in read_report_data(tmp_path / "run")[0]]
     assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "rows"),
+    [
+        ((100,), "smc", 32),  # z says nothing of the image's size
+        ((100,), None, None),
+        ((3, 64, 64), "smc", 32),
+        ((3, 64, 64), None, None),
+        ((3, 192, 256), None, 2),
+    ],
+)
+def test_the_rows_of_a_call_go_by_the_size_of_the_image(shape, kernel, rows):
+    options, prior = (
+        SimpleNamespace(microbatch=None, kernel=kernel),
+        SimpleNamespace(shape=(3, 64, 64)),
+    )
+    assert rows_of(options, SimpleNamespace(phi=SimpleNamespace(shape=shape)), prior) == rows

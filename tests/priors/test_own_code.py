@@ -32,6 +32,10 @@ def bare():
 def asks(x):
     return x
 
+def late():
+    from {beside} import x
+    return Bare() if x == 1 else None
+
 def fails():
     return 1 / 0
 
@@ -49,7 +53,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / f"{beside}.py").write_text("x = 1\n")
     package = tmp_path / f"pack_{beside}"
     package.mkdir()
-    for path in (tmp_path / "model.py", package / "inner.py"):
+    for path in (tmp_path / "model.py", tmp_path / "copy.py", package / "inner.py"):
         path.write_text(CODE.format(beside=beside))
     monkeypatch.chdir(tmp_path)
     return package
@@ -90,6 +94,7 @@ def test_a_prior_and_a_bare_map_are_taken_as_they_are(code: Path) -> None:
     assert prior.name.startswith("model.py:a_prior#")
     assert prior.map(num_steps=2).nfe == 2
     assert prior_of("model.py:bare").shape == (6,)
+    assert prior_of("model.py:late").shape == (6,)  # an import where it is called
     with pytest.raises(ConfigError, match="a map as it is: leave num_steps"):
         prior_of("model.py:bare").map(num_steps=2)
 
@@ -104,6 +109,7 @@ def test_a_prior_and_a_bare_map_are_taken_as_they_are(code: Path) -> None:
         ("model.py:asks", "without arguments, and asks for x"),
         ("model.py:fails", r"failed at model.py:\d+: ZeroDivisionError: division by zero"),
         ("model.py:wrong", "must return a map .* or a Prior, got int"),
+        ("copy.py:bare", "copy is a module already, so rename copy.py"),
         ("model.py", "code is module.py:function"),
     ],
 )

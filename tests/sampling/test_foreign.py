@@ -59,6 +59,8 @@ def test_named_arrays_keep_what_they_hold(given):
     assert run.summary()["chi2"] == 7
     assert (run.nfe, run.seconds) == (3, 2.0)
     assert "nll" in run.arrays
+    bare = nw.Run({"x": draws.numpy()})
+    torch.testing.assert_close(bare.mean, nw.Run(draws).mean)
 
 
 def test_a_truth_may_lack_the_image_axis():

@@ -1,5 +1,6 @@
 """What the commands share: their options, and the checks of what is given."""
 
+import math
 import os
 import shlex
 import sys
@@ -234,7 +235,7 @@ def map_of(
 
 def rows_at_once(shape: tuple[int, ...]) -> int:
     """The --microbatch of many rows: 128 of 32 x 32 pixels, 8 of 128 x 128."""
-    return max(1, min(128, 128 * 32**2 // (shape[-2] * shape[-1])))
+    return max(1, min(128, 128 * 32**2 // math.prod(shape[-2:])))
 
 
 def make_folder(out: Path) -> None:

@@ -69,6 +69,8 @@ def rows_of(options: "SampleOptions", problem: Problem, prior: "Prior") -> int |
     if options.microbatch is not None:
         return options.microbatch
     shape = tuple(problem.phi.shape)
+    if len(shape) < 3:  # z is no image, and says nothing of its size
+        shape = tuple(prior.shape)
     larger = math.prod(shape[-2:]) > math.prod(prior.shape[-2:])
     return rows_at_once(shape) if options.kernel == "smc" or larger else None
 

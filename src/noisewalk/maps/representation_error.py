@@ -62,9 +62,8 @@ class RepresentationError:
     def __call__(self, z: Tensor) -> Tensor:
         """(B, *shape) -> (B, *data_shape)."""
         own, e = self.parts(z)
-        if isinstance(self.std, float):
-            return self.phi(own) + self.std * e
-        return self.phi(own) + filtered(e, self.std)
+        x = self.phi(own.clone())  # a network may work in place
+        return x + (self.std * e if isinstance(self.std, float) else filtered(e, self.std))
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The network's z, (B, *phi.shape), and e, (B, *data_shape)."""

@@ -155,7 +155,7 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
     if kind not in KINDS and request.kind not in (None, kind):
         raise WeightsError(
             f"{folder} is of kind {kind!r} by its {called}, got kind={request.kind!r}, under which "
-            f"its images would be wrong: leave kind out, or give {kind!r}"
+            "its images would be wrong: leave kind out"
         )
     if kind in STEPPED:
         return {"kind": kind, "scheduler": scheduler}

@@ -26,6 +26,8 @@ from .prior import Prior
 
 FORM = re.compile(r"(?P<where>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
+OWN: set[str] = set()  # names of modules that were read from files
+
 
 def is_code(source: str) -> bool:
     """Whether a prior's source has the form of code."""
@@ -39,7 +41,8 @@ def prior_of(source: str) -> Prior:
     if form is None:
         raise ConfigError(f"code is module.py:function or package.module:function, got {source!r}")
     module = _imported(source, form["where"])
-    made = _called(source, module, form["name"])
+    with _on_path(Path(str(module.__file__)).parent):
+        made = _called(source, module, form["name"])
     sha256 = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
     name, about = f"{source}#{sha256[:8]}", {"source": source, "source_sha256": sha256}
     if isinstance(made, Prior):
@@ -58,6 +61,9 @@ def _imported(source: str, where: str) -> ModuleType:
     with _explained(source), _on_path(file.parent if where.endswith(".py") else Path.cwd()):
         if not where.endswith(".py"):
             return importlib.import_module(where)
+        if file.stem in sys.modules and file.stem not in OWN:
+            raise ConfigError(f"{source}: {file.stem} is a module already, so rename {file.name}")
+        OWN.add(file.stem)
         spec: Any = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)
         sys.modules[file.stem] = module  # where pickle and dataclasses look for it

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ def completed(run: Any) -> dict[str, Any]:
     arrays, target = run.arrays, run.target
     if not isinstance(arrays, Mapping):
         arrays = {"x": _draws(arrays)}
+    arrays = {k: plain(k, v) if isinstance(v, np.ndarray) else v for k, v in arrays.items()}
     changed: dict[str, Any] = {"arrays": arrays}
     if "x" not in arrays:
         raise ConfigError(f"the draws of a run are named x, got {', '.join(arrays) or 'nothing'}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,7 +85,8 @@ class Run:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.arrays, Mapping) and self.target is None and self.truth is None:
+        numpy = isinstance(self.arrays, Mapping) and isinstance(self.arrays.get("x"), np.ndarray)
+        if isinstance(self.arrays, Mapping) and self.target is self.truth is None and not numpy:
             return  # as the samplers here make it
         from .foreign import completed
 
