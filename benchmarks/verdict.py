@@ -232,7 +232,7 @@ def verdict_at(row: dict[str, Any], forgotten: float, close: float, moved: float
     """The rule of short chains at other thresholds (`noisewalk.sampling.verdict`)."""
 
     def of(key: str, missing: float) -> float:
-        return missing if row[key] is None else row[key]
+        return missing if row.get(key) is None else row[key]
 
     misfit = of("fit_p", 1.0) < rule.FIT_LEVEL and abs(of("chi2", 1.0) - 1) > rule.FIT_SIZE
     if row["stuck"] or misfit or of("drift_p", 1.0) < rule.LEVEL:
