@@ -125,3 +125,34 @@ def test_a_perturbed_measurement_is_checked():
             return gap
 
     assert perturbed(complete(Gapped()), y, y, None, seen) is gap
+
+
+def test_a_batch_normalisation_that_one_row_fails_in_is_told() -> None:
+    norm = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6))
+    with pytest.raises(ConfigError, match=r"takes its statistics from the batch.*eval\(\)"):
+        target(Behind(norm))
+    assert target(Behind(norm.eval())).shape == (6,)
+
+
+class Behind(nn.Module):
+    """A network that no look at the layers finds."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.call = lambda z: network(z)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.call(z)
+
+
+def test_a_map_must_say_its_shape_and_its_calls() -> None:
+    class Bare:
+        shape = (6,)
+
+        def __call__(self, z: Tensor) -> Tensor:
+            return z
+
+    with pytest.raises(ConfigError, match="a map with shape and nfe, such as"):
+        nw.NoisePosterior(Bare(), nn.Identity(), LIKELIHOOD, torch.zeros(1, 6))  # type: ignore[arg-type]
+    Bare.nfe = 1  # type: ignore[attr-defined]
+    assert nw.NoisePosterior(Bare(), nn.Identity(), LIKELIHOOD, torch.zeros(1, 6)).shape == (6,)  # type: ignore[arg-type]

@@ -23,9 +23,9 @@ ROUNDINGS = 32
 
 def check_parts(phi: Any, operator: Any) -> None:
     """ConfigError unless each is an object of its kind."""
-    if not hasattr(phi, "shape") or not callable(phi):
+    if not (hasattr(phi, "shape") and hasattr(phi, "nfe") and callable(phi)):
         raise ConfigError(
-            "phi must be a map with a shape, such as prior.map() or "
+            "phi must be a map with shape and nfe, such as prior.map() or "
             f"nw.maps.Generator(network, shape, data_shape), got {type(phi).__name__}"
         )
     if not callable(operator):
@@ -59,6 +59,13 @@ def explained(z: Tensor) -> Iterator[None]:
     """ConfigErrors for what torch says of a type or a mode that does not fit z."""
     try:
         yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigError(
+            "the network's batch normalisation takes its statistics from the batch, so x of one "
+            "row depends on the others: call eval() on it (track_running_stats=False has none)"
+        ) from error
     except RuntimeError as error:
         if "Inference tensors" in str(error):
             made = "the map or the operator holds tensors made inside torch.inference_mode()"

@@ -395,6 +395,10 @@ def test_a_name_without_end_is_no_prior() -> None:
         "text",
         {"_class_name": "EDMEulerScheduler", "sigma_max": None},
         {"_class_name": "EDMEulerScheduler", "sigma_min": 90},
+        {"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"},
+        {"_class_name": "EDMEulerScheduler", "rho": 5.0},
+        {"_class_name": "EDMEulerScheduler", "sigma_schedule": "exponential"},
+        {"_class_name": "EDMEulerScheduler", "final_sigmas_type": "sigma_min"},
     ],
 )
 def test_a_scheduler_that_cannot_be_is_named(prior: Path, scheduler: Any) -> None:

@@ -30,6 +30,13 @@ SCHEDULERS = {
     **{name: solver.kind for name, solver in SOLVERS.items()},
 }
 """What the network is that diffusers samples with each of its schedulers."""
+EDM_EULER = {
+    "prediction_type": "epsilon",
+    "rho": 7.0,
+    "sigma_schedule": "karras",
+    "final_sigmas_type": "zero",
+}
+"""Settings of an EDMEulerScheduler as they are read: with others its images would be other ones."""
 
 
 def list_priors() -> dict[str, dict[str, Any]]:
@@ -162,8 +169,10 @@ def _card_of_pipeline(folder: Path, request: Request) -> dict[str, Any]:
     card = {"kind": kind, **{key: scheduler.get(key, value) for key, value in SCALING.items()}}
     if called == "EDMEulerScheduler":
         card["time_scale"] = 0.25
-        if scheduler.get("prediction_type", "epsilon") != "epsilon":
-            raise WeightsError(f"{path}: of EDMEulerScheduler, prediction_type epsilon is read")
+        for key, read in EDM_EULER.items():
+            if (got := scheduler.get(key, read)) != read:
+                told = f"{key} {read} is read, got {shortened(got)}"
+                raise WeightsError(f"{path}: of EDMEulerScheduler, {told}")
     check_card(card, path)
     return card
 
