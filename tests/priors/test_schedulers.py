@@ -158,7 +158,13 @@ def test_what_a_kind_does_not_offer_is_told(unet: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"beta_schedule": "x"}, {"num_train_timesteps": "many"}, {"prediction_type": "y"}]
+    "change",
+    [
+        {"beta_schedule": "x"},
+        {"num_train_timesteps": "many"},
+        {"num_train_timesteps": 10**10},
+        {"prediction_type": "y"},
+    ],
 )
 def test_a_scheduler_that_cannot_be_is_told(
     change: dict[str, Any], unet: Any, tmp_path: Path

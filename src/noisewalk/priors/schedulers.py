@@ -36,6 +36,7 @@ SOLVERS = {
 STEPPED = ("ddpm", "flow")  # their kinds
 PLAIN = {"clip_sample": False, "thresholding": False, "stochastic_sampling": False}
 """Phi is never clamped, and a function."""
+MOST_TIMES = 1_000_000  # of a scheduler's training: it makes arrays as long
 
 
 def scheduler_of(solver: Solver, config: Mapping[str, Any]) -> Any:
@@ -46,6 +47,9 @@ def scheduler_of(solver: Solver, config: Mapping[str, Any]) -> Any:
     made_by = getattr(diffusers, solver.scheduler)
     takes = inspect.signature(made_by.__init__).parameters  # diffusers prints what it ignores
     known = {key: value for key, value in {**config, **PLAIN}.items() if key in takes}
+    count = known.get("num_train_timesteps", 1000)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 < count <= MOST_TIMES:
+        raise ValueError(f"num_train_timesteps must be from 2 to {MOST_TIMES:,}, got {count!r}")
     return made_by.from_config(known)
 
 
