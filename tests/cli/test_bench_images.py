@@ -66,6 +66,7 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, text: str, says: s
 
 def test_other_sources_have_no_classes(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
+    (tmp_path / "a.npz").touch()
     for images in (None, tmp_path / "a.npz"):
         with pytest.raises(ConfigError, match=r"--labels is for a folder of images"):
             files_of(images, "folders")
