@@ -61,7 +61,9 @@ def _imported(source: str, where: str) -> ModuleType:
     with _explained(source), _on_path(file.parent if where.endswith(".py") else Path.cwd()):
         if not where.endswith(".py"):
             return importlib.import_module(where)
-        if file.stem in sys.modules and file.stem not in OWN:
+        known = getattr(sys.modules.get(file.stem), "__file__", None) or ""
+        same = Path(known).resolve() == file.resolve()
+        if file.stem in sys.modules and file.stem not in OWN and not same:
             raise ConfigError(f"{source}: {file.stem} is a module already, so rename {file.name}")
         OWN.add(file.stem)
         spec: Any = importlib.util.spec_from_file_location(file.stem, file)
