@@ -32,13 +32,10 @@ def with_mask(name: str, value: Any) -> tuple[Tensor, Tensor | None]:
         with torch.inference_mode(False):
             return (value.clone() if value.is_inference() else value), None
     observed = None
-    if np.ma.isMaskedArray(value):
-        observed = _tensor(~np.ma.getmaskarray(value))
-        value = value.filled(0)
     try:
         array = np.asarray(value)
-        mask = getattr(value, "mask", None)  # as astropy's Masked and CCDData have it
-        if isinstance(mask, np.ndarray | np.bool_) and mask.any():
+        mask = getattr(value, "mask", None)  # as numpy's and astropy's containers have it
+        if isinstance(mask, np.ndarray | np.bool_):
             observed = _tensor(~np.broadcast_to(mask, array.shape))
             array = np.where(mask, np.zeros((), array.dtype), array)
     except (TypeError, ValueError) as error:

@@ -253,7 +253,7 @@ class NoisePosterior:
         z = self._probes(y)
         with torch.no_grad(), _border.explained(z):
             first = torch.zeros(2, dtype=torch.long, device=z.device)
-            together, alone = (self._map_of(first[:k])(z[-k:].clone()) for k in (2, 1))
+            together, alone = self._map_of(first)(z), self._map_of(first[:1])(z[1:])
         self.nfe += 3 * self.phi.nfe
         _border.check_function(together, alone, _border.precision_of(self.phi))
         return alone
@@ -278,9 +278,10 @@ class NoisePosterior:
         return rows(self.y), None if self.observed is None else rows(self.observed)
 
     def _map_of(self, image: Tensor) -> Callable[[Tensor], Tensor]:
-        """Phi for rows of these images, where it holds something for each image."""
-        count = self._num_labelled
-        return self.phi if count is None else for_rows(self.phi, image * count // self.num_images)
+        """Phi for rows of these images, of a copy of z: a network may work in place."""
+        phi, count = self.phi, self._num_labelled
+        phi = phi if count is None else for_rows(phi, image * count // self.num_images)
+        return lambda z: phi(z.clone())
 
     def _forward(self, image: Tensor) -> Callable[[Tensor], Tensor]:
         """A(Phi(z)) for rows of these images."""
@@ -288,7 +289,7 @@ class NoisePosterior:
 
         def forward(z: Tensor) -> Tensor:
             self.nfe += z.shape[0] * self.phi.nfe
-            return self.operator(phi(z.clone()))  # a network may work in place
+            return self.operator(phi(z))
 
         return forward
 
@@ -307,8 +308,8 @@ class NoisePosterior:
         z, gradient = z.detach(), gradient and self.differentiable
         z = z.clone() if z.is_inference() else z
         with torch.set_grad_enabled(gradient), _border.explained(z):
-            leaf = z.clone().requires_grad_(gradient)
-            x = self._map_of(image)(leaf.clone())  # a network may work in place
+            leaf = z.detach().requires_grad_(gradient)
+            x = self._map_of(image)(leaf)
             nll = self._of(image).nll(self.operator(x), y, observed)
         _border.check_gradient(nll, gradient)
         grad = torch.autograd.grad(nll.sum(), leaf)[0] if gradient else torch.zeros_like(z)

@@ -42,6 +42,13 @@ def test_one_posterior_of_several_files_is_that_of_each(levels, gaps):
             torch.testing.assert_close(whole[3 * k : 3 * k + 3], part, atol=1e-5, rtol=1e-5)
 
 
+def test_the_rows_of_a_shared_call_go_by_the_size_of_the_image():
+    phi = nw.maps.Generator(lambda z: z[:, :1, None, None].expand(-1, 1, 64, 64), (5,), (1, 64, 64))
+    y = torch.zeros(1, 1, 32, 32)
+    alone = [replace(one, phi=phi, y=y) for one in problems((0.2, 0.4))]
+    assert stacked(alone).microbatch == 32
+
+
 def test_a_shared_run_gives_each_file_its_steps_and_goes_on_as_it_would_alone(tmp_path):
     alone = problems((0.2, 0.4), gaps=True)
     target, some = stacked(alone), {"num_chains": 2, "num_draws": 1, "num_warmup": 2}

@@ -94,7 +94,8 @@ def test_a_prior_and_a_bare_map_are_taken_as_they_are(code: Path) -> None:
     assert prior.name.startswith("model.py:a_prior#")
     assert prior.map(num_steps=2).nfe == 2
     assert prior_of("model.py:bare").shape == (6,)
-    assert prior_of("model.py:late").shape == (6,)  # an import where it is called
+    for source in ("model.py:late", f"{code.name}.inner:late"):
+        assert prior_of(source).shape == (6,)  # an import where it is called
     with pytest.raises(ConfigError, match="a map as it is: leave num_steps"):
         prior_of("model.py:bare").map(num_steps=2)
 

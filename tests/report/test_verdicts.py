@@ -66,6 +66,13 @@ def test_a_bound_or_a_p_value_that_is_not_known_is_not_said() -> None:
     assert verdicts.unmarked(verdicts.ess)(1.0)[0] == ""
 
 
+def test_a_pixel_that_remembers_is_told_beside_a_small_memory_of_all() -> None:
+    assert verdicts.chain_memory(0.1, 0.5, 0.8, 0.2)(0.0) == verdicts.chain_memory(0.1, 0.5)(0.0)
+    mark, text = verdicts.chain_memory(0.1, 0.5, 0.987, 0.001)(0.0)
+    assert mark == "warn"
+    assert "A single pixel or direction reaches 0.99" in text
+
+
 def test_a_chi_square_of_very_many_entries_may_be_off_by_what_no_noise_level_is_known_to():
     judge = verdicts.chi2(200_000, 0.003)
     assert [judge(value)[0] for value in (0.98, 1.02, 1.04, 1.07)] == [

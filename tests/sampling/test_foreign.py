@@ -61,6 +61,8 @@ def test_named_arrays_keep_what_they_hold(given):
     assert "nll" in run.arrays
     bare = nw.Run({"x": draws.numpy()})
     torch.testing.assert_close(bare.mean, nw.Run(draws).mean)
+    beside = nw.Run({"x": draws, "chi2": np.full(tuple(draws.shape[:3]), 7.0)})
+    assert isinstance(beside.arrays["chi2"], torch.Tensor)
 
 
 def test_a_truth_may_lack_the_image_axis():

@@ -102,6 +102,7 @@ def test_a_pixel_that_keeps_the_mode_of_its_start_is_not_averaged_away(start, ve
     found, reason = told(given)
     assert given.summary()["memory_bound"] < rules.FORGOTTEN
     assert (found, "weigh them as the starts did" in reason) == (verdict, True), reason
+    assert ("calibrate RUN" if verdict == CHECK else "--kernel smc") in reason.split(". ")[-1]
     calibrated = dataclasses.replace(given, calibrated=True)
     assert told(calibrated)[0] == (TRUST if start == "RandomizedStarts" else DOUBT)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._text import printable
+from ..gaussians.refresh import is_image
 from ..operators.order import in_words
 from ..report.build import build_report
 from ..report.read import ENDING, PLACED
@@ -69,7 +70,7 @@ def rows_of(options: "SampleOptions", problem: Problem, prior: "Prior") -> int |
     if options.microbatch is not None:
         return options.microbatch
     shape = tuple(problem.phi.shape)
-    if len(shape) < 3:  # z is no image, and says nothing of its size
+    if not is_image(shape):  # z says nothing of the image's size
         shape = tuple(prior.shape)
     larger = math.prod(shape[-2:]) > math.prod(prior.shape[-2:])
     return rows_at_once(shape) if options.kernel == "smc" or larger else None

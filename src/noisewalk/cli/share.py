@@ -164,7 +164,7 @@ def stacked(problems: Sequence[Problem], microbatch: int | None = None) -> Noise
     observed = None
     if first.observed is not None:
         observed = torch.cat([p.observed for p in problems])  # type: ignore[misc]
-    rows = microbatch or rows_at_once(tuple(first.phi.shape))
+    rows = microbatch or rows_at_once(tuple(first.phi.data_shape))  # type: ignore[attr-defined]
     return NoisePosterior(first.phi, first.operator, _noise_of(problems), y, observed, rows)
 
 

@@ -40,8 +40,9 @@ def prior_of(source: str) -> Prior:
     form = FORM.fullmatch(source)
     if form is None:
         raise ConfigError(f"code is module.py:function or package.module:function, got {source!r}")
-    module = _imported(source, form["where"])
-    with _on_path(Path(str(module.__file__)).parent):
+    where = form["where"]
+    with _on_path(Path(where).parent if where.endswith(".py") else Path.cwd()):
+        module = _imported(source, where)
         made = _called(source, module, form["name"])
     sha256 = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
     name, about = f"{source}#{sha256[:8]}", {"source": source, "source_sha256": sha256}
@@ -58,7 +59,7 @@ def _imported(source: str, where: str) -> ModuleType:
     file = Path(where)
     if where.endswith(".py") and not file.is_file():
         raise ConfigError(f"{source}: {where} does not exist")
-    with _explained(source), _on_path(file.parent if where.endswith(".py") else Path.cwd()):
+    with _explained(source):
         if not where.endswith(".py"):
             return importlib.import_module(where)
         known = getattr(sys.modules.get(file.stem), "__file__", None) or ""

@@ -47,9 +47,7 @@ def scheduler_of(solver: Solver, config: Mapping[str, Any]) -> Any:
     made_by = getattr(diffusers, solver.scheduler)
     takes = inspect.signature(made_by.__init__).parameters  # diffusers prints what it ignores
     known = {key: value for key, value in {**config, **PLAIN}.items() if key in takes}
-    count = known.get("num_train_timesteps", 1000)
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 < count <= MOST_TIMES:
-        raise ValueError(f"num_train_timesteps must be from 2 to {MOST_TIMES:,}, got {count!r}")
+    whole("num_train_timesteps", known.get("num_train_timesteps", 1000), 2, MOST_TIMES)
     return made_by.from_config(known)
 
 

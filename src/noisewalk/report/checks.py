@@ -114,7 +114,8 @@ def _trust(data: ReportData, chi2: Judge, summary: dict[str, Value]) -> list[Row
     if summary.get("verdict") is not None and summary.get("log_evidence") is None:
         get = summary.get
         drift = verdicts.drift(get("drift_bound"), get("drift_p"))
-        kept = verdicts.chain_memory(get("memory_bound"), get("memory_p"))
+        single = get("memory_largest"), get("memory_largest_p")
+        kept = verdicts.chain_memory(get("memory_bound"), get("memory_p"), *single)
         across = [
             ("drift", "Drift", _EARLY, drift),
             ("memory", "Memory of the chains", _EARLY, kept),

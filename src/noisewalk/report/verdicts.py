@@ -74,14 +74,19 @@ def drift(bound: Any, p: Any) -> Judge:
     return lambda _: (mark, text)
 
 
-def chain_memory(bound: Any, p: Any) -> Judge:
-    """What the memory of chains says."""
-    mark = ("good" if bound < FORGOTTEN else "warn") if _known(bound) else ""
+def chain_memory(bound: Any, p: Any, largest: Any = None, largest_p: Any = None) -> Judge:
+    """What the memory of chains says; `largest` is that of a single pixel or projection."""
+    single = _known(largest_p) and largest_p < LEVEL
+    mark = ("good" if bound < FORGOTTEN and not single else "warn") if _known(bound) else ""
     text = (
         "The correlation of early and last states over chains. It is 0 when the chains have "
         f"forgotten where they started.{_bounded(bound)} Below {FORGOTTEN} counts as "
         f"forgotten.{_tested(p, 'memory')}"
     )
+    if single:
+        text += (
+            f" A single pixel or direction reaches {largest:.2f} (p\u00a0=\u00a0{largest_p:.2g})."
+        )
     return lambda _: (mark, text)
 
 

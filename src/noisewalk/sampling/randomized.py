@@ -53,16 +53,16 @@ FIRST, SPECTRAL = Adam(ADAM, 0.01), SpectralRefresh(num_rows=FITTED_ROWS)
 @dataclass(frozen=True)
 class RandomizedStarts(Start):
     """Start every chain at the minimiser of a perturbed problem: an exact posterior draw for a
-    linear map with Gaussian noise, close to one elsewhere, where the transitions correct it. In
-    images with gaps of which 1,024 entries or more are observed, the last nats are left to them.
+    linear map with Gaussian noise, close to one elsewhere, where the transitions correct it. Images
+    with gaps stop before their minimum if 1,024 entries or more are observed.
 
     The chains' stationary law is the posterior whatever the start. Where chains do not move between
     modes, the modes have the weights that the starts gave them.
 
     A few steps of Adam are followed by L-BFGS, around the spectral Gaussian where z has the shape
-    of an image. Every row has its own line search and stops by itself, in large images with gaps
-    early: the exact minimisers spread too far where nothing is observed. With several candidates a
-    chain, all on one perturbed problem, each round keeps the best quarter. A chain that ends in a
+    of an image. Every row has its own line search and stops by itself. Large images with gaps stop
+    early, as the exact minimisers spread too far where nothing is observed. With several candidates
+    a chain, all on one perturbed problem, each round keeps the best quarter. A chain that ends in a
     minimum far above the lowest of its image tries once more, on its own problem, from where
     another chain of the image is.
 

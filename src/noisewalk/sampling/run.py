@@ -85,8 +85,8 @@ class Run:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        numpy = isinstance(self.arrays, Mapping) and isinstance(self.arrays.get("x"), np.ndarray)
-        if isinstance(self.arrays, Mapping) and self.target is self.truth is None and not numpy:
+        named = isinstance(self.arrays, Mapping) and self.target is None and self.truth is None
+        if named and not any(isinstance(part, np.ndarray) for part in self.arrays.values()):
             return  # as the samplers here make it
         from .foreign import completed
 

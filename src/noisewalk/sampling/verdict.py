@@ -136,7 +136,7 @@ def _short(run: "Run", found: Evidence) -> tuple[str, str]:
         )
     if math.isnan(found.mcse_mean):
         return CHECK, "The draws of all chains are the same, so there is nothing to compare."
-    if found.memory_bound < FORGOTTEN and found.memory_largest_p >= LEVEL:
+    if found.memory_bound < FORGOTTEN and not _is_hidden(found):
         bound = math.ceil(100 * max(0.0, found.memory_bound)) / 100
         return TRUST, (
             "The chains have forgotten where they started: early and last states correlate by at "
@@ -162,7 +162,7 @@ def _started(run: "Run", found: Evidence) -> tuple[str, str]:
         return TRUST, (
             f"The draws started right: randomised starts do not drift here, and {known}."
         )
-    if found.memory_largest_p < LEVEL and found.memory_bound < FORGOTTEN:
+    if _is_hidden(found):
         return CHECK, f"Nothing drifts, but {_kept(found)} {CALIBRATE} would be enough to know."
     if found.memory_p >= LEVEL:
         return CHECK, _unsure(run, found)
@@ -174,8 +174,11 @@ def _started(run: "Run", found: Evidence) -> tuple[str, str]:
 
 def _remembering(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of other starts that are not forgotten."""
-    if found.memory_largest_p < LEVEL and found.memory_bound < FORGOTTEN:
-        return DOUBT, f"On the whole nothing is remembered, but {_kept(found)}"
+    if _is_hidden(found):
+        return DOUBT, (
+            f"On the whole nothing is remembered, but {_kept(found)} Tempered SMC moves draws "
+            "between modes: --kernel smc (nw.tempered_smc in Python)."
+        )
     if found.memory_p < LEVEL:
         return DOUBT, (
             f"The chains still remember where they started (correlation {found.memory:.2f}), and "
@@ -245,8 +248,13 @@ def _as_calibrated(run: "Run", operator: str | dict[str, Any]) -> bool:
     return one_step and bool((counts == whole).all())
 
 
+def _is_hidden(found: Evidence) -> bool:
+    """Whether the average over pixels hides one that remembers."""
+    return found.memory_bound < FORGOTTEN and found.memory_largest_p < LEVEL
+
+
 def _kept(found: Evidence) -> str:
-    """What an average over pixels hides."""
+    """What the average over pixels hides."""
     return (
         "a few pixels or directions still show where their chains started (correlation up to "
         f"{found.memory_largest:.2f}, p = {found.memory_largest_p:.2g}). If they have several "

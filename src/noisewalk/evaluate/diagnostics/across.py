@@ -39,8 +39,7 @@ from .chains import BLOCK, projections
 NUM_FLIPS = 999  # random elements of a group that is too large to list
 LISTED = 10  # chains up to which all 2^(C - 1) flips are listed
 UPPER = 1.645  # standard errors to a one-sided bound of 95 %
-SPLIT = 1 << 12  # of them at once
-SINGLE = 1 << 17  # pixels looked at one by one, of all, evenly
+SINGLE = 1 << 21  # chains times pixels that are looked at one by one, evenly of all pixels
 
 
 class Tested(NamedTuple):
@@ -120,17 +119,16 @@ def largest_memory(
     """The largest correlation over chains of early and last states (chain, *x), of a pixel or a
     random projection; it has no bound."""
     orders = _orders(len(early), image).to(early.device)
-    # Row o has a 1 where chain c of the last states stands beside chain orders[o, c].
-    beside = torch.nn.functional.one_hot(orders, len(early)).flatten(1).to(torch.float64)
-    most = beside.new_full((len(orders),), -1.0)
-    every = math.ceil(early[0].numel() / SINGLE)
+    most = torch.full((len(orders),), -1.0, dtype=torch.float64, device=early.device)
+    every, width = math.ceil(early.numel() / SINGLE), max(1, BLOCK // len(orders))
     thin = early.flatten(1)[:, ::every], last.flatten(1)[:, ::every]
-    for a, b in (*_blocks(*thin), sides or projected(early, last)):
-        for left, right in zip(a.split(SPLIT, 1), b.split(SPLIT, 1), strict=True):
-            x, y = (part - part.mean(0) for part in (left, right))
-            scale = _inverse_root(x.square().sum(0) * y.square().sum(0))
-            pairs = (y * scale)[:, None] * x
-            most = torch.maximum(most, (beside @ pairs.flatten(0, 1)).amax(1))
+    for block in (*_blocks(*thin), sides or projected(early, last)):
+        for a, b in zip(*(part.split(width, 1) for part in block), strict=True):
+            a, b = _paired(a, b)
+            found = a.new_zeros(len(orders), a.shape[1])
+            for chain, beside in zip(b, orders.T, strict=True):
+                found.addcmul_(a[beside], chain)
+            most = torch.maximum(most, found.amax(1))
     return Tested(float(most[0]), math.nan, most)
 
 
@@ -217,13 +215,18 @@ def _correlations(block: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, int]:
     number."""
     a, b = (part - part.mean(0) for part in block)
     chains = len(a)
-    scale = _inverse_root(a.square().sum(0) * b.square().sum(0))
     both, left, right = a * b, a.square(), b.square()
     lost = chains / (chains - 1)  # a sum of squares about the mean loses this much of a chain's
     part = [total.sum(0) - lost * total for total in (both, left, right)]
     without = (part[0] * _inverse_root(part[1] * part[2])).sum(1)
-    whole = (both.sum(0) * scale).sum()
-    return (a * scale) @ b.T, torch.cat([whole[None], without]), a.shape[1]
+    x, y = _paired(*block)
+    return x @ y.T, torch.cat([(x * y).sum()[None], without]), a.shape[1]
+
+
+def _paired(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both (chain, column) less their means; their products sum to correlations over chains."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    return a * _inverse_root(a.square().sum(0) * b.square().sum(0)), b
 
 
 def _inverse_root(square: Tensor) -> Tensor:
