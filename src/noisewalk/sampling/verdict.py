@@ -163,7 +163,10 @@ def _started(run: "Run", found: Evidence) -> tuple[str, str]:
             f"The draws started right: randomised starts do not drift here, and {known}."
         )
     if _is_hidden(found):
-        return CHECK, f"Nothing drifts, but {_kept(found)} {CALIBRATE} would be enough to know."
+        return CHECK, (
+            f"Nothing drifts, but {_kept(found)} {CALIBRATE} would be enough to know whether that "
+            "is right."
+        )
     if found.memory_p >= LEVEL:
         return CHECK, _unsure(run, found)
     return CHECK, (
@@ -176,8 +179,8 @@ def _remembering(run: "Run", found: Evidence) -> tuple[str, str]:
     """Of other starts that are not forgotten."""
     if _is_hidden(found):
         return DOUBT, (
-            f"On the whole nothing is remembered, but {_kept(found)} Tempered SMC moves draws "
-            "between modes: --kernel smc (nw.tempered_smc in Python)."
+            f"On the whole nothing is remembered, but {_kept(found)} Run it again by tempered SMC, "
+            "`--kernel smc` (nw.tempered_smc in Python), which moves draws between modes."
         )
     if found.memory_p < LEVEL:
         return DOUBT, (
