@@ -163,10 +163,8 @@ def _started(run: "Run", found: Evidence) -> tuple[str, str]:
             f"The draws started right: randomised starts do not drift here, and {known}."
         )
     if _is_hidden(found):
-        return CHECK, (
-            f"Nothing drifts, but {_kept(found)} {CALIBRATE} would be enough to know whether that "
-            "is right."
-        )
+        enough = f"{CALIBRATE} would be enough to know whether that is right."
+        return CHECK, f"Nothing drifts, but {_kept(found)} {enough}"
     if found.memory_p >= LEVEL:
         return CHECK, _unsure(run, found)
     return CHECK, (
